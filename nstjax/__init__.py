@@ -1,0 +1,33 @@
+"""nstjax: neural style transfer as a JAX functional codebase.
+
+    backbone = nstjax.load_backbone("vgg19")
+    result = nstjax.transfer(nstjax.load_image("photo.jpg"), nstjax.load_image("painting.jpg"), backbone)
+    nstjax.save_image("out.png", result.image)
+"""
+
+from nstjax import images, losses, optim
+from nstjax.errors import InputError
+from nstjax.images import load_image, save_image
+from nstjax.nn.vgg import features
+from nstjax.synthesis import PRESETS, TransferConfig, transfer
+from nstjax.typing import Backbone, Preprocessing
+from nstjax.weights import load_backbone
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "Backbone",
+    "InputError",
+    "Preprocessing",
+    "TransferConfig",
+    "__version__",
+    "features",
+    "images",
+    "load_backbone",
+    "load_image",
+    "losses",
+    "optim",
+    "save_image",
+    "transfer",
+]

@@ -1,0 +1,7 @@
+"""``python -m nstjax``."""
+
+import sys
+
+from nstjax.cli.main import main
+
+sys.exit(main())

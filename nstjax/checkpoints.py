@@ -1,0 +1,105 @@
+"""Orbax, and the only module that imports it: trees of arrays with a JSON record, on disk.
+
+Orbax writes to a temporary directory and renames it when it is whole, so that a kill at any moment
+leaves the last complete checkpoint as it was.
+"""
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nstjax.errors import InputError
+
+
+@contextlib.contextmanager
+def _orbax() -> Iterator[Any]:
+    """Orbax, imported late (it takes a second) and without its informational log lines."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    import orbax.checkpoint as ocp
+
+    yield ocp
+
+
+def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
+    return InputError(f"cannot {verb} the checkpoint {path}: {reason}; name another folder or free some space")
+
+
+def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
+    """Write a tree of arrays and a JSON record to the directory ``path``, replacing what is there.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
+            checkpointer.save(path, args=args, force=True)
+    except OSError as error:
+        raise _cannot("write", path, error) from error
+
+
+def load(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Read a directory that :func:`save` wrote: the tree (of NumPy arrays) and the record.
+
+    Raises:
+        InputError: it is not there, not whole, or not such a directory.
+    """
+    path = path.absolute()
+    if not (path / "record").is_dir() or not (path / "tree").is_dir():
+        raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
+    try:
+        with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
+            restored = checkpointer.restore(path, args=restore)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it anew") from error
+    return restored["tree"], restored["record"]
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """The JSON record alone, without reading an array; errors as :func:`load`."""
+    try:
+        record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
+    return record
+
+
+class Series:
+    """Numbered checkpoints of one run in a folder, of which the newest is kept.
+
+    Args:
+        directory: made on the first :meth:`save`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+
+    def steps(self) -> list[int]:
+        """Numbers of the whole checkpoints, ascending."""
+        names = (entry.name for entry in self.directory.glob("[0-9]*") if (entry / "record").is_dir())
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
+        """Write checkpoint ``step``, then remove those before it."""
+        older = self.steps()
+        save(self.directory / str(step), tree, record)
+        for number in older:
+            if number != step:
+                shutil.rmtree(self.directory / str(number), ignore_errors=True)
+
+    def load_newest(self) -> tuple[Any, dict[str, Any]] | None:
+        """The newest whole checkpoint, or ``None`` where there is none."""
+        steps = self.steps()
+        return load(self.directory / str(steps[-1])) if steps else None
+
+    def remove(self) -> None:
+        """Delete the folder and all in it."""
+        shutil.rmtree(self.directory, ignore_errors=True)

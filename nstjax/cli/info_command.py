@@ -1,0 +1,21 @@
+"""``nstjax info``."""
+
+from collections.abc import Sequence
+
+from nstjax.cli.options import InfoOptions
+from nstjax.cli.parse import parse
+from nstjax.reports import environment
+from nstjax.weights.store import cache_folder, installed
+
+
+def run_info(arguments: Sequence[str]) -> int:
+    """Print versions, devices, the cache's place and the installed weights; returns 0."""
+    parse(InfoOptions, arguments, "nstjax info")
+    facts = environment()
+    print(f"python   {facts['python']} on {facts['machine']}")
+    print("packages " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
+    device = facts["device"]
+    print(f"device   {device['count']} × {device['platform']} ({device['kind']})")
+    print(f"cache    {cache_folder()}")
+    print(f"weights  {', '.join(installed()) or 'none installed; try nstjax weights fetch vgg19'}")
+    return 0

@@ -1,0 +1,73 @@
+"""The program ``nstjax``."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from nstjax.errors import InputError
+
+USAGE = """usage: nstjax COMMAND ...
+
+Neural style transfer in JAX.
+
+commands:
+  transfer   paint a photograph (or a folder of them) in the manner of a painting
+  weights    fetch, convert, list, describe or normalise network weights
+  info       show versions, devices and installed weights
+
+Each command has --help. Start with:
+  nstjax weights fetch vgg19
+  nstjax transfer photo.jpg painting.jpg -o picture.png
+"""
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command in ("--version", "-V"):
+        import importlib.metadata
+
+        print(f"nstjax {importlib.metadata.version('nstjax')}")
+        return 0
+    # Imported as needed: JAX takes a second, and help should not.
+    if command == "transfer":
+        from nstjax.cli.transfer_command import run_transfer
+
+        return run_transfer(rest)
+    if command == "weights":
+        from nstjax.cli.weights_command import run_weights
+
+        return run_weights(rest)
+    if command == "info":
+        from nstjax.cli.info_command import run_info
+
+        return run_info(rest)
+    raise InputError(f"there is no command {command!r}: the commands are transfer, weights and info")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        The exit code: 0; 2 for bad input, after one sentence on standard error; 1 for a run that failed on
+        its own; 130 for one that was interrupted.
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except InputError as error:
+        print(f"nstjax: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        print("nstjax: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""The options of each command, as dataclasses; flags, help and defaults are made from them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from nstjax import optim
+from nstjax.errors import InputError
+from nstjax.losses import Objective
+from nstjax.synthesis import PRESETS, Settings, TransferConfig
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    """The optimiser; an option that is not the method's own is refused."""
+
+    optimizer: Literal["lbfgs", "scipy", "adam", "sgd", "optax-lbfgs"] = "lbfgs"
+    """jaxopt's L-BFGS; SciPy's L-BFGS-B; Adam; SGD with decay; optax's L-BFGS."""
+    history_size: int | None = None
+    """lbfgs, scipy, optax-lbfgs: curvature pairs kept."""
+    initial_step: float | None = None
+    """lbfgs: largest change of a pixel in the first iteration."""
+    maxfun: int | None = None
+    """scipy: evaluations in a round."""
+    rounds: int | None = None
+    """scipy: calls, each from the last one's result."""
+    learning_rate: float | None = None
+    """adam, sgd: step."""
+    b1: float | None = None
+    """adam: decay of the mean of gradients."""
+    b2: float | None = None
+    """adam: decay of the mean of squared gradients."""
+    average: float | None = None
+    """adam: decay of the average of the iterates, which is then the result; 0 is off."""
+    decay_rate: float | None = None
+    """sgd: factor on the step every decay-steps iterations."""
+    decay_steps: int | None = None
+    """sgd: see decay-rate."""
+    bounds: tuple[float, float] | None = None
+    """scipy, adam, sgd: clamp every step to this range, e.g. 0 1."""
+
+    def build(self, base: optim.Config) -> optim.Config:
+        """The optimiser's record: ``base`` if it is of the method chosen, with what was given in its place.
+
+        Raises:
+            InputError: an option was given that the method does not have.
+        """
+        kind = optim.METHODS[self.optimizer]
+        record = base if type(base) is kind else kind()
+        given = {k: v for k, v in vars(self).items() if k != "optimizer" and v is not None}
+        own = {field.name for field in dataclasses.fields(kind)}
+        for name in given:
+            if name not in own:
+                raise InputError(
+                    f"--{name.replace('_', '-')} does not go with --optimizer {self.optimizer}: leave it out, or "
+                    f"choose an optimiser that has it (see nstjax transfer --help)"
+                )
+        return dataclasses.replace(record, **given)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """The feature network."""
+
+    weights: Annotated[str, arg(aliases=["-w"])] = "vgg19"
+    """An installed name (nstjax weights list), a weights file, or a store's folder."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network a weights file is of, where it ends before the two differ."""
+    preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
+    """Overrules the preprocessing that the file's format implies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferOptions:
+    """Paint CONTENT (a photograph, or a folder of them) in the manner of STYLE."""
+
+    content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
+    """The photograph, or a folder: every photograph in it is done, and OUT is a folder."""
+    style: Positional[Annotated[Path | None, arg(metavar="STYLE")]] = None
+    """The painting."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
+    """Where the picture goes: .png, .jpg, .webp or .tiff. OUT's .run.json goes beside it."""
+    preset: str = "default"
+    """Settings to start from: default, fast, gatys or crowson; other options change them."""
+    from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
+    """Repeat the run of this record; images, weights and settings are its own unless given."""
+    init_image: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Start from this image (implies --init image)."""
+    resume: bool = False
+    """Go on from the last saved state of a run of the same command that was killed."""
+    save_state_every: int = 50
+    """Iterations between saved states, kept in OUT.state until the run ends; 0 is never."""
+    snapshot_every: int = 0
+    """Iterations between snapshots, kept in OUT.snapshots; 0 is none."""
+    gif: Annotated[Path | None, arg(metavar="FILE.gif")] = None
+    """Write an animation of the run."""
+    plot: Annotated[Path | None, arg(metavar="FILE.png")] = None
+    """Write a plot of the losses."""
+    median_filter: bool = False
+    """3×3 median filter of what is saved (never of the iterate)."""
+    bits: int = 8
+    """Bits a channel: 8, or 16 for .png and .tiff."""
+    quality: int = 95
+    """Of .jpg and .webp, 1 to 100."""
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """No progress display."""
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache, so that the next run starts sooner."""
+    network: NetworkOptions = NetworkOptions()
+    settings: Settings = Settings()
+    objective: Objective = Objective()
+    optimizer: OptimizerOptions = OptimizerOptions()
+
+    def config(self, base: TransferConfig) -> TransferConfig:
+        """The transfer's record.
+
+        Args:
+            base: of the preset or run record, for what the options cannot say of its optimiser.
+
+        Raises:
+            InputError: options contradict each other.
+        """
+        settings = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
+        if self.init_image is not None:
+            settings["init"] = "image"
+        elif settings["init"] == "image":
+            raise InputError("--init image wants --init-image FILE")
+        if settings["scales"] and settings["scales"] == base.scales and settings["size"] != base.size:
+            # The preset names its scales, the user a size: the automatic pyramid of that size is meant.
+            settings["scales"] = ()
+            if len(settings["iterations"]) > 1 and settings["iterations"] == base.iterations:
+                settings["iterations"] = base.iterations[-1:]
+        return TransferConfig(
+            **fit_iterations(settings, base), objective=self.objective, optimizer=self.optimizer.build(base.optimizer)
+        )
+
+
+def fit_iterations(settings: dict[str, object], base: TransferConfig) -> dict[str, object]:
+    """A preset's iterations for another number of scales: its coarsest first, its last repeated."""
+    own = tuple(base.iterations)
+    if settings["iterations"] == own and len(own) > 1:
+        # Settings alone would refuse a mismatch; the number of scales is known without iterations.
+        count = len(Settings(**{**settings, "iterations": ()}).pyramid())  # type: ignore[arg-type]
+        settings = {**settings, "iterations": (own + own[-1:] * count)[:count]}
+    return settings
+
+
+def base_options(base: TransferConfig) -> TransferOptions:
+    """The defaults of the options that a preset or a run record stands for."""
+    method = next(name for name, kind in optim.METHODS.items() if type(base.optimizer) is kind)
+    settings = {field.name: getattr(base, field.name) for field in dataclasses.fields(Settings)}
+    return TransferOptions(
+        settings=Settings(**settings),
+        objective=base.objective,
+        optimizer=OptimizerOptions(optimizer=method),  # type: ignore[arg-type]
+    )
+
+
+def preset(name: str) -> TransferConfig:
+    """A preset by name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"--preset {name!r} does not exist: the presets are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class FetchOptions:
+    """Download published weights, check their hash, and install them."""
+
+    name: Positional[str]
+    """vgg19, vgg16, vgg19-torchvision or vgg16-torchvision."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default, ckpts/ is also found by name."""
+    url: str | None = None
+    """A mirror to download from; the hash must be that of the published file."""
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """No progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertOptions:
+    """Convert a weights file of any known format to a store that loads by name."""
+
+    file: Positional[Path]
+    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat or .npz; the content decides."""
+    name: str | None = None
+    """What --weights will call it; the file's stem by default."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+    preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
+    """Overrules the preprocessing that the file's format implies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """List installed and published weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsInfoOptions:
+    """Describe weights: network, layers, preprocessing, hash."""
+
+    weights: Positional[str]
+    """An installed name, a weights file, or a store's folder."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalizeOptions:
+    """Rescale a network so that every filter's mean activation over photographs is 1."""
+
+    weights: Positional[str]
+    """An installed name, a weights file, or a store's folder."""
+    photographs: Positional[Path]
+    """A folder of photographs to measure on."""
+    name: str | None = None
+    """What --weights will call the result; WEIGHTS-normalized by default."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default."""
+    size: int = 256
+    """Longer side to which the photographs are scaled."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoOptions:
+    """Show versions, devices, the cache, and which weights are installed."""
+

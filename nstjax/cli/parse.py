@@ -1,0 +1,58 @@
+"""From arguments to option records, by tyro; its boxes of errors become one sentence."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from nstjax.errors import InputError
+
+T = TypeVar("T")
+
+_CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.CascadeSubcommandArgs)
+
+
+def _sentence(box: str, prog: str) -> str:
+    """What stands in tyro's first box, up to its rule, on one line."""
+    lines = []
+    for line in box.splitlines():
+        text = line.strip("│ ").strip()
+        if re.fullmatch(r"[╭╰─ ].*|─+", text) or not text:
+            if lines:
+                break
+            continue
+        lines.append(text)
+    return f"{' '.join(lines).rstrip('.')} (see {prog} --help)"
+
+
+def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None = None) -> T:
+    """Parse arguments to a record of ``kind``.
+
+    Raises:
+        InputError: they cannot be parsed; the message says which and why.
+        SystemExit: with code 0, after ``--help``.
+    """
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    if wants_help:
+        result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
+        return result
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured), contextlib.redirect_stdout(captured):
+            result = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
+    except SystemExit as error:
+        raise InputError(_sentence(captured.getvalue(), prog)) from error
+    return result
+
+
+def value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag that decides the defaults of the others, found before they are parsed."""
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return None

@@ -1,0 +1,83 @@
+"""A run's state on disk: what ``--resume`` goes on from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.checkpoints import Series
+from nstjax.errors import InputError
+from nstjax.optim import Saved
+from nstjax.synthesis.transfer import HistoryEntry, TransferState
+
+
+def state_folder(output: Path) -> Path:
+    """``OUT.state``, beside the output."""
+    return output.with_name(output.name + ".state")
+
+
+def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
+    """Name of the first setting that differs between two records."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            found = _difference(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+            if found:
+                return found
+        return None
+    plain_old = list(old) if isinstance(old, tuple) else old
+    plain_new = list(new) if isinstance(new, tuple) else new
+    return None if plain_old == plain_new else prefix
+
+
+class RunState:
+    """Saved states of one run.
+
+    Args:
+        output: the picture's path.
+        identity: what must be equal for a state to be gone on from: config and the inputs' hashes.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
+        self._series = Series(state_folder(output))
+        self._identity = identity
+
+    def save(self, state: TransferState) -> None:
+        """Write a state; the one before it goes when this one is whole."""
+        tree = {f"{i:05d}": np.atleast_1d(leaf) for i, leaf in enumerate(state.saved.leaves)}
+        record = {
+            "identity": self._identity,
+            "scale": state.scale,
+            "method": state.saved.method,
+            "iteration": state.saved.iteration,
+            "evaluations": state.saved.evaluations,
+            "shapes": [list(np.shape(leaf)) for leaf in state.saved.leaves],
+            "history": [dataclasses.asdict(entry) for entry in state.history],
+        }
+        self._series.save(len(state.history), tree, record)
+
+    def load(self) -> TransferState | None:
+        """The newest state, or ``None`` where there is none.
+
+        Raises:
+            InputError: it is of other images, weights or settings.
+        """
+        found = self._series.load_newest()
+        if found is None:
+            return None
+        tree, record = found
+        differs = _difference(record["identity"], self._identity)
+        if differs:
+            raise InputError(
+                f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
+                f"command, or leave --resume out to begin anew"
+            )
+        shapes = record["shapes"]
+        leaves = tuple(np.asarray(tree[f"{i:05d}"]).reshape(shape) for i, shape in enumerate(shapes))
+        saved = Saved(record["method"], record["iteration"], record["evaluations"], leaves)
+        history = tuple(HistoryEntry(**entry) for entry in record["history"])
+        return TransferState(record["scale"], saved, history)
+
+    def remove(self) -> None:
+        """Delete all states."""
+        self._series.remove()

@@ -1,0 +1,110 @@
+"""``nstjax weights``: fetch, convert, list, info, normalize."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from nstjax.cli.options import ConvertOptions, FetchOptions, ListOptions, NormalizeOptions, WeightsInfoOptions
+from nstjax.cli.parse import parse
+from nstjax.errors import InputError
+from nstjax.images import find_images, fit_long_side, load_image, resize
+from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
+from nstjax.weights.store import cache_folder, fetch, installed, save_backbone
+
+USAGE = """usage: nstjax weights ACTION ...
+
+actions:
+  fetch      download published weights, check their hash, install them
+  convert    convert a file of another program's weights
+  list       what is installed, and what can be fetched
+  info       network, layers, preprocessing and hash of weights
+  normalize  rescale filters to a mean activation of 1 over photographs
+"""
+
+
+def _store(folder: Path | None, name: str) -> Path:
+    if not name or "/" in name or name.startswith(".") or "." in name:
+        raise InputError(f"--name {name!r} cannot name weights: use letters, digits, '-' and '_'")
+    return (folder or cache_folder() / "weights") / name
+
+
+def _fetch(arguments: Sequence[str], prog: str) -> None:
+    options = parse(FetchOptions, arguments, prog)
+    store = fetch(options.name, options.to, options.url, progressbar=not options.quiet)
+    print(f"installed {options.name} in {store}")
+
+
+def _convert(arguments: Sequence[str], prog: str) -> None:
+    options = parse(ConvertOptions, arguments, prog)
+    backbone = read_weights(options.file, options.network, options.preprocessing)
+    store = _store(options.to, options.name or options.file.name.split(".")[0])
+    save_backbone(backbone, store)
+    print(f"installed {store.name} in {store}: {backbone.arch} to {backbone.layers[-1]}")
+
+
+def _list(arguments: Sequence[str], prog: str) -> None:
+    parse(ListOptions, arguments, prog)
+    table = Table("name", "network", "installed in", "what it is")
+    found = installed()
+    for name, (path, record) in found.items():
+        table.add_row(name, record["arch"], str(path), record["source"])
+    for name, entry in REGISTRY.items():
+        if name not in found:
+            table.add_row(name, entry.arch, "-", f"nstjax weights fetch {name}: {entry.note}")
+    Console().print(table)
+
+
+def _info(arguments: Sequence[str], prog: str) -> None:
+    options = parse(WeightsInfoOptions, arguments, prog)
+    backbone = load_backbone(options.weights, options.network)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(backbone.params))
+    p = backbone.preprocessing
+    print(f"network        {backbone.arch}, {len(backbone.params)} convolutions, {parameters:,} parameters")
+    print(f"layers         {backbone.layers[0]} … {backbone.layers[-1]}")
+    print(f"preprocessing  {p.order}, ×{p.scale:g}, minus {p.mean}, over {p.std}")
+    print(f"source         {backbone.source}")
+    print(f"sha256         {backbone.sha256 or '-'}")
+
+
+def _photographs(folder: Path, size: int) -> Iterator[jax.Array]:
+    for path in find_images(folder):
+        image = load_image(path)
+        yield resize(image, *fit_long_side(image.shape[1], image.shape[2], size)).clip(0, 1)
+
+
+def _normalize(arguments: Sequence[str], prog: str) -> None:
+    options = parse(NormalizeOptions, arguments, prog)
+    backbone = load_backbone(options.weights, options.network)
+    if not 32 <= options.size <= 4096:
+        raise InputError(f"--size is {options.size}: it must be between 32 and 4096")
+    store = _store(options.to, options.name or f"{Path(options.weights).name.split('.')[0]}-normalized")
+    save_backbone(normalize(backbone, _photographs(options.photographs, options.size)), store)
+    print(f"installed {store.name} in {store}")
+
+
+ACTIONS: dict[str, Callable[[Sequence[str], str], None]] = {
+    "fetch": _fetch,
+    "convert": _convert,
+    "list": _list,
+    "info": _info,
+    "normalize": _normalize,
+}
+
+
+def run_weights(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    action = ACTIONS.get(arguments[0])
+    if action is None:
+        raise InputError(f"nstjax weights has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}")
+    action(arguments[1:], f"nstjax weights {arguments[0]}")
+    return 0

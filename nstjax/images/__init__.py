@@ -1,0 +1,16 @@
+"""Images in and out of memory: decoding, encoding, resampling."""
+
+from nstjax.images.encode import check_output, median_filter, save_gif, save_image
+from nstjax.images.io import find_images, load_image
+from nstjax.images.resize import fit_long_side, resize
+
+__all__ = [
+    "check_output",
+    "find_images",
+    "fit_long_side",
+    "load_image",
+    "median_filter",
+    "resize",
+    "save_gif",
+    "save_image",
+]

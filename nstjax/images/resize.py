@@ -1,0 +1,36 @@
+"""Resampling, antialiased."""
+
+import jax
+import jax.numpy as jnp
+
+from nstjax.errors import InputError
+from nstjax.typing import FeatureMap, Images
+
+METHODS = ("lanczos3", "cubic", "linear", "nearest")
+
+
+def resize(images: Images | FeatureMap, height: int, width: int, method: str = "lanczos3") -> jax.Array:
+    """Resample to a size, with an antialiasing filter when it shrinks (``jax.image.resize``).
+
+    Args:
+        images: ``(n, h, w, c)``.
+        height: of the result, ≥ 1.
+        width: of the result, ≥ 1.
+        method: one of :data:`METHODS`. The first two overshoot at edges; no clamping is done here.
+
+    Returns:
+        ``(n, height, width, c)`` of the same dtype.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"cannot resize to {width}×{height}: both must be at least 1")
+    images = jnp.asarray(images)
+    n, h, w, c = images.shape
+    if (h, w) == (height, width):
+        return images
+    return jax.image.resize(images, (n, height, width, c), method, antialias=True)
+
+
+def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Size of the same aspect ratio whose longer side is ``long_side``; the shorter is at least 1."""
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,0 +1,80 @@
+"""Gram matrices and the style losses made of them."""
+
+import jax.numpy as jnp
+from jax import lax
+
+from nstjax.errors import one_of
+from nstjax.losses.distance import distance
+from nstjax.typing import FeatureMap, Gram, Scalar
+
+GRAM_NORMALIZATIONS = ("none", "size", "positions")
+STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
+
+
+def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
+    """Second moments of a layer's channels: ``F'F`` with ``F`` of shape ``(h·w, c)``.
+
+    ============== ==========================================================
+    ``none``       F'F: Gatys et al. 2016, eq. 3
+    ``size``       F'F / (c·h·w): Johnson et al. 2016, eq. 3
+    ``positions``  F'F / (h·w): Gatys's own code; the mean outer product
+    ============== ==========================================================
+
+    Args:
+        features: ``(n, h, w, c)``.
+        normalization: a name of the table.
+
+    Returns:
+        ``(n, c, c)``, symmetric and positive semidefinite.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    one_of("the Gram matrix's normalization", normalization, GRAM_NORMALIZATIONS)
+    n, h, w, c = features.shape
+    f = features.reshape(n, h * w, c)
+    # Squares of activations span many orders of magnitude: no reduced-precision product here.
+    gram = jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
+    divisor = {"none": 1, "size": c * h * w, "positions": h * w}[normalization]
+    return gram / divisor if divisor != 1 else gram
+
+
+def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str = "squared") -> Scalar:
+    """Distance of two Gram matrices, both normalised by positions, ``G = F'F/(h·w)``.
+
+    With ``d(·)`` the square or the absolute value and ``C`` channels:
+
+    ============== =========================================================================
+    ``gatys``      Σ d(G − A) / (4C²): Gatys et al. 2016, eq. 4, ``Σ(F'F − S'S)²/(4N²M²)``
+    ``johnson``    mean d(G/C − A/C): the Gram matrix of Johnson et al. 2016, eq. 3, under mean squares
+    ``relative``   Σ d(G − A) / Σ d(A): independent of the layer's scale
+    ``sum``        Σ d(G − A): Stanford poster, normalised
+    ============== =========================================================================
+
+    Gatys et al. give eq. 4 for one ``M``, the positions of both images; matrices normalised by
+    positions extend it to two images of different sizes and equal it where the sizes are equal. With
+    absolute values the factor of ``gatys`` is the same (it is then linear in ``1/M``, not quadratic).
+    Johnson et al. (eq. 4) take the sum of squares, not the mean; the mean is their released code's.
+
+    Args:
+        gram: ``(n, C, C)`` by ``gram_matrix(·, "positions")``.
+        target: the same shape, or ``(1, C, C)``.
+        normalization: a name of the table.
+        kind: ``"squared"`` or ``"absolute"``.
+
+    Returns:
+        A scalar, summed over the batch (averaged for ``johnson``).
+
+    Raises:
+        InputError: an unknown name.
+    """
+    one_of("the style loss", normalization, STYLE_LOSSES)
+    channels = gram.shape[-1]
+    if normalization == "johnson":
+        return distance((gram - target) / channels, kind).mean()
+    total = distance(gram - target, kind).sum()
+    if normalization == "gatys":
+        return total / (4 * channels**2)
+    if normalization == "relative":
+        return total / jnp.maximum(distance(target, kind).sum(), jnp.finfo(total.dtype).tiny)
+    return total

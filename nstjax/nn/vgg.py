@@ -1,0 +1,201 @@
+"""VGG-16 and VGG-19 (Simonyan and Zisserman 2014, arXiv 1409.1556, table 1, columns D and E).
+
+A network is a table of layer names and a pure function over a tree of weights. The three
+fully-connected layers have no part in style transfer and are left out.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from nstjax.errors import InputError, one_of
+from nstjax.nn.conv import conv3x3, pool2x2
+from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Preprocessing
+
+CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+
+
+def conv_names(arch: str) -> tuple[str, ...]:
+    """Names of an architecture's convolutions, shallow to deep: ``("conv1_1", "conv1_2", …)``.
+
+    Raises:
+        InputError: ``arch`` is neither ``"vgg16"`` nor ``"vgg19"``.
+    """
+    one_of("the network", arch, tuple(CONVS_PER_BLOCK))
+    blocks = enumerate(CONVS_PER_BLOCK[arch], start=1)
+    return tuple(f"conv{block}_{i}" for block, count in blocks for i in range(1, count + 1))
+
+
+def kernel_shape(conv: str) -> tuple[int, int, int, int]:
+    """HWIO shape of the kernel of a convolution; the same for both networks."""
+    block, index = (int(part) for part in conv.removeprefix("conv").split("_"))
+    channels_out = CHANNELS_OF_BLOCK[block - 1]
+    if index > 1:
+        return 3, 3, channels_out, channels_out
+    return 3, 3, (3 if block == 1 else CHANNELS_OF_BLOCK[block - 2]), channels_out
+
+
+def layer_names(arch: str, convs: int | None = None) -> tuple[str, ...]:
+    """Every layer that the first ``convs`` convolutions give, shallow to deep.
+
+    ``conv4_2`` is before the ReLU, ``relu4_2`` after it, ``pool4`` after the block's pooling.
+    """
+    names = conv_names(arch)
+    present = names if convs is None else names[:convs]
+    layers: list[str] = []
+    for i, conv in enumerate(present):
+        suffix = conv.removeprefix("conv")
+        layers += [conv, f"relu{suffix}"]
+        block = suffix.split("_")[0]
+        if i + 1 == len(names) or not names[i + 1].startswith(f"conv{block}_"):
+            layers.append(f"pool{block}")
+    return tuple(layers)
+
+
+def make_backbone(
+    params: Params, arch: str, preprocessing: Preprocessing, source: str = "", sha256: str = ""
+) -> Backbone:
+    """Check a tree of weights against the table, and wrap it as a :class:`Backbone`.
+
+    Args:
+        params: the first ``k ≥ 1`` convolutions of ``arch``; the rest may be missing.
+        arch: ``"vgg16"`` or ``"vgg19"``.
+        preprocessing: what the weights want.
+        source: in words, for run records.
+        sha256: of the file, for run records.
+
+    Raises:
+        InputError: a convolution is missing before the deepest one, or has a wrong shape.
+    """
+    names = conv_names(arch)
+    unknown = sorted(set(params) - set(names))
+    if unknown:
+        raise InputError(f"the weights have {unknown[0]}, which {arch} has not: wrong network?")
+    deepest = max((names.index(name) for name in params), default=-1)
+    if deepest < 0:
+        raise InputError(f"the weights hold no convolution of {arch}: wrong file?")
+    for name in names[: deepest + 1]:
+        if name not in params:
+            raise InputError(f"the weights lack {name} but have deeper layers: {arch} cannot be computed")
+        expected = kernel_shape(name)
+        kernel, bias = params[name]["kernel"].shape, params[name]["bias"].shape
+        if kernel != expected or bias != expected[3:]:
+            raise InputError(
+                f"{name} has a kernel of shape {kernel} and a bias of shape {bias} where {arch} wants "
+                f"{expected} and {expected[3:]}: wrong network?"
+            )
+    layers = layer_names(arch, deepest + 1)
+    ordered = {name: dict(params[name]) for name in names[: deepest + 1]}
+    return Backbone(ordered, arch, preprocessing, layers, source, sha256)
+
+
+def preprocess(images: Images, how: Preprocessing) -> Images:
+    """Map sRGB images in [0, 1] to what the weights were trained on."""
+    if how.order == "BGR":
+        images = images[..., ::-1]
+    dtype = images.dtype
+    return (images * how.scale - jnp.asarray(how.mean, dtype)) / jnp.asarray(how.std, dtype)
+
+
+def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` unless the network can give every one of ``layers``."""
+    every = layer_names(backbone.arch)
+    for layer in layers:
+        if layer in backbone.layers:
+            continue
+        if layer in every:
+            raise InputError(
+                f"layer {layer} is deeper than these {backbone.arch} weights go: they end at "
+                f"{backbone.layers[-1]}; name a shallower layer or use the full network's weights"
+            )
+        raise InputError(
+            f"{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
+            f"relu3_1 (after it) and pool3"
+        )
+
+
+def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
+    """Raise :class:`InputError` where an image is too small for the deepest of ``layers``.
+
+    A block of pooling needs two rows and two columns, so block ``b`` needs ``2^(b−1)`` of each, and
+    ``pool`` of block ``b`` needs ``2^b``.
+    """
+    for layer in layers:
+        block = int(layer.lstrip("convrelupl").split("_")[0])
+        least = 2 ** (block if layer.startswith("pool") else block - 1)
+        if min(height, width) < least:
+            raise InputError(
+                f"an image of {width}×{height} pixels is too small for layer {layer}, which needs at least "
+                f"{least}×{least}: use a larger image or shallower layers"
+            )
+
+
+@partial(jax.jit, static_argnames=("layers", "pooling", "pooling_scale", "padding"))
+def _forward(
+    backbone: Backbone,
+    images: Images,
+    layers: tuple[str, ...],
+    pooling: Pooling,
+    pooling_scale: float,
+    padding: Padding,
+) -> Features:
+    found: Features = {}
+    x = preprocess(images, backbone.preprocessing)
+    for name in backbone.layers:
+        if len(found) == len(set(layers)):
+            break
+        if name.startswith("conv"):
+            weights = backbone.params[name]
+            first = name == "conv1_1"
+            x = conv3x3(
+                x,
+                weights["kernel"].astype(x.dtype),
+                weights["bias"].astype(x.dtype),
+                padding if first else "zeros",
+            )
+        elif name.startswith("relu"):
+            x = jax.nn.relu(x)
+        else:
+            x = pool2x2(x, pooling, pooling_scale)
+        if name in layers:
+            found[name] = x
+    return found
+
+
+def features(
+    backbone: Backbone,
+    images: Images,
+    layers: tuple[str, ...],
+    pooling: Pooling = "max",
+    *,
+    pooling_scale: float = 1.0,
+    padding: Padding = "zeros",
+) -> Features:
+    """Activations of named layers, computing no deeper than the deepest one asked for.
+
+    Args:
+        backbone: from :func:`nstjax.load_backbone`.
+        images: ``(n, h, w, 3)``, sRGB, values in [0, 1] (values outside are taken as they are); the
+            computation is done in their dtype.
+        layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
+        pooling: ``"max"`` as trained, or ``"average"`` (Gatys et al. 2016, section 2).
+        pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
+        padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
+
+    Returns:
+        ``{name: (n, h', w', c)}`` in the order of depth.
+
+    Raises:
+        InputError: an unknown layer, one deeper than a partial network goes, an image too small for
+            it, or an array that is not ``(n, h, w, 3)``.
+    """
+    one_of("pooling", pooling, ("max", "average"))
+    one_of("padding", padding, ("zeros", "replicate"))
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
+    check_layers(backbone, layers)
+    check_size(layers, images.shape[1], images.shape[2])
+    found = _forward(backbone, images, tuple(layers), pooling, float(pooling_scale), padding)
+    return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys

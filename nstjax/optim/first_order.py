@@ -1,0 +1,175 @@
+"""First-order methods by optax: Adam, with an optional average of its iterates, and decaying SGD."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nstjax.errors import InputError
+from nstjax.optim.types import (
+    Callback,
+    NonFiniteLoss,
+    ObjectiveFn,
+    Result,
+    Saved,
+    Status,
+    Step,
+    as_partial,
+    check_saved,
+    to_floats,
+    to_host,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015)."""
+
+    iterations: int = 500
+    """Iterations."""
+    learning_rate: float = 0.02
+    """Step, in units of the pixel's range [0, 1]."""
+    b1: float = 0.9
+    """Decay of the mean of gradients."""
+    b2: float = 0.99
+    """Decay of the mean of squared gradients."""
+    average: float = 0.0
+    """Decay of the bias-corrected exponential average of the iterates, which is then the result; 0 is off."""
+    bounds: tuple[float, float] | None = None
+    """Clamp to this range after each step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sgd:
+    """Gradient descent with exponential decay (report 002)."""
+
+    iterations: int = 3000
+    """Iterations."""
+    learning_rate: float = 100.0
+    """Initial step."""
+    decay_rate: float = 0.96
+    """Factor on the step after every decay_steps iterations, applied smoothly."""
+    decay_steps: int = 100
+    """See decay_rate."""
+    bounds: tuple[float, float] | None = None
+    """Clamp to this range after each step."""
+
+
+class _State(NamedTuple):
+    x: jax.Array
+    previous: jax.Array  # the iterate whose loss was told last; the last good one if the next is not finite
+    moments: Any
+    average: jax.Array
+    averaged: jax.Array  # number of iterates in the average
+
+
+def _transform(config: Adam | Sgd) -> Any:
+    if isinstance(config, Adam):
+        return optax.adam(config.learning_rate, config.b1, config.b2)
+    return optax.sgd(optax.exponential_decay(config.learning_rate, config.decay_steps, config.decay_rate))
+
+
+def _start(x: jax.Array, config: Adam | Sgd) -> _State:
+    zero = jnp.zeros((), x.dtype)
+    return _State(x, x, _transform(config).init(x), jnp.zeros_like(x), zero)
+
+
+@partial(jax.jit, static_argnames="config")
+def _update(fun: Any, state: _State, config: Adam | Sgd) -> tuple[_State, Any, Any]:
+    (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(state.x)
+    updates, moments = _transform(config).update(grad, state.moments, state.x)
+    x = optax.apply_updates(state.x, updates)
+    if config.bounds is not None:
+        x = jnp.clip(x, *config.bounds)
+    average, averaged = state.average, state.averaged
+    if isinstance(config, Adam) and config.average:
+        average = config.average * average + (1 - config.average) * x
+        averaged = averaged + 1
+    return _State(x, state.x, moments, average, averaged), value, terms
+
+
+def _output(state: _State, config: Adam | Sgd) -> jax.Array:
+    if not (isinstance(config, Adam) and config.average):
+        return state.x
+    return state.average / (1 - config.average**state.averaged) if float(state.averaged) else state.x
+
+
+def _check(config: Adam | Sgd) -> None:
+    if not 0 < config.learning_rate < float("inf"):
+        raise InputError(f"--learning-rate is {config.learning_rate}: it must be a finite number greater than 0")
+    if isinstance(config, Adam) and not 0 <= config.average < 1:
+        raise InputError(f"--average is {config.average}: it must be 0 (off) or less than 1")
+    if config.bounds is not None and not config.bounds[0] < config.bounds[1]:
+        raise InputError(f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second")
+
+
+def minimise_first_order(
+    fun: ObjectiveFn,
+    x0: jax.Array,
+    config: Adam | Sgd,
+    callback: Callback | None = None,
+    resume: Saved | None = None,
+) -> Result:
+    """See :func:`nstjax.optim.minimise`."""
+    _check(config)
+    static = dataclasses.replace(config, iterations=0)
+    fun, began = as_partial(fun), time.perf_counter()
+    iteration, evaluations, state = 0, 0, _start(x0, static)
+    if resume is not None:
+        state = check_saved(resume, config, state)
+        iteration, evaluations = resume.iteration, resume.evaluations
+    value, status = math.nan, "done"
+
+    def saved(state: _State, iteration: int, evaluations: int) -> Saved:
+        return Saved(type(config).__name__, iteration, evaluations, to_host(state))
+
+    while iteration < config.iterations:
+        new, value_array, term_arrays = _update(fun, state, static)
+        evaluations += 1
+        value, terms = to_floats(value_array, term_arrays)
+        if not math.isfinite(value):
+            raise NonFiniteLoss(state.previous, iteration, terms)
+        state, iteration = new, iteration + 1
+        if callback is not None:
+            seconds = time.perf_counter() - began
+            now = partial(saved, state, iteration, evaluations)
+            if callback(Step(iteration, value, terms, evaluations, seconds, partial(_output, state, config), now)):
+                status = "stopped"
+                break
+    final: Status = status  # type: ignore[assignment]
+    return Result(
+        _output(state, config), value, iteration, evaluations, final, saved(state, iteration, evaluations)
+    )
+
+
+def carry_moments(
+    config: Adam | Sgd, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]
+) -> Saved:
+    """The state to start from at another size: Adam's moments resampled, its step count kept.
+
+    Args:
+        config: of the minimisation to start.
+        saved: the final state of the last one.
+        x0: the start at the new size.
+        resample: maps an array of the old size to the new one. (Second moments stay non-negative.)
+    """
+    old_shape = saved.leaves[0].shape
+    state = check_saved(saved, config, _start(jnp.zeros(old_shape, x0.dtype), config))
+
+    def carried(leaf: jax.Array) -> jax.Array:
+        return resample(leaf) if leaf.shape == old_shape else leaf
+
+    moments = jax.tree.map(carried, state.moments)
+    moments = jax.tree.map(
+        lambda leaf: leaf._replace(nu=jnp.maximum(leaf.nu, 0)) if isinstance(leaf, optax.ScaleByAdamState) else leaf,
+        moments,
+        is_leaf=lambda leaf: isinstance(leaf, optax.ScaleByAdamState),
+    )
+    fresh = _start(x0, config)._replace(moments=moments)
+    return Saved(type(config).__name__, 0, 0, to_host(fresh))

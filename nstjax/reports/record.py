@@ -1,0 +1,70 @@
+"""The record of a run: what it was made from, with what, and how it went."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nstjax.errors import InputError
+from nstjax.images.encode import write_atomically
+
+FORMAT = 1
+_PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what decides a result, and the device that it runs on."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": versions,
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+    }
+
+
+def file_facts(path: Path) -> dict[str, str]:
+    """Absolute path and SHA-256 of an input.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return {"path": str(path.absolute()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, **record}, indent=1, allow_nan=False)
+    write_atomically(path, text.encode())
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record that :func:`write_record` wrote.
+
+    Raises:
+        InputError: it is missing, not JSON, of another kind, or of a later version.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read the run record {path}: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a run record: it is no JSON; name the .run.json beside a picture") from error
+    if not isinstance(record, dict) or not {"format", "config", "inputs"} <= set(record):
+        raise InputError(f"{path} is not a run record of nstjax: name the .run.json beside a picture")
+    if record["format"] != FORMAT:
+        raise InputError(f"{path} is a record of format {record['format']}, this program reads {FORMAT}: update it")
+    return record

@@ -1,0 +1,81 @@
+"""Loss plots and contact sheets, by Matplotlib."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.images.encode import write_atomically
+
+
+def _figure(width: float, height: float) -> Any:
+    # The object interface: no global state, no display, safe in any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=110)
+    write_atomically(path, buffer.getvalue())
+
+
+def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Plot loss and terms against iterations, on a logarithmic axis.
+
+    Args:
+        path: ``.png``, ``.svg`` or ``.pdf``.
+        history: entries of a run record: ``scale``, ``loss``, ``terms``, in order.
+        title: above the axes.
+    """
+    figure = _figure(7, 4.2)
+    axes = figure.subplots()
+    iterations = np.arange(1, len(history) + 1)
+    axes.plot(iterations, [entry["loss"] for entry in history], color="black", linewidth=1.6, label="loss")
+    for name in history[0]["terms"] if history else ():
+        values = np.array([entry["terms"].get(name, np.nan) for entry in history])
+        if (values > 0).any():
+            axes.plot(iterations, np.where(values > 0, values, np.nan), linewidth=0.9, label=name)
+    for i in range(1, len(history)):
+        if history[i]["scale"] != history[i - 1]["scale"]:
+            axes.axvline(i + 0.5, color="grey", linestyle=":", linewidth=0.8)
+    axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log", title=title)
+    axes.legend(fontsize="x-small", ncols=2)
+    _save(figure, path)
+
+
+def contact_sheet(
+    path: Path, rows: Sequence[Sequence[tuple[np.ndarray | None, str]]], title: str = "", cell: float = 2.9
+) -> None:
+    """A grid of captioned pictures.
+
+    Args:
+        path: ``.png`` or ``.jpg``.
+        rows: of cells ``(image, caption)``; an image is ``(1, h, w, 3)`` in [0, 1], or ``None`` for a
+            cell of text alone.
+        title: above the grid; says weights and layers really used.
+        cell: width of a cell in inches.
+    """
+    columns = max(len(row) for row in rows)
+    shapes = [image.shape[-3:] for row in rows for image, _ in row if image is not None]
+    ratio = max(h / w for h, w, _ in shapes)
+    lines = max(caption.count("\n") + 1 for row in rows for _, caption in row)
+    figure = _figure(cell * columns, (cell * ratio + 0.2 * lines) * len(rows) + 0.5)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes_row, row in zip(grid, rows, strict=True):
+        for axes in axes_row:
+            axes.axis("off")
+        for axes, (image, caption) in zip(axes_row, row, strict=False):
+            if image is not None:
+                axes.imshow(np.clip(image.reshape(image.shape[-3:]), 0, 1), interpolation="lanczos")
+                axes.set_title(caption, fontsize=8)
+            else:
+                axes.text(0.5, 0.5, caption, ha="center", va="center", fontsize=9, transform=axes.transAxes)
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)

@@ -1,0 +1,141 @@
+"""The frozen record of a transfer, and its form in JSON."""
+
+import dataclasses
+import typing
+from typing import Any, Literal
+
+from nstjax import optim
+from nstjax.errors import InputError, one_of
+from nstjax.losses import Objective
+from nstjax.typing import Backbone
+
+MAX_SIDE = 16384
+COARSEST = 128  # where the automatic pyramid begins
+CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Scales, start and network of a synthesis."""
+
+    size: int = 512
+    """Longer side of the result, in pixels."""
+    scales: tuple[int, ...] = ()
+    """Longer sides from coarse to fine, the last being the result's; none given means size halved down to 128."""
+    iterations: tuple[int, ...] = ()
+    """Iterations at each scale; one value is for all, none given means the optimiser's own."""
+    init: Literal["content", "noise", "style", "image"] = "content"
+    """What the first scale starts from."""
+    noise: float = 1.0
+    """Amplitude of the starting noise, about mid-grey; 1 spans all values."""
+    seed: int = 0
+    """Of the starting noise."""
+    style_scale: float = 1.0
+    """Size of the style image relative to the content at each scale; it is never enlarged."""
+    style_size: int | None = None
+    """Longer side of the style image at every scale, in place of style_scale."""
+    pooling: Literal["average", "max"] = "average"
+    """Pooling of the network."""
+    pooling_scale: float = 1.0
+    """Factor on every pooling's output."""
+    padding: Literal["zeros", "replicate"] = "replicate"
+    """Padding of the network's first layer."""
+
+    def __post_init__(self) -> None:
+        for option, sides in (("--size", (self.size,)), ("--scales", self.scales), ("--style-size", self._style())):
+            for side in sides:
+                if not 1 <= side <= MAX_SIDE:
+                    raise InputError(f"{option} is {side}: it must be between 1 and {MAX_SIDE} pixels")
+        if any(b <= a for a, b in zip(self.scales, self.scales[1:], strict=False)):
+            raise InputError(f"--scales {' '.join(map(str, self.scales))}: they must grow from coarse to fine")
+        if any(count < 1 for count in self.iterations):
+            raise InputError("--iterations must be 1 or more at every scale")
+        if len(self.iterations) > 1 and len(self.iterations) != len(self.pyramid()):
+            raise InputError(
+                f"--iterations has {len(self.iterations)} values for {len(self.pyramid())} scales: give one for "
+                f"each, or one for all"
+            )
+        if not 0 < self.style_scale <= 16:
+            raise InputError(f"--style-scale is {self.style_scale}: it must be greater than 0 and at most 16")
+        if not 0 <= self.noise <= 1:
+            raise InputError(f"--noise is {self.noise}: it must be between 0 and 1")
+        if not 0 < self.pooling_scale < float("inf"):
+            raise InputError(f"--pooling-scale is {self.pooling_scale}: it must be greater than 0")
+        one_of("--pooling", self.pooling, ("average", "max"))
+        one_of("--padding", self.padding, ("zeros", "replicate"))
+
+    def _style(self) -> tuple[int, ...]:
+        return () if self.style_size is None else (self.style_size,)
+
+    def pyramid(self) -> tuple[int, ...]:
+        """Longer sides, coarse to fine."""
+        if self.scales:
+            return self.scales
+        sides = [self.size]
+        while sides[0] // 2 >= COARSEST:
+            sides.insert(0, sides[0] // 2)
+        return tuple(sides)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferConfig(Settings):
+    """Everything that decides a transfer's picture, but the two images and the weights."""
+
+    objective: Objective = Objective()
+    """What is minimised."""
+    optimizer: optim.Config = optim.Lbfgs()
+    """How; its class chooses the method. Its iterations hold where ``iterations`` is empty."""
+
+    def optimizer_at(self, scale: int) -> optim.Config:
+        """The optimiser's record at scale ``scale`` of the pyramid."""
+        if not self.iterations:
+            return self.optimizer
+        count = self.iterations[scale if len(self.iterations) > 1 else 0]
+        return dataclasses.replace(self.optimizer, iterations=count)
+
+    def for_backbone(self, backbone: Backbone) -> "TransferConfig":
+        """This record with its layers named, chosen from those that the network has where none were."""
+        objective = self.objective
+        if not objective.content_layers:
+            layer = next(name for name in CONTENT_CANDIDATES if name in backbone.layers)
+            objective = dataclasses.replace(objective, content_layers=(layer,))
+        if not objective.style_layers:
+            firsts = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in backbone.layers)
+            objective = dataclasses.replace(objective, style_layers=firsts)
+        return dataclasses.replace(self, objective=objective)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; :meth:`from_json` is the inverse."""
+        names = {kind: name for name, kind in optim.METHODS.items()}
+        data = dataclasses.asdict(self)
+        data["optimizer"] = {"method": names[type(self.optimizer)], **data["optimizer"]}
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "TransferConfig":
+        """A record from plain data.
+
+        Raises:
+            InputError: a field is unknown, or of a wrong type or value.
+        """
+        data = dict(data)
+        optimizer = dict(data.pop("optimizer", {}))
+        method = optimizer.pop("method", "lbfgs")
+        one_of("the record's optimiser", method, tuple(optim.METHODS))
+        data["optimizer"] = _build(optim.METHODS[method], optimizer)
+        data["objective"] = _build(Objective, dict(data.pop("objective", {})))
+        result: TransferConfig = _build(cls, data)
+        return result
+
+
+def _build(kind: type, values: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if name not in hints:
+            raise InputError(f"the record's {kind.__name__} has the unknown field {name!r}: is it of a later version?")
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"the record's {kind.__name__} has a field of a wrong type: {error}") from error

@@ -1,0 +1,84 @@
+"""Array aliases and the small frozen records that every layer of the package shares.
+
+Shape letters: ``n`` images in a batch, ``h`` rows, ``w`` columns, ``c`` channels.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import jax
+from jaxtyping import Array, Float
+
+Images: TypeAlias = Float[Array, "n h w 3"]
+"""A batch of sRGB images, float32, values in [0, 1]."""
+
+FeatureMap: TypeAlias = Float[Array, "n h w c"]
+"""The activations of one layer."""
+
+Features: TypeAlias = dict[str, Array]
+"""Activations by layer name, each ``(n, h, w, c)``."""
+
+Gram: TypeAlias = Float[Array, "n c c"]
+Scalar: TypeAlias = Float[Array, ""]
+Terms: TypeAlias = dict[str, Array]
+"""Weighted loss terms by name, e.g. ``style/relu1_1``; their sum is the loss."""
+
+Params: TypeAlias = Mapping[str, Mapping[str, Array]]
+"""Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``."""
+
+ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
+Pooling: TypeAlias = Literal["max", "average"]
+Padding: TypeAlias = Literal["zeros", "replicate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network's weights want of an image: ``(order(image)·scale − mean) / std``.
+
+    Attributes:
+        order: channel order of the network's first kernel.
+        scale: factor on values in [0, 1]; 255 for networks trained on 8-bit values.
+        mean: subtracted after scaling, in ``order``.
+        std: divided by last, in ``order``.
+    """
+
+    order: ChannelOrder
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A feature network: weights, the table that they fill, and the preprocessing they want.
+
+    A pytree whose leaves are the weights, so that it passes through ``jax.jit`` as an argument
+    and no weight is baked into a compiled program.
+
+    Attributes:
+        params: see :data:`Params`; the first ``k`` convolutions of ``arch``, ``k ≥ 1``.
+        arch: ``"vgg16"`` or ``"vgg19"``.
+        preprocessing: applied to images inside :func:`nstjax.features`.
+        layers: the layers that it can give, shallow to deep.
+        source: where the weights came from, in words.
+        sha256: hash of the file they were read from; empty where there was none.
+    """
+
+    params: Params
+    arch: str = dataclasses.field(metadata={"static": True})
+    preprocessing: Preprocessing = dataclasses.field(metadata={"static": True})
+    layers: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    source: str = dataclasses.field(default="", metadata={"static": True})
+    sha256: str = dataclasses.field(default="", metadata={"static": True})
+
+    def describe(self) -> dict[str, Any]:
+        """What a run record says of the network."""
+        return {
+            "arch": self.arch,
+            "deepest_layer": self.layers[-1],
+            "source": self.source,
+            "sha256": self.sha256,
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+        }

@@ -1,0 +1,67 @@
+"""MatConvNet's ``imagenet-vgg-verydeep-{16,19}.mat``, of before and after its format changed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.typing import Preprocessing
+from nstjax.weights.canonical import CAFFE_RGB, Arrays, from_pairs
+
+_KERNEL_RANK = 4
+
+
+def _mean_pixel(network: Any) -> tuple[float, float, float]:
+    """The mean RGB pixel: ``meta.normalization.averageImage`` (new) or ``normalization…`` (old)."""
+    holder = getattr(network, "meta", network)
+    average = getattr(getattr(holder, "normalization", None), "averageImage", None)
+    if average is None:
+        return CAFFE_RGB.mean
+    # The old file gives an image of means, the new one a single pixel.
+    mean = np.asarray(average, np.float64).reshape(-1, 3).mean(axis=0)
+    return float(mean[0]), float(mean[1]), float(mean[2])
+
+
+def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing]:
+    """Read a MatConvNet file to the canonical tree.
+
+    Its kernels lie ``(W, H, in, out)``: MATLAB counts columns first, so the spatial axes are swapped here.
+
+    Raises:
+        InputError: the file is damaged, is MATLAB 7.3's HDF5, or holds no VGG.
+    """
+    import scipy.io
+
+    try:
+        content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
+    except NotImplementedError as error:
+        raise InputError(f"{path} is of MATLAB 7.3: save it with -v7") from error
+    except Exception as error:  # SciPy's parser raises nearly anything on damaged bytes
+        raise InputError(f"{path} is a damaged .mat file: fetch or copy it again") from error
+    network = content.get("net")
+    network = network if network is not None else _Namespace(content)
+    layers = getattr(network, "layers", None)
+    if layers is None:
+        raise InputError(f"{path} is a .mat file, but not of MatConvNet: it has no layers")
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for layer in np.atleast_1d(layers):
+        name = str(getattr(layer, "name", ""))
+        if not name.startswith("conv"):
+            continue
+        weights = getattr(layer, "weights", None)
+        kernel, bias = (layer.filters, layer.biases) if weights is None else (weights[0], weights[1])
+        kernel = np.asarray(kernel)
+        if kernel.ndim == _KERNEL_RANK:
+            kernel = kernel.transpose(1, 0, 2, 3)
+        pairs[name] = (kernel, np.asarray(bias))
+    if not pairs:
+        raise InputError(f"{path} is a MatConvNet file, but holds no VGG: wrong network?")
+    return from_pairs(pairs, path), Preprocessing("RGB", 255.0, _mean_pixel(network))
+
+
+class _Namespace:
+    """A dict read by attribute, so that both generations of the file look alike."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.__dict__.update(content)

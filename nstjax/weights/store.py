@@ -1,0 +1,128 @@
+"""Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from nstjax import checkpoints
+from nstjax.errors import InputError
+from nstjax.nn.vgg import make_backbone
+from nstjax.typing import Backbone, Preprocessing
+from nstjax.weights.read import read_weights
+from nstjax.weights.registry import REGISTRY, download, published
+
+KIND = "backbone"
+
+
+def cache_folder() -> Path:
+    """The user's cache: ``$NSTJAX_CACHE``, or what the platform prescribes."""
+    override = os.environ.get("NSTJAX_CACHE")
+    return Path(override) if override else platformdirs.user_cache_path("nstjax")
+
+
+def store_folders() -> tuple[Path, ...]:
+    """Where stores are looked for, in order: ``ckpts/`` under the working directory, then the cache."""
+    return Path("ckpts"), cache_folder() / "weights"
+
+
+def save_backbone(backbone: Backbone, path: Path) -> None:
+    """Write a network to an Orbax store, replacing what is there.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    record = {
+        "kind": KIND,
+        "arch": backbone.arch,
+        "layers": len(backbone.params),
+        "preprocessing": dataclasses.asdict(backbone.preprocessing),
+        "source": backbone.source,
+        "sha256": backbone.sha256,
+    }
+    tree = {name: {k: np.asarray(v) for k, v in layer.items()} for name, layer in backbone.params.items()}
+    checkpoints.save(path, tree, record)
+
+
+def read_store(path: Path) -> Backbone:
+    """Read a network from an Orbax store.
+
+    Raises:
+        InputError: it is not there, is damaged, or holds something else.
+    """
+    tree, record = checkpoints.load(path)
+    if record.get("kind") != KIND:
+        raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
+    p = record["preprocessing"]
+    preprocessing = Preprocessing(p["order"], p["scale"], tuple(p["mean"]), tuple(p["std"]))
+    return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
+
+
+def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Stores that can be loaded by name, with their records; the first folder's come first."""
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for folder in store_folders():
+        for path in sorted(folder.glob("*/record")) if folder.is_dir() else []:
+            record = checkpoints.load_record(path.parent)
+            if record.get("kind") == KIND:
+                found.setdefault(path.parent.name, (path.parent, record))
+    return found
+
+
+def fetch(name: str, folder: Path | None = None, url: str | None = None, progressbar: bool = False) -> Path:
+    """Download published weights, check them, and convert them to a store.
+
+    Args:
+        name: see :data:`REGISTRY`.
+        folder: where the store goes; the user's cache by default.
+        url: a mirror of the published address.
+        progressbar: whether to show one.
+
+    Returns:
+        The store's directory.
+
+    Raises:
+        InputError: as :func:`nstjax.weights.registry.download`, or the store cannot be written.
+    """
+    entry = published(name)
+    file = download(entry, cache_folder() / "downloads", url, progressbar)
+    backbone = read_weights(file, entry.arch)
+    store = (folder or cache_folder() / "weights") / name
+    save_backbone(dataclasses.replace(backbone, source=f"{entry.filename}; {entry.licence}"), store)
+    file.unlink()
+    return store
+
+
+def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
+    """Load a feature network.
+
+    Args:
+        spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, see ``nstjax weights list``),
+            the directory of a store, or a weights file of any format of :func:`read_weights`.
+        arch: of a file that ends before VGG-16 and VGG-19 differ.
+        preprocessing: overrules what a file's format implies; see :func:`read_weights`.
+
+    Raises:
+        InputError: nothing of that name is installed, or the file cannot be read; the message says how
+            to get it.
+    """
+    path = Path(spec)
+    is_name = path.name == str(spec) and not path.suffix
+    if is_name:
+        for folder in store_folders():
+            if (folder / str(spec) / "record").is_dir():
+                return read_store(folder / str(spec))
+        if str(spec) in REGISTRY:
+            raise InputError(
+                f"the weights {spec} are not installed: run 'nstjax weights fetch {spec}' once (it downloads "
+                f"them), or name a weights file with --weights FILE"
+            )
+    if path.is_dir():
+        return read_store(path)
+    if is_name and not path.exists():
+        names = ", ".join(dict.fromkeys([*installed(), *REGISTRY]))
+        raise InputError(f"there are no weights called {spec!r}, nor such a file: the names are {names}")
+    return read_weights(path, arch, preprocessing)

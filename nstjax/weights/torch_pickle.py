@@ -1,0 +1,169 @@
+"""PyTorch ``.pth`` files without PyTorch and without running what a pickle asks for.
+
+A pickle is a program; loading it may call anything it can name. This unpickler resolves the handful
+of names that a state dict of tensors needs, to functions of its own, and refuses every other.
+Two containers exist: a zip archive (since PyTorch 1.6) with ``data.pkl`` and one entry a storage, and
+the legacy stream (a magic number, a protocol number, system facts, the object, the storages in turn).
+"""
+
+import collections
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from nstjax.errors import InputError
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+
+_STORAGES: dict[str, np.dtype] = {
+    "DoubleStorage": np.dtype(np.float64),
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "ShortStorage": np.dtype(np.int16),
+    "CharStorage": np.dtype(np.int8),
+    "ByteStorage": np.dtype(np.uint8),
+    "BoolStorage": np.dtype(np.bool_),
+}
+
+
+class _StorageType(NamedTuple):
+    """Stands for ``torch.FloatStorage`` and its kin."""
+
+    dtype: np.dtype
+
+
+class _Storage:
+    """A storage, filled when its bytes are known: at once in a zip, at the end of a legacy stream."""
+
+    def __init__(self, dtype: np.dtype, size: int) -> None:
+        self.dtype, self.size = dtype, size
+        self.data: np.ndarray | None = None
+
+
+class _Tensor(NamedTuple):
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def numpy(self) -> np.ndarray:
+        data = self.storage.data
+        if data is None:
+            raise ValueError("a storage has no bytes")
+        reach = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)) if all(self.shape) else -1
+        if min((self.offset, *self.shape, *self.strides)) < 0 or self.offset + reach >= data.size:
+            raise ValueError("a tensor reaches outside its storage")
+        step = data.itemsize
+        view = np.lib.stride_tricks.as_strided(
+            data[self.offset :], self.shape, tuple(s * step for s in self.strides), writeable=False
+        )
+        return view.astype(np.float32) if self.storage.dtype == _STORAGES["BFloat16Storage"] else view.copy()
+
+
+def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    **{("torch", name): _StorageType(dtype) for name, dtype in _STORAGES.items()},
+}
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Resolves the names in ``_ALLOWED`` and none besides."""
+
+    def __init__(self, file: Any, storage_of: Callable[[str, np.dtype, int], _Storage], path: Path) -> None:
+        super().__init__(file, encoding="utf-8")
+        self._storage_of, self._path = storage_of, path
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise InputError(
+                f"{self._path} asks to load {module}.{name}, which no file of plain weights does: it was "
+                f"refused and nothing of it was run; use a file that holds a state dict alone"
+            ) from None
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _StorageType):
+            raise pickle.UnpicklingError("an unknown kind of storage")
+        return self._storage_of(str(pid[2]), pid[1].dtype, int(pid[4]))
+
+
+def _load_zip(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if not names:
+            raise InputError(f"{path} is a zip archive, but not of PyTorch: it has no data.pkl")
+        prefix = names[0].removesuffix("data.pkl")
+        if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
+            raise InputError(f"{path} was written on a big-endian machine: save it again on a little-endian one")
+        cache: dict[str, _Storage] = {}
+
+        def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
+            if key not in cache:
+                cache[key] = _Storage(dtype, size)
+                cache[key].data = np.frombuffer(archive.read(f"{prefix}data/{key}"), dtype)
+            return cache[key]
+
+        return _TensorUnpickler(io.BytesIO(archive.read(names[0])), storage_of, path).load()
+
+
+def _load_legacy(path: Path) -> Any:
+    storages: dict[str, _Storage] = {}
+
+    def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
+        return storages.setdefault(key, _Storage(dtype, size))
+
+    with path.open("rb") as file:
+        if _TensorUnpickler(file, storage_of, path).load() != LEGACY_MAGIC:
+            raise InputError(f"{path} is a pickle, but not of PyTorch: use a file that torch.save wrote")
+        for _ in range(2):  # the protocol's number and facts of the system that wrote it
+            _TensorUnpickler(file, storage_of, path).load()
+        result = _TensorUnpickler(file, storage_of, path).load()
+        for key in _TensorUnpickler(file, storage_of, path).load():
+            storage = storages[key]
+            count = int.from_bytes(file.read(8), "little")
+            raw = file.read(storage.dtype.itemsize * min(count, storage.size))
+            storage.data = np.frombuffer(raw, storage.dtype)
+    return result
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Tensors by name of a state dict that ``torch.save`` wrote, in either container.
+
+    Raises:
+        InputError: the file is damaged, is not of PyTorch, holds something else than tensors, or asks
+            for anything but tensors to be loaded (nothing of it is then run).
+    """
+    try:
+        loaded = _load_zip(path) if zipfile.is_zipfile(path) else _load_legacy(path)
+        if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+            loaded = loaded["state_dict"]
+        if not isinstance(loaded, dict):
+            raise InputError(f"{path} holds a {type(loaded).__name__}, not a state dict: save model.state_dict()")
+        return {str(key): value.numpy() for key, value in loaded.items() if isinstance(value, _Tensor)}
+    except InputError:
+        raise
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise InputError(f"{path} is a damaged PyTorch file: fetch or copy it again") from error
