@@ -26,7 +26,9 @@ def _orbax() -> Iterator[Any]:
 
 def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
-    return InputError(f"cannot {verb} the checkpoint {path}: {reason}; name another folder or free some space")
+    return InputError(
+        f"cannot {verb} the checkpoint {path}: {reason}; name another folder or free some space"
+    )
 
 
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:

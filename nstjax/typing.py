@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
-Images: TypeAlias = Float[Array, "n h w 3"]
+Images: TypeAlias = Float[Array | np.ndarray, "n h w 3"]
 """A batch of sRGB images, float32, values in [0, 1]."""
 
 FeatureMap: TypeAlias = Float[Array, "n h w c"]
@@ -24,7 +25,7 @@ Scalar: TypeAlias = Float[Array, ""]
 Terms: TypeAlias = dict[str, Array]
 """Weighted loss terms by name, e.g. ``style/relu1_1``; their sum is the loss."""
 
-Params: TypeAlias = Mapping[str, Mapping[str, Array]]
+Params: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``."""
 
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]

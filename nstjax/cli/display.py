@@ -72,5 +72,7 @@ class Display:
         if now - self._last_line >= PLAIN_EVERY_S or final:
             self._last_line = now
             rate = (progress.done - self._began_at) / (now - self._began) if now > self._began else 0.0
-            left = f"  about {(1 - progress.done) / rate:.0f} s left" if rate > 0 and progress.done < 1 else ""
+            left = (
+                f"  about {(1 - progress.done) / rate:.0f} s left" if rate > 0 and progress.done < 1 else ""
+            )
             self.say(f"{text}{left}")

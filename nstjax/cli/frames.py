@@ -39,7 +39,9 @@ class Frames:
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot make the folder {self._folder}: {error.strerror}; choose another -o") from error
+            raise InputError(
+                f"cannot make the folder {self._folder}: {error.strerror}; choose another -o"
+            ) from error
         entry = progress.entry
         save_image(self._folder / f"scale{entry.scale + 1}_iteration{entry.iteration:05d}.png", image)
 
@@ -47,7 +49,7 @@ class Frames:
         """Write the animation, if one is asked for, ending in ``image``."""
         if self._gif is None:
             return
-        height, width = fit_long_side(*image.shape[1:3], min(GIF_SIDE, max(image.shape[1:3])))
+        height, width = fit_long_side(image.shape[1], image.shape[2], min(GIF_SIDE, max(image.shape[1:3])))
         paths = sorted(self._folder.glob("scale*_iteration*.png"))
         frames = [np.asarray(resize(load_image(path), height, width, "linear")) for path in paths]
         save_gif(self._gif, [*frames, np.asarray(resize(image, height, width))])

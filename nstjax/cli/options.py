@@ -11,6 +11,7 @@ from nstjax.errors import InputError
 from nstjax.losses import Objective
 from nstjax.synthesis import PRESETS, Settings, TransferConfig
 
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
     """The optimiser; an option that is not the method's own is refused."""
@@ -106,7 +107,7 @@ class TransferOptions:
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """No progress display."""
     compilation_cache: bool = True
-    """Keep compiled programs in the user's cache, so that the next run starts sooner."""
+    """Do without the cache of compiled programs, which lets the next run start sooner."""
     network: NetworkOptions = NetworkOptions()
     settings: Settings = Settings()
     objective: Objective = Objective()
@@ -127,23 +128,12 @@ class TransferOptions:
         elif settings["init"] == "image":
             raise InputError("--init image wants --init-image FILE")
         if settings["scales"] and settings["scales"] == base.scales and settings["size"] != base.size:
-            # The preset names its scales, the user a size: the automatic pyramid of that size is meant.
-            settings["scales"] = ()
-            if len(settings["iterations"]) > 1 and settings["iterations"] == base.iterations:
-                settings["iterations"] = base.iterations[-1:]
+            # A preset names its scales and the user a size: the same pyramid, smaller or larger.
+            ratio = settings["size"] / base.scales[-1]
+            settings["scales"] = tuple(max(1, round(side * ratio)) for side in base.scales)
         return TransferConfig(
-            **fit_iterations(settings, base), objective=self.objective, optimizer=self.optimizer.build(base.optimizer)
+            **settings, objective=self.objective, optimizer=self.optimizer.build(base.optimizer)
         )
-
-
-def fit_iterations(settings: dict[str, object], base: TransferConfig) -> dict[str, object]:
-    """A preset's iterations for another number of scales: its coarsest first, its last repeated."""
-    own = tuple(base.iterations)
-    if settings["iterations"] == own and len(own) > 1:
-        # Settings alone would refuse a mismatch; the number of scales is known without iterations.
-        count = len(Settings(**{**settings, "iterations": ()}).pyramid())  # type: ignore[arg-type]
-        settings = {**settings, "iterations": (own + own[-1:] * count)[:count]}
-    return settings
 
 
 def base_options(base: TransferConfig) -> TransferOptions:
@@ -234,4 +224,3 @@ class NormalizeOptions:
 @dataclasses.dataclass(frozen=True)
 class InfoOptions:
     """Show versions, devices, the cache, and which weights are installed."""
-

@@ -16,16 +16,16 @@ _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.Ca
 
 
 def _sentence(box: str, prog: str) -> str:
-    """What stands in tyro's first box, up to its rule, on one line."""
-    lines = []
-    for line in box.splitlines():
-        text = line.strip("│ ").strip()
-        if re.fullmatch(r"[╭╰─ ].*|─+", text) or not text:
-            if lines:
-                break
-            continue
+    """What stands in tyro's box, up to its first rule, on one line."""
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│ ")
+        if text.startswith(("─", "╰")):
+            break
         lines.append(text)
-    return f"{' '.join(lines).rstrip('.')} (see {prog} --help)"
+    # A record's own check (``__post_init__``) names the option already.
+    text = re.sub(r"^Error parsing (settings|objective|optimizer|network): ", "", " ".join(lines))
+    return f"{text.rstrip('.')} (see {prog} --help)"
 
 
 def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None = None) -> T:
@@ -39,12 +39,14 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
     if wants_help:
         result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
         return result
-    captured = io.StringIO()
+    # An encoding lets tyro draw its box as it does on a terminal; a plain StringIO has none.
+    captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     try:
         with contextlib.redirect_stderr(captured), contextlib.redirect_stdout(captured):
             result = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
     except SystemExit as error:
-        raise InputError(_sentence(captured.getvalue(), prog)) from error
+        captured.seek(0)
+        raise InputError(_sentence(captured.read(), prog)) from error
     return result
 
 

@@ -51,7 +51,9 @@ def _parse(arguments: Sequence[str]) -> tuple[TransferOptions, TransferConfig, d
     record: dict[str, Any] = {}
     source, name = value_of(arguments, "--from"), value_of(arguments, "--preset")
     if source is not None and name is not None:
-        raise InputError("--from and --preset contradict each other: a record has all settings; give one of them")
+        raise InputError(
+            "--from and --preset contradict each other: a record has all settings; give one of them"
+        )
     if source is not None:
         record = read_record(Path(source))
         base = TransferConfig.from_json(record["config"])
@@ -79,7 +81,10 @@ def _parse(arguments: Sequence[str]) -> tuple[TransferOptions, TransferConfig, d
 
 
 def _check_options(options: TransferOptions) -> None:
-    for flag, count in (("--save-state-every", options.save_state_every), ("--snapshot-every", options.snapshot_every)):
+    for flag, count in (
+        ("--save-state-every", options.save_state_every),
+        ("--snapshot-every", options.snapshot_every),
+    ):
         if count < 0:
             raise InputError(f"{flag} is {count}: it must be 0 (never) or more")
     if not 1 <= options.quality <= 100:
@@ -96,12 +101,15 @@ def _check_options(options: TransferOptions) -> None:
 
 
 def _jobs(options: TransferOptions, config: TransferConfig) -> list[Job]:
-    assert options.content is not None and options.style is not None and options.output is not None
+    assert options.content is not None
+    assert options.output is not None
     content, output = options.content, options.output
 
     def job(source: Path, target: Path) -> Job:
         assert options.style is not None
-        return Job(source, options.style, options.init_image, target, options, config, options.network.weights)
+        return Job(
+            source, options.style, options.init_image, target, options, config, options.network.weights
+        )
 
     if not content.is_dir():
         check_output(output, options.bits)
@@ -112,14 +120,18 @@ def _jobs(options: TransferOptions, config: TransferConfig) -> list[Job]:
     if output.suffix and not output.is_dir():
         raise InputError(f"CONTENT is a folder, so -o {output} must be a folder too: leave out the suffix")
     if output.exists() and output.resolve() == content.resolve():
-        raise InputError(f"-o {output} is the folder of the photographs, which would be overwritten: name another")
+        raise InputError(
+            f"-o {output} is the folder of the photographs, which would be overwritten: name another"
+        )
     stems = [photograph.stem for photograph in photographs]
     # Two photographs that differ in suffix alone must not write one picture.
     names = [p.stem if stems.count(p.stem) == 1 else p.name.replace(".", "_") for p in photographs]
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {output}: {error.strerror}; choose another place") from error
+        raise InputError(
+            f"cannot make the folder {output}: {error.strerror}; choose another place"
+        ) from error
     jobs = [job(source, output / f"{name}.png") for source, name in zip(photographs, names, strict=True)]
     check_output(jobs[0].output, options.bits)
     return jobs
@@ -203,7 +215,9 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
 
         began = time.perf_counter()
         layers = ", ".join(config.objective.style_layers)
-        display.say(f"{backbone.arch} ({backbone.source}): style {layers}; content {', '.join(config.objective.content_layers)}")
+        display.say(
+            f"{backbone.arch} ({backbone.source}): style {layers}; content {', '.join(config.objective.content_layers)}"
+        )
         try:
             result = transfer(content, style, backbone, config, on_progress, init_image=init, resume=resume)
         except TransferFailed as error:
@@ -235,7 +249,9 @@ def _finished(output: Path, identity: dict[str, Any]) -> bool:
         return False
     found = read_record(path)
     same = found["config"] == _plain(identity["config"]) and found["weights"] == _plain(identity["weights"])
-    hashes = all(found["inputs"].get(k, {}).get("sha256") == identity[k] for k in ("content", "style", "init"))
+    hashes = all(
+        found["inputs"].get(k, {}).get("sha256") == identity[k] for k in ("content", "style", "init")
+    )
     return same and hashes and found["status"] not in ("stopped", "failed")
 
 

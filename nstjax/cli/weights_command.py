@@ -105,6 +105,8 @@ def run_weights(arguments: Sequence[str]) -> int:
         return 0
     action = ACTIONS.get(arguments[0])
     if action is None:
-        raise InputError(f"nstjax weights has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}")
+        raise InputError(
+            f"nstjax weights has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}"
+        )
     action(arguments[1:], f"nstjax weights {arguments[0]}")
     return 0

@@ -62,7 +62,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another place"
+        ) from error
 
 
 def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
@@ -95,7 +97,9 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
         import tifffile
 
         # tifffile wants 7-bit text; json.dumps escapes the rest.
-        tifffile.imwrite(buffer, pixels, photometric="rgb", compression=None, description=text, software=METADATA_KEY)
+        tifffile.imwrite(
+            buffer, pixels, photometric="rgb", compression=None, description=text, software=METADATA_KEY
+        )
         return buffer.getvalue()
     import png
 
@@ -110,7 +114,11 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
 
 
 def save_image(
-    path: str | Path, image: np.ndarray, metadata: dict[str, Any] | None = None, bits: int = 8, quality: int = 95
+    path: str | Path,
+    image: np.ndarray,
+    metadata: dict[str, Any] | None = None,
+    bits: int = 8,
+    quality: int = 95,
 ) -> None:
     """Write an image in the format of its suffix.
 

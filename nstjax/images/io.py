@@ -34,7 +34,9 @@ def _flatten(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         grey = np.asarray(image, np.float32)
         if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 1:
-            raise InputError("{path} is a floating-point image with values outside [0, 1]: scale it to [0, 1]")
+            raise InputError(
+                "{path} is a floating-point image with values outside [0, 1]: scale it to [0, 1]"
+            )
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -88,7 +90,9 @@ def load_image(path: str | Path) -> np.ndarray:
     except InputError as error:
         raise InputError(str(error).replace("{path}", str(path))) from None
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not an image that can be read: a JPEG, PNG, WebP or TIFF is wanted") from error
+        raise InputError(
+            f"{path} is not an image that can be read: a JPEG, PNG, WebP or TIFF is wanted"
+        ) from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} has more than {MAX_PIXELS:,} pixels: make it smaller first") from error
     except FileNotFoundError as error:
@@ -110,7 +114,9 @@ def find_images(folder: Path) -> list[Path]:
         InputError: the folder cannot be listed, or has none.
     """
     try:
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        found = sorted(
+            p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        )
     except OSError as error:
         raise InputError(f"cannot list the folder {folder}: {error.strerror}; check the path") from error
     if not found:

@@ -49,7 +49,9 @@ class Objective:
         for option in ("content_weight", "style_weight", "tv_weight"):
             value = getattr(self, option)
             if not 0 <= value < float("inf"):
-                raise InputError(f"--{option.replace('_', '-')} is {value}: it must be a finite number, 0 or more")
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {value}: it must be a finite number, 0 or more"
+                )
         for which in ("content", "style"):
             layers, weights = getattr(self, f"{which}_layers"), getattr(self, f"{which}_layer_weights")
             if weights and len(weights) != len(layers):
@@ -107,7 +109,9 @@ def _objective(
     factors = record.content_layer_weights or (1.0,) * len(record.content_layers)
     for name, factor in zip(record.content_layers, factors, strict=True):
         if name in targets.content:
-            loss = content_loss(found[name], targets.content[name], record.content_loss, record.content_distance)
+            loss = content_loss(
+                found[name], targets.content[name], record.content_loss, record.content_distance
+            )
             terms[f"content/{name}"] = record.content_weight * factor * loss
     count = len(record.style_layers)
     factors = record.style_layer_weights or (1.0 / max(count, 1),) * count

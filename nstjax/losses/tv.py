@@ -1,5 +1,7 @@
 """Total variation: what neighbouring pixels differ by."""
 
+import jax.numpy as jnp
+
 from nstjax.errors import one_of
 from nstjax.losses.distance import distance
 from nstjax.typing import Images, Scalar
@@ -26,6 +28,7 @@ def total_variation(images: Images, kind: str = "absolute", reduction: str = "su
         InputError: an unknown name.
     """
     one_of("the total variation's reduction", reduction, TV_REDUCTIONS)
+    images = jnp.asarray(images)
     down = distance(images[:, 1:] - images[:, :-1], kind).sum()
     right = distance(images[:, :, 1:] - images[:, :, :-1], kind).sum()
     total = down + right

@@ -91,12 +91,13 @@ def make_backbone(
     return Backbone(ordered, arch, preprocessing, layers, source, sha256)
 
 
-def preprocess(images: Images, how: Preprocessing) -> Images:
+def preprocess(images: Images, how: Preprocessing) -> jax.Array:
     """Map sRGB images in [0, 1] to what the weights were trained on."""
+    x = jnp.asarray(images)
     if how.order == "BGR":
-        images = images[..., ::-1]
-    dtype = images.dtype
-    return (images * how.scale - jnp.asarray(how.mean, dtype)) / jnp.asarray(how.std, dtype)
+        x = x[..., ::-1]
+    dtype = x.dtype
+    return (x * how.scale - jnp.asarray(how.mean, dtype)) / jnp.asarray(how.std, dtype)
 
 
 def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
@@ -123,7 +124,7 @@ def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
     ``pool`` of block ``b`` needs ``2^b``.
     """
     for layer in layers:
-        block = int(layer.lstrip("convrelupl").split("_")[0])
+        block = int(layer[4])
         least = 2 ** (block if layer.startswith("pool") else block - 1)
         if min(height, width) < least:
             raise InputError(

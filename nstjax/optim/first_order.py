@@ -102,11 +102,15 @@ def _output(state: _State, config: Adam | Sgd) -> jax.Array:
 
 def _check(config: Adam | Sgd) -> None:
     if not 0 < config.learning_rate < float("inf"):
-        raise InputError(f"--learning-rate is {config.learning_rate}: it must be a finite number greater than 0")
+        raise InputError(
+            f"--learning-rate is {config.learning_rate}: it must be a finite number greater than 0"
+        )
     if isinstance(config, Adam) and not 0 <= config.average < 1:
         raise InputError(f"--average is {config.average}: it must be 0 (off) or less than 1")
     if config.bounds is not None and not config.bounds[0] < config.bounds[1]:
-        raise InputError(f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second")
+        raise InputError(
+            f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second"
+        )
 
 
 def minimise_first_order(
@@ -139,7 +143,9 @@ def minimise_first_order(
         if callback is not None:
             seconds = time.perf_counter() - began
             now = partial(saved, state, iteration, evaluations)
-            if callback(Step(iteration, value, terms, evaluations, seconds, partial(_output, state, config), now)):
+            if callback(
+                Step(iteration, value, terms, evaluations, seconds, partial(_output, state, config), now)
+            ):
                 status = "stopped"
                 break
     final: Status = status  # type: ignore[assignment]
@@ -167,7 +173,9 @@ def carry_moments(
 
     moments = jax.tree.map(carried, state.moments)
     moments = jax.tree.map(
-        lambda leaf: leaf._replace(nu=jnp.maximum(leaf.nu, 0)) if isinstance(leaf, optax.ScaleByAdamState) else leaf,
+        lambda leaf: (
+            leaf._replace(nu=jnp.maximum(leaf.nu, 0)) if isinstance(leaf, optax.ScaleByAdamState) else leaf
+        ),
         moments,
         is_leaf=lambda leaf: isinstance(leaf, optax.ScaleByAdamState),
     )

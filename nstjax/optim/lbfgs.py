@@ -135,7 +135,11 @@ def _shorter(length: float, value: float, trial_value: float, slope: float) -> f
 
 
 def minimise_lbfgs(
-    fun: ObjectiveFn, x0: jax.Array, config: Lbfgs, callback: Callback | None = None, resume: Saved | None = None
+    fun: ObjectiveFn,
+    x0: jax.Array,
+    config: Lbfgs,
+    callback: Callback | None = None,
+    resume: Saved | None = None,
 ) -> Result:
     """See :func:`nstjax.optim.minimise`."""
     if config.history_size < 1 or config.initial_step <= 0:

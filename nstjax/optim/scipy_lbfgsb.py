@@ -11,7 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.optim.types import Callback, NonFiniteLoss, ObjectiveFn, Result, Saved, Step, as_partial, to_floats
+from nstjax.optim.types import (
+    Callback,
+    NonFiniteLoss,
+    ObjectiveFn,
+    Result,
+    Saved,
+    Step,
+    as_partial,
+    to_floats,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +44,7 @@ def _evaluate(fun: Any, x: jax.Array) -> Any:
     return jax.value_and_grad(fun, has_aux=True)(x)
 
 
-class _Stop(Exception):  # noqa: N818 - a signal, not an error
+class _Stop(Exception):
     """Carries a stop on request out of SciPy."""
 
 
@@ -54,7 +63,9 @@ def minimise_scipy(
     import scipy.optimize
 
     if config.bounds is not None and not config.bounds[0] < config.bounds[1]:
-        raise InputError(f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second")
+        raise InputError(
+            f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second"
+        )
     if config.rounds < 1 or config.maxfun < 1 or config.history_size < 1:
         raise InputError("--rounds, --maxfun and --history-size must be 1 or more")
     fun, began = as_partial(fun), time.perf_counter()
@@ -81,7 +92,9 @@ def minimise_scipy(
         return (number, gradient) if math.isfinite(number) else (1e300, np.nan_to_num(gradient))
 
     status = "done"
-    begin = Saved(type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), first_round))
+    begin = Saved(
+        type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), first_round)
+    )
 
     def on_iteration(intermediate_result: Any) -> None:  # SciPy goes by the argument's name
         nonlocal iteration, x
@@ -97,7 +110,9 @@ def minimise_scipy(
     for round_index in range(first_round, config.rounds):
         # Each round starts from what can be saved, so that a resumed run takes the same path.
         x = x.astype(dtype).astype(np.float64)
-        begin = Saved(type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), round_index))
+        begin = Saved(
+            type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), round_index)
+        )
         bounds = None if config.bounds is None else [config.bounds] * x.size
         options = {
             "maxiter": config.iterations,

@@ -127,4 +127,6 @@ def check_saved(saved: Saved, config: object, template: Any) -> Any:
     shapes = [np.shape(leaf) for leaf in saved.leaves]
     if saved.method != type(config).__name__ or shapes != [np.shape(leaf) for leaf in expected]:
         raise InputError("the saved state is of another optimiser or size: start without --resume")
-    return jax.tree.unflatten(jax.tree.structure(template), [jax.numpy.asarray(leaf) for leaf in saved.leaves])
+    return jax.tree.unflatten(
+        jax.tree.structure(template), [jax.numpy.asarray(leaf) for leaf in saved.leaves]
+    )

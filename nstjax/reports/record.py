@@ -62,9 +62,13 @@ def read_record(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read the run record {path}: {error.strerror}; check the path") from error
     except ValueError as error:
-        raise InputError(f"{path} is not a run record: it is no JSON; name the .run.json beside a picture") from error
+        raise InputError(
+            f"{path} is not a run record: it is no JSON; name the .run.json beside a picture"
+        ) from error
     if not isinstance(record, dict) or not {"format", "config", "inputs"} <= set(record):
         raise InputError(f"{path} is not a run record of nstjax: name the .run.json beside a picture")
     if record["format"] != FORMAT:
-        raise InputError(f"{path} is a record of format {record['format']}, this program reads {FORMAT}: update it")
+        raise InputError(
+            f"{path} is a record of format {record['format']}, this program reads {FORMAT}: update it"
+        )
     return record

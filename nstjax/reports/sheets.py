@@ -9,6 +9,9 @@ import numpy as np
 
 from nstjax.images.encode import write_atomically
 
+Cell = tuple[np.ndarray | None, str]
+"""A picture, ``(1, h, w, 3)`` in [0, 1] or none, and its caption."""
+
 
 def _figure(width: float, height: float) -> Any:
     # The object interface: no global state, no display, safe in any thread.
@@ -50,9 +53,7 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
     _save(figure, path)
 
 
-def contact_sheet(
-    path: Path, rows: Sequence[Sequence[tuple[np.ndarray | None, str]]], title: str = "", cell: float = 2.9
-) -> None:
+def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", cell: float = 2.9) -> None:
     """A grid of captioned pictures.
 
     Args:

@@ -42,12 +42,18 @@ class Settings:
     """Padding of the network's first layer."""
 
     def __post_init__(self) -> None:
-        for option, sides in (("--size", (self.size,)), ("--scales", self.scales), ("--style-size", self._style())):
+        for option, sides in (
+            ("--size", (self.size,)),
+            ("--scales", self.scales),
+            ("--style-size", self._style()),
+        ):
             for side in sides:
                 if not 1 <= side <= MAX_SIDE:
                     raise InputError(f"{option} is {side}: it must be between 1 and {MAX_SIDE} pixels")
         if any(b <= a for a, b in zip(self.scales, self.scales[1:], strict=False)):
-            raise InputError(f"--scales {' '.join(map(str, self.scales))}: they must grow from coarse to fine")
+            raise InputError(
+                f"--scales {' '.join(map(str, self.scales))}: they must grow from coarse to fine"
+            )
         if any(count < 1 for count in self.iterations):
             raise InputError("--iterations must be 1 or more at every scale")
         if len(self.iterations) > 1 and len(self.iterations) != len(self.pyramid()):
@@ -132,7 +138,9 @@ def _build(kind: type, values: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(kind)
     for name, value in values.items():
         if name not in hints:
-            raise InputError(f"the record's {kind.__name__} has the unknown field {name!r}: is it of a later version?")
+            raise InputError(
+                f"the record's {kind.__name__} has the unknown field {name!r}: is it of a later version?"
+            )
         if isinstance(value, list):
             values[name] = tuple(value)
     try:

@@ -8,9 +8,9 @@ _FIRST_CONVS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 PRESETS: dict[str, TransferConfig] = {
     # Three scales, losses relative to their targets, layers by what the weights have.
-    "default": TransferConfig(iterations=(200, 150, 100), size=512),
+    "default": TransferConfig(optimizer=Lbfgs(iterations=150), size=512),
     # A look in a fraction of the time.
-    "fast": TransferConfig(iterations=(100, 60), size=256),
+    "fast": TransferConfig(optimizer=Lbfgs(iterations=60), size=256),
     # Gatys et al. 2016, section 2 and 3: conv4_2 and conv1_1…conv5_1 (their rectified activations, as in
     # the authors' code), average pooling, 512 pixels, white noise, L-BFGS; α/β = 1e-3, w_l = 1/5.
     "gatys": TransferConfig(

@@ -9,13 +9,13 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Images
 
 
-def content_at(content: Images, side: int) -> Images:
+def content_at(content: Images, side: int) -> jax.Array:
     """The content image with its longer side of ``side`` pixels, its aspect ratio kept, in [0, 1]."""
     height, width = fit_long_side(content.shape[1], content.shape[2], side)
     return jnp.clip(resize(content, height, width), 0.0, 1.0)
 
 
-def style_at(style: Images, side: int, config: TransferConfig) -> Images:
+def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
     """The style image at a scale: with the content's size or on its own, never enlarged.
 
     An enlarged painting has no detail of its own size, and its blur would be taken for style.
@@ -25,7 +25,9 @@ def style_at(style: Images, side: int, config: TransferConfig) -> Images:
     return jnp.clip(resize(style, height, width), 0.0, 1.0)
 
 
-def first_image(config: TransferConfig, content: Images, style: Images, init_image: Images | None) -> Images:
+def first_image(
+    config: TransferConfig, content: Images, style: Images, init_image: Images | None
+) -> jax.Array:
     """What the first scale starts from, of the content's shape there.
 
     ``"noise"``: uniform, independent for every value, about mid-grey with amplitude ``config.noise``.
@@ -35,7 +37,7 @@ def first_image(config: TransferConfig, content: Images, style: Images, init_ima
     """
     height, width = content.shape[1:3]
     if config.init == "content":
-        return content
+        return jnp.asarray(content)
     if config.init == "noise":
         uniform = jax.random.uniform(jax.random.key(config.seed), content.shape, content.dtype)
         return 0.5 + config.noise * (uniform - 0.5)

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -185,21 +186,28 @@ def transfer(
             apply,
             backbone,
             make_targets(
-                record, apply(backbone, here, record.content_layers), apply(backbone, painting, record.style_layers)
+                record,
+                apply(backbone, here, record.content_layers),
+                apply(backbone, painting, record.style_layers),
             ),
         )
         settings = config.optimizer_at(index)
         height, width = here.shape[1:3]
         if result is not None:
             x0 = enlarge(result.x, height, width)
-            carried = optim.carry(settings, result.saved, x0, lambda a, h=height, w=width: enlarge_moment(a, h, w))
+            carried = optim.carry(
+                settings, result.saved, x0, partial(enlarge_moment, height=height, width=width)
+            )
         elif resume is not None:
             x0, carried = here, resume.saved
         else:
             x0 = first_image(config, here, painting, init_image)
 
         def on_step(
-            step: optim.Step, index: int = index, size: tuple[int, int] = (height, width), total: int = settings.iterations
+            step: optim.Step,
+            index: int = index,
+            size: tuple[int, int] = (height, width),
+            total: int = settings.iterations,
         ) -> bool:
             seconds = earlier + time.perf_counter() - began
             entry = HistoryEntry(index, step.iteration, step.value, step.terms, step.evaluations, seconds)
@@ -225,7 +233,9 @@ def transfer(
         try:
             result = optim.minimise(fun, x0, settings, on_step, carried)
         except NonFiniteLoss as error:
-            raise TransferFailed(f"at scale {sides[index]}: {error}", _clamped(error.x), tuple(history)) from error
+            raise TransferFailed(
+                f"at scale {sides[index]}: {error}", _clamped(error.x), tuple(history)
+            ) from error
         if result.status == "stopped":
             break
     assert result is not None, "a pyramid has at least one scale"
@@ -236,4 +246,3 @@ def _state_of(scale: int, saved: optim.Saved, history: tuple[HistoryEntry, ...])
     """A state whose history ends where its optimiser's state does (SciPy's lies at the round's start)."""
     kept = tuple(e for e in history if e.scale < scale or e.iteration <= saved.iteration)
     return TransferState(scale, saved, kept)
-

@@ -94,7 +94,9 @@ def from_torch_names(state: Mapping[str, np.ndarray], path: object) -> tuple[Arr
         table = sequential_indices(arch)
         if numbered and set(numbered) == set(list(table)[: len(numbered)]):
             return from_pairs({table[i]: pair for i, pair in numbered.items()}, path, oihw=True), True
-    raise InputError(f"{path} holds tensors, but not those of VGG-16 or VGG-19 (batch-norm variants are not read)")
+    raise InputError(
+        f"{path} holds tensors, but not those of VGG-16 or VGG-19 (batch-norm variants are not read)"
+    )
 
 
 def recognise_arch(tree: Arrays, path: object, arch: str | None = None) -> str:

@@ -33,7 +33,9 @@ def _old_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray
             continue
         datasets = [_text(weight) for weight in root[layer].attrs["weight_names"]]
         if len(datasets) != 2:
-            raise InputError(f"{path}: {layer} has {len(datasets)} arrays where a kernel and a bias are wanted")
+            raise InputError(
+                f"{path}: {layer} has {len(datasets)} arrays where a kernel and a bias are wanted"
+            )
         pairs[name] = (np.asarray(root[layer][datasets[0]]), np.asarray(root[layer][datasets[1]]))
     return pairs
 
@@ -68,7 +70,7 @@ def read_keras_h5(path: Path) -> Arrays:
 
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 pairs = _old_layout(root, path)
             elif "layers" in root:

@@ -45,5 +45,7 @@ def read_npz(path: Path) -> tuple[Arrays, Preprocessing]:
         raise InputError(f"{path} is an .npz file, but holds no VGG: wrong file?")
     if PREPROCESSING_KEY in arrays:
         record = json.loads(str(arrays[PREPROCESSING_KEY]))
-        preprocessing = Preprocessing(record["order"], record["scale"], tuple(record["mean"]), tuple(record["std"]))
+        preprocessing = Preprocessing(
+            record["order"], record["scale"], tuple(record["mean"]), tuple(record["std"])
+        )
     return from_pairs(pairs, path), preprocessing

@@ -129,13 +129,19 @@ def download(entry: Published, folder: Path, url: str | None = None, progressbar
         fetcher = pooch.HTTPDownloader(progressbar=progressbar, timeout=30)
         pooch.retrieve(url, None, entry.filename, folder, downloader=fetcher)
     except (requests.RequestException, ValueError) as error:
-        reason = type(error).__name__ if not isinstance(error, requests.HTTPError) else str(error).split(" for url")[0]
+        reason = (
+            type(error).__name__
+            if not isinstance(error, requests.HTTPError)
+            else str(error).split(" for url")[0]
+        )
         raise InputError(
             f"cannot download {url} ({reason}): check the network, or download it elsewhere and name the file "
             f"with --weights"
         ) from error
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; free some space or set NSTJAX_CACHE") from error
+        raise InputError(
+            f"cannot write to {folder}: {error.strerror}; free some space or set NSTJAX_CACHE"
+        ) from error
     digest = file_digest(target, entry.algorithm)
     if not digest.startswith(entry.digest):
         target.unlink()

@@ -59,7 +59,9 @@ class _Tensor(NamedTuple):
         data = self.storage.data
         if data is None:
             raise ValueError("a storage has no bytes")
-        reach = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)) if all(self.shape) else -1
+        reach = (
+            sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)) if all(self.shape) else -1
+        )
         if min((self.offset, *self.shape, *self.strides)) < 0 or self.offset + reach >= data.size:
             raise ValueError("a tensor reaches outside its storage")
         step = data.itemsize
@@ -105,7 +107,12 @@ class _TensorUnpickler(pickle.Unpickler):
             ) from None
 
     def persistent_load(self, pid: Any) -> _Storage:
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _StorageType):
+        if (
+            not isinstance(pid, tuple)
+            or len(pid) < 5
+            or pid[0] != "storage"
+            or not isinstance(pid[1], _StorageType)
+        ):
             raise pickle.UnpicklingError("an unknown kind of storage")
         return self._storage_of(str(pid[2]), pid[1].dtype, int(pid[4]))
 
@@ -117,7 +124,9 @@ def _load_zip(path: Path) -> Any:
             raise InputError(f"{path} is a zip archive, but not of PyTorch: it has no data.pkl")
         prefix = names[0].removesuffix("data.pkl")
         if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
-            raise InputError(f"{path} was written on a big-endian machine: save it again on a little-endian one")
+            raise InputError(
+                f"{path} was written on a big-endian machine: save it again on a little-endian one"
+            )
         cache: dict[str, _Storage] = {}
 
         def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
@@ -161,7 +170,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
             loaded = loaded["state_dict"]
         if not isinstance(loaded, dict):
-            raise InputError(f"{path} holds a {type(loaded).__name__}, not a state dict: save model.state_dict()")
+            raise InputError(
+                f"{path} holds a {type(loaded).__name__}, not a state dict: save model.state_dict()"
+            )
         return {str(key): value.numpy() for key, value in loaded.items() if isinstance(value, _Tensor)}
     except InputError:
         raise

@@ -1,0 +1,1 @@
+"""Report 002 (Ahmedabad University)."""

@@ -1,0 +1,1 @@
+"""Report 001 (Brown University)."""

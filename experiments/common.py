@@ -1,0 +1,193 @@
+"""What every experiment needs: its inputs, the nearest layers, a run that is kept, and measures."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+import nstjax
+from nstjax.images import fit_long_side, resize
+from nstjax.optim import ScipyLbfgsb
+from nstjax.reports import environment
+from nstjax.typing import Backbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What an experiment is run with."""
+
+    weights: str = "vgg19"
+    """An installed name, a weights file, or a store's folder."""
+    images: Path = Path("images")
+    """A folder with content/ and style/ inside, each holding pictures."""
+    out: Path | None = None
+    """Where the figures go; the experiment's own folder by default."""
+
+
+class Lab:
+    """One experiment's inputs and outputs; every run is kept, so that a figure can be made again at once.
+
+    Args:
+        arguments: of the command line.
+        folder: the experiment's own.
+    """
+
+    def __init__(self, arguments: Arguments, folder: Path) -> None:
+        self.backbone = nstjax.load_backbone(arguments.weights)
+        self.images = arguments.images
+        self.out = arguments.out or folder / "figures"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._kept = self.out / "runs"
+        self._kept.mkdir(exist_ok=True)
+        self.results: dict[str, Any] = {}
+
+    def picture(self, kind: str, name: str) -> np.ndarray:
+        """``images/<kind>/<name>``, whatever its suffix."""
+        found = sorted((self.images / kind).glob(f"{name}.*"))
+        if not found:
+            raise nstjax.InputError(
+                f"{self.images / kind} has no picture {name!r}: name another folder with --images"
+            )
+        return nstjax.load_image(found[0])
+
+    def names(self, kind: str) -> list[str]:
+        """The pictures of ``images/<kind>``."""
+        return [path.stem for path in nstjax.images.find_images(self.images / kind)]
+
+    def run(
+        self,
+        label: str,
+        content: np.ndarray,
+        style: np.ndarray,
+        config: nstjax.TransferConfig,
+        backbone: Backbone | None = None,
+        snapshots: tuple[int, ...] = (),
+    ) -> "Run":
+        """A transfer, or what an equal one left: equal in inputs, weights, settings and snapshots.
+
+        Snapshots are numbered by iteration, for SciPy by round; the last is the picture itself.
+        """
+        backbone = backbone or self.backbone
+        config = config.for_backbone(backbone)
+        identity = json.dumps([config.to_json(), backbone.describe(), snapshots])
+        digest = hashlib.sha256(identity.encode() + content.tobytes() + style.tobytes()).hexdigest()[:16]
+        path = self._kept / f"{label}_{digest}.npz"
+        if not path.exists():
+            frames: dict[str, np.ndarray] = {}
+            began = time.perf_counter()
+
+            def keep(progress: Any) -> None:
+                entry = progress.entry
+                if isinstance(config.optimizer, ScipyLbfgsb) and snapshots:
+                    # Counted in rounds: SciPy's state is that of the start of the current one.
+                    x, rounds = progress.state().saved.leaves
+                    if int(rounds) in snapshots:
+                        frames[f"frame_{int(rounds)}"] = x.clip(0, 1)
+                elif entry.iteration in snapshots:
+                    frames[f"frame_{entry.iteration}"] = progress.image()
+                if entry.iteration % 100 == 0:
+                    print(f"{label}: iteration {entry.iteration}, loss {entry.loss:.4g}", flush=True)
+
+            result = nstjax.transfer(content, style, backbone, config, keep)
+            history = [dataclasses.asdict(entry) for entry in result.history]
+            np.savez_compressed(
+                path,
+                image=result.image,
+                history=json.dumps(history),
+                seconds=time.perf_counter() - began,
+                **frames,  # type: ignore[arg-type]
+            )
+        with np.load(path) as kept:
+            pictures = {int(k.removeprefix("frame_")): kept[k] for k in kept.files if k.startswith("frame_")}
+            run = Run(
+                kept["image"], json.loads(str(kept["history"])), float(kept["seconds"]), pictures, config
+            )
+        final = run.history[-1]
+        self.results[label] = {
+            "loss": final["loss"],
+            "terms": final["terms"],
+            "iterations": len(run.history),
+            "seconds": round(run.seconds, 1),
+            "content_layers": config.objective.content_layers,
+            "style_layers": config.objective.style_layers,
+            "weights": f"{backbone.arch}, {backbone.source}",
+        }
+        return run
+
+    def note(self, name: str, value: object) -> None:
+        """A measured number, for the JSON beside the figures."""
+        self.results.setdefault("measures", {})[name] = value
+        print(f"{name}: {value}", flush=True)
+
+    def finish(self) -> None:
+        """Write ``results.json``."""
+        self.results["environment"] = environment()
+        (self.out / "results.json").write_text(json.dumps(self.results, indent=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A transfer's picture, losses, time, and pictures on the way."""
+
+    image: np.ndarray
+    history: list[dict[str, Any]]
+    seconds: float
+    frames: dict[int, np.ndarray]
+    config: nstjax.TransferConfig
+
+
+def nearest_layers(backbone: Backbone, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Each layer wanted, or where the weights lack it the deepest of its kind; none twice. Says so."""
+    found = []
+    for layer in wanted:
+        kind = layer.rstrip("0123456789_")
+        same_kind = [name for name in backbone.layers if name.rstrip("0123456789_") == kind]
+        nearest = layer if layer in backbone.layers else same_kind[-1]
+        if nearest != layer:
+            print(f"these weights end at {backbone.layers[-1]}: {nearest} stands for {layer}", flush=True)
+        if nearest not in found:
+            found.append(nearest)
+    return tuple(found)
+
+
+def fit(image: np.ndarray, long_side: int) -> np.ndarray:
+    """An image scaled to a longer side, its aspect ratio kept."""
+    height, width = fit_long_side(image.shape[1], image.shape[2], min(long_side, max(image.shape[1:3])))
+    return np.asarray(resize(image, height, width)).clip(0, 1)
+
+
+def square(image: np.ndarray, side: int) -> np.ndarray:
+    """An image resized to a square, its aspect ratio given up, as report 000 did."""
+    return np.asarray(resize(image, side, side)).clip(0, 1)
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """Rec. 601 luma, ``(h, w)``."""
+    return image.reshape(image.shape[-3:]) @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def detail_correlation(image: np.ndarray, content: np.ndarray, sigma: float = 2.0) -> float:
+    """How much of a photograph's fine detail a picture keeps.
+
+    Pearson's correlation of the two luminances, each less its Gaussian blur of ``sigma`` pixels: 1 for
+    the photograph itself, about 0 for an unrelated picture; blind to brightness and contrast.
+    """
+    a, b = (luminance(x) for x in (image, content))
+    high = [x - ndimage.gaussian_filter(x, sigma) for x in (a, b)]
+    return float(np.corrcoef(high[0].ravel(), high[1].ravel())[0, 1])
+
+
+def complexity(image: np.ndarray) -> float:
+    """Mean absolute difference of neighbouring pixels at 256×256: a plain picture has a small one."""
+    return float(nstjax.losses.total_variation(square(image, 256), "absolute", "mean"))
+
+
+def caption(run: Run, backbone: Backbone) -> str:
+    """Weights and layers really used, for the title of a figure."""
+    o = run.config.objective
+    return f"{backbone.arch}, {backbone.source}\nstyle {', '.join(o.style_layers)}; content {', '.join(o.content_layers)}"
