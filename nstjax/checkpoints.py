@@ -1,7 +1,7 @@
 """Orbax, and the only module that imports it: trees of arrays with a JSON record, on disk.
 
-Orbax writes to a temporary directory and renames it when it is whole, so that a kill at any moment
-leaves the last complete checkpoint as it was.
+A checkpoint is written under a temporary name and renamed when it is whole, so that a kill at any moment
+leaves the last complete one as it was.
 """
 
 import contextlib
@@ -17,11 +17,17 @@ from nstjax.errors import InputError
 
 @contextlib.contextmanager
 def _orbax() -> Iterator[Any]:
-    """Orbax, imported late (it takes a second) and without its informational log lines."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Orbax, imported late (it takes a second) and without its log lines."""
     import orbax.checkpoint as ocp
 
-    yield ocp
+    # Its threads log tracebacks of errors that are raised here as well.
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield ocp
+    finally:
+        logger.setLevel(before)
 
 
 def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
@@ -38,12 +44,18 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         InputError: the directory cannot be written.
     """
     path = path.absolute()
+    # Orbax would delete what is there before it writes; here it goes when the new one is whole.
+    fresh = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
-            checkpointer.save(path, args=args, force=True)
-    except OSError as error:
+            checkpointer.save(fresh, args=args, force=True)
+        shutil.rmtree(path, ignore_errors=True)
+        fresh.rename(path)
+    except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
+        for left_over in path.parent.glob(f"{fresh.name}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
         raise _cannot("write", path, error) from error
 
 

@@ -24,9 +24,9 @@ class Objective:
     """Layers whose statistics are taken; none named means the first ReLU of every block at hand."""
     content_weight: float = 1.0
     """α, the weight of the content loss."""
-    style_weight: float = 60.0
+    style_weight: float = 180.0
     """β, the weight of the style loss."""
-    tv_weight: float = 0.5
+    tv_weight: float = 1.0
     """γ, the weight of the total variation."""
     content_layer_weights: tuple[float, ...] = ()
     """A factor for each content layer; none given means 1 each."""

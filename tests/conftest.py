@@ -1,0 +1,71 @@
+"""Fixtures: networks small enough to test with, pictures, and the cache out of the way."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
+from nstjax.typing import Backbone
+from nstjax.weights.canonical import CAFFE_BGR
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+REAL_WEIGHTS = SHARED / "weights" / "vgg19_blocks1-3_keras_layout.h5"
+
+
+def random_params(arch: str, convs: int, seed: int = 0, dtype: type = np.float32) -> dict:
+    """He-initialised weights of the first ``convs`` convolutions."""
+    rng = np.random.default_rng(seed)
+    params = {}
+    for name in conv_names(arch)[:convs]:
+        shape = kernel_shape(name)
+        kernel = rng.normal(size=shape) * np.sqrt(2 / (9 * shape[2]))
+        bias = rng.normal(size=shape[3:]) * 0.1
+        params[name] = {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}
+    return params
+
+
+def random_backbone(arch: str = "vgg19", convs: int = 3, seed: int = 0, dtype: type = np.float32) -> Backbone:
+    return make_backbone(random_params(arch, convs, seed, dtype), arch, CAFFE_BGR, "random weights")
+
+
+@pytest.fixture(scope="session")
+def small() -> Backbone:
+    """VGG-19 to conv2_1."""
+    return random_backbone(convs=3)
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    """A smooth photograph stand-in and a busy painting stand-in, float32."""
+    y, x = np.mgrid[0:48, 0:64] / 64.0
+    content = np.stack([x, y, 0.5 + 0.5 * np.sin(6 * x * y)], -1)[None]
+    rng = np.random.default_rng(1)
+    blocks = rng.uniform(size=(1, 14, 12, 3)).repeat(4, 1).repeat(4, 2)
+    return content.astype(np.float32), blocks.astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    if "NSTJAX_TEST_CACHE" not in os.environ:
+        os.environ["NSTJAX_TEST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    monkeypatch.setenv("NSTJAX_CACHE", os.environ["NSTJAX_TEST_CACHE"])
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The material beside the checkout."""
+    if not REAL_WEIGHTS.exists():
+        pytest.skip(f"{SHARED} is not here")
+    return SHARED

@@ -1,0 +1,422 @@
+"""Bad input of every kind: one sentence that names the file or option and the mend, exit code 2, nothing lost."""
+
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nstjax
+from nstjax.cli.main import main
+from tests import weight_files
+from tests.conftest import random_params
+from tests.test_images import _png_of_size
+from tests.test_weights import Evil
+
+Kind = tuple[Callable[[Path], None], list[str], str]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph, a painting, weights: what a good command would use."""
+    folder = tmp_path_factory.mktemp("template")
+    rng = np.random.default_rng(0)
+    nstjax.save_image(folder / "photo.png", rng.uniform(size=(1, 24, 32, 3)))
+    nstjax.save_image(folder / "painting.jpg", rng.uniform(size=(1, 24, 32, 3)))
+    arrays = {f"{c}/{k}": v for c, w in random_params("vgg19", 3).items() for k, v in w.items()}
+    np.savez(folder / "w.npz", **arrays)
+    return folder
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def truncate(name: str, fraction: float = 0.5) -> Callable[[Path], None]:
+    def do(folder: Path) -> None:
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: int(len(whole) * fraction)])
+
+    return do
+
+
+def evil(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "w.npz", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Evil(folder / "ran"), 2))
+
+
+def batch_norm(folder: Path) -> None:
+    state = weight_files.torch_names(random_params("vgg19", 3), "vgg19")
+    shifted = {key.replace("features.2.", "features.3."): value for key, value in state.items()}
+    weight_files.write_pth(folder / "w.npz", shifted)
+
+
+def wrong_shape(folder: Path) -> None:
+    params = random_params("vgg19", 8)
+    params["conv2_1"]["kernel"] = params["conv2_1"]["kernel"][:, :, :32]
+    weight_files.write_keras_old(folder / "w.npz", params)
+
+
+def keras_of_another_network(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(folder / "w.npz", "w") as file:
+        file.attrs["layer_names"] = [b"conv1"]
+        file.create_group("conv1").attrs["weight_names"] = [b"W", b"b"]
+
+
+def object_npz(folder: Path) -> None:
+    np.savez(folder / "w.npz", **{"conv1_1/kernel": np.array([{}], object)})
+
+
+def half_npz(folder: Path) -> None:
+    np.savez(folder / "w.npz", **{"conv1_1/kernel": np.ones((3, 3, 3, 64), np.float32)})
+
+
+def plain_hdf5(folder: Path) -> None:
+    import h5py
+
+    h5py.File(folder / "w.npz", "w").close()
+
+
+def plain_mat(folder: Path) -> None:
+    import scipy.io
+
+    with (folder / "w.npz").open("wb") as file:
+        scipy.io.savemat(file, {"x": np.ones(3)})
+
+
+def pth_of_a_list(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "w.npz", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps([1, 2], 2))
+
+
+def folder_of(kind: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / "photos").mkdir()
+        if kind == "photos":
+            os.link(folder / "photo.png", folder / "photos" / "a.png")
+
+    return make
+
+
+def tiny(width: int, height: int) -> Callable[[Path], None]:
+    return lambda folder: Image.new("RGB", (width, height)).save(folder / "photo.png")
+
+
+GOOD = ["transfer", "photo.png", "painting.jpg", "-o", "out.png", "-w", "w.npz", "--network", "vgg19"]
+GOOD += ["--scales", "16", "--iterations", "2", "-q"]
+
+
+def change(old: str, new: str) -> list[str]:
+    return [new if word == old else word for word in GOOD]
+
+
+KINDS: dict[str, Kind] = {
+    # Images.
+    "photo missing": (nothing, change("photo.png", "no.png"), "no.png does not exist: check the path"),
+    "painting missing": (nothing, change("painting.jpg", "no.jpg"), "no.jpg does not exist: check the path"),
+    "photo empty": (write("photo.png", b""), GOOD, "photo.png is an empty file: copy"),
+    "photo truncated": (truncate("photo.png"), GOOD, "photo.png is a damaged or truncated image: copy"),
+    "painting truncated": (
+        truncate("painting.jpg"),
+        GOOD,
+        "painting.jpg is a damaged or truncated image: copy",
+    ),
+    "photo no image": (
+        write("photo.png", b"hello, world"),
+        GOOD,
+        "photo.png is not an image that can be read",
+    ),
+    "photo a bomb": (
+        write("photo.png", _png_of_size(60000, 60000)),
+        GOOD,
+        "photo.png has more than 178,956,970",
+    ),
+    "photo of no pixels": (write("photo.png", _png_of_size(0, 5)), GOOD, "photo.png is"),
+    "photo of one pixel": (tiny(1, 1), GOOD, "photo.png has 1×1 pixels: at least 8×8 are wanted"),
+    "photo a thread": (tiny(1, 400), GOOD, "photo.png has 1×400 pixels"),
+    "photo in float beyond range": (
+        lambda f: Image.fromarray(np.full((4, 4), 9.0, np.float32)).save(f / "photo.tif"),
+        change("photo.png", "photo.tif"),
+        "photo.tif is a floating-point image with values outside",
+    ),
+    "painting a folder": (
+        folder_of("empty"),
+        change("painting.jpg", "photos"),
+        "photos is a folder where an image",
+    ),
+    "folder without photographs": (folder_of("empty"), change("photo.png", "photos"), "photos has no image"),
+    "start missing": (nothing, [*GOOD, "--init-image", "no.png"], "no.png does not exist"),
+    # Weights.
+    "weights missing": (nothing, change("w.npz", "no.h5"), "cannot read the weights no.h5: No such file"),
+    "weights empty": (write("w.npz", b""), GOOD, "w.npz are an empty file: fetch"),
+    "weights truncated": (truncate("w.npz"), GOOD, "w.npz are a truncated archive: fetch"),
+    "weights of no format": (write("w.npz", b"x" * 999), GOOD, "w.npz are of no known format"),
+    "weights a name unknown": (nothing, change("w.npz", "vgg11"), "no weights called 'vgg11'"),
+    "weights not installed": (nothing, change("w.npz", "vgg16"), "run 'nstjax weights fetch vgg16' once"),
+    "weights of both networks": (
+        nothing,
+        [w for w in GOOD if w not in ("--network", "vgg19")],
+        "say which it is with --network",
+    ),
+    "weights malicious": (evil, GOOD, "system, which no file of plain weights does: it was refused"),
+    "weights of a batch-norm network": (batch_norm, GOOD, "not those of VGG-16 or VGG-19"),
+    "weights of a wrong shape": (wrong_shape, GOOD, "conv2_1 has a kernel of shape (3, 3, 32, 128)"),
+    "weights of another Keras network": (
+        keras_of_another_network,
+        GOOD,
+        "w.npz is a Keras file, but holds no VGG",
+    ),
+    "weights plain HDF5": (plain_hdf5, GOOD, "w.npz is an HDF5 file, but not of Keras"),
+    "weights damaged HDF5": (
+        write("w.npz", b"\x89HDF\r\n\x1a\n" + bytes(200)),
+        GOOD,
+        "w.npz is a damaged HDF5 file",
+    ),
+    "weights plain .mat": (plain_mat, GOOD, "w.npz is a .mat file, but not of MatConvNet"),
+    "weights damaged .mat": (write("w.npz", b"MATLAB 5.0 MAT-file" + bytes(300)), GOOD, "w.npz is"),
+    "weights a pickled list": (pth_of_a_list, GOOD, "w.npz holds a list, not a state dict"),
+    "weights with pickled objects": (object_npz, GOOD, "w.npz holds pickled objects, which were not loaded"),
+    "weights without a bias": (half_npz, GOOD, "conv1_1 has a kernel but no bias"),
+    "weights damaged safetensors": (
+        write("w.npz", b"\x10" + bytes(7) + b"{" + b"x" * 50),
+        GOOD,
+        "damaged safetensors",
+    ),
+    "weights a folder that is no store": (
+        folder_of("empty"),
+        change("w.npz", "./photos"),
+        "is not a checkpoint",
+    ),
+    # Layers and options.
+    "layer unknown": (
+        nothing,
+        [*GOOD, "--style-layers", "relu9_9"],
+        "vgg19 has no layer 'relu9_9': layers are named like",
+    ),
+    "layer too deep": (
+        nothing,
+        [*GOOD, "--content-layers", "relu4_2"],
+        "they end at relu2_1; name a shallower",
+    ),
+    "option unknown": (nothing, [*GOOD, "--colour"], "--colour (see nstjax transfer --help)"),
+    "command unknown": (nothing, ["paint"], "there is no command 'paint': the commands are"),
+    "action unknown": (nothing, ["weights", "steal"], "has no action 'steal': the actions are"),
+    "preset unknown": (
+        nothing,
+        [*GOOD, "--preset", "monet"],
+        "--preset 'monet' does not exist: the presets are",
+    ),
+    "optimiser unknown": (nothing, [*GOOD, "--optimizer", "newton"], "invalid choice 'newton'"),
+    "not a number": (nothing, [*GOOD, "--style-weight", "much"], "--style-weight"),
+    "style weight negative": (nothing, [*GOOD, "--style-weight", "-1"], "--style-weight"),
+    "style weight not finite": (
+        nothing,
+        [*GOOD, "--style-weight", "nan"],
+        "--style-weight is nan: it must be",
+    ),
+    "both weights zero": (nothing, [*GOOD, "--style-weight", "0", "--content-weight", "0"], "are both 0"),
+    "size zero": (nothing, [*GOOD, "--size", "0"], "--size is 0: it must be between"),
+    "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
+    "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
+    "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations must be 1 or more"),
+    "iterations for other scales": (nothing, [*GOOD, "--iterations", "2", "3"], "2 values for 1 scales"),
+    "layer weights for other layers": (
+        nothing,
+        [*GOOD, "--style-layer-weights", "1"],
+        "1 values for 0 layers",
+    ),
+    "image start without an image": (nothing, [*GOOD, "--init", "image"], "--init image wants --init-image"),
+    "learning rate for L-BFGS": (
+        nothing,
+        [*GOOD, "--learning-rate", "1"],
+        "--learning-rate does not go with --optimizer lbfgs",
+    ),
+    "clamping L-BFGS": (
+        nothing,
+        [*GOOD, "--bounds", "0", "1"],
+        "--bounds does not go with --optimizer lbfgs",
+    ),
+    "bounds crossed": (
+        nothing,
+        [*GOOD, "--optimizer", "adam", "--bounds", "1", "0"],
+        "--bounds 1.0 0.0: the first",
+    ),
+    "learning rate zero": (
+        nothing,
+        [*GOOD, "--optimizer", "adam", "--learning-rate", "0"],
+        "--learning-rate is 0",
+    ),
+    "resume without states": (
+        nothing,
+        [*GOOD, "--resume", "--save-state-every", "0"],
+        "contradict each other",
+    ),
+    "states negative": (nothing, [*GOOD, "--save-state-every", "-5"], "--save-state-every"),
+    "quality": (nothing, [*GOOD, "--quality", "0"], "--quality is 0: it must be between 1 and 100"),
+    # Records.
+    "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),
+    "record no JSON": (nothing, ["transfer", "--from", "photo.png"], "photo.png is not a run record"),
+    "record of something else": (
+        write("r.json", b'{"a": 1}'),
+        ["transfer", "--from", "r.json"],
+        "r.json is not a run record",
+    ),
+    "record of a later version": (
+        write("r.json", b'{"format": 99, "config": {}, "inputs": {}}'),
+        ["transfer", "--from", "r.json"],
+        "format 99",
+    ),
+    "record and preset": (
+        nothing,
+        [*GOOD, "--from", "r.json", "--preset", "fast"],
+        "--from and --preset contradict",
+    ),
+    # Outputs.
+    "no output": (nothing, ["transfer", "photo.png", "painting.jpg"], "-o OUT is missing"),
+    "no style": (nothing, ["transfer", "photo.png", "-o", "out.png"], "STYLE is missing"),
+    "output of no format": (nothing, change("out.png", "out.xyz"), "out.xyz has no known suffix"),
+    "output's folder missing": (
+        nothing,
+        change("out.png", "no/out.png"),
+        "folder no does not exist: make it first",
+    ),
+    "output a folder": (lambda f: (f / "out.png").mkdir(), GOOD, "out.png is a folder: name a file in it"),
+    "16 bits of JPEG": (nothing, [*change("out.png", "out.jpg"), "--bits", "16"], "cannot hold 16 bits"),
+    "12 bits": (nothing, [*GOOD, "--bits", "12"], "--bits is 12: it must be 8 or 16"),
+    "animation of no format": (nothing, [*GOOD, "--gif", "a.mp4"], "a.mp4 must end in .gif"),
+    "plot of no format": (nothing, [*GOOD, "--plot", "a.xls"], "a.xls must end in .png, .svg or .pdf"),
+    "plot's folder missing": (nothing, [*GOOD, "--plot", "no/a.png"], "does not exist: make it first"),
+    "folder to one file": (folder_of("photos"), change("photo.png", "photos"), "must be a folder too"),
+    "folder onto itself": (
+        folder_of("photos"),
+        [w.replace("photo.png", "photos").replace("out.png", "photos") for w in GOOD],
+        "which would be overwritten",
+    ),
+    "folder with an animation": (
+        folder_of("photos"),
+        [*[w.replace("photo.png", "photos").replace("out.png", "done") for w in GOOD], "--gif", "a.gif"],
+        "leave them out",
+    ),
+    # Weights commands.
+    "fetch unknown": (nothing, ["weights", "fetch", "vgg11"], "no published weights are called 'vgg11'"),
+    "convert to a bad name": (
+        nothing,
+        ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "a/b"],
+        "--name 'a/b' cannot name weights",
+    ),
+    "convert the wrong network": (nothing, ["weights", "info", "photo.png"], "of no known format"),
+    "normalize without photographs": (
+        folder_of("empty"),
+        ["weights", "normalize", "w.npz", "photos", "--network", "vgg19"],
+        "has no image",
+    ),
+    "normalize at no size": (
+        folder_of("photos"),
+        ["weights", "normalize", "w.npz", "photos", "--network", "vgg19", "--size", "1"],
+        "--size is 1",
+    ),
+}
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(("prepare", "command", "message"), KINDS.values(), ids=KINDS.keys())
+def test_bad_input(template, tmp_path, monkeypatch, capsys, prepare, command, message) -> None:
+    for path in template.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path)
+    before = snapshot(tmp_path)
+    code = main(command)
+    out, err = capsys.readouterr()
+    assert code == 2, err
+    assert out == ""
+    assert message in err
+    assert err.startswith("nstjax: error: ")
+    assert err.count("\n") == 1, "one sentence on one line"
+    assert "Traceback" not in err
+    assert snapshot(tmp_path) == before, "nothing half-written, nothing lost"
+
+
+def test_there_are_kinds_enough() -> None:
+    assert len(KINDS) >= 40
+
+
+def run(folder: Path, command: list[str], prelude: str = "", **kwargs) -> subprocess.CompletedProcess[str]:
+    program = f"{prelude}\nimport sys\nfrom nstjax.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )
+
+
+def test_a_full_disk(template: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a disk that fills while the picture is written."""
+    for path in template.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "out.png").write_bytes(b"the picture of yesterday")
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "import nstjax.cli.transfer_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
+    done = run(tmp_path, [*GOOD, "--no-compilation-cache"], limit)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write out.png: File too large; free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out.png").read_bytes() == b"the picture of yesterday"
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_state_that_cannot_be_saved_does_not_end_the_run(template: Path, tmp_path: Path) -> None:
+    for path in template.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "import nstjax.cli.transfer_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))"
+    command = [*[w for w in GOOD if w != "-q"], "--no-compilation-cache", "--save-state-every", "1"]
+    done = run(tmp_path, command, limit)
+    assert done.returncode == 0, done.stderr
+    assert "the state was not saved" in done.stderr
+    assert (tmp_path / "out.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
+def test_folders_and_files_without_permission(template: Path, tmp_path: Path) -> None:
+    """Root may do anything, so that as root the program is run as nobody."""
+    for path in template.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / path.name).chmod(0o644)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent == Path("/tmp"):
+            break
+        parent.chmod(parent.stat().st_mode | 0o055)
+    drop = "import os\nimport nstjax.cli.transfer_command\nif os.geteuid() == 0: os.setgid(65534); os.setuid(65534)"
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    done = run(tmp_path, [*change("out.png", "closed/out.png"), "--no-compilation-cache"], drop)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "folder closed may not be written: choose another" in done.stderr
+    (tmp_path / "photo.png").chmod(0)
+    done = run(tmp_path, GOOD, drop)
+    assert done.returncode == 2, done.stderr
+    assert (
+        "photo.png may not be read: change its permissions" in done.stderr
+        or "may not be written" in done.stderr
+    )
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,341 @@
+"""The program, as a person runs it: in this process where that is the same, else in one of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nstjax
+from nstjax.cli.main import main
+from nstjax.cli.parse import value_of
+from tests.conftest import random_params
+
+QUICK = ["--network", "vgg19", "--scales", "16", "24", "--iterations", "8", "-q"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a photograph, a painting and weights."""
+    content, style = pictures
+    nstjax.save_image(tmp_path / "photo.png", content)
+    nstjax.save_image(tmp_path / "painting.png", style)
+    arrays = {f"{c}/{k}": v for c, w in random_params("vgg19", 3).items() for k, v in w.items()}
+    np.savez(tmp_path / "weights.npz", **arrays)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def transfer(*extra: str, output: str = "out.png", content: str = "photo.png") -> int:
+    return main(["transfer", content, "painting.png", "-o", output, "-w", "weights.npz", *QUICK, *extra])
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_a_picture_and_its_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert transfer() == 0
+    assert capsys.readouterr() == ("", "")  # -q
+    assert pixels("out.png").shape == (18, 24, 3)
+    record = json.loads((folder / "out.run.json").read_text())
+    assert record["config"]["scales"] == [16, 24]
+    assert record["config"]["objective"]["style_layers"] == ["relu1_1", "relu2_1"]
+    assert record["status"] == "done"
+    assert len(record["history"]) == 16
+    assert record["inputs"]["content"]["path"] == str(folder / "photo.png")
+    assert len(record["weights"]["sha256"]) == 64
+    assert record["environment"]["versions"]["jax"]
+    text = Image.open("out.png").text["nstjax"]
+    assert json.loads(text)["config"] == record["config"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "out.png",
+        "out.run.json",
+        "painting.png",
+        "photo.png",
+        "weights.npz",
+    ]
+
+
+def test_a_record_is_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = [
+        "--init",
+        "noise",
+        "--seed",
+        "5",
+        "--style-weight",
+        "50",
+        "--optimizer",
+        "adam",
+        "--average",
+        "0.9",
+    ]
+    assert transfer(*extra, "--median-filter") == 0
+    os.replace("out.png", "first.png")
+    assert main(["transfer", "--from", "out.run.json", "-q"]) == 0
+    np.testing.assert_array_equal(pixels("first.png"), pixels("out.png"))
+    assert main(["transfer", "--from", "out.run.json", "-o", "other.png", "--seed", "6", "-q"]) == 0
+    assert not np.array_equal(pixels("other.png"), pixels("out.png"))
+    config = json.loads((folder / "other.run.json").read_text())["config"]
+    assert (config["seed"], config["optimizer"]["average"]) == (6, 0.9)
+    nstjax.save_image("photo.png", np.zeros((1, 40, 40, 3)))
+    capsys.readouterr()
+    assert main(["transfer", "--from", "out.run.json", "-o", "changed.png"]) == 0
+    assert "the content image is not the one of the record" in capsys.readouterr().err
+
+
+def test_plain_lines_where_there_is_no_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz", *QUICK]
+    arguments.remove("-q")
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "style relu1_1, relu2_1; content relu1_2" in err
+    assert "scale 2/2 (24×18)  iteration 8/8  loss" in err
+    assert "wrote out.png (24×18)" in err
+    assert "\x1b" not in err
+
+
+def test_live_display_on_a_terminal(folder: Path) -> None:
+    script = f"import pty, sys; sys.exit(pty.spawn([{sys.executable!r}, '-m', 'nstjax', *sys.argv[1:]]) >> 8)"
+    arguments = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz", *QUICK[:-1]]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    assert "iteration" in done.stdout
+    assert "\x1b[" in done.stdout
+
+
+def test_snapshots_animation_plot_and_other_formats(folder: Path) -> None:
+    assert transfer("--snapshot-every", "4", "--gif", "run.gif", "--plot", "loss.png", output="out.jpg") == 0
+    names = sorted(p.name for p in (folder / "out.jpg.snapshots").iterdir())
+    assert names == [f"scale{s}_iteration0000{i}.png" for s in (1, 2) for i in (4, 8)]
+    with Image.open("run.gif") as gif:
+        # The last snapshot is the result, and Pillow joins equal frames.
+        assert (gif.n_frames, gif.size) == (4, (24, 18))
+    assert Image.open("loss.png").size[0] > 300
+    assert Image.open("out.jpg").format == "JPEG"
+    assert transfer("--gif", "run.gif", "--bits", "16", output="deep.tiff") == 0
+    assert not (folder / "deep.tiff.snapshots").exists()
+
+
+def test_a_folder_goes_on_past_a_bad_photograph(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = folder / "photos"
+    photos.mkdir()
+    for name in ("a.png", "c.png", "c.jpg"):
+        nstjax.save_image(photos / name, nstjax.load_image("photo.png"))
+    (photos / "b.jpg").write_bytes(b"\xff\xd8\xff garbage")
+    (photos / "notes.txt").write_text("no picture")
+    assert transfer(content="photos", output="done") == 2
+    assert sorted(p.name for p in (folder / "done").iterdir()) == [
+        "a.png",
+        "a.run.json",
+        "c_jpg.png",
+        "c_jpg.run.json",
+        "c_png.png",
+        "c_png.run.json",
+    ]
+    err = capsys.readouterr().err
+    assert "3 of 4 pictures made; not made:" in err
+    assert err.count("b.jpg") == 2
+    os.remove(photos / "b.jpg")
+    before = (folder / "done" / "a.png").stat().st_mtime_ns
+    assert transfer("--resume", content="photos", output="done") == 0
+    assert (folder / "done" / "a.png").stat().st_mtime_ns == before  # finished already
+
+
+def run_command(folder: Path, *extra: str) -> list[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "nstjax",
+        "transfer",
+        "photo.png",
+        "painting.png",
+        "-w",
+        "weights.npz",
+        "--network",
+    ]
+    return [
+        *command,
+        "vgg19",
+        "--scales",
+        "16",
+        "24",
+        "--iterations",
+        "400",
+        "--save-state-every",
+        "20",
+        *extra,
+    ]
+
+
+def test_kill_9_then_resume_is_bit_identical(folder: Path) -> None:
+    env = {**os.environ, "NSTJAX_CACHE": str(folder / "cache")}
+    whole = run_command(folder, "-o", "whole.png", "-q", "--init", "noise")
+    assert subprocess.run(whole, env=env, timeout=300).returncode == 0
+    broken = run_command(folder, "-o", "broken.png", "--init", "noise", "--resume")
+    kills = 0
+    for _ in range(6):
+        states = folder / "broken.png.state"
+        before = {p.name for p in states.glob("*")} if states.exists() else set()
+        process = subprocess.Popen(broken, env=env, stderr=subprocess.PIPE)
+        # Killed as soon as a state newer than the ones before is there: in the middle of the work.
+        while process.poll() is None:
+            now = {p.name for p in states.glob("[0-9]*")} if states.exists() else set()
+            if now - before:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.005)
+        _, err = process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, err
+        assert not (folder / "broken.png").exists()
+        kills += 1
+    if process.returncode != 0:
+        assert subprocess.run(broken, env=env, timeout=300, capture_output=True).returncode == 0
+    assert kills >= 2
+    np.testing.assert_array_equal(pixels("broken.png"), pixels("whole.png"))
+    records = [json.loads((folder / name).read_text()) for name in ("broken.run.json", "whole.run.json")]
+    assert [[e["loss"] for e in r["history"]] for r in records][0] == [
+        e["loss"] for e in records[1]["history"]
+    ]
+    assert not (folder / "broken.png.state").exists()
+
+
+def test_interrupt_keeps_the_picture_and_the_state(folder: Path) -> None:
+    env = {**os.environ, "NSTJAX_CACHE": str(folder / "cache")}
+    command = run_command(folder, "-o", "out.png", "--iterations", "20000")
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    while not (folder / "out.png.state").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "holds the picture so far; --resume goes on" in err
+    assert (folder / "out.png").exists()
+    assert json.loads((folder / "out.run.json").read_text())["status"] == "stopped"
+    assert (folder / "out.png.state").exists()
+
+
+def test_resume_refuses_another_run_s_state(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    from nstjax.cli import transfer_command
+
+    real = transfer_command.transfer
+
+    def stops(*args, **kwargs):
+        told = args[4]
+        return real(*args[:4], lambda p: told(p) or p.entry.iteration == 6, **kwargs)
+
+    monkeypatch.setattr(transfer_command, "transfer", stops)
+    assert transfer("--save-state-every", "3") == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert transfer("--save-state-every", "3", "--resume", "--seed", "9") == 2
+    assert "another config.seed" in capsys.readouterr().err
+    assert transfer("--save-state-every", "3", "--resume", "--style-weight", "9") == 2
+    assert "another config.objective.style_weight" in capsys.readouterr().err
+    assert transfer("--save-state-every", "3", "--resume") == 0
+    assert transfer() == 0  # without --resume an old state is no obstacle
+
+
+def test_a_run_that_diverges_keeps_its_last_good_picture(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transfer("--optimizer", "sgd", "--learning-rate", "1e30") == 1
+    assert "the loss is not finite at iteration" in capsys.readouterr().err
+    assert pixels("out.png").shape == (12, 16, 3)
+    assert json.loads((folder / "out.run.json").read_text())["status"] == "failed"
+
+
+def test_presets_and_sizes(folder: Path) -> None:
+    base = [
+        "transfer",
+        "photo.png",
+        "painting.png",
+        "-o",
+        "out.png",
+        "-w",
+        "weights.npz",
+        "--network",
+        "vgg19",
+        "-q",
+    ]
+    assert main([*base, "--preset", "fast", "--size", "20", "--iterations", "2"]) == 0
+    layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_2", "--style-layer-weights", "1"]
+    assert main([*base, "--preset", "crowson", "--size", "64", "--iterations", "2", *layers]) == 0
+    record = json.loads((folder / "out.run.json").read_text())["config"]
+    assert record["scales"] == [16, 23, 32, 45, 64]
+    assert record["optimizer"]["average"] == 0.99
+    assert main([*base, "--preset", "gatys", "--iterations", "2"]) == 2  # the layers are not there
+
+
+def test_weights_commands(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTJAX_CACHE", str(folder / "cache"))
+    assert main(["weights", "convert", "weights.npz", "--network", "vgg19", "--name", "mine"]) == 0
+    assert main(["weights", "convert", "weights.npz", "--network", "vgg19", "--to", "ckpts"]) == 0
+    (folder / "photos").mkdir()
+    os.replace("photo.png", "photos/photo.png")
+    assert main(["weights", "normalize", "mine", "photos", "--size", "32"]) == 0
+    capsys.readouterr()
+    assert main(["weights", "list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("mine", "weights", "mine-normalized", "vgg19"):
+        assert name in out
+    assert main(["weights", "info", "mine"]) == 0
+    out = capsys.readouterr().out
+    assert "vgg19, 3 convolutions, 112,576 parameters" in out
+    assert "conv1_1 … relu2_1" in out
+    assert main(["info"]) == 0
+    assert "weights  weights, mine, mine-normalized" in capsys.readouterr().out
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "transfer" in capsys.readouterr().out
+    assert main(["weights"]) == 0
+    assert main(["--version"]) == 0
+    assert nstjax.__version__ in capsys.readouterr().out
+    for command in (["transfer"], ["weights", "fetch"], ["weights", "convert"], ["info"]):
+        with pytest.raises(SystemExit) as caught:
+            main([*command, "--help"])
+        assert caught.value.code == 0
+        assert "usage" in capsys.readouterr().out
+
+
+def test_help_shows_a_preset_s_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["transfer", "--preset", "crowson", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "128 181 256 362 512" in out
+
+
+def test_flags_are_found_before_parsing() -> None:
+    assert value_of(["a", "--preset", "fast"], "--preset") == "fast"
+    assert value_of(["--preset=fast"], "--preset") == "fast"
+    assert value_of(["--preset"], "--preset") is None
+
+
+def test_every_optimiser_option_is_some_method_s() -> None:
+    import dataclasses
+
+    from nstjax import optim
+    from nstjax.cli.options import OptimizerOptions
+
+    own = {f.name for kind in optim.METHODS.values() for f in dataclasses.fields(kind)}
+    options = {f.name for f in dataclasses.fields(OptimizerOptions)} - {"optimizer"}
+    assert options <= own
+    assert own - options <= {"iterations", "max_backtracks"}

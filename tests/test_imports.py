@@ -1,0 +1,76 @@
+"""The import table of the design, held."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "nstjax"
+
+ALWAYS = {"errors", "typing"}
+TABLE: dict[str, set[str]] = {
+    "errors": set(),
+    "typing": set(),
+    "checkpoints": set(),
+    "images": set(),
+    "nn": set(),
+    "losses": set(),
+    "optim": set(),
+    "weights": {"nn", "checkpoints"},
+    "synthesis": {"images", "nn", "weights", "losses", "optim"},
+    "reports": {"images"},
+    "cli": {"images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of nstjax that a file imports, anywhere in it, by the layer they are of."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            base = node.module or ""
+            names = [base] if base != "nstjax" else [f"nstjax.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("nstjax.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_downwards(path: Path) -> None:
+    relative = path.relative_to(PACKAGE)
+    layer = relative.parts[0].removesuffix(".py")
+    if layer in ("__init__", "__main__"):
+        return
+    assert layer in TABLE, f"{layer} is not in the design's table"
+    assert imported(path) - {layer} <= TABLE[layer] | ALWAYS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_orbax_and_jaxopt_have_one_door_each(path: Path) -> None:
+    roots = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add((node.module or "").split(".")[0])
+    assert ("orbax" in roots) <= (path.name == "checkpoints.py")
+    assert ("jaxopt" in roots) <= (path.name == "lbfgs.py")
+    assert "torch" not in roots
+    assert "tensorflow" not in roots
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_are_of_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 270
+
+
+def test_experiments_import_nstjax_and_their_own_only() -> None:
+    for path in (ROOT / "experiments").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nstjax"):
+                assert "cli" not in (node.module or "").split("."), path

@@ -1,0 +1,286 @@
+"""Every reader against files made by other means; recognition; refusal; the store; normalisation."""
+
+import dataclasses
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nstjax
+from nstjax.nn.vgg import conv_names
+from nstjax.weights import normalize, read_weights
+from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, sequential_indices
+from nstjax.weights.normalize import mean_activations
+from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
+from tests import weight_files
+from tests.conftest import random_backbone, random_params
+
+PARTIAL19 = random_params("vgg19", 8)  # to conv3_4, so that it can be VGG-19 alone
+WRITERS = {
+    "keras-old": (lambda path, p: weight_files.write_keras_old(path, p), CAFFE_BGR),
+    "keras-model": (lambda path, p: weight_files.write_keras_old(path, p, "/model_weights"), CAFFE_BGR),
+    "keras3": (lambda path, p: weight_files.write_keras3(path, p), CAFFE_BGR),
+    "pth": (lambda path, p: weight_files.write_pth(path, weight_files.torch_names(p, "vgg19")), TORCHVISION),
+    "pth-legacy": (
+        lambda path, p: weight_files.write_pth(path, weight_files.torch_names(p, "vgg19"), True),
+        TORCHVISION,
+    ),
+    "gatys": (lambda path, p: weight_files.write_pth(path, weight_files.gatys_names(p)), CAFFE_BGR),
+    "safetensors": (
+        lambda path, p: weight_files.write_safetensors(path, weight_files.torch_names(p, "vgg19")),
+        TORCHVISION,
+    ),
+    "mat": (lambda path, p: weight_files.write_matconvnet(path, p, CAFFE_RGB.mean), CAFFE_RGB),
+    "mat-old": (lambda path, p: weight_files.write_matconvnet(path, p, CAFFE_RGB.mean, True), CAFFE_RGB),
+    "npz": (
+        lambda path, p: np.savez(
+            path.open("wb"), **{f"{c}/{k}": v for c, w in p.items() for k, v in w.items()}
+        ),
+        CAFFE_BGR,
+    ),
+    "npz-frossard": (
+        lambda path, p: np.savez(
+            path.open("wb"),
+            **{f"{c}_{k[0].replace('k', 'W')}": v for c, w in p.items() for k, v in w.items()},
+        ),
+        CAFFE_RGB,
+    ),
+}
+
+
+def assert_same_weights(found: nstjax.Backbone, expected: dict) -> None:
+    assert list(found.params) == list(expected)
+    for conv, weights in expected.items():
+        np.testing.assert_array_equal(found.params[conv]["kernel"], weights["kernel"])
+        np.testing.assert_array_equal(found.params[conv]["bias"], weights["bias"])
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(("write", "preprocessing"), WRITERS.values(), ids=WRITERS.keys())
+def test_every_format_to_one_tree(tmp_path: Path, write, preprocessing) -> None:
+    path = tmp_path / "some.weights"  # the name says nothing: the content does
+    write(path, PARTIAL19)
+    found = read_weights(path)
+    assert_same_weights(found, PARTIAL19)
+    assert found.arch == "vgg19"
+    assert found.layers[-1] == "pool3"
+    for name in ("order", "scale"):
+        assert getattr(found.preprocessing, name) == getattr(preprocessing, name)
+    np.testing.assert_allclose(found.preprocessing.mean, preprocessing.mean)
+    np.testing.assert_allclose(found.preprocessing.std, preprocessing.std)
+    assert len(found.sha256) == 64
+
+
+def test_keras_3_by_class_names_tells_the_network_by_its_count(tmp_path: Path) -> None:
+    for arch in ("vgg16", "vgg19"):
+        params = random_params(arch, len(conv_names(arch)))
+        weight_files.write_keras3(tmp_path / "w.h5", params, by_class=True)
+        found = read_weights(tmp_path / "w.h5")
+        assert found.arch == arch
+        assert_same_weights(found, params)
+
+
+def test_indices_of_torchvision() -> None:
+    # torchvision.models.vgg19().features and vgg16().features, as printed by torchvision.
+    assert list(sequential_indices("vgg19")) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+    assert list(sequential_indices("vgg16")) == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+
+
+def test_a_file_that_fits_both_networks_wants_to_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    weight_files.write_keras_old(path, random_params("vgg19", 5))
+    with pytest.raises(nstjax.InputError, match="say which it is with --network"):
+        read_weights(path)
+    assert read_weights(path, "vgg16").arch == "vgg16"
+    weight_files.write_keras_old(path, PARTIAL19)
+    with pytest.raises(nstjax.InputError, match="weights of vgg19, not vgg16"):
+        read_weights(path, "vgg16")
+
+
+def test_caffe_weights_under_torchvision_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "vgg19-d01eb7cb.pth"
+    weight_files.write_pth(path, weight_files.torch_names(PARTIAL19, "vgg19"))
+    assert read_weights(path).preprocessing == TORCHVISION
+    assert read_weights(path, preprocessing="caffe-bgr").preprocessing == CAFFE_BGR
+    monkeypatch.setattr("nstjax.weights.read.file_sha256", lambda _: "d01eb7cb" + "0" * 56)
+    assert read_weights(path).preprocessing == CAFFE_BGR
+    with pytest.raises(nstjax.InputError, match="--preprocessing"):
+        read_weights(path, preprocessing="imagenet")
+
+
+def test_npz_says_its_preprocessing(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    arrays = {f"{c}/{k}": v for c, w in PARTIAL19.items() for k, v in w.items()}
+    record = '{"order": "RGB", "scale": 2.0, "mean": [1, 2, 3], "std": [4, 5, 6]}'
+    np.savez(path, preprocessing=record, **arrays)
+    assert read_weights(path).preprocessing == nstjax.Preprocessing("RGB", 2.0, (1, 2, 3), (4, 5, 6))
+
+
+class Evil:
+    """A pickle that runs a command when it is loaded as Python loads pickles."""
+
+    def __init__(self, flag: Path) -> None:
+        self.flag = flag
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.flag}",)
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy", "bare"])
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, container: str) -> None:
+    flag, path = tmp_path / "ran", tmp_path / "evil.pth"
+    body = pickle.dumps({"features.0.weight": Evil(flag)}, 2)
+    if container == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", body)
+    elif container == "legacy":
+        path.write_bytes(b"".join(pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, {})) + body)
+    else:
+        path.write_bytes(body)
+    with pytest.raises(
+        nstjax.InputError, match=r"asks to load (posix|nt)\.system.*refused and nothing of it was run"
+    ):
+        read_weights(path)
+    assert not flag.exists()
+    pickle.loads(body)  # the control: the pickle does work where nobody refuses it
+    assert flag.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["builtins.eval", "torch._utils._rebuild_tensor_v3", "torch.load", "collections.Counter"]
+)
+def test_only_the_names_of_tensors_are_resolved(tmp_path: Path, name: str) -> None:
+    module, attribute = name.rsplit(".", 1)
+    path = tmp_path / "w.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", f"\x80\x02c{module}\n{attribute}\n.".encode("latin-1"))
+    with pytest.raises(nstjax.InputError, match="refused"):
+        read_weights(path)
+
+
+def test_a_tensor_outside_its_storage_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    weight_files.write_pth(path, weight_files.torch_names(PARTIAL19, "vgg19"))
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["archive/data/0"] = content["archive/data/0"][:-4]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(nstjax.InputError, match="damaged PyTorch file"):
+        read_weights(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    params = random_params("vgg19", 8)
+    params["conv2_1"]["kernel"][0, 0, 0, 0] = np.nan
+    weight_files.write_keras_old(tmp_path / "w.h5", params)
+    with pytest.raises(nstjax.InputError, match="conv2_1 holds values that are not finite"):
+        read_weights(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize("writer", ["keras-old", "pth", "pth-legacy", "safetensors", "mat", "npz"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_truncated_files_are_told(tmp_path: Path, writer: str) -> None:
+    path = tmp_path / "w"
+    WRITERS[writer][0](path, PARTIAL19)
+    whole = path.read_bytes()
+    for fraction in (0.0001, 0.3, 0.9):
+        path.write_bytes(whole[: int(len(whole) * fraction)])
+        with pytest.raises(nstjax.InputError, match=r"damaged|truncated|empty|no known format"):
+            read_weights(path)
+
+
+def test_store_round_trip_and_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: nstjax.Backbone
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path / "cache"))
+    backbone = dataclasses.replace(small, sha256="ab" * 32)
+    save_backbone(backbone, tmp_path / "cache" / "weights" / "mine")
+    found = load_backbone("mine")
+    assert dataclasses.replace(found, params={}) == dataclasses.replace(backbone, params={})
+    assert_same_weights(found, {k: dict(v) for k, v in backbone.params.items()})
+    assert list(installed()) == ["mine"]
+    # A store in ckpts/ comes before one of the same name in the cache.
+    save_backbone(dataclasses.replace(backbone, source="local"), tmp_path / "ckpts" / "mine")
+    assert load_backbone("mine").source == "local"
+    assert load_backbone(tmp_path / "cache" / "weights" / "mine").source == backbone.source
+    with pytest.raises(nstjax.InputError, match="nstjax weights fetch vgg19"):
+        load_backbone("vgg19")
+    with pytest.raises(nstjax.InputError, match="no weights called 'yours'.* mine, vgg19"):
+        load_backbone("yours")
+
+
+def test_a_damaged_store_is_told(tmp_path: Path, small: nstjax.Backbone) -> None:
+    store = tmp_path / "s"
+    with pytest.raises(nstjax.InputError, match="not a checkpoint"):
+        read_store(store)
+    save_backbone(small, store)
+    for path in (store / "tree").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(nstjax.InputError, match="damaged"):
+        read_store(store)
+    nstjax.weights.store.checkpoints.save(tmp_path / "other", {"a": np.ones(2)}, {"kind": "generator"})
+    with pytest.raises(nstjax.InputError, match="not of a feature network"):
+        read_store(tmp_path / "other")
+
+
+def test_normalised_network_has_mean_activations_of_one_and_the_same_function() -> None:
+    backbone = random_backbone(convs=5)
+    images = [jax.random.uniform(jax.random.key(i), (1, 16 + 2 * i, 20, 3)) for i in range(3)]
+    means = mean_activations(backbone, images)
+    scaled = normalize(backbone, images)
+    for name, value in mean_activations(scaled, images).items():
+        alive = means[name] > 0
+        np.testing.assert_allclose(value[alive], 1.0, rtol=1e-4)
+    layers = tuple(name for name in backbone.layers if name.startswith(("relu", "pool")))
+    for pooling in ("max", "average"):
+        before = nstjax.features(backbone, images[0], layers, pooling)
+        after = nstjax.features(scaled, images[0], layers, pooling)
+        for name in layers:
+            conv = (
+                name.replace("relu", "conv")
+                if name.startswith("relu")
+                else {"pool1": "conv1_2", "pool2": "conv2_2"}[name]
+            )
+            scale = np.where(means[conv] > 0, means[conv], 1.0)
+            np.testing.assert_allclose(after[name] * scale, before[name], rtol=2e-3, atol=2e-2)
+    assert scaled.preprocessing == backbone.preprocessing
+    with pytest.raises(nstjax.InputError, match="no photograph"):
+        normalize(backbone, [])
+
+
+def test_mean_activations_weigh_positions_equally(small: nstjax.Backbone) -> None:
+    small_image, large_image = jnp.zeros((1, 4, 4, 3)), jnp.ones((1, 12, 12, 3))
+    both = mean_activations(small, [small_image, large_image])["conv1_1"]
+    apart = [mean_activations(small, [x])["conv1_1"] for x in (small_image, large_image)]
+    np.testing.assert_allclose(both, (16 * apart[0] + 144 * apart[1]) / 160, rtol=1e-6)
+
+
+@pytest.mark.shared
+def test_real_weights(shared: Path) -> None:
+    path = shared / "weights" / "vgg19_blocks1-3_keras_layout.h5"
+    found = read_weights(path)
+    assert found.sha256 == "03ebcbf1e79c95851f2f33a1d972f16395d61ebac3fe05fdec7e82a12f4eb694"
+    assert (found.arch, found.layers[-1]) == ("vgg19", "pool3")
+    with h5py.File(path) as file:
+        raw = np.asarray(file["block2_conv1"]["block2_conv1_W_1:0"])
+    np.testing.assert_array_equal(found.params["conv2_1"]["kernel"], raw)
+
+
+@pytest.mark.shared
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("writer", WRITERS)
+def test_real_weights_through_every_format(shared: Path, tmp_path: Path, writer: str) -> None:
+    real = read_weights(shared / "weights" / "vgg19_blocks1-3_keras_layout.h5")
+    params = {conv: {k: np.asarray(v) for k, v in weights.items()} for conv, weights in real.params.items()}
+    WRITERS[writer][0](tmp_path / "w", params)
+    assert_same_weights(read_weights(tmp_path / "w"), params)

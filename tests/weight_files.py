@@ -1,0 +1,191 @@
+"""Writers of every foreign format, made with the libraries that the real files were made with."""
+
+import collections
+import io
+import json
+import pickle
+import struct
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+
+from nstjax.nn.vgg import CONVS_PER_BLOCK
+
+Params = dict[str, dict[str, np.ndarray]]
+
+
+def _keras_name(conv: str) -> str:
+    return f"block{conv[4]}_conv{conv[6]}"
+
+
+def write_keras_old(path: Path, params: Params, root: str = "/") -> None:
+    """The layout of ``vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5``."""
+    with h5py.File(path, "w") as file:
+        group = file.require_group(root)
+        names = ["input_1", *(_keras_name(c) for c in params), "block1_pool"]
+        group.attrs["layer_names"] = [name.encode() for name in names]
+        for extra in ("input_1", "block1_pool"):
+            group.create_group(extra).attrs["weight_names"] = np.array([], "S1")
+        for conv, weights in params.items():
+            layer = group.create_group(_keras_name(conv))
+            kernel, bias = f"{_keras_name(conv)}_W_1:0", f"{_keras_name(conv)}_b_1:0"
+            layer.attrs["weight_names"] = [kernel.encode(), bias.encode()]
+            layer[kernel], layer[bias] = weights["kernel"], weights["bias"]
+
+
+def write_keras3(path: Path, params: Params, by_class: bool = False) -> None:
+    """Keras 3's ``.weights.h5``, its layers named as given or after their class."""
+    with h5py.File(path, "w") as file:
+        for i, (conv, weights) in enumerate(params.items()):
+            name = ("conv2d" + (f"_{i}" if i else "")) if by_class else _keras_name(conv)
+            variables = file.create_group(f"layers/{name}/vars")
+            variables["0"], variables["1"] = weights["kernel"], weights["bias"]
+        file.create_group("layers/max_pooling2d/vars")
+
+
+def torch_names(params: Params, arch: str) -> dict[str, np.ndarray]:
+    """torchvision's keys and layout: ``features.N.weight``, OIHW, N counting every module."""
+    state, position = {}, 0
+    for block, count in enumerate(CONVS_PER_BLOCK[arch], start=1):
+        for i in range(1, count + 1):
+            if (weights := params.get(f"conv{block}_{i}")) is not None:
+                state[f"features.{position}.weight"] = np.ascontiguousarray(
+                    weights["kernel"].transpose(3, 2, 0, 1)
+                )
+                state[f"features.{position}.bias"] = weights["bias"]
+            position += 2
+        position += 1
+    return state
+
+
+def gatys_names(params: Params) -> dict[str, np.ndarray]:
+    """The keys of Gatys's ``vgg_conv.pth``."""
+    state = {}
+    for conv, weights in params.items():
+        state[f"{conv}.weight"] = np.ascontiguousarray(weights["kernel"].transpose(3, 2, 0, 1))
+        state[f"{conv}.bias"] = weights["bias"]
+    return state
+
+
+def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> None:
+    """By the format's description: an 8-byte length, a JSON header, the bytes."""
+    header, body = {}, b""
+    for name, array in state.items():
+        raw = np.ascontiguousarray(array).tobytes()
+        dtype = {"float32": "F32", "float16": "F16", "float64": "F64"}[str(array.dtype)]
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(array.shape),
+            "data_offsets": [len(body), len(body) + len(raw)],
+        }
+        body += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def write_matconvnet(path: Path, params: Params, mean: tuple[float, float, float], old: bool = False) -> None:
+    """``imagenet-vgg-verydeep-19.mat``: kernels (W, H, in, out), in the struct of its generation."""
+    layers = np.empty(2 * len(params), object)
+    for i, (conv, weights) in enumerate(params.items()):
+        kernel, bias = weights["kernel"].transpose(1, 0, 2, 3), weights["bias"].reshape(1, -1)
+        if old:
+            layers[2 * i] = {"name": conv, "type": "conv", "filters": kernel, "biases": bias}
+        else:
+            pair = np.empty(2, object)
+            pair[0], pair[1] = kernel, bias
+            layers[2 * i] = {"name": conv, "type": "conv", "weights": pair}
+        layers[2 * i + 1] = {"name": conv.replace("conv", "relu"), "type": "relu"}
+    if old:
+        image = np.broadcast_to(np.array(mean), (224, 224, 3))
+        scipy.io.savemat(path, {"layers": layers, "normalization": {"averageImage": image}})
+    else:
+        meta = {"normalization": {"averageImage": np.array(mean).reshape(1, 1, 3)}}
+        scipy.io.savemat(path, {"layers": layers, "meta": meta})
+
+
+class _FakeTorch:
+    """Modules under PyTorch's names for as long as a pickle is written, where PyTorch is not installed."""
+
+    def __enter__(self) -> "_FakeTorch":
+        self.before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
+        torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+        torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})  # type: ignore[attr-defined]
+
+        def rebuild(*args: object) -> tuple:
+            return args
+
+        rebuild.__module__, rebuild.__qualname__, rebuild.__name__ = (
+            "torch._utils",
+            "_rebuild_tensor_v2",
+            "_rebuild_tensor_v2",
+        )
+        utils._rebuild_tensor_v2 = rebuild  # type: ignore[attr-defined]
+        self.storage, self.rebuild = torch.FloatStorage, rebuild
+        sys.modules["torch"], sys.modules["torch._utils"] = torch, utils
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, module in self.before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+class _Tensor:
+    def __init__(self, key: str, array: np.ndarray, fake: _FakeTorch) -> None:
+        self.key, self.array, self.fake = key, array, fake
+
+    def __reduce__(self) -> tuple:
+        strides = tuple(s // self.array.itemsize for s in self.array.strides)
+        storage = _Storage(self.key, self.array.size, self.fake)
+        return self.fake.rebuild, (storage, 0, self.array.shape, strides, False, collections.OrderedDict())
+
+
+class _Storage:
+    def __init__(self, key: str, size: int, fake: _FakeTorch) -> None:
+        self.key, self.size, self.fake = key, size, fake
+
+
+class _Pickler(pickle.Pickler):
+    legacy = False
+
+    def persistent_id(self, obj: object) -> tuple | None:
+        if not isinstance(obj, _Storage):
+            return None
+        pid = ("storage", obj.fake.storage, obj.key, "cpu", obj.size)
+        return (*pid, None) if self.legacy else pid
+
+
+class _LegacyPickler(_Pickler):
+    legacy = True
+
+
+def write_pth(path: Path, state: dict[str, np.ndarray], legacy: bool = False) -> None:
+    """What ``torch.save(state)`` writes for float32 tensors, in either container, without PyTorch."""
+    with _FakeTorch() as fake:
+        tensors = collections.OrderedDict(
+            (name, _Tensor(str(i), np.ascontiguousarray(array), fake))
+            for i, (name, array) in enumerate(state.items())
+        )
+        buffer = io.BytesIO()
+        (_LegacyPickler if legacy else _Pickler)(buffer, 2).dump(tensors)
+    if not legacy:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", buffer.getvalue())
+            archive.writestr("archive/byteorder", "little")
+            for i, array in enumerate(state.values()):
+                archive.writestr(f"archive/data/{i}", np.ascontiguousarray(array).tobytes())
+        return
+    with path.open("wb") as file:
+        for thing in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+            pickle.dump(thing, file, 2)
+        file.write(buffer.getvalue())
+        pickle.dump([str(i) for i in range(len(state))], file, 2)
+        for array in state.values():
+            file.write(struct.pack("<q", array.size) + np.ascontiguousarray(array).tobytes())
