@@ -1,6 +1,7 @@
 """The optimisers: convergence, an independent twin, resumption, stopping, failure, cost."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -112,7 +113,7 @@ def test_first_step_changes_no_element_by_more_than_asked(x64: None) -> None:
 def test_loss_never_rises(kind) -> None:
     values: list[float] = []
     minimise(rosenbrock, jnp.zeros(12), kind(iterations=200), lambda s: values.append(s.value))
-    assert all(b <= a + 1e-6 * abs(a) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a + 1e-6 * abs(a) for a, b in itertools.pairwise(values))
 
 
 def nst_objective(backbone, pictures):
@@ -173,9 +174,13 @@ def test_one_trace_for_all_iterations() -> None:
 @every_method
 def test_resuming_anywhere_ends_in_the_same_bits(config) -> None:
     x0, saved, values = jnp.zeros(12), [], []
-    whole = minimise(
-        rosenbrock, x0, config, lambda s: (saved.append(s.saved()), values.append(s.value)) and None
-    )
+
+    def keep(step) -> None:
+        saved.append(step.saved())
+        values.append(step.value)
+
+    whole = minimise(rosenbrock, x0, config, keep)
+    assert saved
     for i in range(0, len(saved), 7):
         seen = []
         again = minimise(rosenbrock, x0, config, lambda s, seen=seen: seen.append(s.value), saved[i])
@@ -251,7 +256,7 @@ def test_negative_curvature_does_not_break_lbfgs(x64: None) -> None:
     values: list[float] = []
     x0 = jnp.linspace(-2.0, 2.0, 9)
     result = minimise(waves, x0, Lbfgs(iterations=100, initial_step=0.9), lambda s: values.append(s.value))
-    assert all(b <= a + 1e-13 * abs(a) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a + 1e-13 * abs(a) for a, b in itertools.pairwise(values))
     assert float(jnp.abs(jax.grad(lambda x: waves(x)[0])(result.x)).max()) < 1e-5
 
 

@@ -1,0 +1,55 @@
+"""Orbax checkpoints: exact, atomic, the newest kept."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nstjax
+from nstjax.checkpoints import Series, load, load_record, save
+
+TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "b": {"c": np.array([3], np.int32)}}
+
+
+def test_round_trip_is_exact(tmp_path: Path) -> None:
+    save(tmp_path / "x" / "c", TREE, {"loss": 0.1, "name": "é"})
+    tree, record = load(tmp_path / "x" / "c")
+    np.testing.assert_array_equal(tree["a"], TREE["a"])
+    assert tree["b"]["c"].dtype == np.int32
+    assert record == {"loss": 0.1, "name": "é"}
+    assert load_record(tmp_path / "x" / "c") == record
+
+
+def test_saving_again_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    save(tmp_path / "c", TREE, {"n": 1})
+    save(tmp_path / "c", {"z": np.ones(1)}, {"n": 2})
+    tree, record = load(tmp_path / "c")
+    assert list(tree) == ["z"]
+    assert record == {"n": 2}
+    assert os.listdir(tmp_path) == ["c"]
+
+
+def test_series_keeps_the_newest_and_passes_over_the_unfinished(tmp_path: Path) -> None:
+    series = Series(tmp_path / "s")
+    assert series.load_newest() is None
+    for step in (2, 10):
+        series.save(step, TREE, {"step": step})
+    assert series.steps() == [10]
+    (tmp_path / "s" / "11").mkdir()  # what a kill in the middle of a save may leave
+    (tmp_path / "s" / ".12.new").mkdir()
+    found = series.load_newest()
+    assert found is not None
+    assert found[1] == {"step": 10}
+    series.remove()
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(nstjax.InputError, match="is not a checkpoint"):
+        load(tmp_path)
+    with pytest.raises(nstjax.InputError, match="record cannot be read"):
+        load_record(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(nstjax.InputError, match="cannot write the checkpoint"):
+        save(tmp_path / "file" / "c", TREE, {})
