@@ -187,7 +187,10 @@ def complexity(image: np.ndarray) -> float:
     return float(nstjax.losses.total_variation(square(image, 256), "absolute", "mean"))
 
 
-def caption(run: Run, backbone: Backbone) -> str:
+def caption(run: Run, backbone: Backbone, content: bool = True) -> str:
     """Weights and layers really used, for the title of a figure."""
     o = run.config.objective
-    return f"{backbone.arch}, {backbone.source}\nstyle {', '.join(o.style_layers)}; content {', '.join(o.content_layers)}"
+    layers = f"style {', '.join(o.style_layers)}"
+    if content:
+        layers += f"; content {', '.join(o.content_layers)}"
+    return f"{backbone.arch}, {backbone.source}\n{layers}"
