@@ -1,0 +1,1 @@
+"""The picture at the top of the README."""
