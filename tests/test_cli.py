@@ -54,7 +54,10 @@ def test_a_picture_and_its_record(folder: Path, capsys: pytest.CaptureFixture[st
     assert len(record["weights"]["sha256"]) == 64
     assert record["environment"]["versions"]["jax"]
     with Image.open("out.png") as picture:
-        assert json.loads(picture.info["nstjax"])["config"] == record["config"]
+        inside = json.loads(picture.info["nstjax"])
+    assert inside["config"] == record["config"]
+    assert inside["inputs"]["content"]["path"] == "photo.png"  # no folder of this machine
+    assert record["config"]["size"] == 24
     assert sorted(p.name for p in folder.iterdir()) == [
         "out.png",
         "out.run.json",

@@ -131,6 +131,8 @@ class TransferOptions:
             # A preset names its scales and the user a size: the same pyramid, smaller or larger.
             ratio = settings["size"] / base.scales[-1]
             settings["scales"] = tuple(max(1, round(side * ratio)) for side in base.scales)
+        if settings["scales"]:
+            settings["size"] = settings["scales"][-1]
         return TransferConfig(
             **settings, objective=self.objective, optimizer=self.optimizer.build(base.optimizer)
         )

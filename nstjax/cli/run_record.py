@@ -86,7 +86,9 @@ def write_outputs(
         "environment": environment(),
         "history": [_finite(dataclasses.asdict(entry)) for entry in history],
     }
-    save_image(job.output, image, settings, options.bits, options.quality)
+    # A picture is passed on; where its sources lie on this machine is nobody's business.
+    named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
+    save_image(job.output, image, {**settings, "inputs": named}, options.bits, options.quality)
     write_record(record_path(job.output), record)
 
 
