@@ -112,6 +112,9 @@ def figure_12(lab: Lab) -> None:
         name: float(np.corrcoef(x, loss)[0, 1] ** 2)
         for name, x in (("exponential", steps), ("power", np.log(steps)))
     }
+    values = np.exp(loss)
+    halfway = (values[0] - values[len(values) // 2]) / (values[0] - values[-1])
+    lab.note("fig12_share_of_the_fall_in_the_first_half", round(float(halfway), 4))
     lab.note("fig12_r2_of_decrease", {name: round(value, 3) for name, value in fits.items()})
 
 
