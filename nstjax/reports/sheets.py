@@ -64,11 +64,13 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", c
         cell: width of a cell in inches.
     """
     columns = max(len(row) for row in rows)
-    shapes = [image.shape[-3:] for row in rows for image, _ in row if image is not None]
-    ratio = max(h / w for h, w, _ in shapes)
-    lines = max(caption.count("\n") + 1 for row in rows for _, caption in row)
-    figure = _figure(cell * columns, (cell * ratio + 0.2 * lines) * len(rows) + 0.5)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    heights = []  # of each row in inches: its tallest picture and its captions
+    for row in rows:
+        ratios = [image.shape[-3] / image.shape[-2] for image, _ in row if image is not None]
+        lines = max(caption.count("\n") + 1 for _, caption in row)
+        heights.append(cell * max(ratios, default=0.2) + 0.2 * lines)
+    figure = _figure(cell * columns, sum(heights) + 0.5)
+    grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes_row, row in zip(grid, rows, strict=True):
         for axes in axes_row:
             axes.axis("off")
