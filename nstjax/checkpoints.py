@@ -30,6 +30,9 @@ def _orbax() -> Iterator[Any]:
         logger.setLevel(before)
 
 
+PARTS = {"tree", "record", "_CHECKPOINT_METADATA"}  # of a checkpoint's directory
+
+
 def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
     return InputError(
@@ -37,15 +40,24 @@ def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
     )
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a directory is of the form that :func:`save` writes."""
+    return (path / "record").is_dir() and (path / "tree").is_dir()
+
+
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
     """Write a tree of arrays and a JSON record to the directory ``path``, replacing what is there.
 
     Raises:
-        InputError: the directory cannot be written.
+        InputError: the directory cannot be written, or is something else than a checkpoint.
     """
     path = path.absolute()
     # Orbax would delete what is there before it writes; here it goes when the new one is whole.
     fresh = path.with_name(f".{path.name}.new")
+    if path.exists() and not is_checkpoint(path):
+        raise InputError(
+            f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
@@ -66,13 +78,13 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
         InputError: it is not there, not whole, or not such a directory.
     """
     path = path.absolute()
-    if not (path / "record").is_dir() or not (path / "tree").is_dir():
+    if not is_checkpoint(path):
         raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
     try:
         with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
             restored = checkpointer.restore(path, args=restore)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes make Orbax raise nearly anything
         raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it anew") from error
     return restored["tree"], restored["record"]
 
@@ -81,7 +93,8 @@ def load_record(path: Path) -> dict[str, Any]:
     """The JSON record alone, without reading an array; errors as :func:`load`."""
     try:
         record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
-    except (OSError, ValueError) as error:
+        record.get("kind")
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
     return record
 
@@ -98,7 +111,7 @@ class Series:
 
     def steps(self) -> list[int]:
         """Numbers of the whole checkpoints, ascending."""
-        names = (entry.name for entry in self.directory.glob("[0-9]*") if (entry / "record").is_dir())
+        names = (entry.name for entry in self.directory.glob("[0-9]*") if is_checkpoint(entry))
         return sorted(int(name) for name in names if name.isdigit())
 
     def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
@@ -115,5 +128,10 @@ class Series:
         return load(self.directory / str(steps[-1])) if steps else None
 
     def remove(self) -> None:
-        """Delete the folder and all in it."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Delete the checkpoints, and the folder if it holds nothing else."""
+        for entry in [*self.directory.glob("[0-9]*"), *self.directory.glob(".*.new*")]:
+            # A kill may have left a checkpoint half deleted; what holds anything else is the user's.
+            if entry.name.startswith(".") or {part.name for part in entry.glob("*")} <= PARTS:
+                shutil.rmtree(entry, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()

@@ -14,8 +14,9 @@ from PIL import Image
 
 import nstjax
 from nstjax.cli.main import main
+from nstjax.weights.store import save_backbone
 from tests import weight_files
-from tests.conftest import random_params
+from tests.conftest import random_backbone, random_params
 from tests.test_images import _png_of_size
 from tests.test_weights import Evil
 
@@ -99,6 +100,39 @@ def plain_mat(folder: Path) -> None:
 def pth_of_a_list(folder: Path) -> None:
     with zipfile.ZipFile(folder / "w.npz", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps([1, 2], 2))
+
+
+def corrupt(name: str, at: int) -> Callable[[Path], None]:
+    def do(folder: Path) -> None:
+        whole = bytearray((folder / name).read_bytes())
+        whole[at : at + 20] = bytes(20)
+        (folder / name).write_bytes(bytes(whole))
+
+    return do
+
+
+def bad_preprocessing(folder: Path) -> None:
+    with np.load(folder / "w.npz") as archive:
+        arrays = dict(archive)
+    np.savez(folder / "w.npz", preprocessing='{"order": "GRB"}', **arrays)
+
+
+def bare_mat(folder: Path) -> None:
+    import scipy.io
+
+    with (folder / "w.npz").open("wb") as file:
+        scipy.io.savemat(file, {"layers": np.array([{"name": "conv1_1", "type": "conv"}], object)})
+
+
+def layers_dataset(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(folder / "w.npz", "w") as file:
+        file["layers"] = np.ones(3)
+
+
+def store(name: str) -> Callable[[Path], None]:
+    return lambda folder: save_backbone(random_backbone(convs=3), folder / name)
 
 
 def folder_of(kind: str) -> Callable[[Path], None]:
@@ -194,6 +228,19 @@ KINDS: dict[str, Kind] = {
         GOOD,
         "damaged safetensors",
     ),
+    "weights with a damaged directory of a zip": (corrupt("w.npz", -60), GOOD, "w.npz"),
+    "weights with no preprocessing": (bad_preprocessing, GOOD, "w.npz: its preprocessing cannot be read"),
+    "weights .mat without a kernel": (
+        bare_mat,
+        GOOD,
+        "w.npz is a MatConvNet file with a layer that cannot be read",
+    ),
+    "weights Keras with data for layers": (layers_dataset, GOOD, "w.npz is a damaged HDF5 file"),
+    "store of another network": (
+        store("mine"),
+        [*change("w.npz", "./mine")[:-7], "--network", "vgg16", "-q"],
+        "are of vgg19, not vgg16: say --network vgg19",
+    ),
     "weights a folder that is no store": (
         folder_of("empty"),
         change("w.npz", "./photos"),
@@ -265,6 +312,80 @@ KINDS: dict[str, Kind] = {
     ),
     "states negative": (nothing, [*GOOD, "--save-state-every", "-5"], "--save-state-every"),
     "quality": (nothing, [*GOOD, "--quality", "0"], "--quality is 0: it must be between 1 and 100"),
+    "seed beyond range": (
+        nothing,
+        [*GOOD, "--seed", "9223372036854775808"],
+        "--seed is 9223372036854775808: it must",
+    ),
+    "history beyond memory": (
+        nothing,
+        [*GOOD, "--history-size", "100000000"],
+        "--history-size is 100000000: it must",
+    ),
+    "first step not a number": (
+        nothing,
+        [*GOOD, "--initial-step", "nan"],
+        "--initial-step is nan: it must be",
+    ),
+    "first step of another method": (
+        nothing,
+        [*GOOD, "--optimizer", "optax-lbfgs", "--initial-step", "1"],
+        "does not go",
+    ),
+    "decay not a number": (
+        nothing,
+        [*GOOD, "--optimizer", "sgd", "--decay-rate", "nan"],
+        "--decay-rate is nan: it must",
+    ),
+    "decay of no steps": (
+        nothing,
+        [*GOOD, "--optimizer", "sgd", "--decay-steps", "0"],
+        "--decay-steps is 0: it must",
+    ),
+    "momentum above one": (nothing, [*GOOD, "--optimizer", "adam", "--b1", "2"], "--b1 is 2.0: it must be"),
+    "two starts": (nothing, [*GOOD, "--init", "noise", "--init-image", "photo.png"], "contradict each other"),
+    "two sizes": (
+        nothing,
+        [*GOOD, "--size", "64"],
+        "--size 64 and --scales ending in 16 contradict each other",
+    ),
+    "an empty argument": (nothing, change("photo.png", ""), "an argument is empty: is a variable"),
+    "a name too long": (nothing, change("photo.png", "a" * 300), "File name too long; check the path"),
+    "weights' name too long": (nothing, change("w.npz", "a" * 300), "File name too long; check the path"),
+    "output's name too long": (
+        nothing,
+        change("out.png", "a" * 240 + ".png"),
+        "longer than 200 bytes: choose",
+    ),
+    # Overwriting.
+    "output onto the photo": (
+        nothing,
+        change("out.png", "photo.png"),
+        "-o photo.png is also CONTENT, which would",
+    ),
+    "output onto the painting": (
+        nothing,
+        change("out.png", "painting.jpg"),
+        "-o painting.jpg is also STYLE, which",
+    ),
+    "plot onto the photo": (nothing, [*GOOD, "--plot", "./photo.png"], "--plot photo.png is also CONTENT"),
+    "plot onto the output": (nothing, [*GOOD, "--plot", "out.png"], "--plot out.png is also -o"),
+    "output onto the start": (
+        write("start.png", b"x"),
+        [*change("out.png", "start.png"), "--init-image", "start.png"],
+        "is also --init-image",
+    ),
+    "store onto a folder of the user's": (
+        folder_of("photos"),
+        ["weights", "convert", "w.npz", "--network", "vgg19", "--to", ".", "--name", "photos"],
+        "photos is there already and is not a checkpoint",
+    ),
+    "animation a folder": (lambda f: (f / "a.gif").mkdir(), [*GOOD, "--gif", "a.gif"], "a.gif is a folder"),
+    "WebP too large": (
+        nothing,
+        [*change("out.png", "out.webp"), "--scales", "16384"],
+        "can have 16383 pixels a side",
+    ),
     # Records.
     "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),
     "record no JSON": (nothing, ["transfer", "--from", "photo.png"], "photo.png is not a run record"),
@@ -277,6 +398,21 @@ KINDS: dict[str, Kind] = {
         write("r.json", b'{"format": 99, "config": {}, "inputs": {}}'),
         ["transfer", "--from", "r.json"],
         "format 99",
+    ),
+    "record without its parts": (
+        write("r.json", b'{"format": 1, "config": {}, "inputs": {}}'),
+        ["transfer", "--from", "r.json"],
+        "r.json is a damaged run record",
+    ),
+    "record of wrong types": (
+        write("r.json", b'{"format": 1, "config": {"iterations": "many"}, "inputs": {}}'),
+        ["transfer", "--from", "r.json"],
+        "r.json: the record's TransferConfig has a field of a wrong type",
+    ),
+    "record with an unknown start": (
+        write("r.json", b'{"format": 1, "config": {"init": "blah"}, "inputs": {}}'),
+        ["transfer", "--from", "r.json"],
+        "--init is 'blah'",
     ),
     "record and preset": (
         nothing,

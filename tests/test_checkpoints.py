@@ -36,8 +36,8 @@ def test_series_keeps_the_newest_and_passes_over_the_unfinished(tmp_path: Path) 
     for step in (2, 10):
         series.save(step, TREE, {"step": step})
     assert series.steps() == [10]
-    (tmp_path / "s" / "11").mkdir()  # what a kill in the middle of a save may leave
-    (tmp_path / "s" / ".12.new").mkdir()
+    (tmp_path / "s" / ".12.new").mkdir()  # what a kill in the middle of a save may leave
+    (tmp_path / "s" / ".12.new.orbax-checkpoint-tmp").mkdir()
     found = series.load_newest()
     assert found is not None
     assert found[1] == {"step": 10}

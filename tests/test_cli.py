@@ -45,7 +45,7 @@ def test_a_picture_and_its_record(folder: Path, capsys: pytest.CaptureFixture[st
     assert transfer() == 0
     assert capsys.readouterr() == ("", "")  # -q
     assert pixels("out.png").shape == (18, 24, 3)
-    record = json.loads((folder / "out.run.json").read_text())
+    record = json.loads((folder / "out.png.run.json").read_text())
     assert record["config"]["scales"] == [16, 24]
     assert record["config"]["objective"]["style_layers"] == ["relu1_1", "relu2_1"]
     assert record["status"] == "done"
@@ -60,7 +60,7 @@ def test_a_picture_and_its_record(folder: Path, capsys: pytest.CaptureFixture[st
     assert record["config"]["size"] == 24
     assert sorted(p.name for p in folder.iterdir()) == [
         "out.png",
-        "out.run.json",
+        "out.png.run.json",
         "painting.png",
         "photo.png",
         "weights.npz",
@@ -82,15 +82,15 @@ def test_a_record_is_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) 
     ]
     assert transfer(*extra, "--median-filter") == 0
     os.replace("out.png", "first.png")
-    assert main(["transfer", "--from", "out.run.json", "-q"]) == 0
+    assert main(["transfer", "--from", "out.png.run.json", "-q"]) == 0
     np.testing.assert_array_equal(pixels("first.png"), pixels("out.png"))
-    assert main(["transfer", "--from", "out.run.json", "-o", "other.png", "--seed", "6", "-q"]) == 0
+    assert main(["transfer", "--from", "out.png.run.json", "-o", "other.png", "--seed", "6", "-q"]) == 0
     assert not np.array_equal(pixels("other.png"), pixels("out.png"))
-    config = json.loads((folder / "other.run.json").read_text())["config"]
+    config = json.loads((folder / "other.png.run.json").read_text())["config"]
     assert (config["seed"], config["optimizer"]["average"]) == (6, 0.9)
     nstjax.save_image("photo.png", np.zeros((1, 40, 40, 3)))
     capsys.readouterr()
-    assert main(["transfer", "--from", "out.run.json", "-o", "changed.png"]) == 0
+    assert main(["transfer", "--from", "out.png.run.json", "-o", "changed.png"]) == 0
     assert "the content image is not the one of the record" in capsys.readouterr().err
 
 
@@ -138,21 +138,15 @@ def test_a_folder_goes_on_past_a_bad_photograph(folder: Path, capsys: pytest.Cap
     (photos / "b.jpg").write_bytes(b"\xff\xd8\xff garbage")
     (photos / "notes.txt").write_text("no picture")
     assert transfer(content="photos", output="done") == 2
-    assert sorted(p.name for p in (folder / "done").iterdir()) == [
-        "a.png",
-        "a.run.json",
-        "c_jpg.png",
-        "c_jpg.run.json",
-        "c_png.png",
-        "c_png.run.json",
-    ]
+    names = [f"{name}.png{suffix}" for name in ("a.png", "c.jpg", "c.png") for suffix in ("", ".run.json")]
+    assert sorted(p.name for p in (folder / "done").iterdir()) == sorted(names)
     err = capsys.readouterr().err
     assert "3 of 4 pictures made; not made:" in err
     assert err.count("b.jpg") == 2
     os.remove(photos / "b.jpg")
-    before = (folder / "done" / "a.png").stat().st_mtime_ns
+    before = (folder / "done" / "a.png.png").stat().st_mtime_ns
     assert transfer("--resume", content="photos", output="done") == 0
-    assert (folder / "done" / "a.png").stat().st_mtime_ns == before  # finished already
+    assert (folder / "done" / "a.png.png").stat().st_mtime_ns == before  # finished already
 
 
 def run_command(folder: Path, *extra: str) -> list[str]:
@@ -208,7 +202,9 @@ def test_kill_9_then_resume_is_bit_identical(folder: Path) -> None:
         assert subprocess.run(broken, env=env, timeout=300, capture_output=True).returncode == 0
     assert kills >= 2
     np.testing.assert_array_equal(pixels("broken.png"), pixels("whole.png"))
-    records = [json.loads((folder / name).read_text()) for name in ("broken.run.json", "whole.run.json")]
+    records = [
+        json.loads((folder / name).read_text()) for name in ("broken.png.run.json", "whole.png.run.json")
+    ]
     losses = [[entry["loss"] for entry in record["history"]] for record in records]
     assert losses[0] == losses[1]
     assert not (folder / "broken.png.state").exists()
@@ -226,7 +222,7 @@ def test_interrupt_keeps_the_picture_and_the_state(folder: Path) -> None:
     assert process.returncode == 130, err
     assert "holds the picture so far; --resume goes on" in err
     assert (folder / "out.png").exists()
-    assert json.loads((folder / "out.run.json").read_text())["status"] == "stopped"
+    assert json.loads((folder / "out.png.run.json").read_text())["status"] == "stopped"
     assert (folder / "out.png.state").exists()
 
 
@@ -259,7 +255,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
     assert transfer("--optimizer", "sgd", "--learning-rate", "1e30") == 1
     assert "the loss is not finite at iteration" in capsys.readouterr().err
     assert pixels("out.png").shape == (12, 16, 3)
-    assert json.loads((folder / "out.run.json").read_text())["status"] == "failed"
+    assert json.loads((folder / "out.png.run.json").read_text())["status"] == "failed"
 
 
 def test_presets_and_sizes(folder: Path) -> None:
@@ -278,10 +274,60 @@ def test_presets_and_sizes(folder: Path) -> None:
     assert main([*base, "--preset", "fast", "--size", "20", "--iterations", "2"]) == 0
     layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_2", "--style-layer-weights", "1"]
     assert main([*base, "--preset", "crowson", "--size", "64", "--iterations", "2", *layers]) == 0
-    record = json.loads((folder / "out.run.json").read_text())["config"]
+    record = json.loads((folder / "out.png.run.json").read_text())["config"]
     assert record["scales"] == [16, 23, 32, 45, 64]
     assert record["optimizer"]["average"] == 0.99
     assert main([*base, "--preset", "gatys", "--iterations", "2"]) == 2  # the layers are not there
+
+
+def test_a_finished_picture_in_another_depth_is_not_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transfer(output="out.tiff") == 0
+    before = (folder / "out.tiff").stat().st_mtime_ns
+    assert transfer("--resume", output="out.tiff") == 0
+    assert (folder / "out.tiff").stat().st_mtime_ns == before
+    assert transfer("--resume", "--bits", "16", output="out.tiff") == 0
+    assert (folder / "out.tiff").stat().st_mtime_ns != before
+    (folder / "out.tiff.run.json").write_text("no record")
+    assert transfer("--resume", "--bits", "16", output="out.tiff") == 0  # nothing is known: made again
+
+
+def test_nothing_to_improve_is_told_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = ["--tv-weight", "0", "--scales", "24", "--plot", "p.png"]
+    command = [
+        "transfer",
+        "photo.png",
+        "photo.png",
+        "-o",
+        "out.png",
+        "-w",
+        "weights.npz",
+        "--network",
+        "vgg19",
+    ]
+    assert main([*command, *extra]) == 0
+    assert "no step lowers the loss" in capsys.readouterr().err
+    assert pixels("out.png").shape == (18, 24, 3)
+
+
+def test_a_link_stays_a_link_and_folders_of_the_user_s_stay(folder: Path) -> None:
+    (folder / "real.png").write_bytes(b"old")
+    (folder / "link.png").symlink_to("real.png")
+    for name in ("link.png.state", "link.png.snapshots"):
+        (folder / name).mkdir()
+        (folder / name / "precious.txt").write_text("mine")
+    assert transfer("--snapshot-every", "4", "--gif", "a.gif", output="link.png") == 0
+    assert (folder / "link.png").is_symlink()
+    assert pixels("real.png").shape == (18, 24, 3)
+    for name in ("link.png.state", "link.png.snapshots"):
+        assert (folder / name / "precious.txt").read_text() == "mine"
+
+
+def test_an_unwritable_cache_is_done_without(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("NSTJAX_CACHE", str(folder / "photo.png" / "cache"))
+    assert transfer() == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_weights_commands(

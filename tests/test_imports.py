@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "typing"}
+ALWAYS = {"errors", "files", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
     "typing": set(),
     "checkpoints": set(),
     "images": set(),

@@ -236,7 +236,7 @@ def test_line_search_backs_out_of_a_cliff(kind) -> None:
         value = jnp.where(x < 1.0, (x - 0.9) ** 2, jnp.nan).sum()
         return value, {"cliff": value}
 
-    extra = {"initial_step": 5.0} if kind is not ScipyLbfgsb else {}
+    extra = {"initial_step": 5.0} if kind is Lbfgs else {}
     result = minimise(cliff, jnp.full(4, -3.0), kind(iterations=60, **extra))
     np.testing.assert_allclose(result.x, 0.9, atol=1e-3)
 
@@ -326,22 +326,43 @@ def test_moments_are_carried_to_another_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("make", "message"),
     [
-        (Lbfgs(iterations=0), "--iterations is 0"),
-        (Lbfgs(history_size=0), "--history-size"),
-        (Lbfgs(initial_step=-1), "--initial-step"),
-        (Adam(learning_rate=0), "--learning-rate is 0"),
-        (Adam(learning_rate=float("inf")), "--learning-rate"),
-        (Adam(average=1), "--average"),
-        (Adam(bounds=(1, 0)), "--bounds 1 0"),
-        (ScipyLbfgsb(bounds=(1, 1)), "--bounds"),
-        (ScipyLbfgsb(rounds=0), "--rounds"),
+        (lambda: Lbfgs(history_size=0), "--history-size is 0"),
+        (lambda: OptaxLbfgs(history_size=10**6), "--history-size"),
+        (lambda: Lbfgs(initial_step=-1), "--initial-step"),
+        (lambda: Lbfgs(initial_step=math.nan), "--initial-step is nan"),
+        (lambda: Adam(learning_rate=0), "--learning-rate is 0"),
+        (lambda: Adam(learning_rate=math.inf), "--learning-rate"),
+        (lambda: Adam(average=1), "--average"),
+        (lambda: Adam(b2=-0.1), "--b2"),
+        (lambda: Adam(bounds=(1, 0)), "--bounds 1 0"),
+        (lambda: Sgd(decay_rate=0), "--decay-rate"),
+        (lambda: Sgd(decay_steps=0), "--decay-steps"),
+        (lambda: ScipyLbfgsb(bounds=(1, 1)), "--bounds"),
+        (lambda: ScipyLbfgsb(rounds=0), "--rounds"),
+        (lambda: minimise(quadratic, jnp.zeros(12), Lbfgs(iterations=0)), "--iterations is 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(config, message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(make, message: str) -> None:
     with pytest.raises(nstjax.InputError, match=message):
-        minimise(quadratic, jnp.zeros(12), config)
+        make()
+
+
+def test_a_gradient_that_overflows_is_told() -> None:
+    def steep(x):  # a finite value whose gradient is beyond float32
+        value = (jnp.float32(3e38) * (x * 1e-3)).sum()
+        return value, {"steep": value}
+
+    with pytest.raises(NonFiniteLoss, match="their sum or its gradient"):
+        minimise(lambda x: (steep(1e4 * x)[0] * 1e-6, {}), jnp.zeros(3), Lbfgs())
+
+
+def test_a_last_step_into_nothing_is_told() -> None:
+    config = Sgd(iterations=1, learning_rate=3e38)
+    with pytest.raises(NonFiniteLoss) as caught:
+        minimise(lambda x: (1e3 * (x**2).sum(), {}), jnp.ones(3), config)
+    np.testing.assert_array_equal(caught.value.x, 1)
 
 
 @every_method

@@ -108,7 +108,7 @@ def test_caffe_weights_under_torchvision_names(tmp_path: Path, monkeypatch: pyte
     weight_files.write_pth(path, weight_files.torch_names(PARTIAL19, "vgg19"))
     assert read_weights(path).preprocessing == TORCHVISION
     assert read_weights(path, preprocessing="caffe-bgr").preprocessing == CAFFE_BGR
-    monkeypatch.setattr("nstjax.weights.read.file_sha256", lambda _: "d01eb7cb" + "0" * 56)
+    monkeypatch.setattr("nstjax.weights.read.file_digest", lambda _: "d01eb7cb" + "0" * 56)
     assert read_weights(path).preprocessing == CAFFE_BGR
     with pytest.raises(nstjax.InputError, match="--preprocessing"):
         read_weights(path, preprocessing="imagenet")

@@ -1,6 +1,6 @@
 """Snapshots of a run, and the animation made of them."""
 
-import shutil
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,17 @@ class Frames:
         self._every = every or (GIF_EVERY if gif is not None else 0)
         self._keep, self._gif = bool(every), gif
         if self._every and not resumed:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("scale*_iteration*.png"))
+
+    def _remove(self) -> None:
+        """Delete the snapshots, and their folder if it holds nothing else."""
+        for path in self._paths():
+            path.unlink()
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
 
     def due(self, progress: Progress) -> bool:
         """Whether a snapshot is to be taken after this iteration."""
@@ -45,13 +55,12 @@ class Frames:
         entry = progress.entry
         save_image(self._folder / f"scale{entry.scale + 1}_iteration{entry.iteration:05d}.png", image)
 
-    def finish(self, image: np.ndarray) -> None:
-        """Write the animation, if one is asked for, ending in ``image``."""
+    def finish(self, image: np.ndarray, stopped: bool) -> None:
+        """Write the animation, if one is asked for, ending in ``image``; a stopped run keeps its frames."""
         if self._gif is None:
             return
         height, width = fit_long_side(image.shape[1], image.shape[2], min(GIF_SIDE, max(image.shape[1:3])))
-        paths = sorted(self._folder.glob("scale*_iteration*.png"))
-        frames = [np.asarray(resize(load_image(path), height, width, "linear")) for path in paths]
+        frames = [np.asarray(resize(load_image(path), height, width, "linear")) for path in self._paths()]
         save_gif(self._gif, [*frames, np.asarray(resize(image, height, width))])
-        if not self._keep:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._keep and not stopped:
+            self._remove()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from nstjax.cli.options import InfoOptions
 from nstjax.cli.parse import parse
+from nstjax.cli.runtime import check_device
 from nstjax.reports import environment
 from nstjax.weights.store import cache_folder, installed
 
@@ -11,6 +12,7 @@ from nstjax.weights.store import cache_folder, installed
 def run_info(arguments: Sequence[str]) -> int:
     """Print versions, devices, the cache's place and the installed weights; returns 0."""
     parse(InfoOptions, arguments, "nstjax info")
+    check_device()
     facts = environment()
     print(f"python   {facts['python']} on {facts['machine']}")
     print("packages " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))

@@ -64,6 +64,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # a path that the system refuses to look at: too long, a loop of links
+        where = f"{str(error.filename)[:100]}: " if error.filename else ""
+        print(f"nstjax: error: {where}{error.strerror or error}; check the path", file=sys.stderr)
+        return BAD_INPUT
+    except MemoryError:
+        print("nstjax: error: the memory is not enough: choose a smaller --size", file=sys.stderr)
+        return FAILED
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # what XLA says when the device's memory is full
+            raise
+        print("nstjax: error: the device's memory is not enough: choose a smaller --size", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("nstjax: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -81,7 +81,7 @@ class TransferOptions:
     style: Positional[Annotated[Path | None, arg(metavar="STYLE")]] = None
     """The painting."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """Where the picture goes: .png, .jpg, .webp or .tiff. OUT's .run.json goes beside it."""
+    """Where the picture goes: .png, .jpg, .webp or .tiff. OUT.run.json goes beside it."""
     preset: str = "default"
     """Settings to start from: default, fast, gatys or crowson; other options change them."""
     from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
@@ -107,7 +107,7 @@ class TransferOptions:
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """No progress display."""
     compilation_cache: bool = True
-    """Do without the cache of compiled programs, which lets the next run start sooner."""
+    """Keep compiled programs in the user's cache, so that the next run starts sooner."""
     network: NetworkOptions = NetworkOptions()
     settings: Settings = Settings()
     objective: Objective = Objective()

@@ -12,7 +12,7 @@ from nstjax.errors import InputError
 
 T = TypeVar("T")
 
-_CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.CascadeSubcommandArgs)
+_CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
 def _sentence(box: str, prog: str) -> str:
@@ -52,9 +52,12 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
 
 def value_of(arguments: Sequence[str], flag: str) -> str | None:
     """The value of a flag that decides the defaults of the others, found before they are parsed."""
+    found = None
     for i, argument in enumerate(arguments):
+        if argument == "--":
+            break
         if argument == flag and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return None
+            found = arguments[i + 1]  # the last one counts, as it does to the parser
+        elif argument.startswith(f"{flag}="):
+            found = argument.removeprefix(f"{flag}=")
+    return found

@@ -25,9 +25,7 @@ def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
             if found:
                 return found
         return None
-    plain_old = list(old) if isinstance(old, tuple) else old
-    plain_new = list(new) if isinstance(new, tuple) else new
-    return None if plain_old == plain_new else prefix
+    return None if old == new else prefix
 
 
 class RunState:
@@ -62,7 +60,11 @@ class RunState:
         Raises:
             InputError: it is of other images, weights or settings.
         """
-        found = self._series.load_newest()
+        damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to begin anew"
+        try:
+            found = self._series.load_newest()
+        except InputError as error:
+            raise InputError(damaged) from error
         if found is None:
             return None
         tree, record = found

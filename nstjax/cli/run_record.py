@@ -1,6 +1,7 @@
 """What a transfer leaves beside its picture, and how it is known again."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from nstjax.cli.jobs import Job
 from nstjax.cli.options import TransferOptions
+from nstjax.errors import InputError
 from nstjax.images import save_image
 from nstjax.reports import environment, read_record, write_record
 from nstjax.synthesis import TransferConfig
@@ -17,41 +19,43 @@ from nstjax.typing import Backbone
 
 
 def record_path(output: Path) -> Path:
-    """``OUT``'s stem with ``.run.json``, beside it."""
-    return output.with_name(f"{output.stem}.run.json")
+    """``OUT.run.json``, beside it."""
+    return output.with_name(f"{output.name}.run.json")
 
 
 def identity_of(
     job: Job, config: TransferConfig, backbone: Backbone, inputs: dict[str, Any]
 ) -> dict[str, Any]:
-    """What must be equal for two runs to end in the same picture."""
-    return {
+    """What must be equal for two runs to end in the same picture, as JSON would give it back."""
+    identity = {
         "config": config.to_json(),
         "content": inputs["content"]["sha256"],
         "style": inputs["style"]["sha256"],
         "init": inputs.get("init", {}).get("sha256"),
         "weights": backbone.describe(),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(identity))
+    return plain
 
 
-def is_finished(output: Path, identity: dict[str, Any]) -> bool:
-    """Whether the output is there with the record of a run of the same identity that came to its end."""
-    path = record_path(output)
-    if not output.exists() or not path.exists():
+def _output_settings(job: Job) -> dict[str, Any]:
+    options = job.options
+    settings = {"bits": options.bits, "quality": options.quality, "median_filter": options.median_filter}
+    return {"path": str(job.output.absolute()), **settings}
+
+
+def is_finished(job: Job, identity: dict[str, Any]) -> bool:
+    """Whether the picture is there with the record of an equal run that came to its end."""
+    if not job.output.exists():
         return False
-    found = read_record(path)
-    same = found["config"] == _plain(identity["config"]) and found["weights"] == _plain(identity["weights"])
-    hashes = all(
-        found["inputs"].get(k, {}).get("sha256") == identity[k] for k in ("content", "style", "init")
-    )
-    return same and hashes and found["status"] not in ("stopped", "failed")
-
-
-def _plain(data: Any) -> Any:
-    """As JSON would give it back."""
-    if isinstance(data, dict):
-        return {key: _plain(value) for key, value in data.items()}
-    return [_plain(value) for value in data] if isinstance(data, tuple | list) else data
+    try:
+        found = read_record(record_path(job.output))
+        inputs = {name: found["inputs"].get(name, {}).get("sha256") for name in ("content", "style", "init")}
+        left = {"config": found["config"], "weights": found["weights"], **inputs}
+        ended = found["status"] not in ("stopped", "failed")
+        return ended and left == identity and found["output"] == _output_settings(job)
+    except (InputError, KeyError, TypeError, AttributeError):
+        return False  # without a readable record nothing is known of the picture
 
 
 def write_outputs(
@@ -75,12 +79,7 @@ def write_outputs(
         **settings,
         "seed": config.seed,
         "weights_option": _weights_option(options),
-        "output": {
-            "path": str(job.output.absolute()),
-            "bits": options.bits,
-            "quality": options.quality,
-            "median_filter": options.median_filter,
-        },
+        "output": _output_settings(job),
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
@@ -93,9 +92,11 @@ def write_outputs(
 
 
 def _weights_option(options: TransferOptions) -> dict[str, Any]:
+    """The network's options; a file's path is made absolute, an installed name stays one."""
     network = dataclasses.asdict(options.network)
-    if Path(network["weights"]).exists():
-        network["weights"] = str(Path(network["weights"]).absolute())
+    path = Path(network["weights"])
+    if path.exists() and (path.name != network["weights"] or path.suffix):
+        network["weights"] = str(path.absolute())
     return network
 
 

@@ -1,12 +1,34 @@
-"""What the process is told before any work: the compilation cache."""
+"""What is settled before any work: the device, and the compilation cache."""
 
+import contextlib
+import tempfile
+
+from nstjax.errors import InputError
 from nstjax.weights.store import cache_folder
 
 
-def enable_compilation_cache() -> None:
-    """Keep every compiled program in the user's cache, so that the next run need not compile it."""
+def check_device() -> None:
+    """Raise :class:`InputError` where JAX finds no device, for example where JAX_PLATFORMS names one in vain."""
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    try:
+        jax.devices()
+    except Exception as error:  # a backend's start may fail with anything, an assertion included
+        raise InputError("JAX finds no device to run on: check JAX_PLATFORMS, or set it to cpu") from error
+
+
+def enable_compilation_cache() -> None:
+    """Keep every compiled program in the user's cache, so that the next run need not compile it.
+
+    Where the cache cannot be written, nothing is kept: the run does not depend on it.
+    """
+    import jax
+
+    folder = cache_folder() / "xla"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -13,10 +13,10 @@ import numpy as np
 
 from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
-from nstjax.cli.jobs import Job, check_options, make_jobs, parse_transfer
+from nstjax.cli.jobs import Job, check_options, make_jobs, make_output_folder, parse_transfer
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
-from nstjax.cli.runtime import enable_compilation_cache
+from nstjax.cli.runtime import check_device, enable_compilation_cache
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.reports import file_facts, loss_plot
@@ -81,7 +81,7 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         states = RunState(job.output, identity)
         resume = states.load() if options.resume else None
         if options.resume and resume is None:
-            if is_finished(job.output, identity):
+            if is_finished(job, identity):
                 display.say(f"{job.output} is finished already")
                 return 0
             display.say("no saved state: starting from the beginning")
@@ -121,11 +121,13 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         write_outputs(
             job, config, backbone, inputs, finish(result.image), result.history, result.status, began
         )
-        frames.finish(finish(result.image))
-        if options.plot is not None:
+        stopped = result.status == "stopped"
+        frames.finish(finish(result.image), stopped)
+        if options.plot is not None and result.history:
             loss_plot(options.plot, [dataclasses.asdict(e) for e in result.history], job.output.name)
-        if result.status == "stopped":
-            display.say(f"stopped: {job.output} holds the picture so far; --resume goes on")
+        if stopped:
+            again = "; --resume goes on" if options.save_state_every else ""
+            display.say(f"stopped: {job.output} holds the picture so far{again}")
             return INTERRUPTED
         states.remove()
         display.say(_summary(job.output, result))
@@ -133,8 +135,10 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
 
 
 def _summary(output: Path, result: TransferResult) -> str:
-    last = result.history[-1]
     height, width = result.image.shape[1:3]
+    if not result.history:
+        return f"wrote {output} ({width}×{height}) as it began: no step lowers the loss"
+    last = result.history[-1]
     return f"wrote {output} ({width}×{height}), loss {last.loss:.4g}, {last.seconds:.0f} s"
 
 
@@ -147,30 +151,40 @@ def run_transfer(arguments: Sequence[str]) -> int:
     options, config, record = parse_transfer(arguments)
     check_options(options)
     jobs = make_jobs(options, config)
+    check_device()
     if options.compilation_cache:
         enable_compilation_cache()
-    network = options.network
-    if len(jobs) == 1 and not Path(options.content or "").is_dir():
+    assert options.content is not None
+    folder, network = options.content.is_dir(), options.network
+    if not folder:
         load_picture(jobs[0].content)  # a bad image is told before seconds of loading weights
     load_picture(jobs[0].style)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
-    if len(jobs) == 1 and not Path(options.content or "").is_dir():
+    if not folder:
         return _do(jobs[0], backbone, record)
+    make_output_folder(jobs[0].output.parent)
+    return _do_all(jobs, backbone, record)
+
+
+def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> int:
+    """Make the pictures of a folder, going on past a bad photograph and saying so at the end."""
     bad: list[str] = []
+    worst = 0
     for job in jobs:
         try:
             code = _do(job, backbone, record)
         except InputError as error:
             bad.append(str(error))
+            worst = BAD_INPUT
             print(f"nstjax: error: {error}", file=sys.stderr)
             continue
         if code == INTERRUPTED:
             return code
         if code:
-            bad.append(job.content.name)
+            bad.append(f"{job.content.name}: the run failed")
+            worst = worst or code
     if bad:
         print(f"nstjax: {len(jobs) - len(bad)} of {len(jobs)} pictures made; not made:", file=sys.stderr)
         for reason in bad:
             print(f"  {reason}", file=sys.stderr)
-        return BAD_INPUT
-    return 0
+    return worst

@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from nstjax.errors import InputError
+from nstjax.files import TEMPORARY, write_atomically
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 SIXTEEN_BIT = ("PNG", "TIFF")
+LONGEST_NAME = 200  # bytes; file systems have 255, and names beside the output are longer
 METADATA_KEY = "nstjax"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF and TIFF tags
 
@@ -33,38 +35,21 @@ def check_output(path: Path, bits: int = 8) -> str:
         raise InputError(f"--bits is {bits}: it must be 8 or 16")
     if bits == 16 and kind not in SIXTEEN_BIT:
         raise InputError(f"the output {path} cannot hold 16 bits: only .png and .tiff can")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise InputError(
+            f"the output's name is longer than {LONGEST_NAME} bytes: choose a shorter one for -o"
+        )
     if path.is_dir():
         raise InputError(f"the output {path} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"the output's folder {path.parent} does not exist: make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"the output's folder {path.parent} may not be written: choose another")
-    return kind
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it: whole or not at all.
-
-    Raises:
-        InputError: it cannot be written, for example because the disk is full.
-    """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        # Permissions alone do not tell of a read-only disk, nor does root have any.
+        with tempfile.NamedTemporaryFile(prefix=TEMPORARY, dir=path.parent):
+            pass
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another place"
-        ) from error
+        raise InputError(f"the output's folder {path.parent} may not be written: choose another") from error
+    return kind
 
 
 def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
@@ -153,7 +138,12 @@ def save_image(
         if kind == "JPEG":
             options["subsampling"] = 0  # full-resolution colour: brush strokes are colour edges
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
+    try:
+        Image.fromarray(pixels).save(buffer, kind, **options)
+    except (ValueError, OSError) as error:  # a format's own limits, such as WebP's 16383 pixels
+        raise InputError(
+            f"cannot write {path}: {kind} cannot hold it ({error}); choose another format"
+        ) from error
     write_atomically(path, buffer.getvalue())
 
 

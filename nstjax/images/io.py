@@ -107,6 +107,10 @@ def load_image(path: str | Path) -> np.ndarray:
     return np.ascontiguousarray(pixels[None])
 
 
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def find_images(folder: Path) -> list[Path]:
     """The files of a folder (not of its subfolders) whose suffix is an image's, sorted by name.
 
@@ -114,9 +118,7 @@ def find_images(folder: Path) -> list[Path]:
         InputError: the folder cannot be listed, or has none.
     """
     try:
-        found = sorted(
-            p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        found = sorted(p for p in folder.iterdir() if _is_picture(p))
     except OSError as error:
         raise InputError(f"cannot list the folder {folder}: {error.strerror}; check the path") from error
     if not found:

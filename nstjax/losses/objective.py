@@ -7,10 +7,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError
-from nstjax.losses.content import content_loss
-from nstjax.losses.gram import gram_matrix, style_loss
-from nstjax.losses.tv import total_variation
+from nstjax.errors import InputError, one_of
+from nstjax.losses.content import CONTENT_LOSSES, content_loss
+from nstjax.losses.distance import DISTANCES
+from nstjax.losses.gram import STYLE_LOSSES, gram_matrix, style_loss
+from nstjax.losses.tv import TV_REDUCTIONS, total_variation
 from nstjax.typing import Features, Images, Scalar, Terms
 
 
@@ -46,6 +47,18 @@ class Objective:
     """Whether the total variation is a sum over the picture, or that over its number of values."""
 
     def __post_init__(self) -> None:
+        for option, allowed in (
+            ("content_loss", CONTENT_LOSSES),
+            ("style_loss", STYLE_LOSSES),
+            ("content_distance", DISTANCES),
+            ("style_distance", DISTANCES),
+            ("tv_distance", DISTANCES),
+            ("tv_reduction", TV_REDUCTIONS),
+        ):
+            one_of(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
+        for option in ("content_layers", "style_layers"):
+            if not isinstance(getattr(self, option), tuple):
+                raise InputError(f"--{option.replace('_', '-')} must be a tuple of names")
         for option in ("content_weight", "style_weight", "tv_weight"):
             value = getattr(self, option)
             if not 0 <= value < float("inf"):

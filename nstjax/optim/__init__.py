@@ -62,7 +62,7 @@ def minimise(
     """
     if config.iterations < 1:
         raise InputError(f"--iterations is {config.iterations}: it must be 1 or more")
-    if isinstance(config, Lbfgs):
+    if isinstance(config, Lbfgs | OptaxLbfgs):
         return minimise_lbfgs(fun, x0, config, callback, resume)
     if isinstance(config, ScipyLbfgsb):
         return minimise_scipy(fun, x0, config, callback, resume)
@@ -74,6 +74,7 @@ def carry(
 ) -> Saved | None:
     """The state to start from at another size, or ``None`` for methods whose state does not carry over.
 
-    Adam's moments do; the curvature pairs of L-BFGS are of another space, and SGD has none.
+    Adam's moments do. The curvature pairs of L-BFGS are of another space; SGD has no moments, and its
+    decay starts anew at every scale.
     """
     return carry_moments(config, saved, x0, resample) if isinstance(config, Adam) else None

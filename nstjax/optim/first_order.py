@@ -21,10 +21,17 @@ from nstjax.optim.types import (
     Status,
     Step,
     as_partial,
+    check_bounds,
     check_saved,
     to_floats,
     to_host,
 )
+
+
+def check_learning_rate(rate: float) -> None:
+    """Raise :class:`InputError` unless a learning rate is finite and positive."""
+    if not 0 < rate < math.inf:
+        raise InputError(f"--learning-rate is {rate}: it must be a finite number greater than 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +51,13 @@ class Adam:
     bounds: tuple[float, float] | None = None
     """Clamp to this range after each step."""
 
+    def __post_init__(self) -> None:
+        check_learning_rate(self.learning_rate)
+        check_bounds(self.bounds)
+        for option, value in (("--b1", self.b1), ("--b2", self.b2), ("--average", self.average)):
+            if not 0 <= value < 1:
+                raise InputError(f"{option} is {value}: it must be 0 or more and less than 1")
+
 
 @dataclasses.dataclass(frozen=True)
 class Sgd:
@@ -59,6 +73,14 @@ class Sgd:
     """See decay_rate."""
     bounds: tuple[float, float] | None = None
     """Clamp to this range after each step."""
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self.learning_rate)
+        check_bounds(self.bounds)
+        if not 0 < self.decay_rate <= 1:
+            raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
+        if self.decay_steps < 1:
+            raise InputError(f"--decay-steps is {self.decay_steps}: it must be 1 or more")
 
 
 class _State(NamedTuple):
@@ -100,19 +122,6 @@ def _output(state: _State, config: Adam | Sgd) -> jax.Array:
     return state.average / (1 - config.average**state.averaged) if float(state.averaged) else state.x
 
 
-def _check(config: Adam | Sgd) -> None:
-    if not 0 < config.learning_rate < float("inf"):
-        raise InputError(
-            f"--learning-rate is {config.learning_rate}: it must be a finite number greater than 0"
-        )
-    if isinstance(config, Adam) and not 0 <= config.average < 1:
-        raise InputError(f"--average is {config.average}: it must be 0 (off) or less than 1")
-    if config.bounds is not None and not config.bounds[0] < config.bounds[1]:
-        raise InputError(
-            f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second"
-        )
-
-
 def minimise_first_order(
     fun: ObjectiveFn,
     x0: jax.Array,
@@ -121,7 +130,6 @@ def minimise_first_order(
     resume: Saved | None = None,
 ) -> Result:
     """See :func:`nstjax.optim.minimise`."""
-    _check(config)
     static = dataclasses.replace(config, iterations=0)
     fun, began = as_partial(fun), time.perf_counter()
     iteration, evaluations, state = 0, 0, _start(x0, static)
@@ -148,6 +156,8 @@ def minimise_first_order(
             ):
                 status = "stopped"
                 break
+    if not bool(jnp.isfinite(state.x).all()):  # the last update's loss is never evaluated
+        raise NonFiniteLoss(state.previous, iteration, {})
     final: Status = status  # type: ignore[assignment]
     return Result(
         _output(state, config), value, iteration, evaluations, final, saved(state, iteration, evaluations)

@@ -28,6 +28,7 @@ from nstjax.optim.types import (
     Status,
     Step,
     as_partial,
+    check_history_size,
     check_saved,
     to_floats,
     to_host,
@@ -54,10 +55,27 @@ class Lbfgs:
     max_backtracks: int = 12
     """Shorter steps tried before the history is thrown away."""
 
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
+        if not 0 < self.initial_step < math.inf:
+            raise InputError(
+                f"--initial-step is {self.initial_step}: it must be a finite number greater than 0"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
-class OptaxLbfgs(Lbfgs):
-    """``optax.lbfgs``, under the same search for a step."""
+class OptaxLbfgs:
+    """``optax.lbfgs``, under the same search for a step; its first step has the norm 1 at most."""
+
+    iterations: int = 300
+    """Iterations."""
+    history_size: int = 20
+    """Curvature pairs kept."""
+    max_backtracks: int = 12
+    """Shorter steps tried before the history is thrown away."""
+
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
 
 
 class _State(NamedTuple):
@@ -107,18 +125,18 @@ def _jaxopt_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> 
     return _State(x, after.value, after.grad, after.aux, after), slope
 
 
-def _optax_transform(config: Lbfgs) -> Any:
+def _optax_transform(config: OptaxLbfgs) -> Any:
     return optax.lbfgs(memory_size=config.history_size, linesearch=None)
 
 
 @partial(jax.jit, static_argnames="config")
-def _optax_start(fun: Any, x: jax.Array, config: Lbfgs) -> _State:
+def _optax_start(fun: Any, x: jax.Array, config: OptaxLbfgs) -> _State:
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
     return _State(x, value, grad, terms, _optax_transform(config).init(x))
 
 
 @partial(jax.jit, static_argnames="config")
-def _optax_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> tuple[_State, jax.Array]:
+def _optax_trial(fun: Any, state: _State, length: jax.Array, config: OptaxLbfgs) -> tuple[_State, jax.Array]:
     direction, memory = _optax_transform(config).update(state.grad, state.memory, state.x)
     x = state.x + length * direction
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
@@ -137,15 +155,14 @@ def _shorter(length: float, value: float, trial_value: float, slope: float) -> f
 def minimise_lbfgs(
     fun: ObjectiveFn,
     x0: jax.Array,
-    config: Lbfgs,
+    config: Lbfgs | OptaxLbfgs,
     callback: Callback | None = None,
     resume: Saved | None = None,
 ) -> Result:
     """See :func:`nstjax.optim.minimise`."""
-    if config.history_size < 1 or config.initial_step <= 0:
-        raise InputError("--history-size and --initial-step must be greater than 0")
     uses_optax = isinstance(config, OptaxLbfgs)
-    start, trial = (_optax_start, _optax_trial) if uses_optax else (_jaxopt_start, _jaxopt_trial)
+    start: Any = _optax_start if uses_optax else _jaxopt_start
+    trial: Any = _optax_trial if uses_optax else _jaxopt_trial
     # The number of iterations is no part of the compiled program.
     static = dataclasses.replace(config, iterations=0, max_backtracks=0)
     fun, began = as_partial(fun), time.perf_counter()
@@ -165,7 +182,10 @@ def minimise_lbfgs(
 
     fresh = iteration == 0  # whether the direction is the gradient's, so that a reset cannot help
     while iteration < config.iterations:
-        if not bool(jnp.any(state.grad)):
+        steepest = float(jnp.abs(state.grad).max())
+        if not math.isfinite(steepest):
+            raise NonFiniteLoss(state.x, iteration, terms)
+        if steepest == 0:
             status = "converged"
             break
         length, accepted, trial_terms = 1.0, None, terms

@@ -19,6 +19,8 @@ from nstjax.optim.types import (
     Saved,
     Step,
     as_partial,
+    check_bounds,
+    check_history_size,
     to_floats,
 )
 
@@ -37,6 +39,12 @@ class ScipyLbfgsb:
     """Curvature pairs kept (SciPy's maxcor)."""
     bounds: tuple[float, float] | None = None
     """Least and greatest allowed value of every element."""
+
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
+        check_bounds(self.bounds)
+        if self.rounds < 1 or self.maxfun < 1:
+            raise InputError("--rounds and --maxfun must be 1 or more")
 
 
 @jax.jit
@@ -62,12 +70,6 @@ def minimise_scipy(
     """
     import scipy.optimize
 
-    if config.bounds is not None and not config.bounds[0] < config.bounds[1]:
-        raise InputError(
-            f"--bounds {config.bounds[0]} {config.bounds[1]}: the first must be less than the second"
-        )
-    if config.rounds < 1 or config.maxfun < 1 or config.history_size < 1:
-        raise InputError("--rounds, --maxfun and --history-size must be 1 or more")
     fun, began = as_partial(fun), time.perf_counter()
     dtype, shape = x0.dtype, x0.shape
     if resume is not None and (resume.method != type(config).__name__ or np.shape(resume.leaves[0]) != shape):
@@ -76,7 +78,7 @@ def minimise_scipy(
     first_round = 0 if resume is None else int(resume.leaves[1])
     iteration = 0 if resume is None else resume.iteration
     evaluations = 0 if resume is None else resume.evaluations
-    seen: dict[str, Any] = {"value": math.nan, "terms": {}, "good": x0}
+    seen: dict[str, Any] = {"value": math.nan, "terms": {}}
 
     def value_and_grad(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal evaluations

@@ -14,6 +14,8 @@ from nstjax.typing import Scalar, Terms
 ObjectiveFn = Callable[[jax.Array], tuple[Scalar, Terms]]
 """``fun(x) -> (value, terms)``, differentiable; a plain function or a ``jax.tree_util.Partial``."""
 
+MOST_PAIRS = 1000  # of L-BFGS: more are more than an image of memory each, and no use
+
 Status = Literal["done", "stopped", "converged", "stalled"]
 
 
@@ -93,12 +95,24 @@ class NonFiniteLoss(ArithmeticError):
 
     def __init__(self, x: jax.Array, iteration: int, terms: dict[str, float]) -> None:
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
-        what = ", ".join(bad) if bad else "their sum"
+        what = ", ".join(bad) if bad else "their sum or its gradient"
         super().__init__(
             f"the loss is not finite at iteration {iteration} ({what}): try a smaller weight for that term, a "
             f"smaller --learning-rate, or --optimizer lbfgs; the last good image is kept"
         )
         self.x, self.iteration = x, iteration
+
+
+def check_history_size(size: int) -> None:
+    """Raise :class:`InputError` unless the number of curvature pairs makes sense."""
+    if not 1 <= size <= MOST_PAIRS:
+        raise InputError(f"--history-size is {size}: it must be between 1 and {MOST_PAIRS}")
+
+
+def check_bounds(bounds: tuple[float, float] | None) -> None:
+    """Raise :class:`InputError` unless the lower bound is below the upper one."""
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise InputError(f"--bounds {bounds[0]} {bounds[1]}: the first must be less than the second")
 
 
 def as_partial(fun: ObjectiveFn) -> Any:

@@ -1,6 +1,5 @@
 """The record of a run: what it was made from, with what, and how it went."""
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -10,7 +9,7 @@ from typing import Any
 import jax
 
 from nstjax.errors import InputError
-from nstjax.images.encode import write_atomically
+from nstjax.files import file_digest, write_atomically
 
 FORMAT = 1
 _PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
@@ -34,11 +33,7 @@ def file_facts(path: Path) -> dict[str, str]:
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return {"path": str(path.absolute()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    return {"path": str(path.absolute()), "sha256": file_digest(path)}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nstjax.images.encode import write_atomically
+from nstjax.files import write_atomically
 
 Cell = tuple[np.ndarray | None, str]
 """A picture, ``(1, h, w, 3)`` in [0, 1] or none, and its caption."""
@@ -48,7 +48,8 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
     for i in range(1, len(history)):
         if history[i]["scale"] != history[i - 1]["scale"]:
             axes.axvline(i + 0.5, color="grey", linestyle=":", linewidth=0.8)
-    axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log", title=title)
+    axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
+    axes.set_title(title, parse_math=False)
     axes.legend(fontsize="x-small", ncols=2)
     _save(figure, path)
 

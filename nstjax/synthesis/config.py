@@ -67,6 +67,9 @@ class Settings:
             raise InputError(f"--noise is {self.noise}: it must be between 0 and 1")
         if not 0 < self.pooling_scale < float("inf"):
             raise InputError(f"--pooling-scale is {self.pooling_scale}: it must be greater than 0")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+        one_of("--init", self.init, ("content", "noise", "style", "image"))
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))
 
@@ -98,6 +101,13 @@ class TransferConfig(Settings):
             return self.optimizer
         count = self.iterations[scale if len(self.iterations) > 1 else 0]
         return dataclasses.replace(self.optimizer, iterations=count)
+
+    def iterations_at(self, scale: int) -> int:
+        """How many iterations a scale takes at most, those of all of SciPy's rounds included."""
+        optimizer = self.optimizer_at(scale)
+        if isinstance(optimizer, optim.ScipyLbfgsb):
+            return optimizer.rounds * min(optimizer.iterations, optimizer.maxfun)
+        return optimizer.iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
         """This record with its layers named, chosen from those that the network has where none were."""
@@ -145,5 +155,7 @@ def _build(kind: type, values: dict[str, Any]) -> Any:
             values[name] = tuple(value)
     try:
         return kind(**values)
-    except TypeError as error:
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
         raise InputError(f"the record's {kind.__name__} has a field of a wrong type: {error}") from error

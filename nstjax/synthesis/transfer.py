@@ -64,7 +64,7 @@ class Progress:
         entry: loss and terms.
         scales: number of scales.
         size: ``(height, width)`` at this scale.
-        iterations: of this scale in all.
+        iterations: of this scale, at most.
         done: fraction of the whole work done, in [0, 1], weighing iterations by their pixels.
         image: gives the picture so far, ``(1, h, w, 3)`` clamped to [0, 1], on demand.
         state: gives the state to resume from, on demand.
@@ -175,7 +175,7 @@ def transfer(
     earlier = history[-1].seconds if history else 0.0
     began = time.perf_counter()
     first = 0 if resume is None else resume.scale
-    work = [side**2 * config.optimizer_at(i).iterations for i, side in enumerate(sides)]
+    work = [side**2 * config.iterations_at(i) for i, side in enumerate(sides)]
     result: optim.Result | None = None
     carried: optim.Saved | None = None
     for index in range(first, len(sides)):
@@ -207,7 +207,7 @@ def transfer(
             step: optim.Step,
             index: int = index,
             size: tuple[int, int] = (height, width),
-            total: int = settings.iterations,
+            total: int = config.iterations_at(index),
         ) -> bool:
             seconds = earlier + time.perf_counter() - began
             entry = HistoryEntry(index, step.iteration, step.value, step.terms, step.evaluations, seconds)

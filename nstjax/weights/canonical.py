@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,27 @@ CAFFE_RGB = Preprocessing("RGB", 255.0, (123.68, 116.779, 103.939))
 TORCHVISION = Preprocessing("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 PREPROCESSINGS = {"caffe-bgr": CAFFE_BGR, "caffe-rgb": CAFFE_RGB, "torchvision": TORCHVISION}
+
+
+def preprocessing_from(record: Any, path: object) -> Preprocessing:
+    """The preprocessing that a JSON record holds.
+
+    Raises:
+        InputError: a field is missing or makes no sense.
+    """
+    try:
+        scale, mean, std = float(record["scale"]), record["mean"], record["std"]
+        mean, std = tuple(float(v) for v in mean), tuple(float(v) for v in std)
+        whole = (
+            len(mean) == len(std) == 3 and np.isfinite([scale, *mean, *std]).all() and min(scale, *std) > 0
+        )
+        if record["order"] not in ("RGB", "BGR") or not whole:
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its preprocessing cannot be read: overrule it with --preprocessing"
+        ) from error
+    return Preprocessing(record["order"], scale, mean, std)
 
 
 def sequential_indices(arch: str) -> dict[int, str]:

@@ -77,7 +77,9 @@ def read_keras_h5(path: Path) -> Arrays:
                 pairs = _keras3_layout(root)
             else:
                 raise InputError(f"{path} is an HDF5 file, but not of Keras: it has no layers")
-    except (OSError, KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # h5py and the traversal raise nearly anything on damaged bytes
         raise InputError(f"{path} is a damaged HDF5 file: fetch or copy it again") from error
     if not pairs:
         raise InputError(f"{path} is a Keras file, but holds no VGG: wrong network?")

@@ -23,6 +23,22 @@ def _mean_pixel(network: Any) -> tuple[float, float, float]:
     return float(mean[0]), float(mean[1]), float(mean[2])
 
 
+def _pairs(layers: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernel and bias of each convolution, the kernel's spatial axes in NumPy's order."""
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for layer in np.atleast_1d(layers):
+        name = str(getattr(layer, "name", ""))
+        if not name.startswith("conv"):
+            continue
+        weights = getattr(layer, "weights", None)
+        kernel, bias = (layer.filters, layer.biases) if weights is None else (weights[0], weights[1])
+        kernel = np.asarray(kernel)
+        if kernel.ndim == _KERNEL_RANK:
+            kernel = kernel.transpose(1, 0, 2, 3)
+        pairs[name] = (kernel, np.asarray(bias))
+    return pairs
+
+
 def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing]:
     """Read a MatConvNet file to the canonical tree.
 
@@ -44,20 +60,15 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing]:
     layers = getattr(network, "layers", None)
     if layers is None:
         raise InputError(f"{path} is a .mat file, but not of MatConvNet: it has no layers")
-    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for layer in np.atleast_1d(layers):
-        name = str(getattr(layer, "name", ""))
-        if not name.startswith("conv"):
-            continue
-        weights = getattr(layer, "weights", None)
-        kernel, bias = (layer.filters, layer.biases) if weights is None else (weights[0], weights[1])
-        kernel = np.asarray(kernel)
-        if kernel.ndim == _KERNEL_RANK:
-            kernel = kernel.transpose(1, 0, 2, 3)
-        pairs[name] = (kernel, np.asarray(bias))
+    try:
+        pairs, mean = _pairs(layers), _mean_pixel(network)
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{path} is a MatConvNet file with a layer that cannot be read: fetch it again"
+        ) from error
     if not pairs:
         raise InputError(f"{path} is a MatConvNet file, but holds no VGG: wrong network?")
-    return from_pairs(pairs, path), Preprocessing("RGB", 255.0, _mean_pixel(network))
+    return from_pairs(pairs, path), Preprocessing("RGB", 255.0, mean)
 
 
 class _Namespace:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.typing import Preprocessing
-from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, Arrays, from_pairs
+from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, Arrays, from_pairs, preprocessing_from
 
 PREPROCESSING_KEY = "preprocessing"
 
@@ -44,8 +44,9 @@ def read_npz(path: Path) -> tuple[Arrays, Preprocessing]:
     if not pairs:
         raise InputError(f"{path} is an .npz file, but holds no VGG: wrong file?")
     if PREPROCESSING_KEY in arrays:
-        record = json.loads(str(arrays[PREPROCESSING_KEY]))
-        preprocessing = Preprocessing(
-            record["order"], record["scale"], tuple(record["mean"]), tuple(record["std"])
-        )
+        try:
+            record = json.loads(str(arrays[PREPROCESSING_KEY]))
+        except ValueError:
+            record = None
+        preprocessing = preprocessing_from(record, path)
     return from_pairs(pairs, path), preprocessing

@@ -1,11 +1,12 @@
 """Any weights file to a backbone, its format and network recognised from its content."""
 
-import hashlib
+import contextlib
 import struct
 import zipfile
 from pathlib import Path
 
 from nstjax.errors import InputError, one_of
+from nstjax.files import file_digest
 from nstjax.nn.vgg import make_backbone
 from nstjax.typing import Backbone, Preprocessing
 from nstjax.weights.canonical import CAFFE_BGR, PREPROCESSINGS, Arrays, recognise_arch
@@ -13,12 +14,6 @@ from nstjax.weights.keras_h5 import read_keras_h5
 from nstjax.weights.matconvnet import read_matconvnet
 from nstjax.weights.npz import read_npz
 from nstjax.weights.torchvision import read_pth, read_safetensors
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recognise_format(path: Path) -> str:
@@ -40,7 +35,7 @@ def recognise_format(path: Path) -> str:
     if head.startswith(b"MATLAB"):
         return "mat"
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             return "npz" if any(name.endswith(".npy") for name in archive.namelist()) else "pth"
     if head.startswith(b"PK"):
         raise InputError(f"the weights {path} are a truncated archive: fetch or copy them again")
@@ -68,7 +63,7 @@ def read_weights(path: str | Path, arch: str | None = None, preprocessing: str |
     """
     path = Path(path)
     kind = recognise_format(path)
-    sha256 = file_sha256(path)
+    sha256 = file_digest(path)
     tree: Arrays
     implied: Preprocessing
     if kind == "keras":

@@ -1,10 +1,10 @@
 """Where published weights come from, and their download."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 from nstjax.errors import InputError
+from nstjax.files import file_digest
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TORCH = "https://download.pytorch.org/models"
@@ -91,12 +91,6 @@ def published(name: str) -> Published:
     if name not in REGISTRY:
         raise InputError(f"no published weights are called {name!r}: the names are {', '.join(REGISTRY)}")
     return REGISTRY[name]
-
-
-def file_digest(path: Path, algorithm: str) -> str:
-    """Hexadecimal hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download(entry: Published, folder: Path, url: str | None = None, progressbar: bool = False) -> Path:

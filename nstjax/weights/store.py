@@ -9,9 +9,10 @@ import numpy as np
 import platformdirs
 
 from nstjax import checkpoints
-from nstjax.errors import InputError
+from nstjax.errors import InputError, one_of
 from nstjax.nn.vgg import make_backbone
-from nstjax.typing import Backbone, Preprocessing
+from nstjax.typing import Backbone
+from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, download, published
 
@@ -56,9 +57,11 @@ def read_store(path: Path) -> Backbone:
     tree, record = checkpoints.load(path)
     if record.get("kind") != KIND:
         raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
-    p = record["preprocessing"]
-    preprocessing = Preprocessing(p["order"], p["scale"], tuple(p["mean"]), tuple(p["std"]))
-    return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
+    preprocessing = preprocessing_from(record.get("preprocessing"), path)
+    try:
+        return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the store {path} is damaged: fetch or convert the weights again") from error
 
 
 def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -66,8 +69,11 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for folder in store_folders():
         for path in sorted(folder.glob("*/record")) if folder.is_dir() else []:
-            record = checkpoints.load_record(path.parent)
-            if record.get("kind") == KIND:
+            try:
+                record = checkpoints.load_record(path.parent)
+            except InputError:
+                continue  # what is no store of ours, or a damaged one, must not hide the others
+            if record.get("kind") == KIND and {"arch", "source"} <= set(record):
                 found.setdefault(path.parent.name, (path.parent, record))
     return found
 
@@ -96,13 +102,25 @@ def fetch(name: str, folder: Path | None = None, url: str | None = None, progres
     return store
 
 
+def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessing: str | None) -> Backbone:
+    """A store's network, held to what the user says of it."""
+    if arch is not None and arch != backbone.arch:
+        raise InputError(
+            f"the weights {spec} are of {backbone.arch}, not {arch}: say --network {backbone.arch}"
+        )
+    if preprocessing is None:
+        return backbone
+    one_of("--preprocessing", preprocessing, tuple(PREPROCESSINGS))
+    return dataclasses.replace(backbone, preprocessing=PREPROCESSINGS[preprocessing])
+
+
 def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
     """Load a feature network.
 
     Args:
         spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, see ``nstjax weights list``),
             the directory of a store, or a weights file of any format of :func:`read_weights`.
-        arch: of a file that ends before VGG-16 and VGG-19 differ.
+        arch: of a file that ends before VGG-16 and VGG-19 differ; a store must be of it.
         preprocessing: overrules what a file's format implies; see :func:`read_weights`.
 
     Raises:
@@ -114,14 +132,14 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
     if is_name:
         for folder in store_folders():
             if (folder / str(spec) / "record").is_dir():
-                return read_store(folder / str(spec))
+                return _checked(read_store(folder / str(spec)), spec, arch, preprocessing)
         if str(spec) in REGISTRY:
             raise InputError(
                 f"the weights {spec} are not installed: run 'nstjax weights fetch {spec}' once (it downloads "
                 f"them), or name a weights file with --weights FILE"
             )
     if path.is_dir():
-        return read_store(path)
+        return _checked(read_store(path), spec, arch, preprocessing)
     if is_name and not path.exists():
         names = ", ".join(dict.fromkeys([*installed(), *REGISTRY]))
         raise InputError(f"there are no weights called {spec!r}, nor such a file: the names are {names}")

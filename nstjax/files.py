@@ -1,0 +1,51 @@
+"""Files: their hashes, and writing them whole or not at all."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from nstjax.errors import InputError
+
+TEMPORARY = ".nstjax."  # beginning of a file's name while it is written
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal hash of a file's bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it: whole or not at all.
+
+    A symbolic link stays one: what it points to is replaced.
+
+    Raises:
+        InputError: it cannot be written, for example because the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another place"
+        ) from error
