@@ -30,7 +30,7 @@ def _orbax() -> Iterator[Any]:
         logger.setLevel(before)
 
 
-PARTS = {"tree", "record", "_CHECKPOINT_METADATA"}  # of a checkpoint's directory
+PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
 
 
 def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
@@ -131,7 +131,8 @@ class Series:
         """Delete the checkpoints, and the folder if it holds nothing else."""
         for entry in [*self.directory.glob("[0-9]*"), *self.directory.glob(".*.new*")]:
             # A kill may have left a checkpoint half deleted; what holds anything else is the user's.
-            if entry.name.startswith(".") or {part.name for part in entry.glob("*")} <= PARTS:
+            parts = {part.name for part in entry.glob("*")}
+            if entry.name.startswith(".") or is_checkpoint(entry) or parts <= PARTS:
                 shutil.rmtree(entry, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()

@@ -294,11 +294,11 @@ def test_a_finished_picture_in_another_depth_is_not_the_same(
 
 
 def test_nothing_to_improve_is_told_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    extra = ["--tv-weight", "0", "--scales", "24", "--plot", "p.png"]
+    extra = ["--initial-step", "1e-30", "--scales", "24", "--plot", "p.png"]
     command = [
         "transfer",
         "photo.png",
-        "photo.png",
+        "painting.png",
         "-o",
         "out.png",
         "-w",
