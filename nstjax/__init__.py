@@ -1,8 +1,8 @@
 """nstjax: neural style transfer as a JAX functional codebase.
 
-backbone = nstjax.load_backbone("vgg19")
-result = nstjax.transfer(nstjax.load_image("photo.jpg"), nstjax.load_image("painting.jpg"), backbone)
-nstjax.save_image("out.png", result.image)
+>>> backbone = nstjax.load_backbone("vgg19")
+>>> result = nstjax.transfer(nstjax.load_image("photo.jpg"), nstjax.load_image("painting.jpg"), backbone)
+>>> nstjax.save_image("out.png", result.image)
 """
 
 from nstjax import images, losses, optim

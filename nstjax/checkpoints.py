@@ -93,8 +93,9 @@ def load_record(path: Path) -> dict[str, Any]:
     """The JSON record alone, without reading an array; errors as :func:`load`."""
     try:
         record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
-        record.get("kind")
-    except (OSError, ValueError, AttributeError) as error:
+        if not isinstance(record, dict):
+            raise ValueError("a record is an object")
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
     return record
 

@@ -17,6 +17,7 @@ from nstjax.cli.main import main
 from nstjax.cli.parse import value_of
 from tests.conftest import random_params
 
+COMMAND = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz"]
 QUICK = ["--network", "vgg19", "--scales", "16", "24", "--iterations", "8", "-q"]
 
 
@@ -95,7 +96,7 @@ def test_a_record_is_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_plain_lines_where_there_is_no_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz", *QUICK]
+    arguments = [*COMMAND, *QUICK]
     arguments.remove("-q")
     assert main(arguments) == 0
     out, err = capsys.readouterr()
@@ -108,7 +109,7 @@ def test_plain_lines_where_there_is_no_terminal(folder: Path, capsys: pytest.Cap
 
 def test_live_display_on_a_terminal(folder: Path) -> None:
     script = f"import pty, sys; sys.exit(pty.spawn([{sys.executable!r}, '-m', 'nstjax', *sys.argv[1:]]) >> 8)"
-    arguments = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz", *QUICK[:-1]]
+    arguments = [*COMMAND, *QUICK[:-1]]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120
     )
@@ -259,18 +260,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
 
 
 def test_presets_and_sizes(folder: Path) -> None:
-    base = [
-        "transfer",
-        "photo.png",
-        "painting.png",
-        "-o",
-        "out.png",
-        "-w",
-        "weights.npz",
-        "--network",
-        "vgg19",
-        "-q",
-    ]
+    base = [*COMMAND, "--network", "vgg19", "-q"]
     assert main([*base, "--preset", "fast", "--size", "20", "--iterations", "2"]) == 0
     layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_2", "--style-layer-weights", "1"]
     assert main([*base, "--preset", "crowson", "--size", "64", "--iterations", "2", *layers]) == 0
@@ -295,18 +285,7 @@ def test_a_finished_picture_in_another_depth_is_not_the_same(
 
 def test_nothing_to_improve_is_told_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extra = ["--initial-step", "1e-30", "--scales", "24", "--plot", "p.png"]
-    command = [
-        "transfer",
-        "photo.png",
-        "painting.png",
-        "-o",
-        "out.png",
-        "-w",
-        "weights.npz",
-        "--network",
-        "vgg19",
-    ]
-    assert main([*command, *extra]) == 0
+    assert main([*COMMAND, "--network", "vgg19", *extra]) == 0
     assert "no step lowers the loss" in capsys.readouterr().err
     assert pixels("out.png").shape == (18, 24, 3)
 

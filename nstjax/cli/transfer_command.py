@@ -118,11 +118,9 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             write_outputs(job, config, backbone, inputs, finish(error.image), error.history, "failed", began)
             print(f"nstjax: error: {job.output.name}: {error}", file=sys.stderr)
             return FAILED
-        write_outputs(
-            job, config, backbone, inputs, finish(result.image), result.history, result.status, began
-        )
-        stopped = result.status == "stopped"
-        frames.finish(finish(result.image), stopped)
+        picture, stopped = finish(result.image), result.status == "stopped"
+        write_outputs(job, config, backbone, inputs, picture, result.history, result.status, began)
+        frames.finish(picture, stopped)
         if options.plot is not None and result.history:
             loss_plot(options.plot, [dataclasses.asdict(e) for e in result.history], job.output.name)
         if stopped:

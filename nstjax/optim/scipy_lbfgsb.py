@@ -94,9 +94,6 @@ def minimise_scipy(
         return (number, gradient) if math.isfinite(number) else (1e300, np.nan_to_num(gradient))
 
     status = "done"
-    begin = Saved(
-        type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), first_round)
-    )
 
     def on_iteration(intermediate_result: Any) -> None:  # SciPy goes by the argument's name
         nonlocal iteration, x

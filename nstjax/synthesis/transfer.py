@@ -215,7 +215,7 @@ def transfer(
             if callback is None:
                 return False
             done = (sum(work[:index]) + work[index] * min(step.iteration / total, 1.0)) / sum(work)
-            told = tuple(history)
+            told = len(history)  # sliced on demand: a copy an iteration would grow with the run
             return bool(
                 callback(
                     Progress(
@@ -225,7 +225,7 @@ def transfer(
                         total,
                         done,
                         lambda: _clamped(step.x()),
-                        lambda: _state_of(index, step.saved(), told),
+                        lambda: _state_of(index, step.saved(), tuple(history[:told])),
                     )
                 )
             )
