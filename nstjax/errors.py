@@ -13,3 +13,7 @@ def one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raise :class:`InputError` unless ``value`` is one of the names in ``allowed``."""
     if value not in allowed:
         raise InputError(f"{option} is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+class InputWarning(UserWarning):
+    """Something in the input was mended, and the result may differ from what was meant."""

@@ -511,7 +511,7 @@ def test_a_full_disk(template: Path, tmp_path: Path) -> None:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "out.png").write_bytes(b"the picture of yesterday")
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    limit += "import nstjax.cli.transfer_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
+    limit += "import nstjax.cli.synthesis_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
     done = run(tmp_path, [*GOOD, "--no-compilation-cache"], limit)
     assert done.returncode == 2, done.stderr
     assert "cannot write out.png: File too large; free some space" in done.stderr
@@ -524,7 +524,7 @@ def test_a_state_that_cannot_be_saved_does_not_end_the_run(template: Path, tmp_p
     for path in template.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    limit += "import nstjax.cli.transfer_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))"
+    limit += "import nstjax.cli.synthesis_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))"
     command = [*[w for w in GOOD if w != "-q"], "--no-compilation-cache", "--save-state-every", "1"]
     done = run(tmp_path, command, limit)
     assert done.returncode == 0, done.stderr
@@ -542,7 +542,7 @@ def test_folders_and_files_without_permission(template: Path, tmp_path: Path) ->
         if parent == Path("/tmp"):
             break
         parent.chmod(parent.stat().st_mode | 0o055)
-    drop = "import os\nimport nstjax.cli.transfer_command\nif os.geteuid() == 0: os.setgid(65534); os.setuid(65534)"
+    drop = "import os\nimport nstjax.cli.synthesis_command\nif os.geteuid() == 0: os.setgid(65534); os.setuid(65534)"
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     done = run(tmp_path, [*change("out.png", "closed/out.png"), "--no-compilation-cache"], drop)

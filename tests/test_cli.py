@@ -230,15 +230,15 @@ def test_interrupt_keeps_the_picture_and_the_state(folder: Path) -> None:
 def test_resume_refuses_another_run_s_state(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
-    from nstjax.cli import transfer_command
+    from nstjax.cli import synthesis_command
 
-    real = transfer_command.transfer
+    real = synthesis_command.transfer
 
     def stops(*args, **kwargs):
         told = args[4]
         return real(*args[:4], lambda p: told(p) or p.entry.iteration == 6, **kwargs)
 
-    monkeypatch.setattr(transfer_command, "transfer", stops)
+    monkeypatch.setattr(synthesis_command, "transfer", stops)
     assert transfer("--save-state-every", "3") == 130
     monkeypatch.undo()
     monkeypatch.chdir(folder)

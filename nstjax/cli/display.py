@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from nstjax.synthesis.transfer import Progress as TransferProgress
+from nstjax.synthesis.solve import Progress as TransferProgress
 
 PLAIN_EVERY_S = 10.0
 

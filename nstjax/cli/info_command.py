@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nstjax.cli.options import InfoOptions
+from nstjax.cli.options_weights import InfoOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
 from nstjax.reports import environment

@@ -11,9 +11,11 @@ USAGE = """usage: nstjax COMMAND ...
 Neural style transfer in JAX.
 
 commands:
-  transfer   paint a photograph (or a folder of them) in the manner of a painting
-  weights    fetch, convert, list, describe or normalise network weights
-  info       show versions, devices and installed weights
+  transfer      paint a photograph (or a folder of them) in the manner of a painting, or of several
+  texture       make a texture of any size from a painting
+  reconstruct   show what layers of the network keep of an image
+  weights       fetch, convert, list, describe or normalise network weights
+  info          show versions, devices and installed weights
 
 Each command has --help. Start with:
   nstjax weights fetch vgg19
@@ -34,10 +36,10 @@ def _run(arguments: list[str]) -> int:
         print(f"nstjax {importlib.metadata.version('nstjax')}")
         return 0
     # Imported as needed: JAX takes a second, and help should not.
-    if command == "transfer":
-        from nstjax.cli.transfer_command import run_transfer
+    if command in ("transfer", "texture", "reconstruct"):
+        from nstjax.cli.synthesis_command import run_synthesis
 
-        return run_transfer(rest)
+        return run_synthesis(command, rest)
     if command == "weights":
         from nstjax.cli.weights_command import run_weights
 
@@ -46,7 +48,9 @@ def _run(arguments: list[str]) -> int:
         from nstjax.cli.info_command import run_info
 
         return run_info(rest)
-    raise InputError(f"there is no command {command!r}: the commands are transfer, weights and info")
+    raise InputError(
+        f"there is no command {command!r}: the commands are transfer, texture, reconstruct, weights and info"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

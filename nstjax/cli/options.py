@@ -1,15 +1,15 @@
-"""The options of each command, as dataclasses; flags, help and defaults are made from them."""
+"""Options that the synthesis commands share, as dataclasses; flags, help and defaults are made from them."""
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from nstjax import optim
 from nstjax.errors import InputError
 from nstjax.losses import Objective
-from nstjax.synthesis import PRESETS, Settings, TransferConfig
+from nstjax.synthesis import Settings, TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,17 +73,11 @@ class NetworkOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferOptions:
-    """Paint CONTENT (a photograph, or a folder of them) in the manner of STYLE."""
+class RunOptions:
+    """What is common to every command that makes a picture."""
 
-    content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
-    """The photograph, or a folder: every photograph in it is done, and OUT is a folder."""
-    style: Positional[Annotated[Path | None, arg(metavar="STYLE")]] = None
-    """The painting."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
     """Where the picture goes: .png, .jpg, .webp or .tiff. OUT.run.json goes beside it."""
-    preset: str = "default"
-    """Settings to start from: default, fast, gatys or crowson; other options change them."""
     from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
     """Repeat the run of this record; images, weights and settings are its own unless given."""
     init_image: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -114,7 +108,7 @@ class TransferOptions:
     optimizer: OptimizerOptions = OptimizerOptions()
 
     def config(self, base: TransferConfig) -> TransferConfig:
-        """The transfer's record.
+        """The run's record.
 
         Args:
             base: of the preset or run record, for what the options cannot say of its optimiser.
@@ -138,91 +132,12 @@ class TransferOptions:
         )
 
 
-def base_options(base: TransferConfig) -> TransferOptions:
-    """The defaults of the options that a preset or a run record stands for."""
+def shared_defaults(base: TransferConfig) -> dict[str, Any]:
+    """The defaults of the shared options that a preset or a run record stands for."""
     method = next(name for name, kind in optim.METHODS.items() if type(base.optimizer) is kind)
     settings = {field.name: getattr(base, field.name) for field in dataclasses.fields(Settings)}
-    return TransferOptions(
-        settings=Settings(**settings),
-        objective=base.objective,
-        optimizer=OptimizerOptions(optimizer=method),  # type: ignore[arg-type]
-    )
-
-
-def preset(name: str) -> TransferConfig:
-    """A preset by name.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    if name not in PRESETS:
-        raise InputError(f"--preset {name!r} does not exist: the presets are {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-@dataclasses.dataclass(frozen=True)
-class FetchOptions:
-    """Download published weights, check their hash, and install them."""
-
-    name: Positional[str]
-    """vgg19, vgg16, vgg19-torchvision or vgg16-torchvision."""
-    to: Path | None = None
-    """Folder for the store; the user's cache by default, ckpts/ is also found by name."""
-    url: str | None = None
-    """A mirror to download from; the hash must be that of the published file."""
-    quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """No progress bar."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvertOptions:
-    """Convert a weights file of any known format to a store that loads by name."""
-
-    file: Positional[Path]
-    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat or .npz; the content decides."""
-    name: str | None = None
-    """What --weights will call it; the file's stem by default."""
-    to: Path | None = None
-    """Folder for the store; the user's cache by default."""
-    network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
-    preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Overrules the preprocessing that the file's format implies."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ListOptions:
-    """List installed and published weights."""
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightsInfoOptions:
-    """Describe weights: network, layers, preprocessing, hash."""
-
-    weights: Positional[str]
-    """An installed name, a weights file, or a store's folder."""
-    network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
-
-
-@dataclasses.dataclass(frozen=True)
-class NormalizeOptions:
-    """Rescale a network so that every filter's mean activation over photographs is 1."""
-
-    weights: Positional[str]
-    """An installed name, a weights file, or a store's folder."""
-    photographs: Positional[Path]
-    """A folder of photographs to measure on."""
-    name: str | None = None
-    """What --weights will call the result; WEIGHTS-normalized by default."""
-    to: Path | None = None
-    """Folder for the store; the user's cache by default."""
-    size: int = 256
-    """Longer side to which the photographs are scaled."""
-    network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
-
-
-@dataclasses.dataclass(frozen=True)
-class InfoOptions:
-    """Show versions, devices, the cache, and which weights are installed."""
+    return {
+        "settings": Settings(**settings),
+        "objective": base.objective,
+        "optimizer": OptimizerOptions(optimizer=method),  # type: ignore[arg-type]
+    }

@@ -9,7 +9,7 @@ import numpy as np
 from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.optim import Saved
-from nstjax.synthesis.transfer import HistoryEntry, TransferState
+from nstjax.synthesis.solve import HistoryEntry, TransferState
 
 
 def state_folder(output: Path) -> Path:

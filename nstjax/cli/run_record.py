@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nstjax.cli.commands import name_of, to_sources
 from nstjax.cli.jobs import Job
-from nstjax.cli.options import TransferOptions
+from nstjax.cli.options import RunOptions
 from nstjax.errors import InputError
 from nstjax.images import save_image
 from nstjax.reports import environment, read_record, write_record
@@ -28,10 +29,10 @@ def identity_of(
 ) -> dict[str, Any]:
     """What must be equal for two runs to end in the same picture, as JSON would give it back."""
     identity = {
+        "command": name_of(job.options),
         "config": config.to_json(),
-        "content": inputs["content"]["sha256"],
-        "style": inputs["style"]["sha256"],
-        "init": inputs.get("init", {}).get("sha256"),
+        "sources": to_sources(job.options),
+        "inputs": {name: facts["sha256"] for name, facts in inputs.items()},
         "weights": backbone.describe(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity))
@@ -50,8 +51,8 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
         return False
     try:
         found = read_record(record_path(job.output))
-        inputs = {name: found["inputs"].get(name, {}).get("sha256") for name in ("content", "style", "init")}
-        left = {"config": found["config"], "weights": found["weights"], **inputs}
+        left = {name: found[name] for name in ("command", "config", "sources", "weights")}
+        left["inputs"] = {name: facts["sha256"] for name, facts in found["inputs"].items()}
         ended = found["status"] not in ("stopped", "failed")
         return ended and left == identity and found["output"] == _output_settings(job)
     except (InputError, KeyError, TypeError, AttributeError):
@@ -74,7 +75,13 @@ def write_outputs(
         InputError: one of them cannot be written; the picture comes first, so that it is not lost.
     """
     options = job.options
-    settings = {"config": config.to_json(), "weights": backbone.describe(), "inputs": inputs}
+    settings = {
+        "command": name_of(options),
+        "config": config.to_json(),
+        "sources": to_sources(options),
+        "weights": backbone.describe(),
+        "inputs": inputs,
+    }
     record = {
         **settings,
         "seed": config.seed,
@@ -91,7 +98,7 @@ def write_outputs(
     write_record(record_path(job.output), record)
 
 
-def _weights_option(options: TransferOptions) -> dict[str, Any]:
+def _weights_option(options: RunOptions) -> dict[str, Any]:
     """The network's options; a file's path is made absolute, an installed name stays one."""
     network = dataclasses.asdict(options.network)
     path = Path(network["weights"])

@@ -7,7 +7,13 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from nstjax.cli.options import ConvertOptions, FetchOptions, ListOptions, NormalizeOptions, WeightsInfoOptions
+from nstjax.cli.options_weights import (
+    ConvertOptions,
+    FetchOptions,
+    ListOptions,
+    NormalizeOptions,
+    WeightsInfoOptions,
+)
 from nstjax.cli.parse import parse
 from nstjax.errors import InputError
 from nstjax.images import find_images, fit_long_side, load_image, resize

@@ -1,17 +1,33 @@
 """Pure losses on arrays and feature dicts; no network and no optimiser is known here."""
 
+from nstjax.losses.balance import balance
 from nstjax.losses.content import content_loss
 from nstjax.losses.gram import gram_matrix, style_loss
-from nstjax.losses.objective import Objective, Targets, make_targets, objective
+from nstjax.losses.mmd import median_bandwidth, mmd2, mmd2_linear_time
+from nstjax.losses.objective import make_targets, objective
+from nstjax.losses.record import Objective
+from nstjax.losses.spatial import carry_down, guided_gram, guided_sum
+from nstjax.losses.targets import Region, Source, Targets
 from nstjax.losses.tv import total_variation
+from nstjax.losses.wasserstein import wasserstein2
 
 __all__ = [
     "Objective",
+    "Region",
+    "Source",
     "Targets",
+    "balance",
+    "carry_down",
     "content_loss",
     "gram_matrix",
+    "guided_gram",
+    "guided_sum",
     "make_targets",
+    "median_bandwidth",
+    "mmd2",
+    "mmd2_linear_time",
     "objective",
     "style_loss",
     "total_variation",
+    "wasserstein2",
 ]

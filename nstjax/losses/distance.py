@@ -22,3 +22,8 @@ def distance(difference: Array, kind: str) -> Array:
     if kind == "squared":
         return jnp.square(difference)
     return jnp.sign(lax.stop_gradient(difference)) * difference
+
+
+def relative(loss: Array, size: Array) -> Array:
+    """``loss / size``; the loss itself where the size is 0, as of a dead layer or a black picture."""
+    return loss / jnp.where(size > 0, size, 1.0)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nstjax.errors import one_of
-from nstjax.losses.distance import distance
+from nstjax.losses.distance import distance, relative
 from nstjax.typing import FeatureMap, Gram, Scalar
 
 GRAM_NORMALIZATIONS = ("none", "size", "positions")
@@ -76,5 +76,5 @@ def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str
     if normalization == "gatys":
         return total / (4 * channels**2)
     if normalization == "relative":
-        return total / jnp.maximum(distance(target, kind).sum(), jnp.finfo(total.dtype).tiny)
+        return relative(total, distance(target, kind).sum())
     return total

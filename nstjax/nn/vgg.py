@@ -200,3 +200,10 @@ def features(
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(backbone, images, tuple(layers), pooling, float(pooling_scale), padding)
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
+
+
+def steps_to(arch: str, layer: str) -> tuple[str, ...]:
+    """The operations up to a layer that look at more than one position: ``("conv", "conv", "pool", …)``."""
+    names = layer_names(arch)
+    kinds = (name.rstrip("0123456789_") for name in names[: names.index(layer) + 1])
+    return tuple(kind for kind in kinds if kind != "relu")

@@ -1,16 +1,28 @@
 """Per-image methods: what is put together from images, networks, losses and optimisers."""
 
 from nstjax.synthesis.config import Settings, TransferConfig
+from nstjax.synthesis.mix import mix_scales
 from nstjax.synthesis.presets import PRESETS
-from nstjax.synthesis.transfer import Progress, TransferFailed, TransferResult, TransferState, transfer
+from nstjax.synthesis.reconstruct import RECONSTRUCT, reconstruct
+from nstjax.synthesis.solve import Progress, TransferFailed, TransferResult, TransferState
+from nstjax.synthesis.sources import Style, StyleRegion
+from nstjax.synthesis.texture import TEXTURE, texture
+from nstjax.synthesis.transfer import transfer
 
 __all__ = [
     "PRESETS",
+    "RECONSTRUCT",
+    "TEXTURE",
     "Progress",
     "Settings",
+    "Style",
+    "StyleRegion",
     "TransferConfig",
     "TransferFailed",
     "TransferResult",
     "TransferState",
+    "mix_scales",
+    "reconstruct",
+    "texture",
     "transfer",
 ]

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from nstjax import optim
 from nstjax.errors import InputError, one_of
+from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
+from nstjax.losses.spatial import CARRIES
 from nstjax.typing import Backbone
 
 MAX_SIDE = 16384
@@ -40,6 +42,14 @@ class Settings:
     """Factor on every pooling's output."""
     padding: Literal["zeros", "replicate"] = "replicate"
     """Padding of the network's first layer."""
+    mask_carry: Literal["average", "all", "inside"] = "inside"
+    """How masks reach deeper layers: averaged, all that touch the region, or only what lies inside it."""
+    colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
+    """The painting's colours; or the photograph's, by luminance alone, histograms, or a linear map of colours."""
+    colors_of: Literal["style", "result"] = "style"
+    """Whether the photograph's colours are given to the painting beforehand or to the picture at the end."""
+    style_strength: float | None = None
+    """Weights found from the images: 1 is the default's look, more is more style; in place of content and style weight."""
 
     def __post_init__(self) -> None:
         for option, sides in (
@@ -72,6 +82,13 @@ class Settings:
         one_of("--init", self.init, ("content", "noise", "style", "image"))
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))
+        one_of("--mask-carry", self.mask_carry, CARRIES)
+        one_of("--colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
+        one_of("--colors-of", self.colors_of, ("style", "result"))
+        if self.style_strength is not None and not 0 < self.style_strength <= 1e6:
+            raise InputError(
+                f"--style-strength is {self.style_strength}: it must be greater than 0 and at most a million"
+            )
 
     def _style(self) -> tuple[int, ...]:
         return () if self.style_size is None else (self.style_size,)

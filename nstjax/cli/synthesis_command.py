@@ -1,44 +1,47 @@
-"""``nstjax transfer``."""
+"""``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``."""
 
 import dataclasses
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nstjax.cli.arguments import check_options, parse_command
+from nstjax.cli.commands import ReconstructOptions, TextureOptions, TransferOptions, content_of
 from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
-from nstjax.cli.jobs import Job, check_options, make_jobs, make_output_folder, parse_transfer
+from nstjax.cli.jobs import Job, make_jobs, make_output_folder
+from nstjax.cli.pictures import Pictures, load_picture, load_pictures
+from nstjax.cli.regions import build_styles
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, enable_compilation_cache
-from nstjax.errors import InputError
+from nstjax.errors import InputError, InputWarning
 from nstjax.images import load_image, median_filter
-from nstjax.reports import file_facts, loss_plot
-from nstjax.synthesis import Progress, TransferFailed, TransferResult, transfer
+from nstjax.reports import contact_sheet, loss_plot
+from nstjax.synthesis import (
+    Progress,
+    Style,
+    StyleRegion,
+    TransferConfig,
+    TransferFailed,
+    TransferResult,
+    mix_scales,
+    reconstruct,
+    texture,
+    transfer,
+)
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 
 INTERRUPTED, BAD_INPUT, FAILED = 130, 2, 1
-LEAST_SIDE = 8
-
-
-def load_picture(path: Path) -> np.ndarray:
-    """An image large enough to paint or to paint from.
-
-    Raises:
-        InputError: it cannot be read, or has fewer than :data:`LEAST_SIDE` pixels on a side.
-    """
-    image = load_image(path)
-    height, width = image.shape[1:3]
-    if min(height, width) < LEAST_SIDE:
-        raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
-    return image
 
 
 @contextmanager
@@ -62,16 +65,58 @@ def _stop_on_interrupt() -> Iterator[dict[str, bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _warnings_as_notes(display: Display) -> Iterator[None]:
+    """What was mended in the input is said, once, without a line of source code beside it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        plain, said = warnings.showwarning, set[str]()
+
+        def show(message: Any, category: type[Warning], *where: Any) -> None:
+            if not issubclass(category, InputWarning):
+                plain(message, category, *where)
+            elif str(message) not in said:
+                said.add(str(message))
+                display.say(f"note: {message}")
+
+        warnings.showwarning = show
+        yield
+
+
+def _synthesise(
+    job: Job, pictures: Pictures, backbone: Backbone, config: TransferConfig, **how: Any
+) -> TransferResult:
+    """The command's own function on the job's pictures."""
+    options = job.options
+    if isinstance(options, ReconstructOptions):
+        assert pictures.content is not None
+        return reconstruct(pictures.content, backbone, config, how.pop("callback"), **how)
+    paintings = pictures.styles
+    if pictures.fine is not None:
+        size = config.style_size or round(config.pyramid()[-1] * config.style_scale)
+        mixed = {
+            id(image): mix_scales(image, pictures.fine, backbone, size, config=config) for image in paintings
+        }
+        paintings = [mixed[id(image)] for image in paintings]
+    styles: list[Style] | list[StyleRegion] = build_styles(options, pictures.content, paintings)
+    if isinstance(options, TextureOptions):
+        width, height = options.proportions
+        return texture(styles, backbone, config, how.pop("callback"), shape=(height, width), **how)  # type: ignore[arg-type]
+    assert pictures.content is not None
+    return transfer(pictures.content, styles, backbone, config, how.pop("callback"), **how)
+
+
 def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     """Make one picture; the exit code."""
     options = job.options
-    content, style = load_picture(job.content), load_picture(job.style)
-    init = None if job.init is None else load_picture(job.init)
-    inputs = {"content": file_facts(job.content), "style": file_facts(job.style)}
-    if job.init is not None:
-        inputs["init"] = file_facts(job.init)
+    pictures = load_pictures(job)
+    inputs = pictures.facts
     config = job.config.for_backbone(backbone)
-    with Display(job.output.name, options.quiet) as display, _stop_on_interrupt() as interrupt:
+    with (
+        Display(job.output.name, options.quiet) as display,
+        _warnings_as_notes(display),
+        _stop_on_interrupt() as interrupt,
+    ):
         for name, facts in record.get("inputs", {}).items():
             if inputs.get(name, {}).get("sha256") != facts["sha256"]:
                 display.say(f"note: the {name} image is not the one of the record; the picture will differ")
@@ -108,18 +153,18 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             return interrupt["stop"]
 
         began = time.perf_counter()
-        layers = ", ".join(config.objective.style_layers)
-        display.say(
-            f"{backbone.arch} ({backbone.source}): style {layers}; content {', '.join(config.objective.content_layers)}"
-        )
+        display.say(_announcement(backbone, config))
+        write = partial(write_outputs, job, config, backbone, inputs)
         try:
-            result = transfer(content, style, backbone, config, on_progress, init_image=init, resume=resume)
+            result = _synthesise(
+                job, pictures, backbone, config, callback=on_progress, init_image=pictures.init, resume=resume
+            )
         except TransferFailed as error:
-            write_outputs(job, config, backbone, inputs, finish(error.image), error.history, "failed", began)
+            write(finish(error.image), error.history, "failed", began)
             print(f"nstjax: error: {job.output.name}: {error}", file=sys.stderr)
             return FAILED
         picture, stopped = finish(result.image), result.status == "stopped"
-        write_outputs(job, config, backbone, inputs, picture, result.history, result.status, began)
+        write(picture, result.history, result.status, began)
         frames.finish(picture, stopped)
         if options.plot is not None and result.history:
             loss_plot(options.plot, [dataclasses.asdict(e) for e in result.history], job.output.name)
@@ -132,6 +177,20 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         return 0
 
 
+def _announcement(backbone: Backbone, config: TransferConfig) -> str:
+    """Weights and layers that will be used."""
+    objective = config.objective
+    used = [
+        f"{what} {', '.join(layers)}"
+        for what, layers, weight in (
+            ("style", objective.style_layers, objective.beta),
+            ("content", objective.content_layers, objective.content_weight),
+        )
+        if weight
+    ]
+    return f"{backbone.arch} ({backbone.source}): {'; '.join(used)}"
+
+
 def _summary(output: Path, result: TransferResult) -> str:
     height, width = result.image.shape[1:3]
     if not result.history:
@@ -140,28 +199,42 @@ def _summary(output: Path, result: TransferResult) -> str:
     return f"wrote {output} ({width}×{height}), loss {last.loss:.4g}, {last.seconds:.0f} s"
 
 
-def run_transfer(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+def run_synthesis(command: str, arguments: Sequence[str]) -> int:
+    """Run a command that makes pictures; returns the exit code.
 
     Raises:
         InputError: bad input; in a folder's run only what concerns every photograph.
     """
-    options, config, record = parse_transfer(arguments)
+    options, config, record = parse_command(command, arguments)
     check_options(options)
     jobs = make_jobs(options, config)
     check_device()
     if options.compilation_cache:
         enable_compilation_cache()
-    assert options.content is not None
-    folder, network = options.content.is_dir(), options.network
-    if not folder:
-        load_picture(jobs[0].content)  # a bad image is told before seconds of loading weights
-    load_picture(jobs[0].style)
+    content, network = content_of(options), options.network
+    folder = content is not None and content.is_dir()
+    # A bad image is told before seconds of loading weights.
+    for path in (*([] if folder or content is None else [content]), *jobs[0].styles):
+        load_picture(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
-    if not folder:
-        return _do(jobs[0], backbone, record)
-    make_output_folder(jobs[0].output.parent)
-    return _do_all(jobs, backbone, record)
+    if folder:
+        make_output_folder(jobs[0].output.parent)
+        return _do_all(jobs, backbone, record)
+    if isinstance(options, TransferOptions) and options.strength_grid:
+        return _do_grid(jobs, backbone, record, options.output)
+    return _do(jobs[0], backbone, record)
+
+
+def _do_grid(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any], sheet: Path | None) -> int:
+    """A picture for each strength, and a sheet of them."""
+    assert sheet is not None
+    for job in jobs:
+        code = _do(job, backbone, record)
+        if code:
+            return code
+    cells = [(load_image(job.output), f"strength {job.config.style_strength:g}") for job in jobs]
+    contact_sheet(sheet, [cells], jobs[0].label)
+    return 0
 
 
 def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> int:
@@ -179,7 +252,7 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
         if code == INTERRUPTED:
             return code
         if code:
-            bad.append(f"{job.content.name}: the run failed")
+            bad.append(f"{job.label}: the run failed")
             worst = worst or code
     if bad:
         print(f"nstjax: {len(jobs) - len(bad)} of {len(jobs)} pictures made; not made:", file=sys.stderr)

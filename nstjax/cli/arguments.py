@@ -1,0 +1,160 @@
+"""From a command line to checked options and the config that they give."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nstjax.cli.commands import (
+    FOREIGN,
+    USAGE,
+    Options,
+    ReconstructOptions,
+    TransferOptions,
+    base_config,
+    content_of,
+    default_options,
+    from_sources,
+)
+from nstjax.cli.parse import parse, value_of
+from nstjax.cli.regions import check_regions
+from nstjax.errors import InputError
+from nstjax.reports import read_record
+from nstjax.synthesis import TransferConfig
+
+
+def _recorded_defaults(record: dict[str, Any], default: Options) -> Options:
+    """The options that a run record stands for."""
+    inputs, output = record["inputs"], record["output"]
+    paths = {name: Path(facts["path"]) for name, facts in inputs.items()}
+    known: dict[str, Any] = {
+        "output": Path(output["path"]),
+        "init_image": paths.get("init"),
+        "bits": int(output["bits"]),
+        "quality": int(output["quality"]),
+        "median_filter": bool(output["median_filter"]),
+        "network": dataclasses.replace(default.network, **record["weights_option"]),
+    }
+    if isinstance(default, ReconstructOptions):
+        return dataclasses.replace(default, image=paths["content"], **known)
+    known["styles"] = tuple(path for name, path in paths.items() if name.split("_")[0] == "style")
+    known["fine_style"] = paths.get("fine")
+    if isinstance(default, TransferOptions):
+        known["content"] = paths["content"]
+    return from_sources(dataclasses.replace(default, **known), record.get("sources", {}))
+
+
+def _check_raw(command: str, arguments: Sequence[str]) -> None:
+    """What can be told from the arguments alone, where a default would hide it."""
+    if "" in arguments:
+        raise InputError("an argument is empty: is a variable of the shell not set?")
+    given = {argument.split("=")[0] for argument in arguments if argument.startswith("--")}
+
+    def contradict(one: str, other: str, why: str = "") -> None:
+        if {one, other} <= given:
+            raise InputError(f"{one} and {other} contradict each other{why}: give one of them")
+
+    contradict("--from", "--preset", " (a record has all settings)")
+    for weight in ("--content-weight", "--style-weight"):
+        for strength in ("--style-strength", "--strength-grid"):
+            contradict(strength, weight, " (the strength finds the weights)")
+    contradict("--style-strength", "--strength-grid")
+    contradict("--content-layer", "--content-layers")
+    for flag in FOREIGN[command]:
+        if flag in given:
+            raise InputError(
+                f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"
+            )
+    init, image = value_of(arguments, "--init"), value_of(arguments, "--init-image")
+    if image is not None and init not in (None, "image"):
+        raise InputError(f"--init {init} and --init-image contradict each other: leave one of them out")
+
+
+def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Options, dict[str, Any]]:
+    """What a preset or a run record gives before the options are read, and the record."""
+    source = value_of(arguments, "--from")
+    if source is None:
+        base = base_config(command, value_of(arguments, "--preset"))
+        return base, default_options(command, base), {}
+    record = read_record(Path(source))
+    made_by = record.get("command", "transfer")
+    if made_by != command:
+        raise InputError(
+            f"{source} is a record of nstjax {made_by}, not of nstjax {command}: use that command"
+        )
+    try:
+        base = TransferConfig.from_json(record["config"])
+        default = _recorded_defaults(record, default_options(command, base))
+        str(record["weights"]["sha256"])
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{source} is a damaged run record: name another, or give the options") from error
+    if value_of(arguments, "--init") not in (None, "image"):
+        default = dataclasses.replace(default, init_image=None)
+    return base, default, record
+
+
+def _reconstruction(options: ReconstructOptions, config: TransferConfig) -> TransferConfig:
+    """Which of the losses count: those whose layers are named, content if none are."""
+    objective = config.objective
+    if options.content_layer is not None:
+        objective = dataclasses.replace(objective, content_layers=(options.content_layer,))
+    if objective.style_layers and objective.style_weight == 0:
+        content = 1.0 if objective.content_layers else 0.0
+        objective = dataclasses.replace(objective, style_weight=None, content_weight=content)
+    return dataclasses.replace(config, objective=objective)
+
+
+def parse_command(command: str, arguments: Sequence[str]) -> tuple[Options, TransferConfig, dict[str, Any]]:
+    """Options, the config they give, and the record of ``--from`` (empty without).
+
+    Raises:
+        InputError: they cannot be parsed, contradict each other, or lack something.
+    """
+    prog = f"nstjax {command}"
+    _check_raw(command, arguments)
+    base, default, record = _base(command, arguments)
+    options = parse(type(default), arguments, prog, default)
+    missing = [("-o OUT", options.output is None)]
+    if not isinstance(options, ReconstructOptions):
+        missing.insert(0, ("STYLE", not options.styles))
+    if command != "texture":
+        missing.insert(0, ("IMAGE" if command == "reconstruct" else "CONTENT", content_of(options) is None))
+    for what, absent in missing:
+        if absent:
+            raise InputError(f"{what} is missing: {USAGE[command]} (see {prog} --help)")
+    size, scales = value_of(arguments, "--size"), options.settings.scales
+    if size is not None and scales and value_of(arguments, "--scales") and int(size) != scales[-1]:
+        raise InputError(
+            f"--size {size} and --scales ending in {scales[-1]} contradict each other: give one of them"
+        )
+    config = options.config(base)
+    if isinstance(options, ReconstructOptions) and not record:
+        config = _reconstruction(options, config)
+    return options, config, record
+
+
+def check_options(options: Options) -> None:
+    """Raise :class:`InputError` where an option's value makes no sense."""
+    for flag, count in (
+        ("--save-state-every", options.save_state_every),
+        ("--snapshot-every", options.snapshot_every),
+    ):
+        if count < 0:
+            raise InputError(f"{flag} is {count}: it must be 0 (never) or more")
+    if not 1 <= options.quality <= 100:
+        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
+    if options.gif is not None and options.gif.suffix.lower() != ".gif":
+        raise InputError(f"the animation {options.gif} must end in .gif")
+    if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"the plot {options.plot} must end in .png, .svg or .pdf")
+    for path in (options.gif, options.plot):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"the folder {path.parent} of {path.name} does not exist: make it first")
+        if path is not None and path.is_dir():
+            raise InputError(f"{path} is a folder: name a file in it")
+    if not isinstance(options, ReconstructOptions):
+        check_regions(options)
+    if options.resume and options.save_state_every == 0:
+        raise InputError("--resume and --save-state-every 0 contradict each other: leave one of them out")

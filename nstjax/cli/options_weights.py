@@ -1,0 +1,75 @@
+"""The options of ``nstjax weights`` and ``nstjax info``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclasses.dataclass(frozen=True)
+class FetchOptions:
+    """Download published weights, check their hash, and install them."""
+
+    name: Positional[str]
+    """vgg19, vgg16, vgg19-torchvision or vgg16-torchvision."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default, ckpts/ is also found by name."""
+    url: str | None = None
+    """A mirror to download from; the hash must be that of the published file."""
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """No progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertOptions:
+    """Convert a weights file of any known format to a store that loads by name."""
+
+    file: Positional[Path]
+    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat or .npz; the content decides."""
+    name: str | None = None
+    """What --weights will call it; the file's stem by default."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+    preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
+    """Overrules the preprocessing that the file's format implies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """List installed and published weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsInfoOptions:
+    """Describe weights: network, layers, preprocessing, hash."""
+
+    weights: Positional[str]
+    """An installed name, a weights file, or a store's folder."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalizeOptions:
+    """Rescale a network so that every filter's mean activation over photographs is 1."""
+
+    weights: Positional[str]
+    """An installed name, a weights file, or a store's folder."""
+    photographs: Positional[Path]
+    """A folder of photographs to measure on."""
+    name: str | None = None
+    """What --weights will call the result; WEIGHTS-normalized by default."""
+    to: Path | None = None
+    """Folder for the store; the user's cache by default."""
+    size: int = 256
+    """Longer side to which the photographs are scaled."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """Which network it is of, where the file ends before the two differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoOptions:
+    """Show versions, devices, the cache, and which weights are installed."""

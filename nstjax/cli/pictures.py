@@ -1,0 +1,66 @@
+"""The images of one run, decoded, with the facts of their files."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.cli.commands import ReconstructOptions, TransferOptions
+from nstjax.cli.jobs import Job
+from nstjax.errors import InputError
+from nstjax.images import load_image
+from nstjax.images.masks import mask_files
+from nstjax.reports import file_facts
+
+LEAST_SIDE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Images ``(1, h, w, 3)``, and ``facts``: path and hash of every file used, by its part in the run."""
+
+    content: np.ndarray | None
+    styles: list[np.ndarray]
+    init: np.ndarray | None
+    fine: np.ndarray | None
+    facts: dict[str, dict[str, Any]]
+
+
+def load_picture(path: Path) -> np.ndarray:
+    """An image large enough to paint or to paint from.
+
+    Raises:
+        InputError: it cannot be read, or has fewer than :data:`LEAST_SIDE` pixels on a side.
+    """
+    image = load_image(path)
+    height, width = image.shape[1:3]
+    if min(height, width) < LEAST_SIDE:
+        raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
+    return image
+
+
+def load_pictures(job: Job) -> Pictures:
+    """Decode a job's images; a file that is named twice is one array.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    options = job.options
+    fine = None if isinstance(options, ReconstructOptions) else options.fine_style
+    named: dict[str, Path | None] = {"content": job.content}
+    named |= {"style" if i == 0 else f"style_{i + 1}": path for i, path in enumerate(job.styles)}
+    named |= {"init": job.init, "fine": fine}
+    if isinstance(options, TransferOptions):
+        files = mask_files((*options.masks, *options.style_masks))
+        named |= {f"mask_{i + 1}": path for i, path in enumerate(files)}
+    paths = {name: path for name, path in named.items() if path is not None}
+    decoded = {path: load_picture(path) for name, path in paths.items() if not name.startswith("mask")}
+    facts = {name: file_facts(path) for name, path in paths.items()}
+
+    def image(path: Path | None) -> np.ndarray | None:
+        return None if path is None else decoded[path]
+
+    return Pictures(
+        image(job.content), [decoded[path] for path in job.styles], image(job.init), image(fine), facts
+    )

@@ -1,0 +1,145 @@
+"""The frozen record of what is minimised, with every choice named."""
+
+import dataclasses
+from typing import Literal
+
+from nstjax.errors import InputError, one_of
+from nstjax.losses.content import CONTENT_LOSSES
+from nstjax.losses.distance import DISTANCES
+from nstjax.losses.gram import STYLE_LOSSES
+from nstjax.losses.statistics import STATISTICS, Statistic
+from nstjax.losses.tv import TV_REDUCTIONS
+
+GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
+GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
+DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
+    "squared": dict.fromkeys(STATISTICS, 180.0),
+    "absolute": dict.fromkeys(("gram", "linear", "moments"), 180.0),
+}
+"""β where none is given, by distance and statistic, chosen by eye for relative losses; see experiments/li2017_mmd."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What is minimised: ``α·L_content + β·L_style + γ·L_tv``."""
+
+    content_layers: tuple[str, ...] = ()
+    """Layers whose activations are kept; none named means relu4_2, or the nearest that the weights have."""
+    style_layers: tuple[str, ...] = ()
+    """Layers whose statistics are taken; none named means the first ReLU of every block at hand."""
+    content_weight: float = 1.0
+    """α, the weight of the content loss."""
+    style_weight: float | None = None
+    """β, the weight of the style loss; none given means that of the statistic, 180 for Gram matrices."""
+    tv_weight: float = 1.0
+    """γ, the weight of the total variation."""
+    content_layer_weights: tuple[float, ...] = ()
+    """A factor for each content layer; none given means 1 each."""
+    style_layer_weights: tuple[float, ...] = ()
+    """A factor for each style layer; none given means 1 divided by their number."""
+    content_loss: Literal["half_sum", "sum", "mean", "relative"] = "relative"
+    """Normalisation of the content loss: ½Σ, Σ, mean, or Σ over that of the target."""
+    style_loss: Literal["gatys", "johnson", "relative", "sum"] = "relative"
+    """Normalisation of the style loss: Σ/(4N²M²), mean of F'F/(CHW), Σ over that of the target, or Σ."""
+    style_statistic: Literal["gram", "linear", "moments", "polynomial", "gaussian", "wasserstein"] = "gram"
+    """Style as Gram matrices, another kernel's mean embedding, mean and deviation, or a normal distribution."""
+    kernel_degree: int = 2
+    """polynomial: d of (x'y + c)^d; activations are in units of the style's root mean square norm."""
+    kernel_offset: float = 0.0
+    """polynomial: c."""
+    bandwidth: float | None = None
+    """gaussian: the kernel's width in units of the median distance of the style's activations."""
+    kernel_samples: int = 512
+    """gaussian, polynomial of degree 3 and more: positions compared at a time; 0 is all (exact and slow)."""
+    guidance: Literal["gram", "sums"] = "gram"
+    """Regions by a statistic each, or by their means beside one statistic of the whole (faster)."""
+    blend: Literal["losses", "statistics"] = "losses"
+    """Several styles: a sum of losses, or one loss against the statistics of their mixture."""
+    content_distance: Literal["squared", "absolute"] = "squared"
+    """Distance of activations."""
+    style_distance: Literal["squared", "absolute"] = "squared"
+    """Distance of Gram matrices (or means and deviations)."""
+    tv_distance: Literal["absolute", "squared"] = "absolute"
+    """Distance of neighbouring pixels."""
+    tv_reduction: Literal["mean", "sum"] = "mean"
+    """Whether the total variation is a sum over the picture, or that over its number of values."""
+
+    def __post_init__(self) -> None:
+        for option, allowed in (
+            ("content_loss", CONTENT_LOSSES),
+            ("style_loss", STYLE_LOSSES),
+            ("content_distance", DISTANCES),
+            ("style_distance", DISTANCES),
+            ("tv_distance", DISTANCES),
+            ("tv_reduction", TV_REDUCTIONS),
+            ("style_statistic", STATISTICS),
+            ("guidance", GUIDANCES),
+            ("blend", BLENDS),
+        ):
+            one_of(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
+        for option in ("content_layers", "style_layers"):
+            if not isinstance(getattr(self, option), tuple):
+                raise InputError(f"--{option.replace('_', '-')} must be a tuple of names")
+        for option in ("content_weight", "style_weight", "tv_weight"):
+            value = getattr(self, option)
+            if value is not None and not 0 <= value < float("inf"):
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {value}: it must be a finite number, 0 or more"
+                )
+        for which in ("content", "style"):
+            layers, weights = getattr(self, f"{which}_layers"), getattr(self, f"{which}_layer_weights")
+            if weights and len(weights) != len(layers):
+                raise InputError(
+                    f"--{which}-layer-weights has {len(weights)} values for {len(layers)} layers: name the layers "
+                    f"with --{which}-layers and give one value for each"
+                )
+            if len(set(layers)) != len(layers):
+                raise InputError(f"--{which}-layers names a layer twice: name each once")
+            if any(not 0 <= weight < float("inf") for weight in weights):
+                raise InputError(f"--{which}-layer-weights must be finite numbers, 0 or more")
+        if self.content_weight == self.style_weight == 0:
+            raise InputError("--content-weight and --style-weight are both 0: nothing would be transferred")
+        self._check_statistic()
+
+    def _check_statistic(self) -> None:
+        name = self.style_statistic
+        if name != "gram" and self.style_loss in GRAM_ONLY:
+            raise InputError(
+                f"--style-loss {self.style_loss} is of Gram matrices and does not go with --style-statistic {name}: "
+                f"choose relative or sum"
+            )
+        if self.style_distance == "absolute" and name not in DEFAULT_STYLE_WEIGHTS["absolute"]:
+            raise InputError(
+                f"--style-distance absolute does not go with --style-statistic {name}, which is no list of numbers: "
+                f"choose squared"
+            )
+        if not 1 <= self.kernel_degree <= 8:
+            raise InputError(f"--kernel-degree is {self.kernel_degree}: it must be between 1 and 8")
+        if not 0 <= self.kernel_offset < float("inf"):
+            raise InputError(
+                f"--kernel-offset is {self.kernel_offset}: it must be a finite number, 0 or more"
+            )
+        if self.bandwidth is not None and not 0 < self.bandwidth < float("inf"):
+            raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")
+        if self.kernel_samples != 0 and self.kernel_samples < 2:
+            raise InputError(f"--kernel-samples is {self.kernel_samples}: it must be 2 or more, or 0 for all")
+
+    @property
+    def beta(self) -> float:
+        """The style weight, that of the statistic where none was given."""
+        if self.style_weight is not None:
+            return self.style_weight
+        return DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]
+
+    @property
+    def statistic(self) -> Statistic:
+        """The statistic with its kernel's parameters."""
+        return Statistic(
+            self.style_statistic, self.kernel_degree, self.kernel_offset, self.bandwidth, self.kernel_samples
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers that the objective looks at."""
+        used = self.content_layers if self.content_weight else ()
+        return tuple(dict.fromkeys([*used, *(self.style_layers if self.style_weight != 0 else ())]))

@@ -1,0 +1,164 @@
+"""What an image is compared with: activations of the photograph, statistics of the paintings by region."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from nstjax.errors import InputError
+from nstjax.losses.points import points_order
+from nstjax.losses.spatial import Plan
+from nstjax.losses.statistics import Description, Statistic, make_target
+from nstjax.typing import Features
+
+LayerMasks: TypeAlias = Mapping[str, Array]
+"""A mask on the grid of each layer, ``(h, w)`` in [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A painting's activations, and which of its positions count.
+
+    Attributes:
+        features: by layer, ``(1, h, w, c)``.
+        masks: by layer, ``(h, w)``; none for all positions.
+        weight: among the sources of a region; they are divided by their sum.
+    """
+
+    features: Features
+    masks: LayerMasks | None = None
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A part of the picture, and the paintings that it is to look like.
+
+    Attributes:
+        sources: at least one.
+        masks: of the picture, by layer, ``(h, w)``; none for all of it.
+        weight: factor on the region's loss, beside the poster's 1/K.
+    """
+
+    sources: tuple[Source, ...]
+    masks: LayerMasks | None = None
+    weight: float = 1.0
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RegionTarget:
+    """A region at one layer.
+
+    Attributes:
+        targets: a target for each painting, or one for their blend.
+        weights: ``(j,)`` of the targets, with sum 1.
+        factor: of the region.
+        mask: ``(1, h, w)`` or none.
+        order: which positions meet, for kernels by points; else none.
+    """
+
+    targets: tuple[Description, ...]
+    weights: Array
+    factor: Array
+    mask: Array | None = None
+    order: Array | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """What the image is compared with.
+
+    Attributes:
+        content: the content image's activations by layer, ``(1, h, w, c)``.
+        style: by layer, one target for each region; with guided sums one for the whole comes first.
+        plans: by layer, of the regions that have masks, in their order (without that of the whole).
+        balance: factors on the terms ``"content"``, ``"style"`` and ``"tv"``; empty for 1 each.
+    """
+
+    content: Mapping[str, Array]
+    style: Mapping[str, tuple[RegionTarget, ...]]
+    plans: Mapping[str, Plan] = dataclasses.field(default_factory=dict)
+    balance: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+
+
+def _pooled(parts: Sequence[tuple[Array, Array | None, float]]) -> tuple[Array, Array | None]:
+    """One map of the positions of several, ``(1, m, 1, c)``, and the share of each, ``(1, m, 1)``.
+
+    Its statistics are those of the mixture of the parts: averages of their Gram matrices and means.
+    """
+    if len(parts) == 1:
+        return parts[0][0], parts[0][1]
+    points, shares = [], []
+    for features, mask, weight in parts:
+        count = features.shape[1] * features.shape[2]
+        points.append(features.reshape(1, count, 1, -1))
+        inside = jnp.ones(count) if mask is None else mask.ravel()
+        shares.append(weight * (inside / inside.sum()).astype(features.dtype))
+    return jnp.concatenate(points, 1), jnp.concatenate(shares)[None, :, None]
+
+
+def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
+    """``(1, h, w)``; none where all positions are inside: to the last bit the numbers of no mask."""
+    if masks is None or bool((masks[layer] == 1).all()):
+        return None
+    return jnp.asarray(masks[layer], dtype)[None]
+
+
+def _share(mask: Array | None) -> float:
+    return 1.0 if mask is None else float(mask.mean())
+
+
+def layer_targets(
+    statistic: Statistic,
+    guidance: str,
+    blend: str,
+    layer: str,
+    regions: Sequence[Region],
+    shape: tuple[int, int],
+) -> tuple[RegionTarget, ...]:
+    """The targets of one layer; see :func:`nstjax.losses.make_targets`."""
+    dtype = regions[0].sources[0].features[layer].dtype
+    whole: list[tuple[Array, Array | None, float]] = []
+    found: list[RegionTarget] = []
+    sums = guidance == "sums" and any(region.masks is not None for region in regions)
+    by_region = Statistic("linear") if sums else statistic
+    cover = jnp.zeros((1, *shape), dtype)
+    area = sum(_share(None if r.masks is None else r.masks[layer]) for r in regions)
+    for region in regions:
+        mask = _mask_at(region.masks, layer, dtype)
+        if mask is not None and mask.shape[1:] != shape:
+            raise InputError(f"a mask has shape {mask.shape[1:]} at {layer}, where the picture has {shape}")
+        cover = cover + (1.0 if mask is None else mask)
+        total = sum(source.weight for source in region.sources)
+        if not total > 0:
+            raise InputError("the weights of a region's styles are all 0: give one of them a weight")
+        parts = [
+            (
+                source.features[layer],
+                _mask_at(source.masks, layer, dtype),
+                source.weight / total,
+            )
+            for source in region.sources
+        ]
+        whole += [(f, m, w * _share(mask) / area) for f, m, w in parts]
+        groups = [parts] if blend == "statistics" else [[part] for part in parts]
+        found.append(
+            RegionTarget(
+                tuple(make_target(by_region, *_pooled(group)) for group in groups),
+                jnp.asarray([sum(part[2] for part in group) for group in groups], dtype),
+                jnp.asarray(region.weight / len(regions), dtype),
+                mask,
+                points_order(shape, mask, by_region.samples) if by_region.by_points else None,
+            )
+        )
+    if sums:
+        one = jnp.ones((), dtype)
+        order = points_order(shape, cover, statistic.samples) if statistic.by_points else None
+        target = make_target(statistic, *_pooled(whole))
+        found.insert(0, RegionTarget((target,), one[None], one, cover, order))
+    return tuple(found)

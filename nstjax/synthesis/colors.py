@@ -1,0 +1,64 @@
+"""Whose colours a picture has: the painting's, or the photograph's (Gatys et al. 2016, arXiv 1606.05897)."""
+
+import dataclasses
+
+import numpy as np
+
+from nstjax.images import color
+from nstjax.images.resize import resize
+from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.sources import Style, StyleRegion
+from nstjax.typing import Images
+
+
+def _mask(mask: np.ndarray | None, image: Images) -> np.ndarray | None:
+    """A mask of an image at the image's size."""
+    if mask is None or mask.shape == image.shape[1:3]:
+        return mask
+    resized = resize(mask[None, :, :, None], image.shape[1], image.shape[2], "linear")
+    return np.asarray(resized)[0, :, :, 0].clip(0, 1)
+
+
+def prepare(
+    config: TransferConfig, content: Images, regions: tuple[StyleRegion, ...]
+) -> tuple[Images, tuple[StyleRegion, ...]]:
+    """Photograph and paintings as the network is to see them.
+
+    With ``colors_of`` "style" a painting takes the colours of the photograph's region that it is for
+    before anything else is done, or both are reduced to luminance. One painting in two regions so
+    becomes two.
+    """
+    if config.colors == "style" or config.colors_of == "result":
+        return content, regions
+    photo = np.asarray(content)
+    grey = color.luminance(photo) if config.colors == "luminance" else photo
+
+    def recolored(style: Style, region: StyleRegion) -> Style:
+        painting = np.asarray(style.image)
+        masks = _mask(style.mask, painting), _mask(region.mask, photo)
+        if config.colors == "luminance":
+            image = color.match_luminance(color.luminance(painting), grey, *masks)
+        else:
+            image = color.transfer_color(painting, photo, config.colors, *masks)
+        return dataclasses.replace(style, image=image)
+
+    return grey, tuple(
+        dataclasses.replace(region, styles=tuple(recolored(style, region) for style in region.styles))
+        for region in regions
+    )
+
+
+def finish(config: TransferConfig, content: Images, image: np.ndarray) -> np.ndarray:
+    """The picture with the photograph's colours, where they are put on at the end.
+
+    Args:
+        config: its ``colors`` and ``colors_of``.
+        content: the photograph as it was given, ``(1, h, w, 3)``.
+        image: the picture, of any size.
+    """
+    if config.colors == "style" or (config.colors != "luminance" and config.colors_of == "style"):
+        return image
+    photo = np.asarray(resize(content, image.shape[1], image.shape[2])).clip(0, 1)
+    if config.colors == "luminance":
+        return color.combine(color.luminance(image), photo)
+    return color.transfer_color(image, photo, config.colors)

@@ -1,0 +1,94 @@
+"""Regions at one scale: masks carried down to every layer, paintings turned into activations."""
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from nstjax.errors import InputError, InputWarning
+from nstjax.images.resize import resize
+from nstjax.losses import Region, Source, carry_down
+from nstjax.nn.vgg import steps_to
+from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.sources import StyleRegion
+from nstjax.typing import Features
+
+LEAST_POSITIONS = 1.0  # inside a region at a layer, for statistics that are of that region
+
+
+def layer_masks(
+    mask: jax.Array, arch: str, layers: tuple[str, ...], carry: str, name: str
+) -> Mapping[str, jax.Array]:
+    """A mask ``(h, w)`` on the grid of each layer.
+
+    Where "inside" leaves a region no position, as at deep layers of a coarse scale, the layer has the
+    average in its place, with a warning.
+
+    Raises:
+        InputError: even the average is empty.
+    """
+    found = {}
+    for layer in layers:
+        steps = steps_to(arch, layer)
+        carried = carry_down(mask[None], steps, carry)[0]
+        if carry == "inside" and float(carried.sum()) < LEAST_POSITIONS:
+            warnings.warn(
+                f"{name} has no position that lies inside it at {layer} of {mask.shape[1]}×{mask.shape[0]} pixels: "
+                f"positions are averaged there",
+                InputWarning,
+                stacklevel=2,
+            )
+            carried = carry_down(mask[None], steps, "average")[0]
+        if not float(carried.sum()) > 0:
+            raise InputError(
+                f"{name} is empty at {layer} of {mask.shape[1]}×{mask.shape[0]} pixels: enlarge the mask, or begin at "
+                f"a larger scale (--scales)"
+            )
+        found[layer] = carried
+    return found
+
+
+def _resized(mask: jax.Array, size: tuple[int, int]) -> jax.Array:
+    return jnp.clip(resize(jnp.asarray(mask)[None, :, :, None], *size, "linear")[0, :, :, 0], 0.0, 1.0)
+
+
+def regions_at(
+    regions: tuple[StyleRegion, ...],
+    size: tuple[int, int],
+    config: TransferConfig,
+    arch: str,
+    style_at: Callable[[jax.Array], jax.Array],
+    apply: Callable[[jax.Array], Features],
+) -> tuple[Region, ...]:
+    """The regions' activations and masks at one scale.
+
+    Args:
+        regions: from :func:`nstjax.synthesis.sources.check_regions`.
+        size: ``(height, width)`` of the picture.
+        config: with its layers named.
+        arch: of the network.
+        style_at: a painting at this scale.
+        apply: its activations at the style layers.
+    """
+    layers = config.objective.style_layers if config.objective.style_weight != 0 else ()
+    known: dict[int, tuple[jax.Array, Features]] = {}  # a painting may serve several regions
+    found = []
+    for region in regions:
+        sources = []
+        for style in region.styles:
+            if id(style.image) not in known:
+                image = style_at(jnp.asarray(style.image))
+                known[id(style.image)] = image, apply(image)
+            image, features = known[id(style.image)]
+            masks = None
+            if style.mask is not None:
+                mask = _resized(jnp.asarray(style.mask), (image.shape[1], image.shape[2]))
+                masks = layer_masks(mask, arch, layers, config.mask_carry, f"the style mask of {region.name}")
+            sources.append(Source(features, masks, style.weight))
+        masks = None
+        if region.mask is not None:
+            mask = _resized(jnp.asarray(region.mask), size)
+            masks = layer_masks(mask, arch, layers, config.mask_carry, f"the mask of {region.name}")
+        found.append(Region(tuple(sources), masks, region.weight))
+    return tuple(found)
