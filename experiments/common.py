@@ -7,13 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from scipy import ndimage
 
 import nstjax
+from nstjax import Style, StyleRegion
 from nstjax.images import fit_long_side, resize
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
+from nstjax.synthesis.sources import Styles
 from nstjax.typing import Backbone
 
 
@@ -55,6 +58,10 @@ class Lab:
             )
         return nstjax.load_image(found[0])
 
+    def mask(self, name: str, side: int) -> np.ndarray:
+        """``images/masks/<name>`` as ``(h, w)``, its longer side of ``side`` pixels; white is inside."""
+        return luminance(fit(self.picture("masks", name), side))
+
     def names(self, kind: str) -> list[str]:
         """The pictures of ``images/<kind>``."""
         return [path.stem for path in nstjax.images.find_images(self.images / kind)]
@@ -62,20 +69,25 @@ class Lab:
     def run(
         self,
         label: str,
-        content: np.ndarray,
-        style: np.ndarray,
+        content: np.ndarray | None,
+        style: Styles | None,
         config: nstjax.TransferConfig,
         backbone: Backbone | None = None,
         snapshots: tuple[int, ...] = (),
     ) -> "Run":
         """A transfer, or what an equal one left: equal in inputs, weights, settings and snapshots.
 
-        Snapshots are numbered by iteration, for SciPy by round; the last is the picture itself.
+        Without a style it is a reconstruction of the content, without a content a texture. Snapshots are
+        numbered by iteration, for SciPy by round; the last is the picture itself.
         """
         backbone = backbone or self.backbone
         config = config.for_backbone(backbone)
         identity = json.dumps([config.to_json(), backbone.describe(), snapshots])
-        digest = hashlib.sha256(identity.encode() + content.tobytes() + style.tobytes()).hexdigest()[:16]
+        arrays, layout = jax.tree.flatten([None if content is None else content, _plain(style)])
+        inputs = b"".join(np.asarray(a).tobytes() for a in arrays)
+        plain = isinstance(content, np.ndarray) and isinstance(style, np.ndarray)
+        named = identity if plain else identity + str(layout)
+        digest = hashlib.sha256(named.encode() + inputs).hexdigest()[:16]
         path = self._kept / f"{label}_{digest}.npz"
         if not path.exists():
             frames: dict[str, np.ndarray] = {}
@@ -93,7 +105,13 @@ class Lab:
                 if entry.iteration % 100 == 0:
                     print(f"{label}: iteration {entry.iteration}, loss {entry.loss:.4g}", flush=True)
 
-            result = nstjax.transfer(content, style, backbone, config, keep)
+            if content is None:
+                assert style is not None
+                result = nstjax.texture(style, backbone, config, keep)  # type: ignore[arg-type]
+            elif style is None:
+                result = nstjax.reconstruct(content, backbone, config, keep)
+            else:
+                result = nstjax.transfer(content, style, backbone, config, keep)
             history = [dataclasses.asdict(entry) for entry in result.history]
             np.savez_compressed(
                 path,
@@ -128,6 +146,15 @@ class Lab:
         """Write ``results.json``."""
         self.results["environment"] = environment()
         (self.out / "results.json").write_text(json.dumps(self.results, indent=1))
+
+
+def _plain(style: Any) -> Any:
+    """Styles and regions as nested lists of arrays and numbers, to be hashed."""
+    if isinstance(style, StyleRegion):
+        return [style.mask, style.weight, [_plain(s) for s in style.styles]]
+    if isinstance(style, Style):
+        return [style.image, style.mask, style.weight]
+    return [_plain(s) for s in style] if isinstance(style, list | tuple) else style
 
 
 @dataclasses.dataclass(frozen=True)

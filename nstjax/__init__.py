@@ -9,7 +9,16 @@ from nstjax import images, losses, optim
 from nstjax.errors import InputError
 from nstjax.images import load_image, save_image
 from nstjax.nn.vgg import features
-from nstjax.synthesis import PRESETS, TransferConfig, transfer
+from nstjax.synthesis import (
+    PRESETS,
+    Style,
+    StyleRegion,
+    TransferConfig,
+    mix_scales,
+    reconstruct,
+    texture,
+    transfer,
+)
 from nstjax.typing import Backbone, Preprocessing
 from nstjax.weights import load_backbone
 
@@ -20,6 +29,8 @@ __all__ = [
     "Backbone",
     "InputError",
     "Preprocessing",
+    "Style",
+    "StyleRegion",
     "TransferConfig",
     "__version__",
     "features",
@@ -27,7 +38,10 @@ __all__ = [
     "load_backbone",
     "load_image",
     "losses",
+    "mix_scales",
     "optim",
+    "reconstruct",
     "save_image",
+    "texture",
     "transfer",
 ]

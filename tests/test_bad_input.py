@@ -148,8 +148,15 @@ def tiny(width: int, height: int) -> Callable[[Path], None]:
     return lambda folder: Image.new("RGB", (width, height)).save(folder / "photo.png")
 
 
+def black(name: str) -> Callable[[Path], None]:
+    return lambda folder: Image.new("L", (32, 24)).save(folder / name)
+
+
 GOOD = ["transfer", "photo.png", "painting.jpg", "-o", "out.png", "-w", "w.npz", "--network", "vgg19"]
 GOOD += ["--scales", "16", "--iterations", "2", "-q"]
+
+
+TEXTURE = ["texture", "painting.jpg", *GOOD[3:]]
 
 
 def change(old: str, new: str) -> list[str]:
@@ -385,6 +392,228 @@ KINDS: dict[str, Kind] = {
         nothing,
         [*change("out.png", "out.webp"), "--scales", "16384"],
         "can have 16383 pixels a side",
+    ),
+    # Regions, styles, colours, statistics.
+    "mask missing": (nothing, [*GOOD, "--masks", "no.png"], "no.png does not exist: check the path"),
+    "mask no image": (write("m.png", b"x" * 50), [*GOOD, "--masks", "m.png"], "m.png is not an image"),
+    "mask empty": (
+        black("m.png"),
+        [*GOOD, "--masks", "m.png"],
+        "the mask m.png is empty at 32×24 pixels: make some",
+    ),
+    "mask of a box turned round": (nothing, [*GOOD, "--masks", "box:1,0,0,1"], "LEFT < RIGHT"),
+    "mask of a box outside": (nothing, [*GOOD, "--masks", "box:0,0,2,1"], "not within [0, 1]"),
+    "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is wanted"),
+    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "the mask rest has no other masks"),
+    "mask of no colour": (
+        nothing,
+        [*GOOD, "--masks", "photo.png#12"],
+        "the mask photo.png#12 has no colour after",
+    ),
+    "mask of a colour that is not there": (
+        black("m.png"),
+        [*GOOD, "--masks", "m.png#ff0000"],
+        "m.png#ff0000 is empty at 32×24 pixels: name a colour",
+    ),
+    "labels of a photograph": (nothing, [*GOOD, "--masks", "labels:photo.png"], "colours, more than 32"),
+    "labels without a partner": (
+        black("m.png"),
+        [*GOOD, "--masks", "all", "--style-masks", "labels:m.png"],
+        "--style-masks labels:m.png has no region for all",
+    ),
+    "style mask empty": (
+        black("m.png"),
+        [*GOOD, "--style-masks", "m.png"],
+        "the mask m.png is empty at 32×24 pixels",
+    ),
+    "style masks for other styles": (
+        nothing,
+        [*GOOD, "--style-masks", "all", "all"],
+        "--style-masks has 2 values for 1 styles",
+    ),
+    "style masks for other regions": (
+        nothing,
+        [*GOOD, "--masks", "all", "--style-masks", "all", "all"],
+        "--style-masks has 2 values for 1 regions",
+    ),
+    "styles for other masks": (
+        nothing,
+        ["transfer", "photo.png", "painting.jpg", "painting.jpg", *GOOD[3:], "--masks", "all"],
+        "there are 2 styles for 1 masks",
+    ),
+    "a region that is not there": (
+        nothing,
+        [*GOOD, "--masks", "all", "--style-regions", "2"],
+        "--style-regions names region 2: there are 1",
+    ),
+    "a region without a style": (
+        nothing,
+        [*GOOD, "--masks", "all", "all", "--style-regions", "1"],
+        "--style-regions gives region 2 no style",
+    ),
+    "regions of too many styles": (
+        nothing,
+        [*GOOD, "--masks", "all", "--style-regions", "1", "1"],
+        "--style-regions has 2 values for 1 styles",
+    ),
+    "regions without masks": (
+        nothing,
+        [*GOOD, "--style-regions", "1"],
+        "--style-regions wants regions: name them",
+    ),
+    "region weights without masks": (
+        nothing,
+        [*GOOD, "--region-weights", "1"],
+        "--region-weights wants regions",
+    ),
+    "region weights for other regions": (
+        nothing,
+        [*GOOD, "--masks", "all", "--region-weights", "1", "2"],
+        "--region-weights has 2 values for 1 regions",
+    ),
+    "region weights all 0": (
+        nothing,
+        [*GOOD, "--masks", "all", "--region-weights", "0"],
+        "--region-weights are all 0",
+    ),
+    "style weights for other styles": (
+        nothing,
+        [*GOOD, "--style-weights", "1", "2"],
+        "--style-weights has 2 values for 1 styles",
+    ),
+    "style weights all 0": (nothing, [*GOOD, "--style-weights", "0"], "--style-weights are all 0: give one"),
+    "style weights not finite": (
+        nothing,
+        [*GOOD, "--style-weights", "inf"],
+        "--style-weights must be finite",
+    ),
+    "carry unknown": (nothing, [*GOOD, "--mask-carry", "half"], "invalid choice 'half'"),
+    "colours unknown": (nothing, [*GOOD, "--colors", "sepia"], "invalid choice 'sepia'"),
+    "colours of something else": (nothing, [*GOOD, "--colors-of", "me"], "invalid choice 'me'"),
+    "strength zero": (
+        nothing,
+        [*GOOD, "--style-strength", "0"],
+        "--style-strength is 0.0: it must be greater",
+    ),
+    "strength not a number": (nothing, [*GOOD, "--style-strength", "nan"], "--style-strength is nan"),
+    "strength and weight": (
+        nothing,
+        [*GOOD, "--style-strength", "1", "--style-weight", "5"],
+        "--style-strength and --style-weight contradict each other",
+    ),
+    "strength and grid": (
+        nothing,
+        [*GOOD, "--style-strength", "1", "--strength-grid", "1", "2"],
+        "--style-strength and --strength-grid contradict each other",
+    ),
+    "grid of nothing": (
+        nothing,
+        [*GOOD, "--strength-grid", "0", "1"],
+        "--strength-grid must be numbers greater",
+    ),
+    "grid twice the same": (
+        nothing,
+        [*GOOD, "--strength-grid", "1", "1"],
+        "--strength-grid names a strength twice",
+    ),
+    "grid with an animation": (
+        nothing,
+        [*GOOD, "--strength-grid", "1", "2", "--gif", "a.gif"],
+        "but --strength-grid makes many",
+    ),
+    "grid of a folder": (
+        folder_of("photos"),
+        [*change("photo.png", "photos")[:3], "-o", "done", *GOOD[5:], "--strength-grid", "1", "2"],
+        "--strength-grid is of one photograph",
+    ),
+    "grid onto a TIFF": (
+        nothing,
+        [*change("out.png", "out.tiff"), "--strength-grid", "1", "2"],
+        "must end in .png or .jpg",
+    ),
+    "statistic unknown": (nothing, [*GOOD, "--style-statistic", "mean"], "invalid choice 'mean'"),
+    "statistic with Gram's normalisation": (
+        nothing,
+        [*GOOD, "--style-statistic", "gaussian", "--style-loss", "gatys"],
+        "--style-loss gatys is of Gram matrices and does not go with --style-statistic gaussian",
+    ),
+    "statistic with absolute values": (
+        nothing,
+        [*GOOD, "--style-statistic", "wasserstein", "--style-distance", "absolute"],
+        "--style-distance absolute does not go with --style-statistic wasserstein",
+    ),
+    "kernel degree": (nothing, [*GOOD, "--kernel-degree", "0"], "--kernel-degree is 0: it must be between"),
+    "kernel offset": (nothing, [*GOOD, "--kernel-offset", "-1"], "--kernel-offset is -1.0: it must be"),
+    "bandwidth": (nothing, [*GOOD, "--bandwidth", "0"], "--bandwidth is 0.0: it must be"),
+    "kernel samples": (
+        nothing,
+        [*GOOD, "--kernel-samples", "1"],
+        "--kernel-samples is 1: it must be 2 or more",
+    ),
+    "blend unknown": (nothing, [*GOOD, "--blend", "mash"], "invalid choice 'mash'"),
+    "guidance unknown": (nothing, [*GOOD, "--guidance", "force"], "invalid choice 'force'"),
+    "fine style missing": (nothing, [*GOOD, "--fine-style", "no.png"], "no.png does not exist"),
+    "output onto a mask": (
+        black("m.png"),
+        [*change("out.png", "m.png"), "--masks", "m.png"],
+        "-o m.png is also --masks, which would",
+    ),
+    "output onto the fine style": (
+        black("m.png"),
+        [*change("out.png", "m.png"), "--fine-style", "m.png"],
+        "-o m.png is also --fine-style",
+    ),
+    # Texture and reconstruction.
+    "texture of nothing": (nothing, ["texture", "-o", "out.png"], "STYLE is missing: nstjax texture STYLE"),
+    "texture with content": (
+        nothing,
+        [*TEXTURE, "--content-weight", "1"],
+        "--content-weight does not go with",
+    ),
+    "texture with colours": (
+        nothing,
+        [*TEXTURE, "--colors", "pca"],
+        "--colors does not go with nstjax texture",
+    ),
+    "texture from its content": (
+        nothing,
+        [*TEXTURE, "--init", "content"],
+        "--init content: a texture has no",
+    ),
+    "texture of no width": (nothing, [*TEXTURE, "--proportions", "0", "1"], "--proportions"),
+    "reconstruction of nothing": (nothing, ["reconstruct", "-o", "out.png"], "IMAGE is missing"),
+    "reconstruction of a folder": (
+        folder_of("photos"),
+        ["reconstruct", "photos", *TEXTURE[2:]],
+        "photos is a folder where an image file is wanted",
+    ),
+    "reconstruction from itself": (
+        nothing,
+        ["reconstruct", "photo.png", *TEXTURE[2:], "--init", "content"],
+        "--init content: a reconstruction from the image itself",
+    ),
+    "reconstruction of an unknown layer": (
+        nothing,
+        ["reconstruct", "photo.png", *TEXTURE[2:], "--content-layer", "conv9_1"],
+        "vgg19 has no layer 'conv9_1'",
+    ),
+    "reconstruction of two kinds of layers": (
+        nothing,
+        [
+            "reconstruct",
+            "photo.png",
+            *TEXTURE[2:],
+            "--content-layer",
+            "conv1_1",
+            "--content-layers",
+            "conv1_1",
+        ],
+        "--content-layer and --content-layers contradict each other",
+    ),
+    "reconstruction with masks": (
+        nothing,
+        ["reconstruct", "photo.png", *TEXTURE[2:], "--masks", "all"],
+        "--masks (see nstjax reconstruct --help)",
     ),
     # Records.
     "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),

@@ -1,6 +1,7 @@
 """The commands that make a picture: their options, defaults, and what a run record keeps of them."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from nstjax.cli.options import RunOptions, shared_defaults
 from nstjax.errors import InputError
-from nstjax.images.masks import absolute_spec
+from nstjax.images.mask_spec import mask_files
 from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
 
 
@@ -124,21 +125,32 @@ def default_options(command: str, base: TransferConfig) -> Options:
     return COMMANDS[command](**shared_defaults(base))
 
 
+def _absolute(spec: str) -> str:
+    """A mask's description with its file's path made absolute."""
+    files = mask_files([spec])
+    if not files:
+        return spec
+    kinds = re.match("(not:|labels:)*", spec)
+    rest = spec[kinds.end() if kinds else 0 :]
+    color = (
+        rest[rest.rfind("#") :] if "#" in rest and not files[0].name.endswith(rest[rest.rfind("#") :]) else ""
+    )
+    return f"{kinds.group() if kinds else ''}{files[0].absolute()}{color}"
+
+
 def to_sources(options: Options) -> dict[str, Any]:
     """What a run record keeps beside config and inputs: how the images are put together."""
     found = {name: list(getattr(options, name)) for name in _KEPT if hasattr(options, name)}
     for name in ("masks", "style_masks"):
         if name in found:
-            found[name] = [absolute_spec(spec) for spec in found[name]]
+            found[name] = [_absolute(spec) for spec in found[name]]
     return found
 
 
 def from_sources(options: Options, sources: dict[str, Any]) -> Options:
     """The inverse of :func:`to_sources`."""
-    return dataclasses.replace(
-        options,
-        **{name: tuple(sources[name]) for name in _KEPT if name in sources and hasattr(options, name)},
-    )
+    known: dict[str, Any] = {n: tuple(sources[n]) for n in _KEPT if n in sources and hasattr(options, n)}
+    return dataclasses.replace(options, **known)
 
 
 def styles_of(options: Options) -> tuple[Path, ...]:

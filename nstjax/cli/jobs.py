@@ -7,7 +7,7 @@ from pathlib import Path
 from nstjax.cli.commands import Options, ReconstructOptions, TransferOptions, content_of, name_of, styles_of
 from nstjax.errors import InputError
 from nstjax.images import check_output, find_images
-from nstjax.images.masks import mask_files
+from nstjax.images.mask_spec import mask_files
 from nstjax.synthesis import TransferConfig
 
 LONGEST_WEBP_SIDE = 16383

@@ -10,7 +10,7 @@ from nstjax.cli.commands import ReconstructOptions, TransferOptions
 from nstjax.cli.jobs import Job
 from nstjax.errors import InputError
 from nstjax.images import load_image
-from nstjax.images.masks import mask_files
+from nstjax.images.mask_spec import mask_files
 from nstjax.reports import file_facts
 
 LEAST_SIDE = 8

@@ -6,7 +6,8 @@ import numpy as np
 
 from nstjax.cli.commands import StyleOptions, TransferOptions
 from nstjax.errors import InputError
-from nstjax.images.masks import Mask, check_mask_spec, read_masks
+from nstjax.images.mask_spec import check_mask_spec
+from nstjax.images.masks import Mask, read_masks
 from nstjax.synthesis import Style, StyleRegion
 from nstjax.typing import Images
 

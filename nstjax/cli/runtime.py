@@ -2,8 +2,11 @@
 
 import contextlib
 import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, InputWarning
 from nstjax.weights.store import cache_folder
 
 
@@ -32,3 +35,21 @@ def enable_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextlib.contextmanager
+def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
+    """What was mended in the input is said, once, without a line of source code beside it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        plain, said = warnings.showwarning, set[str]()
+
+        def show(message: Any, category: type[Warning], *where: Any) -> None:
+            if not issubclass(category, InputWarning):
+                plain(message, category, *where)
+            elif str(message) not in said:
+                said.add(str(message))
+                say(f"note: {message}")
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

@@ -4,7 +4,6 @@ import dataclasses
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,8 +21,8 @@ from nstjax.cli.pictures import Pictures, load_picture, load_pictures
 from nstjax.cli.regions import build_styles
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
-from nstjax.cli.runtime import check_device, enable_compilation_cache
-from nstjax.errors import InputError, InputWarning
+from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
+from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import (
@@ -65,24 +64,6 @@ def _stop_on_interrupt() -> Iterator[dict[str, bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _warnings_as_notes(display: Display) -> Iterator[None]:
-    """What was mended in the input is said, once, without a line of source code beside it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", InputWarning)
-        plain, said = warnings.showwarning, set[str]()
-
-        def show(message: Any, category: type[Warning], *where: Any) -> None:
-            if not issubclass(category, InputWarning):
-                plain(message, category, *where)
-            elif str(message) not in said:
-                said.add(str(message))
-                display.say(f"note: {message}")
-
-        warnings.showwarning = show
-        yield
-
-
 def _synthesise(
     job: Job, pictures: Pictures, backbone: Backbone, config: TransferConfig, **how: Any
 ) -> TransferResult:
@@ -114,7 +95,7 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     config = job.config.for_backbone(backbone)
     with (
         Display(job.output.name, options.quiet) as display,
-        _warnings_as_notes(display),
+        warnings_as_notes(display.say),
         _stop_on_interrupt() as interrupt,
     ):
         for name, facts in record.get("inputs", {}).items():

@@ -12,9 +12,9 @@ from nstjax.losses.record import Objective
 from nstjax.losses.targets import Targets
 from nstjax.typing import Features, Images
 
-STYLE_UNIT = 60.0
+STYLE_UNIT = 120.0
 """Style to content at strength 1, in shares; with it 1 looks like the default weights (experiments/stanford_controls)."""
-TV_UNIT = 0.05
+TV_UNIT = 0.08
 """Total variation to content, likewise, at ``tv_weight`` 1."""
 LEAST = (
     1e-3  # of what a picture without content has: a photograph that is its own painting divides by no zero

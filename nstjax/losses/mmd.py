@@ -1,5 +1,6 @@
 """Maximum mean discrepancy between two sets of points: what style losses are (Li et al. 2017, arXiv 1701.01036)."""
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -49,6 +50,7 @@ def kernel_matrix(
     return jnp.exp(-jnp.maximum(squares, 0.0) / (2 * jnp.square(bandwidth)))
 
 
+@partial(jax.jit, static_argnames="most")
 def median_bandwidth(x: Points, y: Points | None = None, most: int = 500) -> Scalar:
     """The median distance between two different points of the aggregate sample (Gretton et al. 2012, section 8).
 
@@ -83,6 +85,7 @@ def _padded(points: Points, weights: Array, block: int) -> tuple[Array, Array]:
     return points, jnp.pad(weights, (0, missing)).reshape(count, block)
 
 
+@partial(jax.jit, static_argnames=("kernel", "degree", "offset", "block"))
 def kernel_mean(
     x: Points,
     y: Points,

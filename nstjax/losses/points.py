@@ -1,5 +1,7 @@
 """Style by a kernel without a finite map: the positions of a picture against those of a painting."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,11 +59,18 @@ def points_target(
     else:
         points = points[np.flatnonzero(shares)]
         weights = jnp.asarray(shares[shares > 0], points.dtype)
+    return _in_units(points, weights, kernel, degree, offset, 1.0 if bandwidth is None else bandwidth)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _in_units(
+    points: Array, weights: Array, kernel: str, degree: int, offset: float, bandwidth: float
+) -> dict[str, Array]:
     if kernel == "gaussian":
         centre = weights @ points
-        scale = median_bandwidth(points) * (1.0 if bandwidth is None else bandwidth)
+        scale = median_bandwidth(points) * bandwidth
     else:
-        centre = jnp.zeros(c, points.dtype)
+        centre = jnp.zeros(points.shape[1], points.dtype)
         norm = jnp.sqrt(weights @ jnp.square(points).sum(1))
         scale = jnp.where(norm > 0, norm, 1.0)
     points = (points - centre) / scale

@@ -13,8 +13,15 @@ from nstjax.losses.tv import TV_REDUCTIONS
 GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
 GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
 DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
-    "squared": dict.fromkeys(STATISTICS, 180.0),
-    "absolute": dict.fromkeys(("gram", "linear", "moments"), 180.0),
+    "squared": {
+        "gram": 180.0,
+        "linear": 260.0,
+        "moments": 300.0,
+        "polynomial": 180.0,
+        "gaussian": 600.0,
+        "wasserstein": 240.0,
+    },
+    "absolute": {"gram": 240.0, "linear": 290.0, "moments": 280.0},
 }
 """β where none is given, by distance and statistic, chosen by eye for relative losses; see experiments/li2017_mmd."""
 

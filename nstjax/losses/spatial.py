@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import jax
@@ -43,7 +44,11 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
         InputError: an unknown name.
     """
     one_of("--mask-carry", how, CARRIES)
-    x = jnp.asarray(masks)
+    return _carried(jnp.asarray(masks), tuple(steps), how)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _carried(x: Masks, steps: tuple[str, ...], how: str) -> Masks:
     for step in steps:
         k, h, w = x.shape
         if step == "pool":

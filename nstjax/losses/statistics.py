@@ -6,8 +6,10 @@ mean of that map, of the whole or of each region; the other kernels compare poin
 """
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 
 from nstjax.losses.distance import distance, relative
@@ -40,6 +42,7 @@ class Statistic:
         return self.name == "gaussian" or (self.name == "polynomial" and self.degree > 2)
 
 
+@partial(jax.jit, static_argnums=0)
 def describe(
     statistic: Statistic, features: FeatureMap, masks: Masks | None, plan: Plan | None = None
 ) -> Description:

@@ -1,5 +1,6 @@
 """Optimal transport between normal distributions, as a style loss."""
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -7,6 +8,7 @@ from jaxtyping import Array, Float
 FLOOR = 1e-6  # of an eigenvalue, relative to the target's mean variance squared: the root of 0 has no slope
 
 
+@jax.jit
 def covariance_root(covariance: Float[Array, "n c c"]) -> Float[Array, "n c c"]:
     """The symmetric root of positive semidefinite matrices; eigenvalues under 0 by rounding count as 0."""
     values, vectors = jnp.linalg.eigh(covariance)

@@ -14,6 +14,7 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sources import StyleRegion
 from nstjax.typing import Features
 
+ROUNDING = 1e-5
 LEAST_POSITIONS = 1.0  # inside a region at a layer, for statistics that are of that region
 
 
@@ -50,7 +51,9 @@ def layer_masks(
 
 
 def _resized(mask: jax.Array, size: tuple[int, int]) -> jax.Array:
-    return jnp.clip(resize(jnp.asarray(mask)[None, :, :, None], *size, "linear")[0, :, :, 0], 0.0, 1.0)
+    found = resize(jnp.asarray(mask)[None, :, :, None], *size, "linear")[0, :, :, 0]
+    # A resampled 1 is 1 ± 3e-7; a full mask must stay full, and outside must stay outside.
+    return jnp.where(found < ROUNDING, 0.0, jnp.where(found > 1 - ROUNDING, 1.0, found))
 
 
 def regions_at(

@@ -102,7 +102,8 @@ def check_regions(style: Styles, content: jax.Array) -> tuple[StyleRegion, ...]:
     checked = []
     for number, region in enumerate(regions, start=1):
         name = region.name or f"region {number}"
-        if not region.styles or any(not 0 <= s.weight < float("inf") for s in (region, *region.styles)):
+        weights = (region.weight, *(s.weight for s in region.styles))
+        if not region.styles or any(not 0 <= weight < float("inf") for weight in weights):
             raise InputError(f"{name} has no style, or a weight that is not a finite number of 0 or more")
         if not sum(s.weight for s in region.styles) > 0:
             raise InputError(f"the style weights of {name} are all 0: give one of its styles a weight")

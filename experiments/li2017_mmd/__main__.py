@@ -1,0 +1,165 @@
+"""Li et al. 2017 (arXiv 1701.01036): ``python -m experiments.li2017_mmd --weights W --images DIR``.
+
+Style transfer as the minimising of maximum mean discrepancies: their four losses on several styles, the
+balance of style and content for each, how good the cheap estimates of the Gaussian one are, and beside
+them absolute values (thesis, section 4.3) and the Wasserstein distance of style-transfer-pytorch. Their
+fusion of two losses is left out: a record here has one statistic. Runtime: about 20 minutes on 2 cores.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import nstjax
+from experiments.common import Arguments, Lab, Run, caption, fit
+from nstjax import TransferConfig
+from nstjax.losses import Objective, mmd2, mmd2_linear_time
+from nstjax.losses.mmd import median_bandwidth
+from nstjax.optim import Lbfgs
+from nstjax.reports import contact_sheet
+
+SIDE = 224
+PHOTO = "tubingen"
+STYLES = ("starry_night", "the_scream", "great_wave")
+BASE = TransferConfig(optimizer=Lbfgs(iterations=100), size=SIDE, scales=(SIDE // 2, SIDE))
+LI = ("linear", "polynomial", "gaussian", "moments")  # their table 1 and section 4.2; moments are BN
+
+
+def _run(lab: Lab, label: str, style: np.ndarray, **how: Any) -> Run:
+    photo = fit(lab.picture("content", PHOTO), SIDE)
+    return lab.run(label, photo, style, dataclasses.replace(BASE, objective=Objective(**how)))
+
+
+def _painting(lab: Lab, name: str) -> np.ndarray:
+    return fit(lab.picture("style", name), 2 * SIDE)
+
+
+def gram_distances(lab: Lab, image: np.ndarray, style: np.ndarray) -> float:
+    """How much of the Gram loss to the photograph is left: one yardstick for all statistics."""
+    photo = fit(lab.picture("content", PHOTO), SIDE)
+    layers = BASE.for_backbone(lab.backbone).objective.style_layers
+    grams = [
+        {
+            name: nstjax.losses.gram_matrix(f, "positions")
+            for name, f in nstjax.features(
+                lab.backbone, jnp.asarray(x), layers, "average", padding="replicate"
+            ).items()
+        }
+        for x in (image, photo, fit(style, SIDE))
+    ]
+    left, whole = (
+        np.mean([float(nstjax.losses.style_loss(g[n], grams[2][n], "relative")) for n in layers])
+        for g in grams[:2]
+    )
+    return float(left / whole)
+
+
+def losses(lab: Lab) -> None:
+    """Every statistic on every style, with its default weight."""
+    rows, left = [], {}
+    for name in STYLES:
+        style = _painting(lab, name)
+        row: list[Any] = [(style, name)]
+        for statistic in (*LI, "wasserstein"):
+            run = _run(lab, f"{statistic}_{name}", style, style_statistic=statistic)
+            left[f"{statistic}, {name}"] = round(gram_distances(lab, run.image, style), 4)
+            row.append((run.image, f"{statistic}\nGram loss left {left[f'{statistic}, {name}']:.3f}"))
+        rows.append(row)
+    lab.note("share_of_the_gram_loss_left", left)
+    contact_sheet(lab.out / "losses.jpg", rows, f"Style losses as MMD — {caption(run, lab.backbone)}")
+
+
+def balance(lab: Lab) -> None:
+    """A tenth of, once, and ten times the default weight."""
+    style = _painting(lab, STYLES[0])
+    rows = []
+    for statistic in LI:
+        default = Objective(style_statistic=statistic).beta  # type: ignore[arg-type]
+        row = []
+        for factor in (0.1, 1.0, 10.0):
+            label = f"{statistic}_{STYLES[0]}" if factor == 1 else f"balance_{statistic}_{factor}"
+            weight = None if factor == 1 else factor * default
+            run = _run(lab, label, style, style_statistic=statistic, style_weight=weight)
+            row.append((run.image, f"{statistic}, weight {factor * default:g}"))
+        rows.append(row)
+    contact_sheet(lab.out / "balance.jpg", rows, f"Style and content — {caption(run, lab.backbone)}")
+
+
+def absolute(lab: Lab) -> None:
+    """Squares against absolute values, in the style loss and in both (thesis, section 4.3)."""
+    style = _painting(lab, STYLES[0])
+    row: list[Any] = [(style, STYLES[0])]
+    for label, how in (
+        ("squares", {}),
+        ("style absolute", {"style_distance": "absolute"}),
+        ("both absolute", {"style_distance": "absolute", "content_distance": "absolute"}),
+    ):
+        run = _run(lab, f"distance_{label.replace(' ', '_')}", style, **how)
+        row.append((run.image, f"{label}, weight {run.config.objective.beta:g}"))
+    contact_sheet(lab.out / "absolute.jpg", [row], f"L1 and L2 — {caption(run, lab.backbone)}")
+
+
+def bandwidths(lab: Lab) -> None:
+    """The Gaussian kernel's width, in median distances, and the positions compared at a time."""
+    style = _painting(lab, STYLES[0])
+    widths = [
+        (
+            _run(lab, f"bandwidth_{b}", style, style_statistic="gaussian", bandwidth=b).image,
+            f"bandwidth {b:g} medians",
+        )
+        for b in (0.25, 0.5, 1.0, 2.0, 4.0)
+    ]
+    counts = []
+    for n in (2, 32, 128, 512):
+        run = _run(lab, f"samples_{n}", style, style_statistic="gaussian", kernel_samples=n)
+        counts.append((run.image, f"{n} positions, {run.seconds:.0f} s"))
+    contact_sheet(
+        lab.out / "gaussian.jpg", [widths, counts], f"The Gaussian kernel — {caption(run, lab.backbone)}"
+    )
+
+
+def estimates(lab: Lab) -> None:
+    """The spread of the cheap estimates about the exact Gaussian MMD², on real features of one layer."""
+    photo, painting = (fit(lab.picture(k, n), 160) for k, n in (("content", PHOTO), ("style", STYLES[0])))
+    layer = BASE.for_backbone(lab.backbone).objective.style_layers[-1]
+    x, y = (
+        nstjax.features(lab.backbone, jnp.asarray(image), (layer,))[layer].reshape(-1, 256)
+        for image in (photo, painting)
+    )
+    sigma = median_bandwidth(x, y)
+    keys = jax.random.split(jax.random.key(0), 50)
+    linear = np.array([float(mmd2_linear_time(x, y, key, "gaussian", bandwidth=sigma)) for key in keys])
+    blocks = []
+    for key in keys:
+        order = jax.random.permutation(key, len(x))[:256], jax.random.permutation(key, len(y))[:256]
+        blocks.append(float(mmd2(x[order[0]], y[order[1]], "gaussian", bandwidth=sigma, estimate="unbiased")))
+    lab.note(
+        "gaussian_mmd2_estimates",
+        {
+            "layer": layer,
+            "positions": [len(x), len(y)],
+            "exact, biased": round(float(mmd2(x, y, "gaussian", bandwidth=sigma)), 5),
+            "exact, unbiased": round(float(mmd2(x, y, "gaussian", bandwidth=sigma, estimate="unbiased")), 5),
+            "linear time, mean": round(float(linear.mean()), 5),
+            "linear time, deviation": round(float(linear.std()), 5),
+            "one block of 256, mean": round(float(np.mean(blocks)), 5),
+            "one block of 256, deviation": round(float(np.std(blocks)), 5),
+        },
+    )
+
+
+def main() -> None:
+    """Make every figure."""
+    lab = Lab(tyro.cli(Arguments, description=__doc__), Path(__file__).parent)
+    for figure in (estimates, losses, absolute, bandwidths, balance):
+        figure(lab)
+        lab.finish()
+
+
+if __name__ == "__main__":
+    main()

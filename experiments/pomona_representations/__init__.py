@@ -1,0 +1,1 @@
+"""Thesis (report 004), chapter 2: representations."""

@@ -1,0 +1,128 @@
+"""Thesis (report 004), chapter 2: ``python -m experiments.pomona_representations --weights W --images DIR``.
+
+What a layer keeps of content (Fig. 2.3), what its statistics keep of style (Fig. 2.5), a transfer (Fig. 2.6),
+the identity of Gram loss and MMD (eq. 2.6 to 2.13) measured on real features, and four kernels side by
+side. Runtime: about 10 minutes on 2 cores with the three blocks' weights.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import nstjax
+from experiments.common import Arguments, Lab, caption, detail_correlation, fit, nearest_layers
+from nstjax import TransferConfig
+from nstjax.losses import Objective, gram_matrix, mmd2, style_loss
+from nstjax.optim import Lbfgs
+from nstjax.reports import contact_sheet
+from nstjax.synthesis import RECONSTRUCT, TEXTURE
+
+SIDE = 256
+ITERATIONS = 150
+PHOTO, PAINTING = "golden_gate", "starry_night"
+CONTENT_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2")  # the thesis shows conv3_1
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # conv1_1 to conv5_1
+KERNELS = ("linear", "polynomial", "gaussian", "moments")
+
+
+def figure_2_3(lab: Lab) -> None:
+    """The photograph from the activations of one layer, from white noise."""
+    photo = fit(lab.picture("content", PHOTO), SIDE)
+    cells = [(photo, "photograph")]
+    kept = {}
+    for layer in nearest_layers(lab.backbone, CONTENT_LAYERS):
+        objective = dataclasses.replace(RECONSTRUCT.objective, content_layers=(layer,))
+        config = dataclasses.replace(RECONSTRUCT, objective=objective, optimizer=Lbfgs(iterations=ITERATIONS))
+        run = lab.run(f"content_{layer}", photo, None, config)
+        kept[layer] = round(detail_correlation(run.image, photo), 3)
+        cells.append((run.image, f"{layer}, detail kept {kept[layer]:.3f}"))
+    lab.note("fig2.3_detail_kept", kept)
+    title = f"Pomona Fig. 2.3 — content alone — {lab.backbone.arch}, {lab.backbone.source}"
+    contact_sheet(lab.out / "figure_2_3.jpg", [cells], title)
+
+
+def figure_2_5(lab: Lab) -> None:
+    """The painting from its Gram matrices alone, from white noise, with one layer more at a time."""
+    painting = fit(lab.picture("style", PAINTING), SIDE)
+    cells = [(painting, "painting")]
+    layers = nearest_layers(lab.backbone, STYLE_LAYERS)
+    for count in range(1, len(layers) + 1):
+        objective = dataclasses.replace(TEXTURE.objective, style_layers=layers[:count], tv_weight=0.0)
+        config = dataclasses.replace(
+            TEXTURE, objective=objective, optimizer=Lbfgs(iterations=ITERATIONS), size=SIDE, scales=(SIDE,)
+        )
+        run = lab.run(f"style_{count}", None, painting, config)
+        cells.append((run.image, f"{layers[0]} to {layers[count - 1]}"))
+    title = f"Pomona Fig. 2.5 — style alone — {lab.backbone.arch}, {lab.backbone.source}"
+    contact_sheet(lab.out / "figure_2_5.jpg", [cells], title)
+
+
+def transfer_config(lab: Lab, **how: object) -> TransferConfig:
+    """The transfer of this chapter's figures, at this experiment's size."""
+    objective = Objective(style_layers=nearest_layers(lab.backbone, STYLE_LAYERS), **how)  # type: ignore[arg-type]
+    return TransferConfig(objective=objective, optimizer=Lbfgs(iterations=100), size=SIDE)
+
+
+def figure_2_6(lab: Lab) -> None:
+    """Transfers: the bridge in two manners (the thesis's Turner is replaced by his Shipwreck)."""
+    photo = fit(lab.picture("content", PHOTO), SIDE)
+    rows = []
+    for painting in (PAINTING, "shipwreck"):
+        style = fit(lab.picture("style", painting), 2 * SIDE)
+        run = lab.run(f"transfer_{painting}", photo, style, transfer_config(lab))
+        rows.append([(photo, "photograph"), (style, painting), (run.image, "result")])
+    contact_sheet(lab.out / "figure_2_6.jpg", rows, f"Pomona Fig. 2.6 — {caption(run, lab.backbone)}")
+
+
+def identity(lab: Lab) -> None:
+    """Eq. 2.6 to 2.13 on real features, in double precision: Σ(G − A)² against M² MMD², and for M ≠ K."""
+    photo = fit(lab.picture("content", PHOTO), 128)
+    painting = fit(lab.picture("style", PAINTING), 128)
+    layers = nearest_layers(lab.backbone, STYLE_LAYERS)
+    found = {}
+    features = [nstjax.features(lab.backbone, jnp.asarray(image), layers) for image in (photo, painting)]
+    with jax.enable_x64(True):
+        for layer in layers:
+            f, s = (np.asarray(each[layer], np.float64) for each in features)
+            rows = min(f.shape[1], s.shape[1])
+            errors = {}
+            for name, (a, b) in {"equal": (f[:, :rows], s[:, :rows]), "unequal": (f, s)}.items():
+                g, h = (gram_matrix(jnp.asarray(x), "positions") for x in (a, b))
+                x, y = (jnp.asarray(points.reshape(-1, points.shape[-1])) for points in (a, b))
+                left, right = float(style_loss(g, h, "sum")), float(mmd2(x, y, "polynomial"))
+                errors[name] = abs(left / right - 1)
+            found[layer] = {name: float(f"{error:.1e}") for name, error in errors.items()}
+    lab.note("relative_error_of_the_identity", found)
+
+
+def kernels(lab: Lab) -> None:
+    """The four style losses of Li et al. 2017, each with its default weight."""
+    photo = fit(lab.picture("content", PHOTO), SIDE)
+    rows = []
+    for painting in (PAINTING, "wheatfield"):
+        style = fit(lab.picture("style", painting), 2 * SIDE)
+        cells = [(style, painting)]
+        for kernel in KERNELS:
+            run = lab.run(f"{kernel}_{painting}", photo, style, transfer_config(lab, style_statistic=kernel))
+            cells.append((run.image, f"{kernel}, weight {run.config.objective.beta:g}"))
+        rows.append(cells)
+    contact_sheet(lab.out / "kernels.jpg", rows, f"Four MMD kernels — {caption(run, lab.backbone)}")
+
+
+def main() -> None:
+    """Make every figure."""
+    lab = Lab(tyro.cli(Arguments), Path(__file__).parent)
+    identity(lab)
+    figure_2_3(lab)
+    figure_2_5(lab)
+    figure_2_6(lab)
+    kernels(lab)
+    lab.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The poster (report 003): control and its future work."""
