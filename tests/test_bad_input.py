@@ -408,7 +408,7 @@ KINDS: dict[str, Kind] = {
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
-        "the mask photo.png#12 has no colour after",
+        "the mask photo.png#12 is no file, nor a file and the six digits of a colour",
     ),
     "mask of a colour that is not there": (
         black("m.png"),
@@ -613,7 +613,7 @@ KINDS: dict[str, Kind] = {
     "reconstruction with masks": (
         nothing,
         ["reconstruct", "photo.png", *TEXTURE[2:], "--masks", "all"],
-        "--masks (see nstjax reconstruct --help)",
+        "Unrecognized options: --masks, all (see nstjax reconstruct --help)",
     ),
     # Records.
     "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import warnings
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -125,13 +124,16 @@ def test_a_region_without_an_inside_at_a_layer_is_averaged_there_with_a_warning(
     with pytest.warns(InputWarning, match="no position that lies inside it"):
         result = nstjax.transfer(photo, [StyleRegion((Style(red),), mask)], small, QUICK)
     assert np.isfinite(result.image).all()
+
+
+@pytest.mark.filterwarnings("ignore::nstjax.errors.InputWarning")
+def test_a_region_that_a_layer_s_grid_drops_is_an_error_that_names_it(small, two) -> None:
+    photo, red, _ = two
     corner = np.zeros((48, 64), np.float32)
-    corner[0, 0] = 1  # an odd row or column beyond the pooling's last would hold nothing at all
-    corner = corner[::-1, ::-1]
+    corner[-1, -1] = 1  # an odd last row or column is dropped by pooling
     config = dataclasses.replace(QUICK, scales=(15,))
-    with warnings.catch_warnings(), pytest.raises(nstjax.InputError, match="empty at relu2_1"):
-        warnings.simplefilter("ignore", InputWarning)
-        nstjax.transfer(photo, [StyleRegion((Style(red),), corner)], small, config)
+    with pytest.raises(nstjax.InputError, match=r"the corner is empty at relu2_1 of 15×11 pixels"):
+        nstjax.transfer(photo, [StyleRegion((Style(red),), corner, name="the corner")], small, config)
 
 
 @pytest.mark.parametrize("of", ["style", "result"])

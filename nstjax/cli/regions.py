@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nstjax.cli.commands import StyleOptions, TransferOptions
+from nstjax.cli.commands import StyleOptions, TextureOptions, TransferOptions
 from nstjax.errors import InputError
 from nstjax.images.mask_spec import check_mask_spec
 from nstjax.images.masks import Mask, read_masks
@@ -30,6 +30,9 @@ def check_regions(options: StyleOptions) -> None:
         InputError: numbers of options do not fit each other, or a mask's description is malformed.
     """
     _check_shares("--style-weights", options.style_weights, len(options.styles), "styles")  # type: ignore[attr-defined]
+    if isinstance(options, TextureOptions) and min(options.proportions) < 1:
+        width, height = options.proportions
+        raise InputError(f"--proportions {width} {height}: both must be 1 or more")
     if not isinstance(options, TransferOptions):
         return
     if any(not 0 < strength <= 1e6 for strength in options.strength_grid):

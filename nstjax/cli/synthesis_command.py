@@ -24,6 +24,7 @@ from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
+from nstjax.images.mask_spec import mask_files
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import (
     Progress,
@@ -197,6 +198,9 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     # A bad image is told before seconds of loading weights.
     for path in (*([] if folder or content is None else [content]), *jobs[0].styles):
         load_picture(path)
+    if isinstance(options, TransferOptions):
+        for path in mask_files((*options.masks, *options.style_masks)):
+            load_image(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if folder:
         make_output_folder(jobs[0].output.parent)
