@@ -159,20 +159,30 @@ def test_colours_are_the_photograph_s(small, two, how: str, of: str) -> None:
         np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)
 
 
-def test_each_region_s_painting_takes_the_colours_of_that_region(small, two) -> None:
+@pytest.mark.parametrize("how", ["luminance", "histogram", "cholesky", "pca", "symmetric"])
+def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contrast(two, how: str) -> None:
     from nstjax.synthesis.colors import prepare
     from nstjax.synthesis.sources import check_regions
 
     photo, red, _ = two
-    mask = half(photo)
+    photo = 0.4 + 0.2 * photo  # of a low contrast, so that nothing is clipped
+    part = half(photo)
+    own = np.zeros(red.shape[1:3], np.float32)
+    own[:20] = 1
     regions = check_regions(
-        [StyleRegion((Style(red),), mask), StyleRegion((Style(red),), 1 - mask)], jnp.asarray(photo)
+        [StyleRegion((Style(red, own),), part), StyleRegion((Style(red),), 1 - part)], jnp.asarray(photo)
     )
-    config = dataclasses.replace(QUICK, colors="cholesky")
-    _, prepared = prepare(config, photo, regions)
-    for region, part in zip(prepared, (mask, 1 - mask), strict=True):
-        expected = color.transfer_color(red, photo, "cholesky", None, part)
-        np.testing.assert_array_equal(region.styles[0].image, expected)
+    grey, (first, second) = prepare(dataclasses.replace(QUICK, colors=how), photo, regions)
+    grey = np.asarray(grey)
+    for image, mask, there in ((first.styles[0].image, own, part), (second.styles[0].image, None, 1 - part)):
+        inside = np.asarray(image)[0][(np.ones(red.shape[1:3]) if mask is None else mask) > 0]
+        np.testing.assert_allclose(inside.mean(0), grey[0][there > 0].mean(0), atol=2e-3)
+        np.testing.assert_allclose(inside.std(0), grey[0].std((0, 1)), rtol=0.1)
+    _, (whole,) = prepare(
+        dataclasses.replace(QUICK, colors=how), photo, check_regions(red, jnp.asarray(photo))
+    )
+    if how != "luminance":
+        np.testing.assert_array_equal(whole.styles[0].image, color.transfer_color(red, photo, how))
 
 
 def test_strength_orders_pictures_from_photograph_to_style(small, two) -> None:

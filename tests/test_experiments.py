@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,14 @@ import pytest
 import nstjax
 from experiments import common
 from experiments.ahmedabad_vgg import __main__ as ahmedabad
+from experiments.benchmarks import controls
 from experiments.brown_gatys import __main__ as brown
 from experiments.common import Arguments, Lab, complexity, detail_correlation, nearest_layers
 from experiments.duke_gatys import __main__ as duke
+from experiments.li2017_mmd import __main__ as li2017
+from experiments.pomona_representations import __main__ as pomona
+from experiments.stanford_controls import __main__ as stanford
+from nstjax.optim import Lbfgs
 from nstjax.weights.canonical import TORCHVISION
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
@@ -148,3 +154,83 @@ def test_duke_makes_its_figures_at_a_toy_size(
         Lab(Arguments(str(tmp_path / "store"), tmp_path, tmp_path / "out"), tmp_path).picture(
             "content", "monet"
         )
+
+
+def test_boundary_excess_is_one_for_the_photograph_and_more_for_a_drawn_line() -> None:
+    rng = np.random.default_rng(0)
+    photo = rng.uniform(size=(1, 80, 80, 3)).astype(np.float32)
+    mask = np.zeros((80, 80), np.float32)
+    mask[:40] = 1
+    assert stanford.boundary_excess(photo, photo, mask) == pytest.approx(1, rel=1e-6)
+    halo = photo.copy()
+    halo[:, 36:44] += 4.0
+    assert stanford.boundary_excess(halo, photo, mask) > 1.5
+    faded = photo.copy()
+    faded[:, 32:48] *= 0.2
+    assert stanford.boundary_excess(faded, photo, mask) < 0.8
+
+
+def test_colour_distance_knows_colours_and_not_places() -> None:
+    rng = np.random.default_rng(0)
+    photo = rng.uniform(size=(1, 20, 20, 3)).astype(np.float32)
+    shuffled = rng.permutation(photo.reshape(-1, 3)).reshape(photo.shape)
+    assert stanford.color_distance(shuffled, photo) == pytest.approx(0, abs=1e-6)
+    assert stanford.color_distance(photo[..., ::-1] * 0.5, photo) > 0.05
+
+
+def test_benchmark_s_masks_share_the_image() -> None:
+    for name, four in controls.masks(64).items():
+        assert len(four) == controls.REGIONS
+        cover = np.sum(four, axis=0)
+        assert cover.max() <= 1 + 1e-6, name
+        assert cover[:, 8:-8].min() > 0.99, name
+    assert (np.sum(controls.masks(64)["quarters"], axis=0) == 1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [stanford, pomona, li2017], ids=lambda m: m.__name__.split(".")[1])
+def test_control_experiments_make_their_figures_at_a_toy_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures, module
+) -> None:
+    for kind, names in (
+        ("content", ("golden_gate", "tubingen", "timber_houses")),
+        ("style", (*stanford.MANY,)),
+        ("masks", ("golden_gate_sky", "tubingen_sky", "wheatfield_sky")),
+    ):
+        (tmp_path / kind).mkdir()
+        for name in names:
+            image = pictures[0] if kind == "content" else pictures[1]
+            if kind == "masks":
+                image = np.zeros_like(pictures[1] if name.startswith("wheat") else pictures[0])
+                image[:, : image.shape[1] // 2] = 1
+            nstjax.save_image(tmp_path / kind / f"{name}.png", image)
+    save_backbone(random_backbone("vgg19", 8), tmp_path / "store")
+    for constant, value in (("SIDE", 24), ("STYLE_SIDE", 32), ("ITERATIONS", 2)):
+        if hasattr(module, constant):
+            monkeypatch.setattr(module, constant, value)
+    if hasattr(module, "BASE"):
+        quick = dataclasses.replace(module.BASE, optimizer=Lbfgs(iterations=2), scales=(24,), size=24)
+        monkeypatch.setattr(module, "BASE", quick)
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "x",
+            "--weights",
+            str(tmp_path / "store"),
+            "--images",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "out"),
+        ],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nstjax.errors.InputWarning)
+        module.main()
+    figures = {
+        stanford: ("spatial", "difficult", "styles", "colors", "feature_size", "blending", "strength"),
+        pomona: ("figure_2_3", "figure_2_5", "figure_2_6", "kernels"),
+        li2017: ("losses", "absolute", "gaussian", "balance"),
+    }[module]
+    for figure in figures:
+        assert (tmp_path / "out" / f"{figure}.jpg").stat().st_size > 5000
+    assert "measures" in (tmp_path / "out" / "results.json").read_text()

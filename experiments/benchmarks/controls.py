@@ -49,7 +49,7 @@ def masks(side: int) -> dict[str, list[np.ndarray]]:
     """Four regions that cover an image: quarters, and soft overlapping stripes."""
     y, x = np.mgrid[0:side, 0:side] / side
     quarters = [((y >= 0.5) == a) & ((x >= 0.5) == b) for a in (0, 1) for b in (0, 1)]
-    stripes = [np.clip(1.25 - np.abs(x - (k + 0.5) / 4) * 8, 0, 1) for k in range(REGIONS)]
+    stripes = [np.clip(1.5 - np.abs(x - (k + 0.5) / 4) * 8, 0, 1) for k in range(REGIONS)]
     return {
         "quarters": [m.astype(np.float32) for m in quarters],
         "soft stripes": [m.astype(np.float32) for m in stripes],

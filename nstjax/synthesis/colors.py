@@ -19,14 +19,20 @@ def _mask(mask: np.ndarray | None, image: Images) -> np.ndarray | None:
     return np.asarray(resized)[0, :, :, 0].clip(0, 1)
 
 
+def _mean(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    weights = np.ones(image.shape[1:3]) if mask is None else np.asarray(mask, np.float64)
+    return np.einsum("hw,hwc->c", weights / weights.sum(), np.asarray(image[0], np.float64))
+
+
 def prepare(
     config: TransferConfig, content: Images, regions: tuple[StyleRegion, ...]
 ) -> tuple[Images, tuple[StyleRegion, ...]]:
     """Photograph and paintings as the network is to see them.
 
-    With ``colors_of`` "style" a painting takes the colours of the photograph's region that it is for
-    before anything else is done, or both are reduced to luminance. One painting in two regions so
-    becomes two.
+    With ``colors_of`` "style" a painting takes the colours of the photograph before anything else is done,
+    or both are reduced to luminance. A region's painting is shifted to the mean colour of that region, but
+    keeps the contrast matched to the whole photograph: matched to a clear sky alone, a painting would have
+    no strokes left. One painting in two regions so becomes two.
     """
     if config.colors == "style" or config.colors_of == "result":
         return content, regions
@@ -35,11 +41,14 @@ def prepare(
 
     def recolored(style: Style, region: StyleRegion) -> Style:
         painting = np.asarray(style.image)
-        masks = _mask(style.mask, painting), _mask(region.mask, photo)
+        own, of_region = _mask(style.mask, painting), _mask(region.mask, photo)
         if config.colors == "luminance":
-            image = color.match_luminance(color.luminance(painting), grey, *masks)
+            image = color.match_luminance(color.luminance(painting), grey, own)
         else:
-            image = color.transfer_color(painting, photo, config.colors, *masks)
+            image = color.transfer_color(painting, photo, config.colors, own)
+        if of_region is not None:
+            shift = _mean(grey, of_region) - _mean(image, own)
+            image = np.clip(image + shift, 0.0, 1.0).astype(np.float32)
         return dataclasses.replace(style, image=image)
 
     return grey, tuple(

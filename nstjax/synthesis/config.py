@@ -43,7 +43,9 @@ class Settings:
     padding: Literal["zeros", "replicate"] = "replicate"
     """Padding of the network's first layer."""
     mask_carry: Literal["average", "all", "inside"] = "inside"
-    """How masks reach deeper layers: averaged, all that touch the region, or only what lies inside it."""
+    """How the photograph's masks reach deeper layers: averaged, all that touches a region, or what lies inside it."""
+    style_mask_carry: Literal["average", "all", "inside"] = "inside"
+    """The same for the paintings' masks."""
     colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
     """The painting's colours; or the photograph's, by luminance alone, histograms, or a linear map of colours."""
     colors_of: Literal["style", "result"] = "style"
@@ -83,6 +85,7 @@ class Settings:
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))
         one_of("--mask-carry", self.mask_carry, CARRIES)
+        one_of("--style-mask-carry", self.style_mask_carry, CARRIES)
         one_of("--colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
         one_of("--colors-of", self.colors_of, ("style", "result"))
         if self.style_strength is not None and not 0 < self.style_strength <= 1e6:

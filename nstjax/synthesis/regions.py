@@ -87,7 +87,9 @@ def regions_at(
             masks = None
             if style.mask is not None:
                 mask = _resized(jnp.asarray(style.mask), (image.shape[1], image.shape[2]))
-                masks = layer_masks(mask, arch, layers, config.mask_carry, f"the style mask of {region.name}")
+                masks = layer_masks(
+                    mask, arch, layers, config.style_mask_carry, f"the style mask of {region.name}"
+                )
             sources.append(Source(features, masks, style.weight))
         masks = None
         if region.mask is not None:
