@@ -115,7 +115,9 @@ def spatial(lab: Lab) -> None:
         without = [Style(one), Style(other)] if above != below else one
         runs = {"without": _run(lab, f"{photo_name}_without", photo, without)}
         for carry in ("inside", "average", "all"):
-            runs[f"regions, {carry}"] = _run(lab, f"{photo_name}_{carry}", photo, regions, mask_carry=carry)
+            runs[f"regions, {carry}"] = _run(
+                lab, f"{photo_name}_{carry}", photo, regions, mask_carry=carry, style_mask_carry=carry
+            )
         sums = dataclasses.replace(BASE.objective, guidance="sums")
         runs["guided sums"] = _run(lab, f"{photo_name}_sums", photo, regions, objective=sums)
         found = {name: round(boundary_excess(run.image, photo, mask), 3) for name, run in runs.items()}
