@@ -156,6 +156,7 @@ GOOD = ["transfer", "photo.png", "painting.jpg", "-o", "out.png", "-w", "w.npz",
 GOOD += ["--scales", "16", "--iterations", "2", "-q"]
 
 
+TWO = ["transfer", "photo.png", "painting.jpg", "painting.jpg", *GOOD[3:]]
 TEXTURE = ["texture", "painting.jpg", *GOOD[3:]]
 
 
@@ -419,7 +420,7 @@ KINDS: dict[str, Kind] = {
     "labels without a partner": (
         black("m.png"),
         [*GOOD, "--masks", "all", "--style-masks", "labels:m.png"],
-        "--style-masks labels:m.png has no region for all",
+        "--style-masks labels:m.png wants --masks labels:FILE",
     ),
     "style mask empty": (
         black("m.png"),
@@ -429,22 +430,22 @@ KINDS: dict[str, Kind] = {
     "style masks for other styles": (
         nothing,
         [*GOOD, "--style-masks", "all", "all"],
-        "--style-masks has 2 values for 1 styles",
+        "--style-masks has 2 values for 1 style:",
     ),
     "style masks for other regions": (
         nothing,
         [*GOOD, "--masks", "all", "--style-masks", "all", "all"],
-        "--style-masks has 2 values for 1 regions",
+        "--style-masks has 2 values for 1 region:",
     ),
     "styles for other masks": (
         nothing,
         ["transfer", "photo.png", "painting.jpg", "painting.jpg", *GOOD[3:], "--masks", "all"],
-        "there are 2 styles for 1 masks",
+        "there are 2 styles for 1 mask:",
     ),
     "a region that is not there": (
         nothing,
         [*GOOD, "--masks", "all", "--style-regions", "2"],
-        "--style-regions names region 2: there are 1",
+        "--style-regions names region 2: the regions are 1",
     ),
     "a region without a style": (
         nothing,
@@ -454,7 +455,7 @@ KINDS: dict[str, Kind] = {
     "regions of too many styles": (
         nothing,
         [*GOOD, "--masks", "all", "--style-regions", "1", "1"],
-        "--style-regions has 2 values for 1 styles",
+        "--style-regions has 2 values for 1 style:",
     ),
     "regions without masks": (
         nothing,
@@ -469,7 +470,7 @@ KINDS: dict[str, Kind] = {
     "region weights for other regions": (
         nothing,
         [*GOOD, "--masks", "all", "--region-weights", "1", "2"],
-        "--region-weights has 2 values for 1 regions",
+        "--region-weights has 2 values for 1 region:",
     ),
     "region weights all 0": (
         nothing,
@@ -478,13 +479,17 @@ KINDS: dict[str, Kind] = {
     ),
     "style weights for other styles": (
         nothing,
-        [*GOOD, "--style-weights", "1", "2"],
-        "--style-weights has 2 values for 1 styles",
+        [*TWO, "--style-weights", "1", "2", "3"],
+        "--style-weights has 3 values for 2 styles",
     ),
-    "style weights all 0": (nothing, [*GOOD, "--style-weights", "0"], "--style-weights are all 0: give one"),
+    "style weights all 0": (
+        nothing,
+        [*TWO, "--style-weights", "0", "0"],
+        "--style-weights are all 0: give one",
+    ),
     "style weights not finite": (
         nothing,
-        [*GOOD, "--style-weights", "inf"],
+        [*TWO, "--style-weights", "inf", "1"],
         "--style-weights must be finite",
     ),
     "carry unknown": (nothing, [*GOOD, "--mask-carry", "half"], "invalid choice 'half'"),
@@ -542,12 +547,24 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--style-statistic", "wasserstein", "--style-distance", "absolute"],
         "--style-distance absolute does not go with --style-statistic wasserstein",
     ),
-    "kernel degree": (nothing, [*GOOD, "--kernel-degree", "0"], "--kernel-degree is 0: it must be between"),
-    "kernel offset": (nothing, [*GOOD, "--kernel-offset", "-1"], "--kernel-offset is -1.0: it must be"),
-    "bandwidth": (nothing, [*GOOD, "--bandwidth", "0"], "--bandwidth is 0.0: it must be"),
+    "kernel degree": (
+        nothing,
+        [*GOOD, "--style-statistic", "polynomial", "--kernel-degree", "0"],
+        "--kernel-degree is 0: it must be between",
+    ),
+    "kernel offset": (
+        nothing,
+        [*GOOD, "--style-statistic", "polynomial", "--kernel-offset", "-1"],
+        "--kernel-offset is -1.0: it must be",
+    ),
+    "bandwidth": (
+        nothing,
+        [*GOOD, "--style-statistic", "gaussian", "--bandwidth", "0"],
+        "--bandwidth is 0.0: it must be",
+    ),
     "kernel samples": (
         nothing,
-        [*GOOD, "--kernel-samples", "1"],
+        [*GOOD, "--style-statistic", "gaussian", "--kernel-samples", "1"],
         "--kernel-samples is 1: it must be 2 or more",
     ),
     "blend unknown": (nothing, [*GOOD, "--blend", "mash"], "invalid choice 'mash'"),
@@ -563,6 +580,66 @@ KINDS: dict[str, Kind] = {
         [*change("out.png", "m.png"), "--fine-style", "m.png"],
         "-o m.png is also --fine-style",
     ),
+    "carry without masks": (nothing, [*GOOD, "--mask-carry", "all"], "--mask-carry wants --masks"),
+    "style carry without masks": (nothing, [*GOOD, "--style-mask-carry", "all"], "--style-mask-carry wants"),
+    "guidance without masks": (nothing, [*GOOD, "--guidance", "sums"], "--guidance wants --masks"),
+    "blend of one style": (nothing, [*GOOD, "--blend", "statistics"], "--blend wants several STYLEs"),
+    "weights of one style": (
+        nothing,
+        [*GOOD, "--style-weights", "2"],
+        "--style-weights wants several STYLEs",
+    ),
+    "weights of styles alone in their regions": (
+        nothing,
+        [*TWO, "--masks", "box:0,0,1,0.5", "rest", "--style-weights", "1", "2"],
+        "--region-weights may be meant",
+    ),
+    "colours' place without colours": (
+        nothing,
+        [*GOOD, "--colors-of", "result"],
+        "--colors-of wants --colors",
+    ),
+    "kernel without its statistic": (
+        nothing,
+        [*GOOD, "--bandwidth", "2"],
+        "--bandwidth wants --style-statistic",
+    ),
+    "degree without its statistic": (nothing, [*GOOD, "--kernel-degree", "3"], "--kernel-degree wants"),
+    "two sizes of the style": (
+        nothing,
+        [*GOOD, "--style-size", "30", "--style-scale", "2"],
+        "--style-scale and --style-size contradict",
+    ),
+    "underscores": (
+        nothing,
+        [*GOOD, "--style_strength", "1", "--style_weight", "5"],
+        "--style-strength and --style-weight contradict each other",
+    ),
+    "rest of a painting": (
+        nothing,
+        [*TWO, "--masks", "box:0,0,1,0.5", "rest", "--style-masks", "all", "rest"],
+        "--style-masks rest: each painting is looked at alone",
+    ),
+    "mask that a later scale drops": (
+        nothing,
+        [*GOOD[:-5], "--scales", "24", "29", "--iterations", "2", "-q", "--style-masks", "box:0.98,0,1,1"],
+        "is empty at relu2_1 of 29×22 pixels",
+    ),
+    "record of an unknown command": (
+        write("r.json", b'{"format": 1, "config": {}, "inputs": {}, "command": "paint"}'),
+        ["transfer", "--from", "r.json"],
+        "r.json is a record of an unknown command, 'paint'",
+    ),
+    "record with wrong sources": (
+        write(
+            "r.json",
+            b'{"format": 1, "config": {}, "inputs": {"content": {"path": "photo.png"}, "style": {"path": "painting.jpg"}},'
+            b' "output": {"path": "o.png", "bits": 8, "quality": 9, "median_filter": false}, "weights_option": {},'
+            b' "weights": {"sha256": ""}, "sources": {"masks": "m.png"}}',
+        ),
+        ["transfer", "--from", "r.json"],
+        "r.json is a damaged run record",
+    ),
     # Texture and reconstruction.
     "texture of nothing": (nothing, ["texture", "-o", "out.png"], "STYLE is missing: nstjax texture STYLE"),
     "texture with content": (
@@ -575,6 +652,12 @@ KINDS: dict[str, Kind] = {
         [*TEXTURE, "--colors", "pca"],
         "--colors does not go with nstjax texture",
     ),
+    "texture with masks' way": (
+        nothing,
+        [*TEXTURE, "--style-mask-carry", "all"],
+        "--style-mask-carry does not go with nstjax texture",
+    ),
+    "style carry unknown": (nothing, [*GOOD, "--style-mask-carry", "half"], "invalid choice 'half'"),
     "texture from its content": (
         nothing,
         [*TEXTURE, "--init", "content"],

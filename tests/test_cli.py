@@ -230,18 +230,17 @@ def test_interrupt_keeps_the_picture_and_the_state(folder: Path) -> None:
 def test_resume_refuses_another_run_s_state(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
-    from nstjax.cli import synthesis_command
+    from nstjax.cli import synthesise
 
-    real = synthesis_command.transfer
+    real = synthesise.transfer
 
     def stops(*args, **kwargs):
         told = args[4]
         return real(*args[:4], lambda p: told(p) or p.entry.iteration == 6, **kwargs)
 
-    monkeypatch.setattr(synthesis_command, "transfer", stops)
-    assert transfer("--save-state-every", "3") == 130
-    monkeypatch.undo()
-    monkeypatch.chdir(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesise, "transfer", stops)
+        assert transfer("--save-state-every", "3") == 130
     assert transfer("--save-state-every", "3", "--resume", "--seed", "9") == 2
     assert "another config.seed" in capsys.readouterr().err
     assert transfer("--save-state-every", "3", "--resume", "--style-weight", "9") == 2

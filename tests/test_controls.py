@@ -72,6 +72,8 @@ def test_one_full_region_is_no_region_to_the_last_bit(small, two) -> None:
     for form in (
         Style(red),
         [Style(red, None, 3.0)],
+        [red],
+        StyleRegion((Style(red),)),
         [StyleRegion((Style(red, np.ones(red.shape[1:3])),), np.ones(photo.shape[1:3]))],
     ):
         np.testing.assert_array_equal(nstjax.transfer(photo, form, small, QUICK).image, plain)
@@ -106,6 +108,8 @@ def test_bad_styles(small, two) -> None:
         ([Style(red, None, 0.0)], "all 0"),
         ([Style(red, None, -1.0)], "finite number"),
         (red[0], "must be"),
+        ([Style(red), StyleRegion((Style(red),))], "mixed"),
+        (StyleRegion(Style(red)), "give a tuple of Style"),
     ):
         with pytest.raises(nstjax.InputError, match=message):
             nstjax.transfer(photo, style, small, QUICK)
@@ -304,6 +308,8 @@ def test_everything_in_one_command_and_again_from_its_record(folder: Path, monke
     record = json.loads((folder / "out.png.run.json").read_text())
     assert record["command"] == "transfer"
     assert record["sources"]["masks"] == [str(folder / "left.png"), "rest"]
+    with Image.open("out.png") as picture:
+        assert str(folder) not in picture.info["nstjax"]
     assert set(record["inputs"]) == {"content", "style", "style_2", "style_3", "mask_1"}
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")  # paths in a record are absolute
@@ -312,12 +318,12 @@ def test_everything_in_one_command_and_again_from_its_record(folder: Path, monke
     assert "note" not in capsys.readouterr().err
 
 
-def test_regions_survive_a_kill_and_a_resumption(folder: Path, monkeypatch) -> None:
-    from nstjax.cli import synthesis_command
+def test_regions_that_were_stopped_are_resumed_to_the_same_bits(folder: Path, monkeypatch, capsys) -> None:
+    from nstjax.cli import synthesise
 
     assert main([*EVERYTHING, "-q"]) == 0
     os.replace("out.png", "whole.png")
-    real = synthesis_command.transfer
+    real = synthesise.transfer
 
     def stops(content, styles, backbone, config, told, **how):
         return real(
@@ -329,11 +335,11 @@ def test_regions_survive_a_kill_and_a_resumption(folder: Path, monkeypatch) -> N
             **how,
         )
 
-    monkeypatch.setattr(synthesis_command, "transfer", stops)
-    assert main([*EVERYTHING, "-q", "--save-state-every", "2"]) == 130
-    monkeypatch.undo()
-    monkeypatch.chdir(folder)
-    assert main([*EVERYTHING, "-q", "--save-state-every", "2", "--resume"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesise, "transfer", stops)
+        assert main([*EVERYTHING, "-q", "--save-state-every", "2"]) == 130
+    assert main([*EVERYTHING, "--save-state-every", "2", "--resume"]) == 0
+    assert "resuming out.png at scale 2, iteration 2" in capsys.readouterr().err
     np.testing.assert_array_equal(pixels("out.png"), pixels("whole.png"))
 
 
@@ -389,18 +395,7 @@ def test_mended_input_is_said_in_a_note(folder: Path, capsys) -> None:
 
 
 def test_strength_grid(folder: Path, capsys) -> None:
-    command = [
-        "transfer",
-        "photo.png",
-        "red.png",
-        "-o",
-        "out.png",
-        *COMMON,
-        "--strength-grid",
-        "0.1",
-        "1",
-        "10",
-    ]
+    command = ["transfer", "photo.png", "red.png", "-o", "out.png", *COMMON, "--strength-grid", "0.01", "1"]
     assert main([*command, "-q"]) == 0
     names = ["out_strength0.01.png", "out_strength1.png"]
     assert [redness(pixels(n)[None] / 255.0) for n in names] == sorted(
@@ -445,5 +440,91 @@ def test_adam_and_regions_by_function(small, two) -> None:
     )
     states = []
     whole = nstjax.transfer(photo, regions, small, config, lambda p: states.append(p.state()) and None)
-    again = nstjax.transfer(photo, regions, small, config, resume=states[15])
+    again = nstjax.transfer(photo, regions, small, config, resume=states[7])
     np.testing.assert_array_equal(again.image, whole.image)
+
+
+def test_a_painting_that_serves_two_regions_is_looked_at_once(small, two, monkeypatch) -> None:
+    import importlib
+
+    module = importlib.import_module("nstjax.synthesis.transfer")
+
+    photo, red, _ = two
+    sizes = []
+    real = module.features
+    monkeypatch.setattr(module, "features", lambda *a, **k: sizes.append(np.shape(a[1])) or real(*a, **k))
+    regions = [StyleRegion((Style(red),), half(photo)), StyleRegion((Style(red),), 1 - half(photo))]
+    nstjax.transfer(photo, regions, small, dataclasses.replace(QUICK, scales=(44,)))
+    assert sizes.count(red.shape) == 1
+
+
+def test_layers_without_weight_are_neither_computed_nor_wanted(small, two) -> None:
+    """relu2_1 needs two rows and columns; a picture of one row is enough for relu1_1 alone."""
+    thin = two[0][:, :1]
+    config = dataclasses.replace(
+        RECONSTRUCT,
+        objective=dataclasses.replace(RECONSTRUCT.objective, content_layers=("relu1_1",)),
+        optimizer=Lbfgs(iterations=2),
+        scales=(64,),
+    )
+    assert nstjax.reconstruct(thin, small, config).image.shape == (1, 1, 64, 3)
+    with pytest.raises(nstjax.InputError, match="too small for layer relu2_1"):
+        nstjax.transfer(thin, two[1], small, dataclasses.replace(config, objective=RECORD))
+
+
+def test_bad_input_does_not_cost_an_interrupted_run_its_state(folder: Path, monkeypatch, capsys) -> None:
+    from nstjax.cli import synthesise
+
+    command = ["transfer", "photo.png", "red.png", "-o", "out.png", *COMMON, "--save-state-every", "2"]
+    command += ["--snapshot-every", "1"]
+    real = synthesise.transfer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            synthesise,
+            "transfer",
+            lambda *a, **k: real(*a[:4], lambda p: a[4](p) or p.entry.iteration == 2, **k),
+        )
+        assert main([*command, "-q"]) == 130
+    Image.new("L", (64, 48)).save("black.png")
+    for bad in (["--masks", "black.png"], ["--style-layers", "relu5_1"]):
+        assert main([*command, "-q", *bad]) == 2
+    assert len(list((folder / "out.png.snapshots").iterdir())) == 2
+    capsys.readouterr()
+    assert main([*command, "--resume"]) == 0
+    assert "resuming out.png at scale 1, iteration 2" in capsys.readouterr().err
+
+
+def test_reconstruct_repeats_its_record_with_what_is_given_changed(folder: Path) -> None:
+    first = ["reconstruct", "photo.png", "-o", "r.png", *COMMON, "-q"]
+    assert main([*first, "--content-layer", "relu1_1"]) == 0
+
+    def terms(*arguments: str) -> tuple[set[str], dict]:
+        assert main(["reconstruct", "--from", "r.png.run.json", "-o", "x.png", "-q", *arguments]) == 0
+        record = json.loads(Path("x.png.run.json").read_text())
+        return set(record["history"][0]["terms"]), record["config"]["objective"]
+
+    assert terms("--content-layer", "relu2_1")[0] == {"content/relu2_1", "tv"}
+    assert terms("--style-layers", "relu2_1")[0] == {"style/relu2_1", "tv"}
+    both, objective = terms(
+        "--style-layers", "relu2_1", "--content-layer", "relu1_2", "--content-weight", "7"
+    )
+    assert both == {"style/relu2_1", "content/relu1_2", "tv"}
+    assert objective["content_weight"] == 7
+
+
+def test_odd_names_of_masks_and_photographs(folder: Path) -> None:
+    (folder / "dir#1").mkdir()
+    os.replace("left.png", "dir#1/m k.png")
+    os.replace("photo.png", "a$_$b.png")
+    command = ["transfer", "a$_$b.png", "red.png", "-o", "out.png", *COMMON, "-q", "--masks", "dir#1/m k.png"]
+    assert main(command) == 0
+    assert main(["transfer", "--from", "out.png.run.json", "-o", "again.png", "-q"]) == 0
+    np.testing.assert_array_equal(pixels("again.png"), pixels("out.png"))
+    sources = [json.loads(Path(f"{n}.png.run.json").read_text())["sources"] for n in ("out", "again")]
+    assert sources[0] == sources[1]
+    assert main([*command, "--strength-grid", "1"]) == 0
+    assert (
+        main(["transfer", "--from", "out_strength1.png.run.json", "-o", "w.png", "-q", "--style-weight", "3"])
+        == 0
+    )
+    assert json.loads(Path("w.png.run.json").read_text())["config"]["style_strength"] is None

@@ -152,6 +152,11 @@ def test_median_bandwidth(x64: None) -> None:
     assert float(median_bandwidth(many, most=150)) == pytest.approx(
         float(median_bandwidth(many, most=300)), rel=0.1
     )
+    mostly = np.concatenate([np.full((60, 5), 300.0), 3000 + 900 * X[:20]])  # white paper, and a drawing
+    pairs = [np.linalg.norm(a - b) for i, a in enumerate(mostly) for b in mostly[:i]]
+    expected = np.median([d for d in pairs if d > 0])
+    for kind in (np.float64, np.float32):
+        assert float(median_bandwidth(jnp.asarray(mostly, kind))) == pytest.approx(expected, rel=1e-5)
     for flat in (jnp.ones((6, 3)), jnp.ones((1, 3))):
         assert float(median_bandwidth(flat)) == 1.0
 
@@ -198,6 +203,15 @@ def test_bad_arguments(how: dict, message: str) -> None:
     arguments = {"x": jnp.asarray(X), "y": jnp.asarray(Y), **how}
     with pytest.raises(nstjax.InputError, match=message):
         mmd2(jnp.asarray(arguments.pop("x")), jnp.asarray(arguments.pop("y")), **arguments)
+
+
+def test_linear_time_is_blind_to_a_common_shift() -> None:
+    x, y = (jnp.asarray(RNG.normal(m, 1, size=(400, 64)).astype(np.float32)) for m in (0.0, 0.1))
+    near, far = (
+        float(mmd2_linear_time(x + s, y + s, jax.random.key(0), "gaussian", bandwidth=8.0))
+        for s in (0.0, 1e3)
+    )
+    assert near == pytest.approx(far, abs=2e-3)
 
 
 def test_linear_time_wants_two_points() -> None:

@@ -321,6 +321,60 @@ def test_blending_losses_and_blending_statistics(x64: None) -> None:
     assert total("statistics", Source(a)) == pytest.approx(one, rel=1e-12)
 
 
+@pytest.mark.parametrize("statistic", ["gram", "moments", "gaussian"])
+def test_guided_sums_without_an_effective_mask_are_the_plain_loss(x64: None, statistic: str) -> None:
+    backbone, record, x, (_, a, b), shapes = _setting()
+    record = dataclasses.replace(record, style_statistic=statistic, kernel_samples=0)
+    full = _carried(np.ones((12, 14)))
+    for regions in (
+        [Region((Source(a),)), Region((Source(b),))],
+        [Region((Source(a),), full), Region((Source(b),), full)],
+    ):
+        gram, sums = (
+            float(objective(own, nstjax.features, backbone, make_targets(own, {}, regions, shapes))(x)[0])
+            for own in (record, dataclasses.replace(record, guidance="sums"))
+        )
+        assert sums == pytest.approx(gram, rel=1e-12)
+
+
+@pytest.mark.parametrize("guidance", ["gram", "sums"])
+def test_a_region_without_weight_is_not_painted(x64: None, guidance: str) -> None:
+    backbone, _, x, (_, a, b), _ = _setting()
+    record = Objective((), ("relu1_1",), 0.0, 1.0, 0.0, guidance=guidance)
+    left = {"relu1_1": jnp.asarray(_half(12, 14))}
+    right = {"relu1_1": 1 - left["relu1_1"]}
+    regions = [Region((Source(a),), left), Region((Source(b),), right, 0.0)]
+    targets = make_targets(record, {}, regions, {"relu1_1": (12, 14)})
+    gradient = jax.grad(lambda i: objective(record, nstjax.features, backbone, targets)(i)[0])(x)
+    assert np.abs(np.asarray(gradient))[:, :, 9:].max() == 0
+    assert np.abs(np.asarray(gradient))[:, :, :7].max() > 0
+
+
+def test_masks_of_any_type_are_carried_and_of_any_other_shape_refused() -> None:
+    mask = RNG.integers(0, 2, size=(2, 16, 16))
+    steps = steps_to("vgg19", "relu2_1")
+    for how in ("average", "all", "inside"):
+        expected = carry_down(jnp.asarray(mask, jnp.float32), steps, how)
+        for kind in (np.uint8, np.int32, bool):
+            np.testing.assert_array_equal(carry_down(jnp.asarray(mask.astype(kind)), steps, how), expected)
+    with pytest.raises(nstjax.InputError, match="must be"):
+        carry_down(jnp.ones((4, 4)), steps)
+
+
+def test_empty_masks_and_missing_shapes_are_said(x64: None) -> None:
+    _, record, _, (_, a, _), shapes = _setting()
+    empty = _carried(np.zeros((12, 14)))
+    for region in (Region((Source(a),), empty), Region((Source(a, _carried(np.zeros((13, 12)))),))):
+        with pytest.raises(nstjax.InputError, match="empty at relu1_1"):
+            make_targets(record, {}, [region], shapes)
+    with pytest.raises(nstjax.InputError, match="shapes"):
+        make_targets(record, {}, [Region((Source(a),), _carried(_half(12, 14)))])
+    with pytest.raises(nstjax.InputError, match="shapes"):
+        make_targets(dataclasses.replace(record, style_statistic="gaussian"), {}, a)
+    with pytest.raises(nstjax.InputError, match="regions are all 0"):
+        make_targets(record, {}, [Region((Source(a),), None, 0.0)], shapes)
+
+
 def test_a_mask_of_another_size_and_styles_without_weight_are_refused(x64: None) -> None:
     _, record, _, (_, a, _), shapes = _setting()
     with pytest.raises(nstjax.InputError, match="mask"):

@@ -47,7 +47,7 @@ def gram_distances(lab: Lab, image: np.ndarray, style: np.ndarray) -> float:
         {
             name: nstjax.losses.gram_matrix(f, "positions")
             for name, f in nstjax.features(
-                lab.backbone, jnp.asarray(x), layers, "average", padding="replicate"
+                lab.backbone, jnp.asarray(x), layers, BASE.pooling, padding=BASE.padding
             ).items()
         }
         for x in (image, photo, fit(style, SIDE))
@@ -127,10 +127,11 @@ def estimates(lab: Lab) -> None:
     """The spread of the cheap estimates about the exact Gaussian MMD², on real features of one layer."""
     photo, painting = (fit(lab.picture(k, n), 160) for k, n in (("content", PHOTO), ("style", STYLES[0])))
     layer = BASE.for_backbone(lab.backbone).objective.style_layers[-1]
-    x, y = (
-        nstjax.features(lab.backbone, jnp.asarray(image), (layer,))[layer].reshape(-1, 256)
-        for image in (photo, painting)
-    )
+    maps = [
+        nstjax.features(lab.backbone, jnp.asarray(i), (layer,), BASE.pooling, padding=BASE.padding)[layer]
+        for i in (photo, painting)
+    ]
+    x, y = (found.reshape(-1, found.shape[-1]) for found in maps)
     sigma = median_bandwidth(x, y)
     keys = jax.random.split(jax.random.key(0), 50)
     linear = np.array([float(mmd2_linear_time(x, y, key, "gaussian", bandwidth=sigma)) for key in keys])

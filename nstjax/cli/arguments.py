@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nstjax.cli.commands import (
+    COMMANDS,
     FOREIGN,
     USAGE,
     Options,
@@ -16,8 +17,9 @@ from nstjax.cli.commands import (
     default_options,
     from_sources,
 )
-from nstjax.cli.parse import parse, value_of
+from nstjax.cli.parse import flags, hyphens, parse, value_of
 from nstjax.cli.regions import check_regions
+from nstjax.cli.wants import check_wants
 from nstjax.errors import InputError
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
@@ -48,7 +50,7 @@ def _check_raw(command: str, arguments: Sequence[str]) -> None:
     """What can be told from the arguments alone, where a default would hide it."""
     if "" in arguments:
         raise InputError("an argument is empty: is a variable of the shell not set?")
-    given = {argument.split("=")[0] for argument in arguments if argument.startswith("--")}
+    given = flags(arguments)
 
     def contradict(one: str, other: str, why: str = "") -> None:
         if {one, other} <= given:
@@ -78,12 +80,18 @@ def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Optio
         return base, default_options(command, base), {}
     record = read_record(Path(source))
     made_by = record.get("command", "transfer")
+    if made_by not in COMMANDS:
+        raise InputError(
+            f"{source} is a record of an unknown command, {made_by!r}: is it of a later version?"
+        )
     if made_by != command:
         raise InputError(
             f"{source} is a record of nstjax {made_by}, not of nstjax {command}: use that command"
         )
     try:
         base = TransferConfig.from_json(record["config"])
+        if flags(arguments) & {"--style-weight", "--content-weight"}:
+            base = dataclasses.replace(base, style_strength=None)  # weights that are given are meant
         default = _recorded_defaults(record, default_options(command, base))
         str(record["weights"]["sha256"])
     except InputError as error:
@@ -95,15 +103,21 @@ def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Optio
     return base, default, record
 
 
-def _reconstruction(options: ReconstructOptions, config: TransferConfig) -> TransferConfig:
-    """Which of the losses count: those whose layers are named, content if none are."""
+def _reconstruction(options: ReconstructOptions, config: TransferConfig, given: set[str]) -> TransferConfig:
+    """Which of the losses count: those whose layers are named here; the base's if none are."""
     objective = config.objective
-    if options.content_layer is not None:
+    content = bool(given & {"--content-layer", "--content-layers"})
+    style = "--style-layers" in given
+    if options.content_layer is not None and content:
         objective = dataclasses.replace(objective, content_layers=(options.content_layer,))
-    if objective.style_layers and objective.style_weight == 0:
-        content = 1.0 if objective.content_layers else 0.0
-        objective = dataclasses.replace(objective, style_weight=None, content_weight=content)
-    return dataclasses.replace(config, objective=objective)
+    weights: dict[str, Any] = {}
+    if content or style:
+        weights["content_weight"] = (objective.content_weight or 1.0) if content else 0.0
+        weights["style_weight"] = (objective.style_weight or None) if style else 0.0
+    for name in ("content_weight", "style_weight"):
+        if f"--{name.replace('_', '-')}" in given:
+            weights.pop(name, None)
+    return dataclasses.replace(config, objective=dataclasses.replace(objective, **weights))
 
 
 def parse_command(command: str, arguments: Sequence[str]) -> tuple[Options, TransferConfig, dict[str, Any]]:
@@ -113,6 +127,7 @@ def parse_command(command: str, arguments: Sequence[str]) -> tuple[Options, Tran
         InputError: they cannot be parsed, contradict each other, or lack something.
     """
     prog = f"nstjax {command}"
+    arguments = [hyphens(argument) for argument in arguments]
     _check_raw(command, arguments)
     base, default, record = _base(command, arguments)
     options = parse(type(default), arguments, prog, default)
@@ -129,9 +144,11 @@ def parse_command(command: str, arguments: Sequence[str]) -> tuple[Options, Tran
         raise InputError(
             f"--size {size} and --scales ending in {scales[-1]} contradict each other: give one of them"
         )
+    given = flags(arguments)
+    check_wants(options, given)
     config = options.config(base)
-    if isinstance(options, ReconstructOptions) and not record:
-        config = _reconstruction(options, config)
+    if isinstance(options, ReconstructOptions):
+        config = _reconstruction(options, config, given)
     return options, config, record
 
 

@@ -1,7 +1,7 @@
 """The commands that make a picture: their options, defaults, and what a run record keeps of them."""
 
 import dataclasses
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from nstjax.cli.options import RunOptions, shared_defaults
 from nstjax.errors import InputError
-from nstjax.images.mask_spec import mask_files
+from nstjax.images.mask_spec import parse_mask
 from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
 
 
@@ -86,13 +86,27 @@ _CONTENT = (
     "--content-loss",
     "--content-distance",
 )
-_CONTROLS = ("--colors", "--colors-of", "--style-strength", "--mask-carry", "--guidance")
+_CONTROLS = (
+    "--colors",
+    "--colors-of",
+    "--style-strength",
+    "--mask-carry",
+    "--style-mask-carry",
+    "--guidance",
+)
 FOREIGN: dict[str, tuple[str, ...]] = {
     "transfer": (),
     "texture": (*_CONTENT, *_CONTROLS),
     "reconstruct": (*_CONTROLS, "--blend"),
 }
-_KEPT = ("style_weights", "masks", "style_masks", "style_regions", "region_weights", "proportions")
+_KEPT: dict[str, tuple[type, ...]] = {
+    "style_weights": (int, float),
+    "masks": (str,),
+    "style_masks": (str,),
+    "style_regions": (int,),
+    "region_weights": (int, float),
+    "proportions": (int,),
+}
 
 
 def name_of(options: Options) -> str:
@@ -125,31 +139,42 @@ def default_options(command: str, base: TransferConfig) -> Options:
     return COMMANDS[command](**shared_defaults(base))
 
 
-def _absolute(spec: str) -> str:
-    """A mask's description with its file's path made absolute."""
-    files = mask_files([spec])
-    if not files:
+def _with_path(spec: str, path: Callable[[Path], str]) -> str:
+    """A mask's description with its file's path written otherwise."""
+    item = parse_mask(spec)
+    if item.file is None:
         return spec
-    kinds = re.match("(not:|labels:)*", spec)
-    rest = spec[kinds.end() if kinds else 0 :]
-    color = (
-        rest[rest.rfind("#") :] if "#" in rest and not files[0].name.endswith(rest[rest.rfind("#") :]) else ""
-    )
-    return f"{kinds.group() if kinds else ''}{files[0].absolute()}{color}"
+    color = f"#{item.color:06x}" if item.kind == "color" else ""
+    kind = "labels:" if item.kind == "labels" else ""
+    return f"{'not:' if item.inverted else ''}{kind}{path(item.file)}{color}"
 
 
-def to_sources(options: Options) -> dict[str, Any]:
-    """What a run record keeps beside config and inputs: how the images are put together."""
+def to_sources(options: Options, paths: bool = True) -> dict[str, Any]:
+    """What a run record keeps beside config and inputs: how the images are put together.
+
+    Masks' files are named by absolute paths; without ``paths`` by their names alone.
+    """
     found = {name: list(getattr(options, name)) for name in _KEPT if hasattr(options, name)}
     for name in ("masks", "style_masks"):
         if name in found:
-            found[name] = [_absolute(spec) for spec in found[name]]
+            write = (lambda path: str(path.absolute())) if paths else (lambda path: path.name)
+            found[name] = [_with_path(spec, write) for spec in found[name]]
     return found
 
 
 def from_sources(options: Options, sources: dict[str, Any]) -> Options:
-    """The inverse of :func:`to_sources`."""
-    known: dict[str, Any] = {n: tuple(sources[n]) for n in _KEPT if n in sources and hasattr(options, n)}
+    """The inverse of :func:`to_sources`.
+
+    Raises:
+        TypeError: a value is of a wrong type.
+    """
+    known: dict[str, Any] = {}
+    for name, kinds in _KEPT.items():
+        if name in sources and hasattr(options, name):
+            values = sources[name]
+            if not isinstance(values, list) or any(not isinstance(value, kinds) for value in values):
+                raise TypeError(f"{name} is {values!r}")
+            known[name] = tuple(values)
     return dataclasses.replace(options, **known)
 
 

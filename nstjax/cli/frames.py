@@ -26,8 +26,11 @@ class Frames:
     def __init__(self, output: Path, every: int, gif: Path | None, resumed: bool) -> None:
         self._folder = output.with_name(output.name + ".snapshots")
         self._every = every or (GIF_EVERY if gif is not None else 0)
-        self._keep, self._gif = bool(every), gif
-        if self._every and not resumed:
+        self._keep, self._gif, self._resumed = bool(every), gif, resumed
+
+    def begin(self) -> None:
+        """Called when the run's first iteration is done: what an earlier run has left is of no more use."""
+        if self._every and not self._resumed:
             self._remove()
 
     def _paths(self) -> list[Path]:

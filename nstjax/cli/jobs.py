@@ -92,7 +92,7 @@ def _targets(options: Options, config: TransferConfig) -> list[tuple[Path | None
     return [
         (
             content,
-            output.with_name(f"{output.stem}_strength{strength:g}{output.suffix}"),
+            output.with_name(f"{output.stem}_strength{strength:.10g}{output.suffix}"),
             dataclasses.replace(config, style_strength=strength),
         )
         for strength in grid

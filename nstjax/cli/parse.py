@@ -61,3 +61,16 @@ def value_of(arguments: Sequence[str], flag: str) -> str | None:
         elif argument.startswith(f"{flag}="):
             found = argument.removeprefix(f"{flag}=")
     return found
+
+
+def hyphens(argument: str) -> str:
+    """An option with the hyphens of its help; the parser takes underscores too."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def flags(arguments: Sequence[str]) -> set[str]:
+    """The options that are named, whatever their values."""
+    return {argument.split("=")[0] for argument in arguments if argument.startswith("--")}

@@ -14,9 +14,15 @@ from nstjax.typing import Images
 LABELS = "labels:"
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _check_shares(option: str, values: Sequence[float], count: int, what: str) -> None:
     if values and len(values) != count:
-        raise InputError(f"{option} has {len(values)} values for {count} {what}: give one for each")
+        raise InputError(
+            f"{option} has {_count(len(values), 'value')} for {_count(count, what)}: give one for each"
+        )
     if any(not 0 <= value < float("inf") for value in values):
         raise InputError(f"{option} must be finite numbers, 0 or more")
     if values and not sum(values) > 0:
@@ -29,7 +35,7 @@ def check_regions(options: StyleOptions) -> None:
     Raises:
         InputError: numbers of options do not fit each other, or a mask's description is malformed.
     """
-    _check_shares("--style-weights", options.style_weights, len(options.styles), "styles")  # type: ignore[attr-defined]
+    _check_shares("--style-weights", options.style_weights, len(options.styles), "style")  # type: ignore[attr-defined]
     if isinstance(options, TextureOptions) and min(options.proportions) < 1:
         width, height = options.proportions
         raise InputError(f"--proportions {width} {height}: both must be 1 or more")
@@ -41,6 +47,8 @@ def check_regions(options: StyleOptions) -> None:
         raise InputError("--strength-grid names a strength twice: name each once")
     for spec in (*options.masks, *options.style_masks):
         check_mask_spec(spec)
+    if "rest" in options.style_masks:
+        raise InputError("--style-masks rest: each painting is looked at alone; name the part as not:MASK")
     for option, given in (
         ("--style-regions", options.style_regions),
         ("--region-weights", options.region_weights),
@@ -50,12 +58,13 @@ def check_regions(options: StyleOptions) -> None:
     if not options.masks:
         if len(options.style_masks) not in (0, len(options.styles)):
             raise InputError(
-                f"--style-masks has {len(options.style_masks)} values for {len(options.styles)} styles: give one for each"
+                f"--style-masks has {_count(len(options.style_masks), 'value')} for {_count(len(options.styles), 'style')}: "
+                f"give one for each"
             )
         return
     if not any(spec.startswith(LABELS) for spec in options.masks):
         _check_counts(options, len(options.masks))
-        _check_shares("--region-weights", options.region_weights, len(options.masks), "regions")
+        _check_shares("--region-weights", options.region_weights, len(options.masks), "region")
 
 
 def _check_counts(options: TransferOptions, regions: int) -> None:
@@ -64,11 +73,14 @@ def _check_counts(options: TransferOptions, regions: int) -> None:
     if options.style_regions:
         if len(options.style_regions) != styles:
             raise InputError(
-                f"--style-regions has {len(options.style_regions)} values for {styles} styles: give one for each"
+                f"--style-regions has {_count(len(options.style_regions), 'value')} for {_count(styles, 'style')}: give one "
+                f"for each"
             )
         wrong = [n for n in options.style_regions if not 1 <= n <= regions]
         if wrong:
-            raise InputError(f"--style-regions names region {wrong[0]}: there are {regions}, counted from 1")
+            raise InputError(
+                f"--style-regions names region {wrong[0]}: the regions are {regions}, counted from 1"
+            )
         bare = sorted(set(range(1, regions + 1)) - set(options.style_regions))
         if bare:
             raise InputError(
@@ -76,12 +88,12 @@ def _check_counts(options: TransferOptions, regions: int) -> None:
             )
     elif styles not in (1, regions):
         raise InputError(
-            f"there are {styles} styles for {regions} masks: give one STYLE for all, one for each, or say with "
+            f"there are {_count(styles, 'style')} for {_count(regions, 'mask')}: give one STYLE for all, one for each, or say with "
             f"--style-regions which is for which"
         )
     if options.style_masks and len(options.style_masks) != regions and not _by_label(options):
         raise InputError(
-            f"--style-masks has {len(options.style_masks)} values for {regions} regions: give one for each "
+            f"--style-masks has {_count(len(options.style_masks), 'value')} for {_count(regions, 'region')}: give one for each "
             f"('all' for no mask)"
         )
 
@@ -106,7 +118,7 @@ def build_styles(
     assert content is not None
     found = read_masks(options.masks, np.asarray(content))
     _check_counts(options, len(found))
-    _check_shares("--region-weights", options.region_weights, len(found), "regions")
+    _check_shares("--region-weights", options.region_weights, len(found), "region")
     if options.style_regions:
         owners: list[list[int]] = [
             [i for i, region in enumerate(options.style_regions) if region == k + 1]
@@ -145,9 +157,13 @@ def _style_mask(options: TransferOptions, region: int, mask: Mask, painting: np.
     if not _by_label(options):
         return _one(options.style_masks[region], painting)
     spec = options.style_masks[0]
+    if not mask.color:
+        raise InputError(
+            f"--style-masks {spec} wants --masks labels:FILE, whose colours its own are matched with"
+        )
     for candidate in read_masks([spec], painting):
-        if candidate.color == mask.color and mask.color:
+        if candidate.color == mask.color:
             return candidate.values
     raise InputError(
-        f"--style-masks {spec} has no region for {mask.name}: paint a part of it in that colour, #{mask.color or '?'}"
+        f"--style-masks {spec} has no region for {mask.name}: paint a part of it in that colour, #{mask.color}"
     )

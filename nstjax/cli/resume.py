@@ -70,6 +70,8 @@ class RunState:
         tree, record = found
         differs = _difference(record["identity"], self._identity)
         if differs:
+            if differs.startswith("sources."):
+                differs = f"--{differs.removeprefix('sources.').replace('_', '-')}"
             raise InputError(
                 f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
                 f"command, or leave --resume out to begin anew"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nstjax.cli.commands import name_of, to_sources
+from nstjax.cli.commands import from_sources, name_of, to_sources
 from nstjax.cli.jobs import Job
 from nstjax.cli.options import RunOptions
 from nstjax.errors import InputError
@@ -31,7 +31,7 @@ def identity_of(
     identity = {
         "command": name_of(job.options),
         "config": config.to_json(),
-        "sources": to_sources(job.options),
+        "sources": to_sources(job.options, paths=False),
         "inputs": {name: facts["sha256"] for name, facts in inputs.items()},
         "weights": backbone.describe(),
     }
@@ -51,7 +51,8 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
         return False
     try:
         found = read_record(record_path(job.output))
-        left = {name: found[name] for name in ("command", "config", "sources", "weights")}
+        left = {name: found[name] for name in ("command", "config", "weights")}
+        left["sources"] = to_sources(from_sources(job.options, found["sources"]), paths=False)
         left["inputs"] = {name: facts["sha256"] for name, facts in found["inputs"].items()}
         ended = found["status"] not in ("stopped", "failed")
         return ended and left == identity and found["output"] == _output_settings(job)
@@ -94,7 +95,13 @@ def write_outputs(
     }
     # A picture is passed on; where its sources lie on this machine is nobody's business.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
-    save_image(job.output, image, {**settings, "inputs": named}, options.bits, options.quality)
+    save_image(
+        job.output,
+        image,
+        {**settings, "sources": to_sources(options, paths=False), "inputs": named},
+        options.bits,
+        options.quality,
+    )
     write_record(record_path(job.output), record)
 
 

@@ -13,31 +13,20 @@ from typing import Any
 import numpy as np
 
 from nstjax.cli.arguments import check_options, parse_command
-from nstjax.cli.commands import ReconstructOptions, TextureOptions, TransferOptions, content_of
+from nstjax.cli.commands import TransferOptions, content_of
 from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
-from nstjax.cli.pictures import Pictures, load_picture, load_pictures
-from nstjax.cli.regions import build_styles
+from nstjax.cli.pictures import load_picture, load_pictures
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
+from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.mask_spec import mask_files
 from nstjax.reports import contact_sheet, loss_plot
-from nstjax.synthesis import (
-    Progress,
-    Style,
-    StyleRegion,
-    TransferConfig,
-    TransferFailed,
-    TransferResult,
-    mix_scales,
-    reconstruct,
-    texture,
-    transfer,
-)
+from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 
@@ -63,29 +52,6 @@ def _stop_on_interrupt() -> Iterator[dict[str, bool]]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _synthesise(
-    job: Job, pictures: Pictures, backbone: Backbone, config: TransferConfig, **how: Any
-) -> TransferResult:
-    """The command's own function on the job's pictures."""
-    options = job.options
-    if isinstance(options, ReconstructOptions):
-        assert pictures.content is not None
-        return reconstruct(pictures.content, backbone, config, how.pop("callback"), **how)
-    paintings = pictures.styles
-    if pictures.fine is not None:
-        size = config.style_size or round(config.pyramid()[-1] * config.style_scale)
-        mixed = {
-            id(image): mix_scales(image, pictures.fine, backbone, size, config=config) for image in paintings
-        }
-        paintings = [mixed[id(image)] for image in paintings]
-    styles: list[Style] | list[StyleRegion] = build_styles(options, pictures.content, paintings)
-    if isinstance(options, TextureOptions):
-        width, height = options.proportions
-        return texture(styles, backbone, config, how.pop("callback"), shape=(height, width), **how)  # type: ignore[arg-type]
-    assert pictures.content is not None
-    return transfer(pictures.content, styles, backbone, config, how.pop("callback"), **how)
 
 
 def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
@@ -115,14 +81,19 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         elif resume is not None:
             scale, iteration = resume.scale + 1, resume.saved.iteration
             display.say(f"resuming {job.output.name} at scale {scale}, iteration {iteration}")
-        else:
-            states.remove()
         frames = Frames(job.output, options.snapshot_every, options.gif, resumed=resume is not None)
 
         def finish(image: np.ndarray) -> np.ndarray:
             return median_filter(image) if options.median_filter else image
 
+        begun: list[bool] = []
+
         def on_progress(progress: Progress) -> bool:
+            if not begun:  # not before: bad input must not cost an earlier run its state
+                begun.append(True)
+                frames.begin()
+                if resume is None:
+                    states.remove()
             display.show(progress)
             if frames.due(progress):
                 frames.add(progress, finish(progress.image()))
@@ -138,8 +109,15 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         display.say(_announcement(backbone, config))
         write = partial(write_outputs, job, config, backbone, inputs)
         try:
-            result = _synthesise(
-                job, pictures, backbone, config, callback=on_progress, init_image=pictures.init, resume=resume
+            result = synthesise(
+                job,
+                pictures,
+                backbone,
+                config,
+                lambda _: interrupt["stop"],
+                callback=on_progress,
+                init_image=pictures.init,
+                resume=resume,
             )
         except TransferFailed as error:
             write(finish(error.image), error.history, "failed", began)
@@ -217,7 +195,7 @@ def _do_grid(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any], sh
         code = _do(job, backbone, record)
         if code:
             return code
-    cells = [(load_image(job.output), f"strength {job.config.style_strength:g}") for job in jobs]
+    cells = [(load_image(job.output), f"strength {job.config.style_strength:.10g}") for job in jobs]
     contact_sheet(sheet, [cells], jobs[0].label)
     return 0
 
@@ -230,9 +208,10 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
         try:
             code = _do(job, backbone, record)
         except InputError as error:
-            bad.append(str(error))
+            message = str(error) if job.label in str(error) else f"{job.label}: {error}"
+            bad.append(message)
             worst = BAD_INPUT
-            print(f"nstjax: error: {error}", file=sys.stderr)
+            print(f"nstjax: error: {message}", file=sys.stderr)
             continue
         if code == INTERRUPTED:
             return code

@@ -61,6 +61,11 @@ def _settle(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32)
 
 
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask ``(h, w)`` at another size: linear, antialiased, in [0, 1]; full stays full, empty empty."""
+    return _settle(_resampled(np.asarray(mask, np.float32)[..., None], (height, width), "linear")[..., 0])
+
+
 def _coverage(start: float, end: float, pixels: int) -> np.ndarray:
     """How much of each pixel of a row lies between two fractions of it."""
     # 0.55 of 100 pixels is 55.00000000000001, and must not touch one more pixel.

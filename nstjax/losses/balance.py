@@ -21,6 +21,11 @@ LEAST = (
 )
 
 
+@jax.jit
+def _terms(fun: Any, image: Images) -> dict[str, jax.Array]:
+    return fun(image)[1]
+
+
 def balance(
     record: Objective,
     apply: Callable[..., Features],
@@ -45,7 +50,6 @@ def balance(
         strength: ``s > 0``; shares of style count ``s·STYLE_UNIT`` times those of content.
     """
     plain = dataclasses.replace(targets, balance={})
-    evaluate = jax.jit(lambda f, image: f(image)[1])
     fun = objective(record, apply, network, plain)
     grey = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
 
@@ -55,7 +59,7 @@ def balance(
 
     # Black or white, whichever is farther: a blank photograph has nothing to lose against its own colour.
     far = jnp.broadcast_to(jnp.where(jnp.mean(content) < 0.5, 1.0, 0.0), content.shape).astype(content.dtype)
-    at_content, at_grey, at_far = (evaluate(fun, image) for image in (content, grey, far))
+    at_content, at_grey, at_far = (_terms(fun, image) for image in (content, grey, far))
 
     def inverse(value: jax.Array, at_least: jax.Array) -> jax.Array:
         floored = jnp.maximum(value, LEAST * at_least)

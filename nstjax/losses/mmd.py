@@ -52,7 +52,10 @@ def kernel_matrix(
 
 @partial(jax.jit, static_argnames="most")
 def median_bandwidth(x: Points, y: Points | None = None, most: int = 500) -> Scalar:
-    """The median distance between two different points of the aggregate sample (Gretton et al. 2012, section 8).
+    """The median distance of two points that differ, in the aggregate sample (Gretton et al. 2012, section 8).
+
+    Pairs of equal points are left out: of a painting on white paper they are most, and the median of all
+    would be 0.
 
     Li et al. 2017 (section 4.1) take the mean of the squared distances instead.
 
@@ -73,7 +76,9 @@ def median_bandwidth(x: Points, y: Points | None = None, most: int = 500) -> Sca
     inner = jnp.matmul(centred, centred.T, precision=lax.Precision.HIGHEST)
     rows, columns = jnp.triu_indices(len(points), 1)
     distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares - 2 * inner, 0.0))
-    found = jnp.median(distances[rows, columns])
+    pairs = distances[rows, columns]
+    # A thousandth of the largest is far above what rounding makes of 0.
+    found = jnp.nan_to_num(jnp.nanmedian(jnp.where(pairs > 1e-3 * pairs.max(), pairs, jnp.nan)))
     return jnp.where(found > 0, found, 1.0).astype(points.dtype)
 
 
@@ -106,7 +111,8 @@ def kernel_mean(
     @jax.checkpoint
     def pair(xs: tuple[Array, Array], ys: tuple[Array, Array]) -> Array:
         matrix = kernel_matrix(xs[0], ys[0], kernel, degree, offset, bandwidth)
-        return jnp.vdot(xs[1], matrix @ ys[1])
+        high = lax.Precision.HIGHEST
+        return jnp.vdot(xs[1], jnp.matmul(matrix, ys[1], precision=high), precision=high)
 
     def row(total: Array, xs: tuple[Array, Array]) -> tuple[Array, None]:
         part, _ = lax.scan(lambda s, ys: (s + pair(xs, ys), None), jnp.zeros((), x.dtype), blocks_y)
@@ -134,6 +140,12 @@ def _bandwidth(bandwidth: Scalar | float | None, x: Points, y: Points) -> Scalar
     if isinstance(bandwidth, int | float) and not bandwidth > 0:
         raise InputError(f"the bandwidth is {bandwidth}: it must be greater than 0")
     return bandwidth
+
+
+def _centred(x: Points, y: Points) -> tuple[Points, Points]:
+    """Shifted alike, which leaves distances as they are; rounding is less about the mean."""
+    centre = lax.stop_gradient(y.mean(0))
+    return x - centre, y - centre
 
 
 def mmd2(
@@ -171,8 +183,8 @@ def mmd2(
         A scalar.
 
     Raises:
-        InputError: shapes that do not fit, an unknown name, a polynomial that is no kernel, or an
-            unbiased estimate of weighted points or of a single one.
+        InputError: shapes that do not fit, an unknown name, a polynomial that is no kernel, a number
+            of 0 or less for the bandwidth, or an unbiased estimate of weighted points or of a single one.
     """
     _check(x, y, kernel, degree, offset)
     one_of("the estimate", estimate, ESTIMATES)
@@ -183,9 +195,7 @@ def mmd2(
         )
     if kernel == "gaussian":
         sigma = _bandwidth(bandwidth, x, y)
-        # Shifting both leaves distances as they are, and rounding is less about the mean.
-        centre = lax.stop_gradient(y.mean(0))
-        x, y = x - centre, y - centre
+        x, y = _centred(x, y)
     else:
         sigma = 1.0
     how = (kernel, degree, offset, sigma)
@@ -235,7 +245,9 @@ def mmd2_linear_time(
     pairs = min(len(x), len(y)) // 2
     if pairs < 1:
         raise InputError("the linear-time estimate wants two or more points a side")
-    sigma = _bandwidth(bandwidth, x, y) if kernel == "gaussian" else 1.0
+    sigma: Scalar | float = 1.0
+    if kernel == "gaussian":
+        sigma, x, y = _bandwidth(bandwidth, x, y), *_centred(x, y)
     for_x, for_y = jax.random.split(key)
     x = x[jax.random.permutation(for_x, len(x))[: 2 * pairs]].reshape(pairs, 2, -1)
     y = y[jax.random.permutation(for_y, len(y))[: 2 * pairs]].reshape(pairs, 2, -1)

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nstjax.errors import InputError
 from nstjax.losses.content import content_loss
 from nstjax.losses.record import Objective
 from nstjax.losses.spatial import Plan, make_plan
-from nstjax.losses.statistics import Statistic, describe, discrepancy, discrepancy_of_points
+from nstjax.losses.statistics import Description, describe, discrepancy, discrepancy_of_points
 from nstjax.losses.targets import Region, RegionTarget, Source, Targets, layer_targets
 from nstjax.losses.tv import total_variation
 from nstjax.typing import Features, Images, Scalar, Terms
@@ -30,61 +31,61 @@ def make_targets(
         style: the style image's, of ``record.style_layers`` at least; or regions, each with its own
             paintings. With one region of all positions and one painting the two are the same.
         shapes: rows and columns of the picture at each style layer; wanted with masks, and with kernels
-            by points (see :class:`Statistic`), alone.
+            by points (Gaussian, or polynomial of degree 3 and more), alone.
 
     Raises:
-        InputError: a mask has not the picture's size, or a region's styles have no weight.
+        InputError: a mask is empty or has not the picture's size, shapes are missing, or a region's styles
+            (or all regions) have no weight.
     """
     regions = style if isinstance(style, Sequence) else (Region((Source(style),)),)
-    shapes = shapes or {}
-    layers = record.style_layers if record.style_weight != 0 else ()
+    layers = record.used_style_layers
+    guided = record.statistic.by_points or any(region.masks is not None for region in regions)
+    if guided and not set(layers) <= set(shapes or {}):
+        raise InputError(
+            "make_targets wants shapes, the picture's rows and columns at each style layer, with masks"
+        )
     found = {
         name: layer_targets(
-            record.statistic, record.guidance, record.blend, name, regions, shapes.get(name, (0, 0))
+            record.statistic, record.guidance, record.blend, name, regions, (shapes or {}).get(name, (0, 0))
         )
         for name in layers
     }
     plans = {}
-    if record.guidance == "gram" and not record.statistic.by_points:
-        for name, targets in found.items():
-            masks = [target.mask for target in targets if target.mask is not None]
-            if masks:
-                plans[name] = make_plan(jnp.concatenate(masks))
-    return Targets(
-        {name: content[name] for name in record.content_layers if record.content_weight}, found, plans
-    )
+    for name, targets in found.items():
+        masks = [target.mask for target in targets if target.mask is not None]
+        if masks and not any(
+            target.statistic.by_points or target.statistic != record.statistic for target in targets
+        ):
+            plans[name] = make_plan(jnp.concatenate(masks))
+    return Targets({name: content[name] for name in record.used_content_layers}, found, plans)
 
 
 def _style_term(
     record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: Plan | None
 ) -> Scalar:
     """The style loss of one layer: Σ_k factor_k Σ_j weight_kj · discrepancy_kj."""
-    statistic = record.statistic
-    sums = record.guidance == "sums" and len(regions) > 1  # the whole, then a mean for each region
     total = jnp.zeros((), features.dtype)
-    groups = (
-        [(statistic, regions[:1]), (Statistic("linear"), regions[1:])] if sums else [(statistic, regions)]
-    )
-    for how, group in groups:
-        if how.by_points:
-            for region in group:
-                for weight, target in zip(region.weights, region.targets, strict=True):
-                    assert region.order is not None
-                    loss = discrepancy_of_points(
-                        how, features, region.mask, region.order, target, record.style_loss
-                    )
-                    total += region.factor * weight * loss
-            continue
+    for statistic in dict.fromkeys(region.statistic for region in regions):
+        group = [region for region in regions if region.statistic == statistic]
         masks = [region.mask for region in group if region.mask is not None]
-        guided = describe(how, features, jnp.concatenate(masks), plan) if masks else {}
-        plain = describe(how, features, None) if len(masks) < len(group) else {}
+        guided: Description = {}
+        plain: Description = {}
+        if not statistic.by_points:  # described at once: one product for all regions
+            guided = describe(statistic, features, jnp.concatenate(masks), plan) if masks else {}
+            plain = describe(statistic, features, None) if len(masks) < len(group) else {}
         at = 0
         for region in group:
             found, k = (plain, 0) if region.mask is None else (guided, at)
             at += region.mask is not None
             mine = {name: value[:, k] for name, value in found.items()}
             for weight, target in zip(region.weights, region.targets, strict=True):
-                loss = discrepancy(how, mine, target, record.style_loss, record.style_distance)
+                if statistic.by_points:
+                    assert region.order is not None, "made with the target"
+                    loss = discrepancy_of_points(
+                        statistic, features, region.mask, region.order, target, record.style_loss
+                    )
+                else:
+                    loss = discrepancy(statistic, mine, target, record.style_loss, record.style_distance)
                 total += region.factor * weight * loss
     return total
 
@@ -133,7 +134,8 @@ def objective(
         ``fn(image) -> (total, terms)``, the weighted terms by name and layer (``"content/relu4_2"``,
         ``"style/relu1_1"``, ``"tv"``), of which ``total`` is the sum. It is a pytree
         (:class:`jax.tree_util.Partial`), so that ``jax.jit`` takes it as an argument and compiles once
-        for all targets and weights of one shape.
+        for all targets and weights of one shape. With masks it has no forward-mode derivative; see
+        :func:`nstjax.losses.spatial.planned_gram`.
     """
     return jax.tree_util.Partial(_Static(record, apply), network, targets)
 

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
 from nstjax.losses.distance import relative
@@ -66,12 +67,13 @@ def points_target(
 def _in_units(
     points: Array, weights: Array, kernel: str, degree: int, offset: float, bandwidth: float
 ) -> dict[str, Array]:
+    high = lax.Precision.HIGHEST
     if kernel == "gaussian":
-        centre = weights @ points
+        centre = jnp.matmul(weights, points, precision=high)
         scale = median_bandwidth(points) * bandwidth
     else:
         centre = jnp.zeros(points.shape[1], points.dtype)
-        norm = jnp.sqrt(weights @ jnp.square(points).sum(1))
+        norm = jnp.sqrt(jnp.vdot(weights, jnp.square(points).sum(1), precision=high))
         scale = jnp.where(norm > 0, norm, 1.0)
     points = (points - centre) / scale
     own = kernel_mean(points, points, weights, weights, kernel, degree, offset)
@@ -79,9 +81,9 @@ def _in_units(
 
 
 def points_order(shape: tuple[int, int], mask: Masks | None, samples: int) -> Array:
-    """Blocks of positions that are compared among themselves: ``(b, s)`` indices, every position in one.
+    """Blocks of positions that are compared among themselves: ``(b, s)`` indices, every position in at least one.
 
-    The last block is filled up with positions of the first.
+    The last block is filled up with positions of the first, which so count twice.
     """
     rng = np.random.default_rng(_SEED)
     inside = np.arange(shape[0] * shape[1]) if mask is None else np.flatnonzero(np.asarray(mask).ravel())
@@ -89,6 +91,11 @@ def points_order(shape: tuple[int, int], mask: Masks | None, samples: int) -> Ar
     size = min(samples or len(order), len(order))
     blocks = -(-len(order) // size)
     return jnp.asarray(np.resize(order, (blocks, size)))
+
+
+def _mean(u: Array, matrix: Array, v: Array) -> Array:
+    high = lax.Precision.HIGHEST
+    return jnp.vdot(u, jnp.matmul(matrix, v, precision=high), precision=high)
 
 
 def points_loss(
@@ -131,8 +138,8 @@ def points_loss(
     def of_block(block: tuple[Array, Array]) -> Array:
         x, w = block
         share = w / w.sum()
-        among = share @ kernel_matrix(x, x, kernel, degree, offset) @ share
-        return among - 2 * (share @ kernel_matrix(x, points, kernel, degree, offset) @ v)
+        among = _mean(share, kernel_matrix(x, x, kernel, degree, offset), share)
+        return among - 2 * _mean(share, kernel_matrix(x, points, kernel, degree, offset), v)
 
     def of_image(x: Array) -> Array:
         if not samples:
@@ -142,7 +149,7 @@ def points_loss(
             return among - 2 * kernel_mean(x, points, w, v, kernel, degree, offset)
         weights = u[order]
         parts = jax.lax.map(jax.checkpoint(of_block), (x[order], weights))
-        return parts @ (weights.sum(1) / weights.sum())
+        return jnp.vdot(parts, weights.sum(1) / weights.sum(), precision=lax.Precision.HIGHEST)
 
     loss = (jnp.stack([of_image(z[i]) for i in range(n)]) + own).sum()
     return relative(loss, own) if by_size else loss

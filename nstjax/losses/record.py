@@ -148,5 +148,14 @@ class Objective:
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers that the objective looks at."""
-        used = self.content_layers if self.content_weight else ()
-        return tuple(dict.fromkeys([*used, *(self.style_layers if self.style_weight != 0 else ())]))
+        return tuple(dict.fromkeys([*self.used_content_layers, *self.used_style_layers]))
+
+    @property
+    def used_content_layers(self) -> tuple[str, ...]:
+        """The content layers; none where the content has no weight."""
+        return self.content_layers if self.content_weight else ()
+
+    @property
+    def used_style_layers(self) -> tuple[str, ...]:
+        """The style layers; none where the style has no weight."""
+        return self.style_layers if self.style_weight != 0 else ()

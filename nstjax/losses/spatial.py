@@ -38,13 +38,18 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
         how: a name of the table.
 
     Returns:
-        ``(k, h', w')`` in [0, 1], of the layer's size.
+        ``(k, h', w')`` in [0, 1], of the layer's size, floating.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or masks that are not ``(k, h, w)``.
     """
     one_of("--mask-carry", how, CARRIES)
-    return _carried(jnp.asarray(masks), tuple(steps), how)
+    masks = jnp.asarray(masks)
+    if masks.ndim != 3:
+        raise InputError(f"the masks have shape {masks.shape}: they must be (k, h, w)")
+    if not jnp.issubdtype(masks.dtype, jnp.floating):
+        masks = masks.astype(jnp.float32)
+    return _carried(masks, tuple(steps), how)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -194,6 +199,16 @@ _grams.defvjp(_grams_forward, _grams_backward)
 
 
 def planned_gram(features: FeatureMap, plan: Plan) -> Float[Array, "n k c c"]:
-    """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions."""
+    """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions.
+
+    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
+
+    Args:
+        features: ``(n, h, w, c)``.
+        plan: from :func:`make_plan`.
+
+    Returns:
+        ``(n, k, c, c)``.
+    """
     n, h, w, c = features.shape
     return jax.vmap(_grams, in_axes=(0, None))(features.reshape(n, h * w, c), plan)

@@ -24,7 +24,7 @@ class Source:
 
     Attributes:
         features: by layer, ``(1, h, w, c)``.
-        masks: by layer, ``(h, w)``; none for all positions.
+        masks: by layer, ``(h, w)`` with a positive sum; none for all positions.
         weight: among the sources of a region; they are divided by their sum.
     """
 
@@ -39,8 +39,9 @@ class Region:
 
     Attributes:
         sources: at least one.
-        masks: of the picture, by layer, ``(h, w)``; none for all of it.
-        weight: factor on the region's loss, beside the poster's 1/K.
+        masks: of the picture, by layer, ``(h, w)`` with a positive sum; none for all of it.
+        weight: factor on the region's loss, beside the poster's 1/K; with guided sums also on its share
+            of the whole.
     """
 
     sources: tuple[Source, ...]
@@ -59,6 +60,7 @@ class RegionTarget:
         factor: of the region.
         mask: ``(1, h, w)`` or none.
         order: which positions meet, for kernels by points; else none.
+        statistic: what the targets are of.
     """
 
     targets: tuple[Description, ...]
@@ -66,6 +68,7 @@ class RegionTarget:
     factor: Array
     mask: Array | None = None
     order: Array | None = None
+    statistic: Statistic = dataclasses.field(default_factory=Statistic, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -106,7 +109,10 @@ def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
     """``(1, h, w)``; none where all positions are inside: to the last bit the numbers of no mask."""
     if masks is None or bool((masks[layer] == 1).all()):
         return None
-    return jnp.asarray(masks[layer], dtype)[None]
+    mask = jnp.asarray(masks[layer], dtype)[None]
+    if not bool(mask.sum() > 0):
+        raise InputError(f"a region's mask is empty at {layer}: leave the region out, or enlarge its mask")
+    return mask
 
 
 def _share(mask: Array | None) -> float:
@@ -123,29 +129,26 @@ def layer_targets(
 ) -> tuple[RegionTarget, ...]:
     """The targets of one layer; see :func:`nstjax.losses.make_targets`."""
     dtype = regions[0].sources[0].features[layer].dtype
-    whole: list[tuple[Array, Array | None, float]] = []
-    found: list[RegionTarget] = []
-    sums = guidance == "sums" and any(region.masks is not None for region in regions)
-    by_region = Statistic("linear") if sums else statistic
-    cover = jnp.zeros((1, *shape), dtype)
-    area = sum(_share(None if r.masks is None else r.masks[layer]) for r in regions)
-    for region in regions:
-        mask = _mask_at(region.masks, layer, dtype)
+    masks = [_mask_at(region.masks, layer, dtype) for region in regions]
+    for mask in masks:
         if mask is not None and mask.shape[1:] != shape:
             raise InputError(f"a mask has shape {mask.shape[1:]} at {layer}, where the picture has {shape}")
-        cover = cover + (1.0 if mask is None else mask)
+    sums = guidance == "sums" and any(mask is not None for mask in masks)
+    by_region = Statistic("linear") if sums else statistic
+    whole: list[tuple[Array, Array | None, float]] = []
+    found: list[RegionTarget] = []
+    area = sum(region.weight * _share(mask) for region, mask in zip(regions, masks, strict=True))
+    if not area > 0:
+        raise InputError("the weights of the regions are all 0: give one of them a weight")
+    for region, mask in zip(regions, masks, strict=True):
         total = sum(source.weight for source in region.sources)
         if not total > 0:
             raise InputError("the weights of a region's styles are all 0: give one of them a weight")
         parts = [
-            (
-                source.features[layer],
-                _mask_at(source.masks, layer, dtype),
-                source.weight / total,
-            )
+            (source.features[layer], _mask_at(source.masks, layer, dtype), source.weight / total)
             for source in region.sources
         ]
-        whole += [(f, m, w * _share(mask) / area) for f, m, w in parts]
+        whole += [(f, m, w * region.weight * _share(mask) / area) for f, m, w in parts]
         groups = [parts] if blend == "statistics" else [[part] for part in parts]
         found.append(
             RegionTarget(
@@ -154,11 +157,15 @@ def layer_targets(
                 jnp.asarray(region.weight / len(regions), dtype),
                 mask,
                 points_order(shape, mask, by_region.samples) if by_region.by_points else None,
+                by_region,
             )
         )
     if sums:
         one = jnp.ones((), dtype)
+        cover = jnp.zeros((1, *shape), dtype)
+        for region, mask in zip(regions, masks, strict=True):
+            cover = cover + region.weight * (1.0 if mask is None else mask)
         order = points_order(shape, cover, statistic.samples) if statistic.by_points else None
         target = make_target(statistic, *_pooled(whole))
-        found.insert(0, RegionTarget((target,), one[None], one, cover, order))
+        found.insert(0, RegionTarget((target,), one[None], one, cover, order, statistic))
     return tuple(found)

@@ -78,8 +78,17 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", c
         for axes, (image, caption) in zip(axes_row, row, strict=False):
             if image is not None:
                 axes.imshow(np.clip(image.reshape(image.shape[-3:]), 0, 1), interpolation="lanczos")
-                axes.set_title(caption, fontsize=8)
+                axes.set_title(caption, fontsize=8, parse_math=False)
             else:
-                axes.text(0.5, 0.5, caption, ha="center", va="center", fontsize=9, transform=axes.transAxes)
-    figure.suptitle(title, fontsize=9)
+                axes.text(
+                    0.5,
+                    0.5,
+                    caption,
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    transform=axes.transAxes,
+                    parse_math=False,
+                )
+    figure.suptitle(title, fontsize=9, parse_math=False)
     _save(figure, path)

@@ -4,19 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from nstjax.errors import InputError
 from nstjax.images import color
+from nstjax.images.masks import resize_mask
 from nstjax.images.resize import resize
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sources import Style, StyleRegion
 from nstjax.typing import Images
-
-
-def _mask(mask: np.ndarray | None, image: Images) -> np.ndarray | None:
-    """A mask of an image at the image's size."""
-    if mask is None or mask.shape == image.shape[1:3]:
-        return mask
-    resized = resize(mask[None, :, :, None], image.shape[1], image.shape[2], "linear")
-    return np.asarray(resized)[0, :, :, 0].clip(0, 1)
 
 
 def _mean(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
@@ -41,11 +35,17 @@ def prepare(
 
     def recolored(style: Style, region: StyleRegion) -> Style:
         painting = np.asarray(style.image)
-        own, of_region = _mask(style.mask, painting), _mask(region.mask, photo)
-        if config.colors == "luminance":
-            image = color.match_luminance(color.luminance(painting), grey, own)
-        else:
-            image = color.transfer_color(painting, photo, config.colors, own)
+        own, of_region = (
+            None if mask is None else resize_mask(mask, *image.shape[1:3])
+            for mask, image in ((style.mask, painting), (region.mask, photo))
+        )
+        try:
+            if config.colors == "luminance":
+                image = color.match_luminance(color.luminance(painting), grey, own)
+            else:
+                image = color.transfer_color(painting, photo, config.colors, own)
+        except InputError as error:
+            raise InputError(f"--colors {config.colors} for {region.name}: {error}") from error
         if of_region is not None:
             shift = _mean(grey, of_region) - _mean(image, own)
             image = np.clip(image + shift, 0.0, 1.0).astype(np.float32)

@@ -21,7 +21,7 @@ class Settings:
     """Scales, start and network of a synthesis."""
 
     size: int = 512
-    """Longer side of the result, in pixels."""
+    """Longer side of the result, in pixels; where scales are given, the last of them counts."""
     scales: tuple[int, ...] = ()
     """Longer sides from coarse to fine, the last being the result's; none given means size halved down to 128."""
     iterations: tuple[int, ...] = ()

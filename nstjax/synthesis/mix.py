@@ -8,6 +8,7 @@ from nstjax.losses import Objective
 from nstjax.nn.vgg import check_layers
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.solve import Callback
 from nstjax.synthesis.sources import check_image
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
@@ -23,6 +24,7 @@ def mix_scales(
     layers: tuple[str, ...] = FINE_LAYERS,
     iterations: int = 100,
     config: TransferConfig | None = None,
+    callback: Callback | None = None,
 ) -> np.ndarray:
     """A painting to be used as style: ``fine``'s strokes on ``coarse``'s forms.
 
@@ -37,6 +39,7 @@ def mix_scales(
         layers: whose receptive fields say what is fine.
         iterations: of L-BFGS.
         config: gives pooling and padding of the network; the default's if none.
+        callback: as for :func:`nstjax.transfer`; a true answer stops, with the mixture as it is.
 
     Returns:
         ``(1, h', w', 3)``.
@@ -60,4 +63,4 @@ def mix_scales(
         colors="style",
         style_strength=None,
     )
-    return transfer(coarse, fine, backbone, settings).image
+    return transfer(coarse, fine, backbone, settings, callback).image

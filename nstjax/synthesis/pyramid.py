@@ -15,13 +15,18 @@ def content_at(content: Images, side: int) -> jax.Array:
     return jnp.clip(resize(content, height, width), 0.0, 1.0)
 
 
+def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
+    """Rows and columns of the style image at a scale."""
+    wanted = config.style_size or max(1, round(side * config.style_scale))
+    return fit_long_side(style.shape[1], style.shape[2], min(wanted, max(style.shape[1:3])))
+
+
 def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
     """The style image at a scale: with the content's size or on its own, never enlarged.
 
     An enlarged painting has no detail of its own size, and its blur would be taken for style.
     """
-    wanted = config.style_size or max(1, round(side * config.style_scale))
-    height, width = fit_long_side(style.shape[1], style.shape[2], min(wanted, max(style.shape[1:3])))
+    height, width = style_size_at(style, side, config)
     return jnp.clip(resize(style, height, width), 0.0, 1.0)
 
 

@@ -7,15 +7,47 @@ import jax
 import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.resize import resize
+from nstjax.images.masks import resize_mask
 from nstjax.losses import Region, Source, carry_down
 from nstjax.nn.vgg import steps_to
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sources import StyleRegion
 from nstjax.typing import Features
 
-ROUNDING = 1e-5
 LEAST_POSITIONS = 1.0  # inside a region at a layer, for statistics that are of that region
+
+
+def _empty(name: str, layer: str, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other --scales"
+    )
+
+
+def check_masks(
+    regions: tuple[StyleRegion, ...],
+    config: TransferConfig,
+    arch: str,
+    size_at: Callable[[int], tuple[int, int]],
+    style_size_at: Callable[[jax.Array, int], tuple[int, int]],
+) -> None:
+    """Whether every mask has something left at every layer of every scale, before any work is done.
+
+    Raises:
+        InputError: one has not; an odd last row or column is dropped by each pooling.
+    """
+    for side in config.pyramid():
+        for region in regions:
+            masks = [(f"the mask of {region.name}", region.mask, size_at(side))]
+            for style in region.styles:
+                size = style_size_at(jnp.asarray(style.image), side)
+                masks.append((f"the style mask of {region.name}", style.mask, size))
+            for name, mask, (height, width) in masks:
+                for layer in config.objective.used_style_layers if mask is not None else ():
+                    assert mask is not None
+                    cell = 2 ** steps_to(arch, layer).count("pool")
+                    kept = resize_mask(mask, height, width)[: height // cell * cell, : width // cell * cell]
+                    if not kept.any():
+                        raise _empty(name, layer, (height, width))
 
 
 def layer_masks(
@@ -42,18 +74,9 @@ def layer_masks(
             )
             carried = carry_down(mask[None], steps, "average")[0]
         if not float(carried.sum()) > 0:
-            raise InputError(
-                f"{name} is empty at {layer} of {mask.shape[1]}×{mask.shape[0]} pixels: enlarge the mask, or begin at "
-                f"a larger scale (--scales)"
-            )
+            raise _empty(name, layer, mask.shape)
         found[layer] = carried
     return found
-
-
-def _resized(mask: jax.Array, size: tuple[int, int]) -> jax.Array:
-    found = resize(jnp.asarray(mask)[None, :, :, None], *size, "linear")[0, :, :, 0]
-    # A resampled 1 is 1 ± 3e-7; a full mask must stay full, and outside must stay outside.
-    return jnp.where(found < ROUNDING, 0.0, jnp.where(found > 1 - ROUNDING, 1.0, found))
 
 
 def regions_at(
@@ -74,7 +97,7 @@ def regions_at(
         style_at: a painting at this scale.
         apply: its activations at the style layers.
     """
-    layers = config.objective.style_layers if config.objective.style_weight != 0 else ()
+    layers = config.objective.used_style_layers
     known: dict[int, tuple[jax.Array, Features]] = {}  # a painting may serve several regions
     found = []
     for region in regions:
@@ -86,14 +109,14 @@ def regions_at(
             image, features = known[id(style.image)]
             masks = None
             if style.mask is not None:
-                mask = _resized(jnp.asarray(style.mask), (image.shape[1], image.shape[2]))
+                mask = jnp.asarray(resize_mask(style.mask, image.shape[1], image.shape[2]))
                 masks = layer_masks(
                     mask, arch, layers, config.style_mask_carry, f"the style mask of {region.name}"
                 )
             sources.append(Source(features, masks, style.weight))
         masks = None
         if region.mask is not None:
-            mask = _resized(jnp.asarray(region.mask), size)
+            mask = jnp.asarray(resize_mask(region.mask, *size))
             masks = layer_masks(mask, arch, layers, config.mask_carry, f"the mask of {region.name}")
         found.append(Region(tuple(sources), masks, region.weight))
     return tuple(found)

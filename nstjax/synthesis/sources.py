@@ -91,17 +91,26 @@ def check_regions(style: Styles, content: jax.Array) -> tuple[StyleRegion, ...]:
         InputError: there is none, an image or a mask has a wrong shape or values, a mask is empty, or
             weights are negative or add up to nothing.
     """
-    if isinstance(style, Style):
-        style = [style]
-    elif not isinstance(style, list | tuple):
-        style = [Style(style)]  # type: ignore[arg-type]
-    if len(style) == 0:
+    given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+    if not given:
         raise InputError("there is no style: give one image at least")
-    given: tuple[Any, ...] = tuple(style)
-    regions: tuple[StyleRegion, ...] = given if isinstance(given[0], StyleRegion) else (StyleRegion(given),)
+    of_regions = [isinstance(one, StyleRegion) for one in given]
+    if any(of_regions) and not all(of_regions):
+        raise InputError("styles and regions are mixed: give every style a StyleRegion, or none")
+    if not of_regions[0]:
+        given = [StyleRegion(tuple(one if isinstance(one, Style) else Style(one) for one in given))]
+    regions: tuple[StyleRegion, ...] = tuple(given)
+    # One array for a painting that is named twice: its activations are then computed once.
+    images: dict[int, jax.Array] = {}
     checked = []
     for number, region in enumerate(regions, start=1):
         name = region.name or f"region {number}"
+        if not isinstance(region.styles, list | tuple) or any(
+            not isinstance(s, Style) for s in region.styles
+        ):
+            raise InputError(
+                f"the styles of {name} are {type(region.styles).__name__}: give a tuple of Style"
+            )
         weights = (region.weight, *(s.weight for s in region.styles))
         if not region.styles or any(not 0 <= weight < float("inf") for weight in weights):
             raise InputError(f"{name} has no style, or a weight that is not a finite number of 0 or more")
@@ -109,7 +118,7 @@ def check_regions(style: Styles, content: jax.Array) -> tuple[StyleRegion, ...]:
             raise InputError(f"the style weights of {name} are all 0: give one of its styles a weight")
         styles = []
         for s in region.styles:
-            image = check_image("style", s.image)
+            image = images.setdefault(id(s.image), check_image("style", s.image))
             styles.append(Style(image, _check_mask(f"the style mask of {name}", s.mask, image), s.weight))
         mask = _check_mask(f"the mask of {name}", region.mask, content)
         checked.append(StyleRegion(tuple(styles), mask, region.weight, name))

@@ -51,7 +51,8 @@ def texture(
     Args:
         style: the exemplar, ``(1, h, w, 3)`` in [0, 1], or several to blend.
         backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`TEXTURE`; what it says of content and colours is not used.
+        config: the default is :data:`TEXTURE`; what it says of content, colours, strength
+            and masks is not used.
         callback: as for :func:`nstjax.transfer`.
         shape: the proportions of height and width; the longer side is the config's.
         init_image: the start, for ``config.init == "image"``.

@@ -5,12 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 
+from nstjax.images.resize import fit_long_side
 from nstjax.losses import balance, make_targets, objective
 from nstjax.nn.vgg import check_layers, check_size, features
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.pyramid import content_at, first_image, style_at
-from nstjax.synthesis.regions import regions_at
+from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
+from nstjax.synthesis.regions import check_masks, regions_at
 from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Styles, check_image, check_regions
 from nstjax.typing import Backbone, Features, Images, Padding, Pooling
@@ -71,7 +72,14 @@ def transfer(
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
     check_size(record.layers, *content_at(content, sides[0]).shape[1:3])
     for one in (s for region in regions for s in region.styles):
-        check_size(record.style_layers, *style_at(one.image, sides[0], config).shape[1:3])
+        check_size(record.used_style_layers, *style_size_at(one.image, sides[0], config))
+    check_masks(
+        regions,
+        config,
+        backbone.arch,
+        lambda side: fit_long_side(content.shape[1], content.shape[2], side),
+        lambda image, side: style_size_at(image, side, config),
+    )
     photo = content
     content, regions = prepare(config, content, regions)
 
@@ -80,16 +88,16 @@ def transfer(
         height, width = here.shape[1:3]
         targets = make_targets(
             record,
-            apply(backbone, here, record.content_layers),
+            apply(backbone, here, record.used_content_layers),
             regions_at(
                 regions,
                 (height, width),
                 config,
                 backbone.arch,
                 lambda image: style_at(image, side, config),
-                lambda image: apply(backbone, image, record.style_layers),
+                lambda image: apply(backbone, image, record.used_style_layers),
             ),
-            layer_sizes(apply, backbone, here, record.style_layers),
+            layer_sizes(apply, backbone, here, record.used_style_layers),
         )
         if config.style_strength is not None:
             targets = balance(record, apply, backbone, targets, here, config.style_strength)
