@@ -19,7 +19,7 @@ DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
         "moments": 300.0,
         "polynomial": 180.0,
         "gaussian": 600.0,
-        "wasserstein": 240.0,
+        "wasserstein": 40.0,
     },
     "absolute": {"gram": 240.0, "linear": 290.0, "moments": 280.0},
 }
