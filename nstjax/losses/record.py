@@ -21,7 +21,7 @@ DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
         "gaussian": 600.0,
         "wasserstein": 40.0,
     },
-    "absolute": {"gram": 240.0, "linear": 290.0, "moments": 280.0},
+    "absolute": {"gram": 60.0, "linear": 70.0, "moments": 70.0},
 }
 """β where none is given, by distance and statistic, chosen by eye for relative losses; see experiments/li2017_mmd."""
 
