@@ -123,6 +123,7 @@ def test_settings_build_on_partial_and_whole_networks(name: str) -> None:
         assert whole.content_layers == ("relu5_4",)
 
 
+@pytest.mark.slow
 def test_duke_makes_its_figures_at_a_toy_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures
 ) -> None:

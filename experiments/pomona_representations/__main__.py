@@ -36,7 +36,13 @@ def figure_2_3(lab: Lab) -> None:
     kept = {}
     for layer in nearest_layers(lab.backbone, CONTENT_LAYERS):
         objective = dataclasses.replace(RECONSTRUCT.objective, content_layers=(layer,))
-        config = dataclasses.replace(RECONSTRUCT, objective=objective, optimizer=Lbfgs(iterations=ITERATIONS))
+        config = dataclasses.replace(
+            RECONSTRUCT,
+            objective=objective,
+            optimizer=Lbfgs(iterations=ITERATIONS),
+            size=SIDE,
+            scales=(SIDE,),
+        )
         run = lab.run(f"content_{layer}", photo, None, config)
         kept[layer] = round(detail_correlation(run.image, photo), 3)
         cells.append((run.image, f"{layer}, detail kept {kept[layer]:.3f}"))
