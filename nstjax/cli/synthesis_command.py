@@ -115,7 +115,7 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
                 backbone,
                 config,
                 lambda _: interrupt["stop"],
-                callback=on_progress,
+                on_progress,
                 init_image=pictures.init,
                 resume=resume,
             )

@@ -19,6 +19,7 @@ from nstjax.synthesis import (
     texture,
     transfer,
 )
+from nstjax.synthesis.solve import Callback
 from nstjax.typing import Backbone
 
 
@@ -28,21 +29,22 @@ def synthesise(
     backbone: Backbone,
     config: TransferConfig,
     interrupted: Callable[[Any], bool],
+    callback: Callback,
     **how: Any,
 ) -> TransferResult:
     """The command's own function on the job's pictures."""
     options = job.options
     if isinstance(options, ReconstructOptions):
         assert pictures.content is not None
-        return reconstruct(pictures.content, backbone, config, how.pop("callback"), **how)
+        return reconstruct(pictures.content, backbone, config, callback, **how)
     styles = build_styles(options, pictures.content, pictures.styles)
     if pictures.fine is not None:
         styles = _with_fine_style(styles, pictures, backbone, config, interrupted)
     if isinstance(options, TextureOptions):
         width, height = options.proportions
-        return texture(styles, backbone, config, how.pop("callback"), shape=(height, width), **how)  # type: ignore[arg-type]
+        return texture(styles, backbone, config, callback, shape=(height, width), **how)  # type: ignore[arg-type]
     assert pictures.content is not None
-    return transfer(pictures.content, styles, backbone, config, how.pop("callback"), **how)
+    return transfer(pictures.content, styles, backbone, config, callback, **how)
 
 
 def _with_fine_style(

@@ -35,6 +35,7 @@ def check_masks(
     Raises:
         InputError: one has not; an odd last row or column is dropped by each pooling.
     """
+    cells = {layer: 2 ** steps_to(arch, layer).count("pool") for layer in config.objective.used_style_layers}
     for side in config.pyramid():
         for region in regions:
             masks = [(f"the mask of {region.name}", region.mask, size_at(side))]
@@ -42,11 +43,11 @@ def check_masks(
                 size = style_size_at(jnp.asarray(style.image), side)
                 masks.append((f"the style mask of {region.name}", style.mask, size))
             for name, mask, (height, width) in masks:
-                for layer in config.objective.used_style_layers if mask is not None else ():
-                    assert mask is not None
-                    cell = 2 ** steps_to(arch, layer).count("pool")
-                    kept = resize_mask(mask, height, width)[: height // cell * cell, : width // cell * cell]
-                    if not kept.any():
+                if mask is None:
+                    continue
+                resized = resize_mask(mask, height, width)
+                for layer, cell in cells.items():
+                    if not resized[: height // cell * cell, : width // cell * cell].any():
                         raise _empty(name, layer, (height, width))
 
 

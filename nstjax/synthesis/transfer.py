@@ -70,14 +70,15 @@ def transfer(
     record, sides = config.objective, config.pyramid()
     check_layers(backbone, record.content_layers + record.style_layers)
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
-    check_size(record.layers, *content_at(content, sides[0]).shape[1:3])
+    height, width = content.shape[1:3]
+    check_size(record.layers, *fit_long_side(height, width, sides[0]))
     for one in (s for region in regions for s in region.styles):
         check_size(record.used_style_layers, *style_size_at(one.image, sides[0], config))
     check_masks(
         regions,
         config,
         backbone.arch,
-        lambda side: fit_long_side(content.shape[1], content.shape[2], side),
+        lambda side: fit_long_side(height, width, side),
         lambda image, side: style_size_at(image, side, config),
     )
     photo = content
