@@ -26,7 +26,8 @@ Terms: TypeAlias = dict[str, Array]
 """Weighted loss terms by name, e.g. ``style/relu1_1``; their sum is the loss."""
 
 Params: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``."""
+"""Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``; in a small network
+perhaps with a ``"head"``, ``(out, k)``, whose outputs are what it gives for the layer."""
 
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
 Pooling: TypeAlias = Literal["max", "average"]
@@ -60,7 +61,7 @@ class Backbone:
 
     Attributes:
         params: see :data:`Params`; the first ``k`` convolutions of ``arch``, ``k ≥ 1``.
-        arch: ``"vgg16"`` or ``"vgg19"``.
+        arch: ``"vgg16"``, ``"vgg19"``, or ``"embedded"`` for a small network that imitates VGG-19.
         preprocessing: applied to images inside :func:`nstjax.features`.
         layers: the layers that it can give, shallow to deep.
         source: where the weights came from, in words.

@@ -15,13 +15,14 @@ TABLE: dict[str, set[str]] = {
     "typing": set(),
     "checkpoints": set(),
     "images": set(),
+    "paintings": set(),
     "nn": set(),
     "losses": set(),
     "optim": set(),
     "weights": {"nn", "checkpoints"},
     "synthesis": {"images", "nn", "weights", "losses", "optim"},
     "reports": {"images"},
-    "cli": {"images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints"},
+    "cli": {"images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -19,5 +19,5 @@ def run_info(arguments: Sequence[str]) -> int:
     device = facts["device"]
     print(f"device   {device['count']} × {device['platform']} ({device['kind']})")
     print(f"cache    {cache_folder()}")
-    print(f"weights  {', '.join(installed()) or 'none installed; try nstjax weights fetch vgg19'}")
+    print(f"weights  {', '.join(installed())}")
     return 0

@@ -11,6 +11,7 @@ USAGE = """usage: nstjax COMMAND ...
 Neural style transfer in JAX.
 
 commands:
+  demo          paint a photograph that comes with nstjax, without network or files of yours
   transfer      paint a photograph (or a folder of them) in the manner of a painting, or of several
   texture       make a texture of any size from a painting
   reconstruct   show what layers of the network keep of an image
@@ -18,7 +19,7 @@ commands:
   info          show versions, devices and installed weights
 
 Each command has --help. Start with:
-  nstjax weights fetch vgg19
+  nstjax demo
   nstjax transfer photo.jpg painting.jpg -o picture.png
 """
 
@@ -40,6 +41,10 @@ def _run(arguments: list[str]) -> int:
         from nstjax.cli.synthesis_command import run_synthesis
 
         return run_synthesis(command, rest)
+    if command == "demo":
+        from nstjax.cli.demo_command import run_demo
+
+        return run_demo(rest)
     if command == "weights":
         from nstjax.cli.weights_command import run_weights
 
@@ -49,7 +54,7 @@ def _run(arguments: list[str]) -> int:
 
         return run_info(rest)
     raise InputError(
-        f"there is no command {command!r}: the commands are transfer, texture, reconstruct, weights and info"
+        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, weights and info"
     )
 
 

@@ -64,8 +64,9 @@ class OptimizerOptions:
 class NetworkOptions:
     """The feature network."""
 
-    weights: Annotated[str, arg(aliases=["-w"])] = "vgg19"
-    """An installed name (nstjax weights list), a weights file, or a store's folder."""
+    weights: Annotated[str, arg(aliases=["-w"])] = "auto"
+    """auto (VGG-19 where it is installed, else the embedded network), an installed name (nstjax weights list), a
+    weights file, or a store's folder."""
     network: Literal["vgg16", "vgg19"] | None = None
     """Which network a weights file is of, where it ends before the two differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None

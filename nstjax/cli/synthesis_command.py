@@ -25,12 +25,15 @@ from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.mask_spec import mask_files
+from nstjax.nn.vgg import EMBEDDED
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
+from nstjax.weights.store import AUTO
 
 INTERRUPTED, BAD_INPUT, FAILED = 130, 2, 1
+HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imitates it; 'nstjax weights fetch vgg19' gets VGG-19"
 
 
 @contextmanager
@@ -106,6 +109,8 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             return interrupt["stop"]
 
         began = time.perf_counter()
+        if options.network.weights == AUTO and backbone.arch == EMBEDDED:
+            display.say(HOW_TO_GET_VGG)
         display.say(_announcement(backbone, config))
         write = partial(write_outputs, job, config, backbone, inputs)
         try:

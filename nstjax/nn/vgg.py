@@ -4,25 +4,29 @@ A network is a table of layer names and a pure function over a tree of weights. 
 fully-connected layers have no part in style transfer and are left out.
 """
 
+import warnings
+from collections.abc import Mapping
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError, one_of
+from nstjax.errors import InputError, InputWarning, one_of
 from nstjax.nn.conv import conv3x3, pool2x2
 from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Preprocessing
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+EMBEDDED = "embedded"  # a small network that imitates VGG-19 and has its names; see nn/student.py
 
 
 def conv_names(arch: str) -> tuple[str, ...]:
     """Names of an architecture's convolutions, shallow to deep: ``("conv1_1", "conv1_2", …)``.
 
     Raises:
-        InputError: ``arch`` is neither ``"vgg16"`` nor ``"vgg19"``.
+        InputError: ``arch`` is not ``"vgg16"``, ``"vgg19"`` or ``"embedded"``, whose names are VGG-19's.
     """
+    arch = "vgg19" if arch == EMBEDDED else arch
     one_of("the network", arch, tuple(CONVS_PER_BLOCK))
     blocks = enumerate(CONVS_PER_BLOCK[arch], start=1)
     return tuple(f"conv{block}_{i}" for block, count in blocks for i in range(1, count + 1))
@@ -106,6 +110,11 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
     for layer in layers:
         if layer in backbone.layers:
             continue
+        if layer in every and backbone.arch == EMBEDDED:
+            raise InputError(
+                f"the embedded network has no layer {layer}, only {', '.join(backbone.layers)}: name one of these, "
+                f"or use VGG-19 (nstjax weights fetch vgg19)"
+            )
         if layer in every:
             raise InputError(
                 f"layer {layer} is deeper than these {backbone.arch} weights go: they end at "
@@ -114,6 +123,16 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
         raise InputError(
             f"{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
             f"relu3_1 (after it) and pool3"
+        )
+
+
+def check_pooling(backbone: Backbone, pooling: Pooling) -> None:
+    """Warn where a network is used with a pooling that it never saw."""
+    if backbone.arch == EMBEDDED and pooling != "average":
+        warnings.warn(
+            f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
+            InputWarning,
+            stacklevel=3,
         )
 
 
@@ -144,7 +163,7 @@ def _forward(
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
-    for name in backbone.layers:
+    for name in _operations(backbone):
         if len(found) == len(set(layers)):
             break
         if name.startswith("conv"):
@@ -161,15 +180,33 @@ def _forward(
         else:
             x = pool2x2(x, pooling, pooling_scale)
         if name in layers:
-            found[name] = x
+            found[name] = _project(x, backbone.params.get(f"conv{name.removeprefix('relu')}", {}))
     return found
+
+
+def _operations(backbone: Backbone) -> tuple[str, ...]:
+    """Every layer to compute, shallow to deep; a small network may lack convolutions of the table."""
+    if backbone.arch != EMBEDDED:
+        return backbone.layers
+    missing = {
+        f"{kind}{conv.removeprefix('conv')}"
+        for conv in conv_names(EMBEDDED)
+        for kind in ("conv", "relu")
+        if conv not in backbone.params
+    }
+    return tuple(name for name in layer_names(EMBEDDED) if name not in missing)
+
+
+def _project(x: jax.Array, weights: Mapping[str, jax.Array]) -> jax.Array:
+    """What a small network gives for a layer: a linear map of its activations; VGG gives them themselves."""
+    return x @ weights["head"].astype(x.dtype) if "head" in weights else x
 
 
 def features(
     backbone: Backbone,
     images: Images,
     layers: tuple[str, ...],
-    pooling: Pooling = "max",
+    pooling: Pooling | None = None,
     *,
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
@@ -181,7 +218,9 @@ def features(
         images: ``(n, h, w, 3)``, sRGB, values in [0, 1] (values outside are taken as they are); the
             computation is done in their dtype.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
-        pooling: ``"max"`` as trained, or ``"average"`` (Gatys et al. 2016, section 2).
+        pooling: ``"max"`` or ``"average"``; by default that with which the network was trained, which is
+            ``"max"`` for VGG (Gatys et al. 2016, section 2, prefer the average for synthesis) and
+            ``"average"`` for the embedded network.
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
 
@@ -192,6 +231,7 @@ def features(
         InputError: an unknown layer, one deeper than a partial network goes, an image too small for
             it, or an array that is not ``(n, h, w, 3)``.
     """
+    pooling = pooling or ("average" if backbone.arch == EMBEDDED else "max")
     one_of("pooling", pooling, ("max", "average"))
     one_of("padding", padding, ("zeros", "replicate"))
     if images.ndim != 4 or images.shape[-1] != 3:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side, resize
 from nstjax.losses import make_targets, objective
-from nstjax.nn.vgg import check_layers, check_size
+from nstjax.nn.vgg import check_layers, check_pooling, check_size
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import first_image
 from nstjax.synthesis.regions import regions_at
@@ -76,6 +76,7 @@ def texture(
     if any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
     check_layers(backbone, record.style_layers)
+    check_pooling(backbone, config.pooling)
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])

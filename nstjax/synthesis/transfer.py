@@ -7,7 +7,7 @@ import numpy as np
 
 from nstjax.images.resize import fit_long_side
 from nstjax.losses import balance, make_targets, objective
-from nstjax.nn.vgg import check_layers, check_size, features
+from nstjax.nn.vgg import check_layers, check_pooling, check_size, features
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
@@ -69,6 +69,7 @@ def transfer(
         init_image = check_image("initial", init_image)
     record, sides = config.objective, config.pyramid()
     check_layers(backbone, record.content_layers + record.style_layers)
+    check_pooling(backbone, config.pooling)
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))

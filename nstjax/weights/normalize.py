@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.nn.vgg import features
+from nstjax.nn.vgg import EMBEDDED, features
 from nstjax.typing import Backbone, Images
 
 
@@ -51,8 +51,12 @@ def normalize(backbone: Backbone, images: Iterable[Images]) -> Backbone:
         images: batches of photographs; see :func:`mean_activations`.
 
     Raises:
-        InputError: there is no image.
+        InputError: there is no image, or the network is the embedded one.
     """
+    if backbone.arch == EMBEDDED:
+        raise InputError(
+            "the embedded network gives linear maps of its filters, whose means say nothing: name VGG's weights"
+        )
     means = mean_activations(backbone, images)
     params = {}
     before = np.ones(3)

@@ -5,18 +5,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import platformdirs
 
 from nstjax import checkpoints
 from nstjax.errors import InputError, one_of
-from nstjax.nn.vgg import make_backbone
+from nstjax.nn.student import make_student
+from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, download, published
 
 KIND = "backbone"
+AUTO = "auto"
 
 
 def cache_folder() -> Path:
@@ -25,9 +28,15 @@ def cache_folder() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("nstjax")
 
 
+def shipped_folder() -> Path:
+    """What comes with the package: ``nstjax/ckpts`` of an installed wheel, ``ckpts`` of a checkout."""
+    package = Path(__file__).parents[1]
+    return package / "ckpts" if (package / "ckpts").is_dir() else package.parent / "ckpts"
+
+
 def store_folders() -> tuple[Path, ...]:
-    """Where stores are looked for, in order: ``ckpts/`` under the working directory, then the cache."""
-    return Path("ckpts"), cache_folder() / "weights"
+    """Where stores are looked for, in order: ``ckpts/`` under the working directory, the cache, the package."""
+    return Path("ckpts"), cache_folder() / "weights", shipped_folder()
 
 
 def save_backbone(backbone: Backbone, path: Path) -> None:
@@ -59,6 +68,9 @@ def read_store(path: Path) -> Backbone:
         raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
     preprocessing = preprocessing_from(record.get("preprocessing"), path)
     try:
+        if record["arch"] == EMBEDDED:  # float16 on disk
+            tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
+            return make_student(tree, preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the store {path} is damaged: fetch or convert the weights again") from error
@@ -104,6 +116,11 @@ def fetch(name: str, folder: Path | None = None, url: str | None = None, progres
 
 def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessing: str | None) -> Backbone:
     """A store's network, held to what the user says of it."""
+    if backbone.arch == EMBEDDED and (arch, preprocessing) != (None, None):
+        raise InputError(
+            f"the weights {spec} are of the embedded network, with which --network and --preprocessing do not go: "
+            f"leave them out, or name VGG's weights with --weights"
+        )
     if arch is not None and arch != backbone.arch:
         raise InputError(
             f"the weights {spec} are of {backbone.arch}, not {arch}: say --network {backbone.arch}"
@@ -114,12 +131,22 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
     return dataclasses.replace(backbone, preprocessing=PREPROCESSINGS[preprocessing])
 
 
-def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
+def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
+    """What ``"auto"`` stands for: VGG-19 (or the network named) where it is installed, else the embedded one."""
+    if str(spec) != AUTO:
+        return spec
+    return arch or ("vgg19" if "vgg19" in installed() else EMBEDDED)
+
+
+def load_backbone(
+    spec: str | Path = AUTO, arch: str | None = None, preprocessing: str | None = None
+) -> Backbone:
     """Load a feature network.
 
     Args:
-        spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, see ``nstjax weights list``),
-            the directory of a store, or a weights file of any format of :func:`read_weights`.
+        spec: ``"auto"``, which is VGG-19 where it is installed, else the embedded network;
+            the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``, see ``nstjax weights
+            list``), the directory of a store, or a weights file of any format of :func:`read_weights`.
         arch: of a file that ends before VGG-16 and VGG-19 differ; a store must be of it.
         preprocessing: overrules what a file's format implies; see :func:`read_weights`.
 
@@ -127,6 +154,7 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
         InputError: nothing of that name is installed, or the file cannot be read; the message says how
             to get it.
     """
+    spec = resolve(spec, arch)
     path = Path(spec)
     is_name = path.name == str(spec) and not path.suffix
     if is_name:
@@ -136,7 +164,8 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
         if str(spec) in REGISTRY:
             raise InputError(
                 f"the weights {spec} are not installed: run 'nstjax weights fetch {spec}' once (it downloads "
-                f"them), or name a weights file with --weights FILE"
+                f"them), name a weights file with --weights FILE, or use the network that nstjax comes with, "
+                f"--weights embedded"
             )
     if path.is_dir():
         return _checked(read_store(path), spec, arch, preprocessing)

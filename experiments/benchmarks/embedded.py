@@ -1,0 +1,93 @@
+"""What the embedded network saves: ``python -m experiments.benchmarks.embedded --weights W``.
+
+Value and gradient of the default objective with small networks, beside VGG-19 to conv3_4, in one run, in turns;
+medians. Writes ``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import nstjax
+from nstjax import TransferConfig
+from nstjax.losses import make_targets, objective
+from nstjax.reports import environment
+from nstjax.synthesis.transfer import Apply
+from nstjax.typing import Backbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What is measured."""
+
+    weights: str = "vgg19"
+    """VGG-19: an installed name, a weights file, or a store's folder."""
+    networks: tuple[str, ...] = ("embedded",)
+    """What is set beside it, likewise."""
+    size: int = 512
+    """Side of the square image, in pixels."""
+    repeats: int = 9
+    """Of each measurement; the median counts."""
+
+
+def evaluation(network: Backbone, content_layer: str | None, side: int) -> Callable[[], None]:
+    """One value and gradient of the default objective, compiled, as a function of nothing."""
+    rng = np.random.default_rng(0)
+    image, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
+    config = TransferConfig(size=side)
+    if content_layer is not None:
+        record = dataclasses.replace(config.objective, content_layers=(content_layer,))
+        config = dataclasses.replace(config, objective=record)
+    config = config.for_backbone(network)
+    record, apply = config.objective, Apply(config.pooling, config.pooling_scale, config.padding)
+    targets = make_targets(
+        record, apply(network, content, record.content_layers), apply(network, style, record.style_layers)
+    )
+    fun = objective(record, apply, network, targets)
+    step = jax.jit(jax.value_and_grad(lambda f, x: f(x)[0], argnums=1))
+    jax.block_until_ready(step(fun, image))
+    return lambda: jax.block_until_ready(step(fun, image)) and None
+
+
+def measure(networks: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, measured in turns."""
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(repeats):
+        for name, run in networks.items():
+            began = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - began)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def speeds(teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int) -> dict[str, Any]:
+    """How many times faster than VGG-19 to conv3_4 each network is."""
+    runs = {"vgg19 to conv3_4": evaluation(teacher, "relu3_4", side)}
+    runs |= {name: evaluation(network, None, side) for name, network in networks.items()}
+    seconds = measure(runs, repeats)
+    base = seconds["vgg19 to conv3_4"]
+    return {
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "times_faster": {name: round(base / value, 2) for name, value in seconds.items()},
+    }
+
+
+def main(arguments: Arguments) -> None:
+    """Measure, print and write."""
+    networks = {name: nstjax.load_backbone(name) for name in arguments.networks}
+    found = speeds(nstjax.load_backbone(arguments.weights), networks, arguments.size, arguments.repeats)
+    found |= {"size": arguments.size, "environment": environment()}
+    print(json.dumps(found, indent=1))
+    Path(__file__).with_name("embedded.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,1 @@
+"""A small feature network distilled from VGG-19."""

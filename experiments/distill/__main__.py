@@ -1,0 +1,42 @@
+"""Train a student: ``python -m experiments.distill --photographs FOLDER --paintings FILES``."""
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+import nstjax
+from experiments.distill.data import read_pictures
+from experiments.distill.recipe import Recipe
+from experiments.distill.train import train
+from nstjax.weights.store import save_backbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What is trained, on what, and where it goes."""
+
+    photographs: Path
+    """A folder of photographs."""
+    paintings: tuple[Path, ...] = ()
+    """Pictures of paintings."""
+    teacher: str = "vgg19"
+    """An installed name, a weights file, or a store's folder."""
+    name: str = "embedded"
+    """Of the folder under figures/runs for checkpoints, log, and the network."""
+    recipe: tyro.conf.OmitArgPrefixes[Recipe] = Recipe()
+
+
+def main(arguments: Arguments) -> None:
+    """Train, and write the network."""
+    teacher = nstjax.load_backbone(arguments.teacher)
+    pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
+    folder = Path(__file__).parent / "figures" / "runs" / arguments.name
+    source = f"distilled from {teacher.source}"
+    student = train(arguments.recipe, teacher, pictures, folder, source)
+    save_backbone(student, folder / "network")
+    print(f"wrote {folder / 'network'}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,28 @@
+"""A training's curves from its log: ``python -m experiments.distill.curves``."""
+
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parent / "figures"
+
+
+def curves(log: Path, path: Path) -> None:
+    """Plot the errors of ``log.jsonl`` against the steps: those trained on, and those held out."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, 2), ("features", "gram"), strict=True):
+        for i, layer in enumerate(lines[0]["held_out"]):
+            for source, style in (("held_out", "-"), ("trained", ":")):
+                values = [line[source][layer][kind] for line in lines if line[source]]
+                steps = [line["step"] for line in lines if line[source]]
+                label = layer if source == "held_out" else None
+                axes.plot(steps, values, style, color=f"C{i}", linewidth=1.2, label=label)
+        axes.set(yscale="log", xlabel="step", title=f"error of {kind}")
+    figure.axes[0].legend(fontsize="small", title="held out; dotted: trained on")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    curves(FOLDER / "runs" / "embedded" / "log.jsonl", FOLDER / "curves.png")

@@ -1,0 +1,80 @@
+"""What the teacher shows: its activations, and the leading directions of their uncentred second moments."""
+
+import dataclasses
+from collections.abc import Iterable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import nstjax
+from nstjax.typing import Backbone, Features, Images
+
+
+def activations(teacher: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
+    """The teacher's activations, pooled and padded as in a transfer."""
+    return nstjax.features(teacher, images, layers, "average", padding="replicate")
+
+
+@partial(jax.jit, static_argnames="layers")
+def _moments(teacher: Backbone, images: Images, layers: tuple[str, ...]) -> dict[str, jax.Array]:
+    found = activations(teacher, images, layers)
+    return {name: jnp.einsum("nhwc,nhwd->cd", f, f) / f[..., 0].size for name, f in found.items()}
+
+
+def second_moments(
+    teacher: Backbone, batches: Iterable[np.ndarray], layers: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Mean of ``f f'`` over all positions of all images: ``{layer: (c, c)}`` in float64.
+
+    Args:
+        teacher: the network.
+        batches: each ``(n, h, w, 3)``, of one shape.
+        layers: which.
+    """
+    sums: dict[str, np.ndarray] = {}
+    count = 0
+    for batch in batches:
+        count += 1
+        for name, moment in _moments(teacher, batch, layers).items():
+            sums[name] = sums.get(name, 0.0) + np.asarray(moment, np.float64)
+    return {name: sums[name] / count for name in layers}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Directions:
+    """The projection of each layer.
+
+    Attributes:
+        basis: ``{layer: (c, k)}``, orthonormal columns, the leading ones first.
+        total: ``{layer: ()}``, the mean squared norm of an activation: the second moment's trace.
+        kept: ``{layer: ()}``, the share of it in the ``k`` directions.
+    """
+
+    basis: dict[str, jax.Array]
+    total: dict[str, jax.Array]
+    kept: dict[str, jax.Array]
+
+
+def find_directions(moments: dict[str, np.ndarray], heads: dict[str, int]) -> Directions:
+    """The leading eigenvectors of each layer's second moments.
+
+    Args:
+        moments: from :func:`second_moments`.
+        heads: how many directions to keep, by layer.
+    """
+    basis, total, kept = {}, {}, {}
+    for name, count in heads.items():
+        values, vectors = np.linalg.eigh(moments[name])
+        basis[name] = jnp.asarray(vectors[:, ::-1][:, :count], jnp.float32)
+        total[name] = jnp.asarray(values.sum(), jnp.float32)
+        kept[name] = jnp.asarray(values[::-1][:count].sum() / values.sum(), jnp.float32)
+    return Directions(basis, total, kept)
+
+
+def targets(teacher: Backbone, images: Images, directions: Directions, layers: tuple[str, ...]) -> Features:
+    """What a student shall give: activations projected, of mean squared norm about 1 over all images."""
+    found = activations(teacher, images, layers)
+    return {n: (f @ directions.basis[n]) * jax.lax.rsqrt(directions.total[n]) for n, f in found.items()}

@@ -1,0 +1,179 @@
+"""The training of one student."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import nstjax
+from experiments.distill.data import Crops, Pictures
+from experiments.distill.iterates import Iterates
+from experiments.distill.prune import prune
+from experiments.distill.recipe import Recipe
+from experiments.distill.teacher import Directions, find_directions, second_moments, targets
+from nstjax.checkpoints import Series
+from nstjax.losses import gram_matrix
+from nstjax.nn.student import init_student, make_student
+from nstjax.typing import Backbone, Features, Params
+
+HELD_OUT = 48  # photographs on which nothing is trained
+MOMENT_BATCHES = 64
+FAR = 10_000_000  # a step that no training comes to
+SAVE_SECONDS = 180.0
+CHECK_EVERY = 250  # steps
+Errors = dict[str, dict[str, jax.Array]]  # by layer, of "features" and "gram"
+
+
+def _errors(params: Params, images: jax.Array, wanted: Features) -> Errors:
+    """Errors at each layer: of activations, as a share of the second moment, and of each image's Gram matrix."""
+    found = nstjax.features(make_student(params), images, tuple(wanted), "average", padding="replicate")
+    return {
+        name: {
+            "features": jnp.mean(jnp.sum((found[name] - wanted[name]) ** 2, -1)),
+            "gram": _gram_error(found[name], wanted[name]),
+        }
+        for name in wanted
+    }
+
+
+def _gram_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Mean of ‖G − G*‖²/(‖G*‖² + a tenth of its mean over the images).
+
+    What a student errs in at random cancels in a Gram matrix, what it errs in systematically does not, and a
+    transfer's style loss sees nothing else. Without the mean below, dark images would decide: theirs is about 0.
+    """
+    g, target = (gram_matrix(f, "positions") for f in (found, wanted))
+    squared = jnp.sum(target**2, (1, 2))
+    return jnp.mean(jnp.sum((g - target) ** 2, (1, 2)) / (squared + 0.1 * jnp.mean(squared)))
+
+
+def make_step(
+    optimizer: optax.GradientTransformation, layers: tuple[str, ...], gram_weight: float
+) -> Callable[..., Any]:
+    """A step of the training: ``step(params, state, teacher, directions, images)``."""
+
+    @jax.jit
+    def step(
+        params: Params, state: Any, teacher: Backbone, directions: Directions, images: jax.Array
+    ) -> tuple[Params, Any, Errors]:
+        wanted = targets(teacher, images, directions, layers)
+
+        def loss(params: Params) -> tuple[jax.Array, Errors]:
+            errors = _errors(params, images, wanted)
+            total = jnp.zeros(())
+            for error in errors.values():
+                total += error["features"] + gram_weight * error["gram"]
+            return total, errors
+
+        gradient, errors = jax.grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, errors
+
+    return step
+
+
+def export(params: Params, directions: Directions, source: str) -> Backbone:
+    """The network to ship: heads in the teacher's units, everything float16."""
+    shipped: dict[str, dict[str, np.ndarray]] = {}
+    digest = hashlib.sha256()
+    for name, layer in params.items():
+        scaled = dict(layer)
+        if "head" in layer:
+            total = directions.total[f"relu{name.removeprefix('conv')}"]
+            scaled["head"] = layer["head"] * jnp.sqrt(total)
+        shipped[name] = {key: np.asarray(value, np.float16) for key, value in scaled.items()}
+        for key, value in shipped[name].items():
+            if not np.isfinite(value).all():
+                raise ArithmeticError(f"{name}/{key} does not fit into float16")
+            digest.update(value.tobytes())
+    return make_student(shipped, source=source, sha256=digest.hexdigest())
+
+
+def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, source: str) -> Backbone:
+    """Train a student, or go on with one that was interrupted.
+
+    An interrupted training goes on from its last checkpoint with the same crops; the transfers among them
+    (see :mod:`experiments.distill.iterates`) begin anew.
+
+    Args:
+        recipe: what to train.
+        teacher: VGG-19, to relu3_2 at least.
+        pictures: what to train on; the last photographs are held out.
+        folder: for checkpoints and ``log.jsonl``; a finished training is not repeated.
+        source: in words, for the network's record.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held_out = Crops(Pictures(pictures.photographs[-HELD_OUT:], ()), recipe.seed + 1)
+    crops = Crops(Pictures(pictures.photographs[:-HELD_OUT], pictures.paintings), recipe.seed, recipe.painted)
+    layers = recipe.layers
+    heads = dict(zip(layers, recipe.heads, strict=True))
+    every = tuple(f"relu{name.removeprefix('conv')}" for name in recipe.widths)
+    batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
+    moments = second_moments(teacher, batches, every)
+    directions = find_directions(moments, heads)
+    print(
+        "kept of the second moments:", {n: round(float(k), 4) for n, k in directions.kept.items()}, flush=True
+    )
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, min(100, recipe.steps // 2), max(recipe.steps, 1)
+    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    if recipe.pruned:
+        params: Params = prune(teacher, moments, directions, recipe.widths)
+    else:
+        params = init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
+    state = optimizer.init(params)
+    series, log = Series(folder / "checkpoints"), folder / "log.jsonl"
+    begun, seconds = 0, 0.0
+    saved = series.load_newest()
+    if saved is not None and saved[1]["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe))):
+        leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
+        params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
+        begun, seconds = saved[1]["step"], saved[1]["seconds"]
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))
+    else:
+        log.write_text("")
+    check = held_out.batch(0, 16)
+    wanted = jax.jit(lambda t, d, x: targets(t, x, d, layers))(teacher, directions, check)
+    errors_of = jax.jit(_errors)
+    step_of, iterates = make_step(optimizer, layers, recipe.gram_weight), Iterates(crops, recipe.iterates)
+    if not begun:
+        first = {"step": 0, "seconds": 0.0, "trained": {}}
+        first["held_out"] = jax.tree.map(float, errors_of(params, check, wanted))
+        log.write_text(json.dumps(first) + "\n")
+    recent: list[Any] = []
+    began = last_saved = time.perf_counter()
+    for step, batch in enumerate(crops.ahead(begun, recipe.steps, recipe.batch), start=begun):
+        images = jnp.asarray(batch)
+        if recipe.iterates:
+            images = jnp.concatenate([images, iterates.next(step, params)])
+        params, state, errors = step_of(params, state, teacher, directions, images)
+        recent.append(errors)
+        done, now = step + 1, time.perf_counter()
+        if done % CHECK_EVERY == 0 or done == recipe.steps:
+            entry = {
+                "step": done,
+                "seconds": round(seconds + now - began, 1),
+                "trained": jax.tree.map(lambda *values: float(np.mean(values)), *recent),
+                "held_out": jax.tree.map(float, errors_of(params, check, wanted)),
+            }
+            recent = []
+            with log.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            shown = " ".join(f"{n} {e['features']:.4f} {e['gram']:.5f}" for n, e in entry["held_out"].items())
+            print(f"step {done}, {entry['seconds']:.0f} s, held-out errors: {shown}", flush=True)
+        if now - last_saved > SAVE_SECONDS or done == recipe.steps:
+            tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
+            record = {"recipe": dataclasses.asdict(recipe), "step": done, "seconds": seconds + now - began}
+            series.save(done, tree, record)
+            last_saved = now
+    return export(params, directions, source)
