@@ -63,6 +63,8 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
             checkpointer.save(fresh, args=args, force=True)
+        for told in fresh.rglob("commit_success.txt"):
+            told.unlink()  # holds a path of this machine, and says what the renaming below says better
         shutil.rmtree(path, ignore_errors=True)
         fresh.rename(path)
     except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError

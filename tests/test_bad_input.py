@@ -757,7 +757,68 @@ KINDS: dict[str, Kind] = {
         [*[w.replace("photo.png", "photos").replace("out.png", "done") for w in GOOD], "--gif", "a.gif"],
         "leave them out",
     ),
+    # The embedded network.
+    "embedded network with another's name": (
+        nothing,
+        change("w.npz", "embedded"),
+        "with which --network and --preprocessing do not go",
+    ),
+    "embedded network without the layer": (
+        nothing,
+        [
+            "transfer",
+            "photo.png",
+            "painting.jpg",
+            "-o",
+            "out.png",
+            "-w",
+            "embedded",
+            "--preset",
+            "gatys",
+            "-q",
+        ],
+        "the embedded network has no layer relu4_2, only relu1_1, relu2_1, relu3_1, relu3_2: name one of these",
+    ),
+    "network that is not installed": (
+        nothing,
+        ["transfer", "photo.png", "painting.jpg", "-o", "out.png", "--network", "vgg16", "-q"],
+        "use the network that nstjax comes with, --weights embedded",
+    ),
+    "normalize the embedded network": (
+        folder_of("photos"),
+        ["weights", "normalize", "embedded", "photos"],
+        "gives linear maps of its filters",
+    ),
+    # The demo.
+    "demo of an unknown painting": (
+        nothing,
+        ["demo", "--paintings", "mona_lisa"],
+        "mona_lisa",
+    ),
+    "demo without a painting": (nothing, ["demo", "--paintings"], "--paintings"),
+    "demo of an unknown photograph": (nothing, ["demo", "--photograph", "dog"], "dog"),
+    "demo into a file": (nothing, ["demo", "-o", "photo.png"], "photo.png"),
+    "demo of no size": (nothing, ["demo", "--size", "99999"], "--size is 99999: it must be between"),
+    "demo too small for the network": (nothing, ["demo", "--size", "5"], "--size is 5: the demo wants 16"),
+    "demo of no iterations": (nothing, ["demo", "--iterations", "0"], "--iterations must be 1 or more"),
+    "demo with a negative seed": (nothing, ["demo", "--seed", "-1"], "seed of a painting is -1"),
+    "demo with weights that are not there": (nothing, ["demo", "-w", "vgg16"], "vgg16 are not installed"),
+    "demo over the user's transfer": (
+        lambda f: nstjax.save_image(f / "content.png", np.zeros((1, 9, 9, 3), np.float32)),
+        ["demo", "-o", "."],
+        "content.png is there and is not an earlier demo's: name another folder with -o",
+    ),
+    "demo over a folder named as its sheet": (
+        lambda f: (f / "nstjax-demo" / "sheet.png").mkdir(parents=True),
+        ["demo"],
+        "sheet.png is there and is not an earlier demo's",
+    ),
     # Weights commands.
+    "weights named as what ships": (
+        nothing,
+        ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "embedded"],
+        "--name embedded is the name of what nstjax comes with",
+    ),
     "fetch unknown": (nothing, ["weights", "fetch", "vgg11"], "no published weights are called 'vgg11'"),
     "convert to a bad name": (
         nothing,

@@ -16,8 +16,13 @@ from experiments.distill.data import CROP, Crops, Pictures, disturb, read_pictur
 from experiments.distill.iterates import LIFE, Iterates, _loss
 from experiments.distill.prune import choose, prune
 from experiments.distill.recipe import Recipe
+from experiments.distill.score import random_twin, teacher_terms
 from experiments.distill.teacher import activations, find_directions, second_moments, targets
+from experiments.distill.train import _gram_error, export
+from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
+from nstjax.typing import Preprocessing
+from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
 from tests.conftest import random_backbone
 
 LAYERS = ("relu1_1", "relu1_2", "relu2_1")
@@ -40,8 +45,9 @@ def test_directions_are_orthonormal_and_keep_the_most() -> None:
     np.testing.assert_allclose(jnp.mean(jnp.sum(wanted**2, -1)), 1.0, rtol=1e-4)
 
 
-def test_with_all_channels_kept_the_student_is_the_teacher() -> None:
-    teacher = random_backbone(convs=3)
+@pytest.mark.parametrize("preprocessing", [CAFFE_BGR, TORCHVISION], ids=["caffe", "torchvision"])
+def test_with_all_channels_kept_the_student_is_the_teacher(preprocessing: Preprocessing) -> None:
+    teacher = dataclasses.replace(random_backbone(convs=3), preprocessing=preprocessing)
     moments = second_moments(teacher, [IMAGES], LAYERS)
     heads = {"relu1_1": 64, "relu2_1": 128}
     directions = find_directions(moments, heads)
@@ -51,6 +57,13 @@ def test_with_all_channels_kept_the_student_is_the_teacher() -> None:
     for layer in heads:
         error = jnp.mean(jnp.sum((found[layer] - wanted[layer]) ** 2, -1))
         assert error < 1e-4, layer  # of a mean square of 1; the ridge leaves a trace of it
+    # What is shipped gives activations in the teacher's units: Gram matrices have its Gram matrices' norm.
+    shipped = export(params, directions, "a test")
+    assert {leaf.dtype for leaf in jax.tree.leaves(shipped.params)} == {np.dtype(np.float16)}
+    theirs = activations(teacher, IMAGES, ("relu2_1",))["relu2_1"]
+    ours = nstjax.features(shipped, IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
+    norms = [np.linalg.norm(gram_matrix(f, "positions"), axis=(1, 2)) for f in (ours, theirs)]
+    np.testing.assert_allclose(*norms, rtol=5e-3)  # half precision
     fewer = prune(teacher, moments, directions, {"conv1_1": 16, "conv1_2": 16, "conv2_1": 16})
     lost = nstjax.features(make_student(fewer), IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
     assert 1e-3 < jnp.mean(jnp.sum((lost - wanted["relu2_1"]) ** 2, -1)) < 0.5
@@ -65,6 +78,8 @@ def test_channels_are_chosen_that_foretell_the_others() -> None:
     assert len(set(kept)) == 3
     left = moment - moment[:, kept] @ np.linalg.solve(moment[np.ix_(kept, kept)], moment[kept])
     assert np.abs(left).max() < 1e-8 * np.abs(moment).max()
+    # The one that explains most of all is first, though another varies more by itself.
+    assert choose(np.array([[3.0, 0, 0], [0, 2.0, 1.9], [0, 1.9, 2.0]]), 1) != [0]
     # Of two copies and a stranger, the stranger is the second choice.
     twin = np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
     assert set(choose(twin, 2)) in ({0, 2}, {1, 2})
@@ -114,9 +129,33 @@ def test_iterates_please_the_student_more_and_more() -> None:
 
 
 def test_recipes_that_make_no_sense() -> None:
-    for wrong in ({"channels": (1, 2)}, {"channels": (8, 8, 0, 8, 8, 8)}, {"batch": 0}, {"iterates": -1}):
+    plain = {"pruned": False}
+    Recipe(channels=(8, 0, 8, 0, 8, 8), **plain)
+    for wrong in (
+        {"channels": (1, 2)},
+        {"channels": (8, 8, 0, 8, 8, 8), **plain},
+        {"channels": (8, 0, 8, 8, 8, 8)},
+        {"channels": (80, 8, 8, 8, 8, 8)},
+        {"heads": (1, 2)},
+        {"heads": (65, 1, 1, 1)},
+        {"learning_rate": -1.0},
+        {"painted": 3.0},
+        {"batch": 0},
+        {"iterates": -1},
+    ):
         with pytest.raises(nstjax.InputError):
             Recipe(**wrong)
+
+
+def test_error_of_gram_matrices() -> None:
+    f = jax.random.normal(jax.random.key(0), (2, 8, 8, 5))
+    assert _gram_error(f, f) == 0
+    # Twice the activations are four times the matrix: a squared error of 9 of 1 + 0.1 for equal images.
+    twins = jnp.concatenate([f[:1], f[:1]])
+    np.testing.assert_allclose(_gram_error(2 * twins, twins), 9 / 1.1, rtol=1e-5)
+    # An image of almost no activation counts for almost nothing, whatever its relative error.
+    dark = jnp.concatenate([f[:1], 1e-3 * f[1:]])
+    assert _gram_error(dark.at[1].multiply(10), dark) < 1e-6
 
 
 def test_small_pictures_are_left_out(tmp_path: Path) -> None:
@@ -170,3 +209,28 @@ def test_training_lowers_the_errors_and_is_resumed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(training, "make_step", real)
     resumed = training.train(plain, teacher, pictures, tmp_path / "broken", "a test")
     assert resumed.sha256 == whole.sha256  # the same to the last bit
+    with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
+        training.train(plain, teacher, Pictures(tuple(smooth[::-1]), ()), tmp_path / "broken", "a test")
+    with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
+        training.train(recipe, teacher, pictures, tmp_path / "broken", "a test")
+    with pytest.raises(nstjax.InputError, match="more than 2 are wanted"):
+        training.train(plain, teacher, Pictures(tuple(smooth[:2]), ()), tmp_path / "few", "a test")
+
+
+def test_the_teacher_s_terms_are_the_transfer_s_own() -> None:
+    teacher = random_backbone(convs=3)
+    content, style = IMAGES[:1], IMAGES[1:]
+    config = nstjax.TransferConfig(size=24, optimizer=nstjax.optim.Lbfgs(iterations=3))
+    last: list[float] = []
+    result = nstjax.transfer(content, style, teacher, config, lambda p: last.append(p.entry.loss))  # type: ignore[func-returns-value]
+    found = teacher_terms(result.image, content, style, teacher, config)
+    unclamped = float(np.abs(result.image - 0.5).max()) < 0.5
+    assert found["total"] == pytest.approx(last[-1], rel=1e-4 if unclamped else 0.2)
+    assert found["total"] == pytest.approx(sum(v for k, v in found.items() if k != "total"), rel=1e-5)
+
+
+def test_a_random_twin_has_the_shape_and_no_more() -> None:
+    network = make_student(init_student(jax.random.key(1), {"conv1_1": 4, "conv2_1": 6}, {"conv2_1": 5}))
+    twin = random_twin(network)
+    assert jax.tree.map(jnp.shape, twin.params) == jax.tree.map(jnp.shape, network.params)
+    assert twin.describe() != network.describe()

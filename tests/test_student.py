@@ -102,6 +102,9 @@ def test_gradient_by_central_differences(x64: None) -> None:
         (lambda p: p.update(conv9_1=p["conv1_1"]), "conv9_1, which VGG-19 has not"),
         (lambda p: p["conv1_2"].update(kernel=np.zeros((3, 3, 5, 9))), "do not fit together"),
         (lambda p: p["conv2_1"].update(head=np.zeros((5, 7))), "do not fit together"),
+        (lambda p: p.pop("conv1_1"), "lack conv1_1, a kernel or a bias"),
+        (lambda p: p["conv1_2"].pop("bias"), "lack conv1_1, a kernel or a bias"),
+        (lambda p: p["conv2_1"].update(head=np.zeros(())), "do not fit together"),
         (lambda p: [layer.pop("head", None) for layer in p.values()], "no head"),
     ],
 )
@@ -147,7 +150,9 @@ def test_shipped_network() -> None:
 def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert load_backbone().arch == EMBEDDED
+    assert load_backbone("auto").arch == EMBEDDED
+    (tmp_path / "ckpts" / "vgg19" / "record").mkdir(parents=True)  # what is left of a store hides nothing
+    assert load_backbone("auto").arch == EMBEDDED
     assert resolve("auto", "vgg16") == "vgg16"  # who names a network means it
     assert resolve("some.h5") == "some.h5"
     save_backbone(random_backbone(convs=3), tmp_path / "weights" / "vgg19")

@@ -24,6 +24,8 @@ class Arguments:
     """An installed name, a weights file, or a store's folder."""
     name: str = "embedded"
     """Of the folder under figures/runs for checkpoints, log, and the network."""
+    ship: bool = False
+    """Put the network into ckpts/embedded, too, from where it is packed into the wheel."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = Recipe()
 
 
@@ -32,9 +34,11 @@ def main(arguments: Arguments) -> None:
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
-    source = f"distilled from {teacher.source}"
+    source = "distilled from VGG-19 to relu3_2 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
     student = train(arguments.recipe, teacher, pictures, folder, source)
     save_backbone(student, folder / "network")
+    if arguments.ship:
+        save_backbone(student, Path(__file__).parents[2] / "ckpts" / "embedded")
     print(f"wrote {folder / 'network'}")
 
 

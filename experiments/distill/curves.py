@@ -1,8 +1,10 @@
 """A training's curves from its log: ``python -m experiments.distill.curves``."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import tyro
 from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parent / "figures"
@@ -24,5 +26,13 @@ def curves(log: Path, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which training."""
+
+    name: str = "embedded"
+    """Of its folder under figures/runs."""
+
+
 if __name__ == "__main__":
-    curves(FOLDER / "runs" / "embedded" / "log.jsonl", FOLDER / "curves.png")
+    curves(FOLDER / "runs" / tyro.cli(Arguments).name / "log.jsonl", FOLDER / "curves.png")

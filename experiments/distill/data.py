@@ -1,6 +1,7 @@
 """What the students see: crops of photographs and paintings, made as unlike photographs as iterates are."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,13 @@ class Pictures:
 
     photographs: tuple[np.ndarray, ...]
     paintings: tuple[np.ndarray, ...]
+
+    def digest(self) -> str:
+        """SHA-256 of all pixels."""
+        found = hashlib.sha256()
+        for picture in (*self.photographs, *self.paintings):
+            found.update(repr(picture.shape).encode() + picture.tobytes())
+        return found.hexdigest()
 
 
 def _decode(path: Path) -> np.ndarray:

@@ -25,9 +25,20 @@ LIFE = 45  # times that a group goes on before it is made anew
 APPLY = Apply("average", 1.0, "replicate")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Group:
-    """Transfers of one age: iterates, photographs and paintings ``(n, CROP, CROP, 3)``, and Adam's moments."""
+    """Transfers of one age.
+
+    Attributes:
+        x: iterates, ``(n, CROP, CROP, 3)``.
+        contents: photographs, likewise.
+        styles: paintings, likewise.
+        mean: Adam's mean of gradients.
+        square: Adam's mean of squared gradients.
+        rate: Adam's step, in units of the pixels' range.
+        life: times that the group goes on before it is made anew.
+        age: times that it has.
+    """
 
     x: jax.Array
     contents: np.ndarray
@@ -66,7 +77,8 @@ def _advance(
     gradient = jax.vmap(jax.grad(_loss, argnums=1), in_axes=(None, 0, 0, 0))
     for i in range(ADAM_STEPS):
         g = gradient(params, x, contents, styles)
-        # Adam's step has the size of the rate whatever the gradient's, which a dark painting makes large.
+        # A relative loss has a gradient of any size, by the painting; of one size, its first and its last
+        # steps count alike in Adam's moments, and none is lost in Adam's epsilon.
         g = g / (jnp.sqrt(jnp.mean(g * g, axis=(1, 2, 3), keepdims=True)) + 1e-20)
         mean, square = 0.9 * mean + 0.1 * g, 0.99 * square + 0.01 * g * g
         t = age * ADAM_STEPS + i + 1

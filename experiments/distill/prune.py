@@ -16,7 +16,10 @@ from nstjax.typing import Backbone
 
 
 def choose(moment: np.ndarray, count: int) -> list[int]:
-    """Channels chosen one by one, each the one that the earlier ones explain least: a pivoted Cholesky factor.
+    """Channels chosen one by one, each the one that explains most of what all channels have left.
+
+    Greedy column subset selection (Farahat, Ghodsi and Kamel, ICDM 2011): the gain of channel ``j`` is
+    ``Σ_i E_ij² / E_jj``, by which the trace of the residual ``E`` falls.
 
     Args:
         moment: ``(c, c)``, the second moments.
@@ -25,7 +28,6 @@ def choose(moment: np.ndarray, count: int) -> list[int]:
     left = moment.astype(np.float64).copy()
     chosen: list[int] = []
     for _ in range(count):
-        # What a channel would explain of all the channels, not of itself alone.
         gain = np.sum(left**2, 0) / np.maximum(np.diag(left), 1e-12 * np.trace(moment))
         gain[chosen] = -np.inf
         best = int(np.argmax(gain))

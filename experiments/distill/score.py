@@ -42,6 +42,9 @@ def contents(lab: Lab) -> dict[str, np.ndarray]:
     return found | {name: nstjax.load_image(data / file) for name, file in SKIMAGE_CONTENTS.items()}
 
 
+_evaluate = jax.jit(lambda fun, image: fun(image))
+
+
 def teacher_terms(
     image: np.ndarray, content: np.ndarray, style: np.ndarray, teacher: Backbone, config: TransferConfig
 ) -> dict[str, float]:
@@ -54,7 +57,7 @@ def teacher_terms(
         apply(teacher, content_at(content, side), record.used_content_layers),
         apply(teacher, style_at(style, side, config), record.used_style_layers),
     )
-    total, terms = jax.jit(lambda fun, x: fun(x))(objective(record, apply, teacher, targets), image)
+    total, terms = _evaluate(objective(record, apply, teacher, targets), image)
     return {"total": float(total), **{name: float(term) for name, term in terms.items()}}
 
 
@@ -113,7 +116,7 @@ def random_twin(network: Backbone, seed: int = 0) -> Backbone:
     widths = {name: layer["bias"].shape[0] for name, layer in network.params.items()}
     heads = {name: layer["head"].shape[1] for name, layer in network.params.items() if "head" in layer}
     params = init_student(jax.random.key(seed), widths, heads, head_scale=1.0)
-    return make_student(params, source="random weights", sha256=f"seed {seed}")
+    return make_student(params, source="random weights", sha256=f"seed {seed}, {widths}, {heads}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +139,9 @@ def main(arguments: Arguments) -> None:
     lab = Lab(arguments, Path(__file__).parent)
     pairs = teacher_runs(lab)
     found: dict[str, Any] = {}
-    networks = {
-        Path(name).name if name != "embedded" else name: nstjax.load_backbone(name)
-        for name in arguments.students
-    }
+    if len({Path(name).name for name in arguments.students}) < len(arguments.students):
+        raise nstjax.InputError("two --students end in one name: give their folders different names")
+    networks = {Path(name).name: nstjax.load_backbone(name) for name in arguments.students}
     for label, network in list(networks.items()):
         networks[f"{label}, random"] = random_twin(network)
     for label, network in networks.items():

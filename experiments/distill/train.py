@@ -20,6 +20,7 @@ from experiments.distill.prune import prune
 from experiments.distill.recipe import Recipe
 from experiments.distill.teacher import Directions, find_directions, second_moments, targets
 from nstjax.checkpoints import Series
+from nstjax.errors import InputError
 from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
 from nstjax.typing import Backbone, Features, Params
@@ -97,6 +98,30 @@ def export(params: Params, directions: Directions, source: str) -> Backbone:
     return make_student(shipped, source=source, sha256=digest.hexdigest())
 
 
+def _kept_moments(
+    path: Path, teacher: Backbone, crops: Crops, layers: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The teacher's second moments on the crops, measured once: of others, a half-trained head would be wrong."""
+    if not path.exists():
+        batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
+        with jax.default_matmul_precision("highest"):
+            np.savez(path, **second_moments(teacher, batches, layers))  # type: ignore[arg-type]
+    with np.load(path) as kept:
+        return {name: kept[name] for name in layers}
+
+
+def _check_same(folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse to go on with another training than the one that a folder holds."""
+    path = folder / "training.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(facts, indent=1))
+    elif json.loads(path.read_text()) != json.loads(json.dumps(facts)):
+        raise InputError(
+            f"{folder} holds a training by another recipe or on other pictures: choose another --name, or delete it"
+        )
+
+
 def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, source: str) -> Backbone:
     """Train a student, or go on with one that was interrupted.
 
@@ -109,47 +134,54 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         pictures: what to train on; the last photographs are held out.
         folder: for checkpoints and ``log.jsonl``; a finished training is not repeated.
         source: in words, for the network's record.
+
+    Raises:
+        InputError: there are too few photographs, or the folder holds another training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if len(pictures.photographs) <= HELD_OUT:
+        raise InputError(
+            f"there are {len(pictures.photographs)} photographs: more than {HELD_OUT} are wanted"
+        )
+    facts = {
+        "recipe": dataclasses.asdict(recipe),
+        "teacher": teacher.describe(),
+        "pictures": pictures.digest(),
+    }
+    _check_same(folder, facts)
     held_out = Crops(Pictures(pictures.photographs[-HELD_OUT:], ()), recipe.seed + 1)
     crops = Crops(Pictures(pictures.photographs[:-HELD_OUT], pictures.paintings), recipe.seed, recipe.painted)
     layers = recipe.layers
-    heads = dict(zip(layers, recipe.heads, strict=True))
     every = tuple(f"relu{name.removeprefix('conv')}" for name in recipe.widths)
-    batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
-    moments = second_moments(teacher, batches, every)
-    directions = find_directions(moments, heads)
-    print(
-        "kept of the second moments:", {n: round(float(k), 4) for n, k in directions.kept.items()}, flush=True
-    )
+    moments = _kept_moments(folder / "moments.npz", teacher, crops, every)
+    directions = find_directions(moments, dict(zip(layers, recipe.heads, strict=True)))
+    shares = {name: round(float(share), 4) for name, share in directions.kept.items()}
+    print("kept of the second moments:", shares, flush=True)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, min(100, recipe.steps // 2), max(recipe.steps, 1)
     )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-    if recipe.pruned:
-        params: Params = prune(teacher, moments, directions, recipe.widths)
-    else:
-        params = init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
+    params: Params = (
+        prune(teacher, moments, directions, recipe.widths)
+        if recipe.pruned
+        else init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
+    )
     state = optimizer.init(params)
     series, log = Series(folder / "checkpoints"), folder / "log.jsonl"
     begun, seconds = 0, 0.0
     saved = series.load_newest()
-    if saved is not None and saved[1]["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe))):
+    check = held_out.batch(0, 16)
+    wanted = jax.jit(lambda t, d, x: targets(t, x, d, layers))(teacher, directions, check)
+    errors_of = jax.jit(_errors)
+    if saved is not None:
         leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
         params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))
     else:
-        log.write_text("")
-    check = held_out.batch(0, 16)
-    wanted = jax.jit(lambda t, d, x: targets(t, x, d, layers))(teacher, directions, check)
-    errors_of = jax.jit(_errors)
+        first = jax.tree.map(float, errors_of(params, check, wanted))
+        log.write_text(json.dumps({"step": 0, "seconds": 0.0, "trained": {}, "held_out": first}) + "\n")
     step_of, iterates = make_step(optimizer, layers, recipe.gram_weight), Iterates(crops, recipe.iterates)
-    if not begun:
-        first = {"step": 0, "seconds": 0.0, "trained": {}}
-        first["held_out"] = jax.tree.map(float, errors_of(params, check, wanted))
-        log.write_text(json.dumps(first) + "\n")
     recent: list[Any] = []
     began = last_saved = time.perf_counter()
     for step, batch in enumerate(crops.ahead(begun, recipe.steps, recipe.batch), start=begun):
@@ -173,7 +205,6 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
             print(f"step {done}, {entry['seconds']:.0f} s, held-out errors: {shown}", flush=True)
         if now - last_saved > SAVE_SECONDS or done == recipe.steps:
             tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
-            record = {"recipe": dataclasses.asdict(recipe), "step": done, "seconds": seconds + now - began}
-            series.save(done, tree, record)
+            series.save(done, tree, {"step": done, "seconds": seconds + now - began})
             last_saved = now
     return export(params, directions, source)

@@ -1,22 +1,25 @@
 """``nstjax demo``: the main job on pictures that ship with the package, offline."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 from tyro.conf import arg
 
 from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.parse import parse
+from nstjax.cli.runtime import check_device
 from nstjax.cli.synthesis_command import run_synthesis
 from nstjax.errors import InputError
+from nstjax.files import write_atomically
 from nstjax.images import load_image, save_image
-from nstjax.images.encode import METADATA_KEY
 from nstjax.paintings import paint
 from nstjax.reports import contact_sheet
+from nstjax.synthesis import TransferConfig
+from nstjax.weights import load_backbone
 
 # In scikit-image's wheel; all are in the public domain or CC0.
 PHOTOGRAPHS = {
@@ -26,6 +29,8 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
 }
 SIDE = 768  # of a painting, in pixels
+LEAST_SIZE = 16
+MARKER = "demo.json"  # names what a demo wrote, so that the next one replaces that and nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +38,7 @@ class DemoOptions:
     """Paint a photograph that ships with scikit-image in the manner of paintings made by nstjax's own code."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("nstjax-demo")
-    """Where the pictures go: content, style and result, a sheet of them, and a plot of the losses."""
+    """Where the pictures go: content, style and result, with their record, a plot of the losses, and a sheet."""
     photograph: Literal["coffee", "cat", "astronaut", "rocket"] = "coffee"
     """What is painted."""
     paintings: tuple[Literal["swirls", "waves", "dots", "shards", "glass", "knife"], ...] = ("swirls",)
@@ -57,17 +62,16 @@ def photograph(name: str) -> Path:
     return Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name]
 
 
-def _check_replaceable(path: Path) -> None:
-    """Raise :class:`InputError` where a file is there that no demo has written."""
-    if not path.exists():
-        return
+def _check_replaceable(folder: Path, names: set[str]) -> None:
+    """Raise :class:`InputError` where a file of one of these names is there that no demo has written."""
     try:
-        with Image.open(path) as image:
-            ours = METADATA_KEY in image.info
-    except OSError:
-        ours = False
-    if not ours:
-        raise InputError(f"{path} is there and is not an earlier demo's: name another folder with -o")
+        ours = set(json.loads((folder / MARKER).read_text())["written"])
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    for name in sorted(names):
+        path = folder / name
+        if path.is_dir() or (path.exists() and name not in ours | {MARKER}):
+            raise InputError(f"{path} is there and is not an earlier demo's: name another folder with -o")
 
 
 def run_demo(arguments: Sequence[str]) -> int:
@@ -77,34 +81,48 @@ def run_demo(arguments: Sequence[str]) -> int:
         InputError: bad input, or the folder cannot be written or holds other files of these names.
     """
     options = parse(DemoOptions, arguments, "nstjax demo")
-    names = tuple(dict.fromkeys(options.paintings))
-    if not names:
+    paintings = tuple(dict.fromkeys(options.paintings))
+    if not paintings:
         raise InputError("--paintings names none: name at least one")
-    folder, content = options.output, options.output / "content.png"
-    styles = {name: folder / f"style-{name}.png" for name in names}
-    results = {name: folder / f"result-{name}.png" for name in names}
-    for path in (content, *styles.values(), *results.values()):
-        _check_replaceable(path)
-    make_output_folder(folder)
+    if options.size < LEAST_SIZE:
+        raise InputError(f"--size is {options.size}: the demo wants {LEAST_SIZE} pixels or more")
+    TransferConfig(size=options.size, iterations=(options.iterations,))  # refuses what is out of range
+    check_device()
+    load_backbone(options.weights)
+    folder = options.output
+    written = {"content.png", "sheet.png"}
+    for name in paintings:
+        written |= {
+            f"style-{name}.png",
+            f"loss-{name}.png",
+            f"result-{name}.png",
+            f"result-{name}.png.run.json",
+        }
+    _check_replaceable(folder, written)
     photo = load_image(photograph(options.photograph))
-    pictures = {name: np.asarray(paint(name, SIDE, SIDE, options.seed)) for name in names}
-    save_image(content, photo, {"demo": options.photograph})
-    for name in names:
-        save_image(styles[name], pictures[name], {"demo": name, "seed": options.seed})
-        command = [str(content), str(styles[name]), "-o", str(results[name])]
-        command += ["--size", str(options.size), "--iterations", str(options.iterations)]
-        command += ["--weights", options.weights, "--plot", str(folder / f"loss-{name}.png")]
+    painted = {name: np.asarray(paint(name, SIDE, SIDE, options.seed)) for name in paintings}
+    make_output_folder(folder)
+    write_atomically(folder / MARKER, json.dumps({"written": sorted(written)}).encode())
+    save_image(folder / "content.png", photo)
+    rows = []
+    for name in paintings:
+        style, result = folder / f"style-{name}.png", folder / f"result-{name}.png"
+        save_image(style, painted[name])
+        command = [str(folder / "content.png"), str(style), "-o", str(result), "--weights", options.weights]
+        command += [
+            "--size",
+            str(options.size),
+            "--iterations",
+            str(options.iterations),
+            "--save-state-every",
+            "0",
+        ]
+        command += ["--plot", str(folder / f"loss-{name}.png")]
         code = run_synthesis("transfer", [*command, "--quiet"] if options.quiet else command)
         if code:
             return code
-    rows = [
-        [
-            (photo, options.photograph),
-            (pictures[name], f"{name}, seed {options.seed}"),
-            (load_image(results[name]), "result"),
-        ]
-        for name in names
-    ]
+        label = f"{name}, seed {options.seed}"
+        rows.append([(photo, options.photograph), (painted[name], label), (load_image(result), "result")])
     contact_sheet(folder / "sheet.png", rows, f"nstjax demo, weights {options.weights}")
     if not options.quiet:
         print(f"wrote {folder / 'sheet.png'}; now your own: nstjax transfer PHOTO PAINTING -o OUT.png")

@@ -19,5 +19,7 @@ def run_info(arguments: Sequence[str]) -> int:
     device = facts["device"]
     print(f"device   {device['count']} × {device['platform']} ({device['kind']})")
     print(f"cache    {cache_folder()}")
-    print(f"weights  {', '.join(installed())}")
+    found = installed()
+    hint = "" if "vgg19" in found else " (nstjax weights fetch vgg19 gets VGG-19)"
+    print(f"weights  {', '.join(found) or 'none'}{hint}")
     return 0

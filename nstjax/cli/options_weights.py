@@ -47,7 +47,7 @@ class WeightsInfoOptions:
     """Describe weights: network, layers, preprocessing, hash."""
 
     weights: Positional[str]
-    """An installed name, a weights file, or a store's folder."""
+    """An installed name (embedded is always there), a weights file, or a store's folder."""
     network: Literal["vgg16", "vgg19"] | None = None
     """Which network it is of, where the file ends before the two differ."""
 

@@ -17,7 +17,7 @@ from nstjax.images import save_image
 from nstjax.reports import environment, read_record, write_record
 from nstjax.synthesis import TransferConfig
 from nstjax.typing import Backbone
-from nstjax.weights.store import AUTO
+from nstjax.weights.store import resolve
 
 
 def record_path(output: Path) -> Path:
@@ -87,7 +87,7 @@ def write_outputs(
     record = {
         **settings,
         "seed": config.seed,
-        "weights_option": _weights_option(options, backbone),
+        "weights_option": _weights_option(options),
         "output": _output_settings(job),
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
@@ -106,11 +106,10 @@ def write_outputs(
     write_record(record_path(job.output), record)
 
 
-def _weights_option(options: RunOptions, backbone: Backbone) -> dict[str, Any]:
+def _weights_option(options: RunOptions) -> dict[str, Any]:
     """The network's options; a file's path is made absolute, an installed name stays one, ``auto`` is told."""
     network = dataclasses.asdict(options.network)
-    if network["weights"] == AUTO:
-        network["weights"] = backbone.arch
+    network["weights"] = str(resolve(network["weights"], network["network"]))
     path = Path(network["weights"])
     if path.exists() and (path.name != network["weights"] or path.suffix):
         network["weights"] = str(path.absolute())

@@ -109,8 +109,6 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             return interrupt["stop"]
 
         began = time.perf_counter()
-        if options.network.weights == AUTO and backbone.arch == EMBEDDED:
-            display.say(HOW_TO_GET_VGG)
         display.say(_announcement(backbone, config))
         write = partial(write_outputs, job, config, backbone, inputs)
         try:
@@ -185,6 +183,8 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
         for path in mask_files((*options.masks, *options.style_masks)):
             load_image(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
+    if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
+        print(HOW_TO_GET_VGG, file=sys.stderr)
     if folder:
         make_output_folder(jobs[0].output.parent)
         return _do_all(jobs, backbone, record)

@@ -15,10 +15,12 @@ from nstjax.cli.options_weights import (
     WeightsInfoOptions,
 )
 from nstjax.cli.parse import parse
+from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError
 from nstjax.images import find_images, fit_long_side, load_image, resize
+from nstjax.nn.vgg import EMBEDDED
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
-from nstjax.weights.store import cache_folder, fetch, installed, save_backbone
+from nstjax.weights.store import AUTO, cache_folder, fetch, installed, resolve, save_backbone
 
 USAGE = """usage: nstjax weights ACTION ...
 
@@ -34,6 +36,8 @@ actions:
 def _store(folder: Path | None, name: str) -> Path:
     if not name or "/" in name or name.startswith(".") or "." in name:
         raise InputError(f"--name {name!r} cannot name weights: use letters, digits, '-' and '_'")
+    if name in (AUTO, EMBEDDED):
+        raise InputError(f"--name {name} is the name of what nstjax comes with: choose another")
     return (folder or cache_folder() / "weights") / name
 
 
@@ -65,6 +69,7 @@ def _list(arguments: Sequence[str], prog: str) -> None:
 
 def _info(arguments: Sequence[str], prog: str) -> None:
     options = parse(WeightsInfoOptions, arguments, prog)
+    check_device()
     backbone = load_backbone(options.weights, options.network)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(backbone.params))
     p = backbone.preprocessing
@@ -83,10 +88,13 @@ def _photographs(folder: Path, size: int) -> Iterator[jax.Array]:
 
 def _normalize(arguments: Sequence[str], prog: str) -> None:
     options = parse(NormalizeOptions, arguments, prog)
+    check_device()
     backbone = load_backbone(options.weights, options.network)
     if not 32 <= options.size <= 4096:
         raise InputError(f"--size is {options.size}: it must be between 32 and 4096")
-    store = _store(options.to, options.name or f"{Path(options.weights).name.split('.')[0]}-normalized")
+    store = _store(
+        options.to, options.name or f"{Path(resolve(options.weights)).name.split('.')[0]}-normalized"
+    )
     save_backbone(normalize(backbone, _photographs(options.photographs, options.size)), store)
     print(f"installed {store.name} in {store}")
 

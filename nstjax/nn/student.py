@@ -52,14 +52,15 @@ def make_student(
     """Check the weights of a small network, and wrap them as a :class:`Backbone`.
 
     Args:
-        params: convolutions under VGG-19's names, of which any may be missing and any number of channels
-            allowed; ``"head"`` beside a kernel makes ``relu…`` after it a layer that the network can give.
+        params: convolutions under VGG-19's names, of which all but the first may be missing and any number of
+            channels is allowed; ``"head"`` beside a kernel makes ``relu…`` after it a layer that the network can give.
         preprocessing: what the weights want.
         source: in words, for run records.
         sha256: of the weights, for run records.
 
     Raises:
-        InputError: a name is unknown, channels do not fit together, or there is no head.
+        InputError: a name is unknown, a kernel or bias is missing, channels do not fit together, or there is
+            no head.
     """
     names = conv_names(EMBEDDED)
     unknown = sorted(set(params) - set(names))
@@ -69,11 +70,13 @@ def make_student(
     layers = tuple(f"relu{name.removeprefix('conv')}" for name, layer in ordered.items() if "head" in layer)
     if not layers:
         raise InputError("the weights of the small network have no head: wrong network?")
+    if "conv1_1" not in ordered or any({"kernel", "bias"} - set(layer) for layer in ordered.values()):
+        raise InputError("the weights of the small network lack conv1_1, a kernel or a bias: wrong network?")
     before = 3
     for name, layer in ordered.items():
         width = layer["bias"].shape[-1] if layer["bias"].ndim else 0
         head = layer["head"].shape if "head" in layer else (width, 1)
-        if layer["kernel"].shape != (3, 3, before, width) or head[0] != width or len(head) != 2:
+        if layer["kernel"].shape != (3, 3, before, width) or len(head) != 2 or head[0] != width:
             raise InputError(
                 f"{name} has a kernel of shape {layer['kernel'].shape}, a bias of shape {layer['bias'].shape} and a "
                 f"head of shape {head} after {before} channels: they do not fit together"

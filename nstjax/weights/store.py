@@ -80,13 +80,13 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     """Stores that can be loaded by name, with their records; the first folder's come first."""
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for folder in store_folders():
-        for path in sorted(folder.glob("*/record")) if folder.is_dir() else []:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             try:
-                record = checkpoints.load_record(path.parent)
+                record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
             except InputError:
                 continue  # what is no store of ours, or a damaged one, must not hide the others
             if record.get("kind") == KIND and {"arch", "source"} <= set(record):
-                found.setdefault(path.parent.name, (path.parent, record))
+                found.setdefault(path.name, (path, record))
     return found
 
 
@@ -119,7 +119,7 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
     if backbone.arch == EMBEDDED and (arch, preprocessing) != (None, None):
         raise InputError(
             f"the weights {spec} are of the embedded network, with which --network and --preprocessing do not go: "
-            f"leave them out, or name VGG's weights with --weights"
+            f"leave them out, or name VGG's weights"
         )
     if arch is not None and arch != backbone.arch:
         raise InputError(
@@ -138,15 +138,13 @@ def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
     return arch or ("vgg19" if "vgg19" in installed() else EMBEDDED)
 
 
-def load_backbone(
-    spec: str | Path = AUTO, arch: str | None = None, preprocessing: str | None = None
-) -> Backbone:
+def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
     """Load a feature network.
 
     Args:
-        spec: ``"auto"``, which is VGG-19 where it is installed, else the embedded network;
-            the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``, see ``nstjax weights
-            list``), the directory of a store, or a weights file of any format of :func:`read_weights`.
+        spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``, see ``nstjax weights
+            list``), the directory of a store, a weights file of any format of :func:`read_weights`, or
+            ``"auto"``, which is VGG-19 where it is installed, else the embedded network.
         arch: of a file that ends before VGG-16 and VGG-19 differ; a store must be of it.
         preprocessing: overrules what a file's format implies; see :func:`read_weights`.
 
@@ -159,7 +157,7 @@ def load_backbone(
     is_name = path.name == str(spec) and not path.suffix
     if is_name:
         for folder in store_folders():
-            if (folder / str(spec) / "record").is_dir():
+            if checkpoints.is_checkpoint(folder / str(spec)):
                 return _checked(read_store(folder / str(spec)), spec, arch, preprocessing)
         if str(spec) in REGISTRY:
             raise InputError(
@@ -170,6 +168,6 @@ def load_backbone(
     if path.is_dir():
         return _checked(read_store(path), spec, arch, preprocessing)
     if is_name and not path.exists():
-        names = ", ".join(dict.fromkeys([*installed(), *REGISTRY]))
+        names = ", ".join(dict.fromkeys([AUTO, *installed(), *REGISTRY]))
         raise InputError(f"there are no weights called {spec!r}, nor such a file: the names are {names}")
     return read_weights(path, arch, preprocessing)

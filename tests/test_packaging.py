@@ -1,0 +1,54 @@
+"""What the wheel holds: every package, and the embedded network."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_package_is_listed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "nstjax").rglob("__init__.py")}
+    assert set(settings["packages"]) == found | {"nstjax.ckpts"}
+    assert settings["package-dir"] == {"nstjax.ckpts": "ckpts"}
+
+
+def test_the_network_tells_nothing_of_the_machine_it_was_made_on() -> None:
+    for path in (ROOT / "ckpts" / "embedded").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"/work" not in content
+            assert b"/home" not in content
+            assert b"/tmp" not in content
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_network_and_the_demo(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    if done.returncode and "setuptools" in done.stderr:
+        pytest.skip("the build wants setuptools, which cannot be fetched")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    elsewhere = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(elsewhere)
+    assert "CC BY 4.0" in (elsewhere / "nstjax" / "ckpts" / "README.md").read_text()
+    program = "import sys, nstjax.cli.main as m; print(m.__file__); sys.exit(m.main(sys.argv[1:]))"
+    command = ["demo", "-o", "pictures", "--size", "32", "--iterations", "2", "--paintings", "knife"]
+    environment = {**os.environ, "PYTHONPATH": str(elsewhere)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert str(elsewhere) in ran.stdout  # the wheel's own code, not the checkout's
+    assert (tmp_path / "pictures" / "sheet.png").exists()
