@@ -147,6 +147,17 @@ def test_shipped_network() -> None:
     assert len(network.sha256) == 64
 
 
+def test_shipped_network_has_vgg_s_energies_on_a_drawn_image() -> None:
+    y, x = np.mgrid[0:32, 0:32] / 32.0
+    image = np.stack([x, y, 0.5 + 0.5 * np.sin(9 * x * y)], -1)[None].astype(np.float32)
+    # Mean squared norms of an activation in VGG-19, average pooling, from the real weights to conv3_4 (SHA-256
+    # 03ebcbf1…), by nstjax.features with JAX 0.10.2 on a CPU; heads leave out up to 4 % of them.
+    vgg = {"relu1_1": 420_979.7, "relu2_1": 12_686_678.0, "relu3_1": 34_007_572.0, "relu3_2": 38_389_504.0}
+    found = nstjax.features(load_backbone("embedded"), image, tuple(vgg))
+    for layer, energy in vgg.items():
+        assert 0.9 * energy < jnp.mean(jnp.sum(found[layer] ** 2, -1)) < 1.02 * energy, layer
+
+
 def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)

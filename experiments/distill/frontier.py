@@ -6,6 +6,7 @@ timed; each is also scored as it begins, pruned and not trained. Writes ``fronti
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from experiments import common
 from experiments.benchmarks.embedded import speeds
 from experiments.common import Lab
 from experiments.distill.data import Pictures, read_pictures
+from experiments.distill.prune import prune
 from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
-from experiments.distill.train import train
+from experiments.distill.teacher import find_directions
+from experiments.distill.train import every_layer, export, kept_moments, split, train
 from nstjax.reports import environment
 from nstjax.typing import Backbone
 
@@ -32,7 +35,7 @@ SHAPES: dict[str, Recipe] = {
     # by larger steps.
     "shallow": Recipe(channels=(16, 0, 64, 0, 128, 128), pruned=False, learning_rate=2e-3),
 }
-STYLES = ("starry_night",)
+CONTENTS, STYLES = ("golden_gate", "tubingen"), ("starry_night",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +46,32 @@ class Arguments(common.Arguments):
     """A folder of photographs."""
     paintings: tuple[Path, ...] = ()
     """Pictures of paintings."""
-    steps: int = 400
+    steps: int = 250
     """Of each student."""
 
 
-def _student(name: str, recipe: Recipe, lab: Lab, pictures: Pictures) -> Backbone:
-    return train(recipe, lab.backbone, pictures, lab.out / "runs" / f"frontier_{name}_{recipe.steps}", name)
+class _Trainer:
+    """Students of one teacher and one set of pictures, whose second moments are measured once."""
+
+    def __init__(self, lab: Lab, pictures: Pictures) -> None:
+        self.lab, self.pictures, self.runs = lab, pictures, lab.out / "runs"
+
+    def begun(self, name: str, recipe: Recipe) -> Backbone:
+        """A student as it begins."""
+        crops, _ = split(recipe, self.pictures)
+        moments = kept_moments(
+            self.runs / "frontier_moments.npz", self.lab.backbone, crops, every_layer(recipe)
+        )
+        directions = find_directions(moments, dict(zip(recipe.layers, recipe.heads, strict=True)))
+        return export(prune(self.lab.backbone, moments, directions, recipe.widths), directions, name)
+
+    def trained(self, name: str, recipe: Recipe) -> Backbone:
+        """A student after its schedule."""
+        folder = self.runs / f"frontier_{name}_{recipe.steps}"
+        if recipe.pruned:
+            folder.mkdir(exist_ok=True)
+            shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
+        return train(recipe, self.lab.backbone, self.pictures, folder, name)
 
 
 def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
@@ -80,24 +103,20 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 def main(arguments: Arguments) -> None:
     """Train, score, time, plot."""
     lab = Lab(arguments, Path(__file__).parent)
-    pairs = teacher_runs(lab, STYLES)
+    pairs = teacher_runs(lab, CONTENTS, STYLES)
     points: dict[str, dict[str, Any]] = {}
     networks: dict[str, Backbone] = {}
+    trainer = _Trainer(lab, read_pictures(arguments.photographs, arguments.paintings, Recipe().own_paintings))
     for name, shape in SHAPES.items():
         recipe = dataclasses.replace(shape, steps=arguments.steps)
-        pictures = read_pictures(arguments.photographs, arguments.paintings, recipe.own_paintings)
-        networks[name] = _student(name, recipe, lab, pictures)
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(networks[name].params))
-        points[name] = {
-            "channels": recipe.channels,
-            "heads": recipe.heads,
-            "parameters": parameters,
-            "bytes": 2 * parameters,
-        }
-        points[name]["trained"] = score(lab, pairs, f"frontier_{name}", networks[name])
+        point: dict[str, Any] = {"channels": recipe.channels, "heads": recipe.heads}
+        points[name] = point
         if recipe.pruned:
-            begun = _student(name, dataclasses.replace(recipe, steps=0), lab, pictures)
-            points[name]["pruned"] = score(lab, pairs, f"frontier_{name}_pruned", begun)
+            point["pruned"] = score(lab, pairs, f"frontier_{name}_pruned", trainer.begun(name, recipe))
+        networks[name] = trainer.trained(name, recipe)
+        point["trained"] = score(lab, pairs, f"frontier_{name}", networks[name])
+        point["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(networks[name].params))
+        point["bytes"] = 2 * point["parameters"]
     timed = speeds(lab.backbone, networks, 512, 9)
     for name in networks:
         points[name]["times_faster"] = timed["times_faster"][name]

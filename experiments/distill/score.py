@@ -28,18 +28,18 @@ from nstjax.typing import Backbone
 
 # Not among these: rhone_night, the_scream and udnie, on which the students are trained.
 STYLES = ("starry_night", "wheatfield", "woman_with_hat", "great_wave", "shipwreck")
-CONTENTS = ("golden_gate", "tubingen", "timber_houses")
-SKIMAGE_CONTENTS = {"chelsea": "chelsea.png"}
+CONTENTS = ("golden_gate", "tubingen", "timber_houses", "chelsea")
+SKIMAGE = {"chelsea": "chelsea.png"}  # in its wheel
 CONFIG = TransferConfig(size=256, optimizer=Lbfgs(iterations=150))
 
 
-def contents(lab: Lab) -> dict[str, np.ndarray]:
-    """The photographs: of the images' folder, and of scikit-image's wheel."""
+def photograph(lab: Lab, name: str) -> np.ndarray:
+    """A photograph of the images' folder, or of scikit-image's wheel."""
     import skimage
 
-    data = Path(skimage.__file__).parent / "data"
-    found = {name: lab.picture("content", name) for name in CONTENTS}
-    return found | {name: nstjax.load_image(data / file) for name, file in SKIMAGE_CONTENTS.items()}
+    if name not in SKIMAGE:
+        return lab.picture("content", name)
+    return nstjax.load_image(Path(skimage.__file__).parent / "data" / SKIMAGE[name])
 
 
 _evaluate = jax.jit(lambda fun, image: fun(image))
@@ -72,10 +72,13 @@ class Pair:
     terms: dict[str, float]
 
 
-def teacher_runs(lab: Lab, styles: tuple[str, ...] = STYLES) -> list[Pair]:
+def teacher_runs(
+    lab: Lab, contents: tuple[str, ...] = CONTENTS, styles: tuple[str, ...] = STYLES
+) -> list[Pair]:
     """The teacher's own pictures of all pairs; kept by the lab."""
     found = []
-    for content_name, content in contents(lab).items():
+    for content_name in contents:
+        content = photograph(lab, content_name)
         for style_name in styles:
             name, style = f"{content_name}_{style_name}", lab.picture("style", style_name)
             run = lab.run(f"teacher_{name}", content, style, CONFIG)

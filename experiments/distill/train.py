@@ -98,7 +98,21 @@ def export(params: Params, directions: Directions, source: str) -> Backbone:
     return make_student(shipped, source=source, sha256=digest.hexdigest())
 
 
-def _kept_moments(
+def split(recipe: Recipe, pictures: Pictures) -> tuple[Crops, Crops]:
+    """The crops to train on, and those of the photographs that are held out."""
+    kept, held = pictures.photographs[:-HELD_OUT], pictures.photographs[-HELD_OUT:]
+    return (
+        Crops(Pictures(kept, pictures.paintings), recipe.seed, recipe.painted),
+        Crops(Pictures(held, ()), recipe.seed + 1),
+    )
+
+
+def every_layer(recipe: Recipe) -> tuple[str, ...]:
+    """The ReLU after each of a recipe's convolutions."""
+    return tuple(f"relu{name.removeprefix('conv')}" for name in recipe.widths)
+
+
+def kept_moments(
     path: Path, teacher: Backbone, crops: Crops, layers: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """The teacher's second moments on the crops, measured once: of others, a half-trained head would be wrong."""
@@ -148,11 +162,9 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         "pictures": pictures.digest(),
     }
     _check_same(folder, facts)
-    held_out = Crops(Pictures(pictures.photographs[-HELD_OUT:], ()), recipe.seed + 1)
-    crops = Crops(Pictures(pictures.photographs[:-HELD_OUT], pictures.paintings), recipe.seed, recipe.painted)
+    crops, held_out = split(recipe, pictures)
     layers = recipe.layers
-    every = tuple(f"relu{name.removeprefix('conv')}" for name in recipe.widths)
-    moments = _kept_moments(folder / "moments.npz", teacher, crops, every)
+    moments = kept_moments(folder / "moments.npz", teacher, crops, every_layer(recipe))
     directions = find_directions(moments, dict(zip(layers, recipe.heads, strict=True)))
     shares = {name: round(float(share), 4) for name, share in directions.kept.items()}
     print("kept of the second moments:", shares, flush=True)
