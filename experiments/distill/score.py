@@ -138,30 +138,30 @@ class Arguments(common.Arguments):
 
 
 def main(arguments: Arguments) -> None:
-    """Score students and their random twins; write ``score.json`` and ``score.jpg``."""
+    """Score students on all pairs and their random twins on those shown; write ``score.json``, ``score.jpg``."""
     lab = Lab(arguments, Path(__file__).parent)
     pairs = teacher_runs(lab)
-    found: dict[str, Any] = {}
+    shown = [pair for pair in pairs if pair.name in arguments.shown]
     if len({Path(name).name for name in arguments.students}) < len(arguments.students):
         raise nstjax.InputError("two --students end in one name: give their folders different names")
-    networks = {Path(name).name: nstjax.load_backbone(name) for name in arguments.students}
-    for label, network in list(networks.items()):
-        networks[f"{label}, random"] = random_twin(network)
-    for label, network in networks.items():
-        found[label] = score(lab, pairs, label, network)
-        print(f"{label}: mean {found[label]['mean']}, worst {found[label]['worst']}", flush=True)
+    networks: dict[str, Backbone] = {}
+    found: dict[str, Any] = {}
+    for name in arguments.students:
+        label, network = Path(name).name, nstjax.load_backbone(name)
+        for each, weights, on in ((label, network, pairs), (f"{label}, random", random_twin(network), shown)):
+            networks[each], found[each] = weights, score(lab, on, each, weights)
+            print(f"{each}: mean {found[each]['mean']}, worst {found[each]['worst']}", flush=True)
     settings = {"size": CONFIG.size, "scales": CONFIG.pyramid(), "iterations": CONFIG.optimizer.iterations}
     (lab.out / "score.json").write_text(
         json.dumps({**settings, **found, "environment": environment()}, indent=1)
     )
     rows = []
-    for pair in pairs:
-        if pair.name in arguments.shown:
-            row = [(fit(pair.content, 256), pair.name), (fit(pair.style, 256), ""), (pair.image, "VGG-19: 1")]
-            for label, network in networks.items():
-                run = lab.run(f"{label}_{pair.name}", pair.content, pair.style, CONFIG, network)
-                row.append((run.image, f"{label}: {found[label]['pairs'][pair.name]:.2f}"))
-            rows.append(row)
+    for pair in shown:
+        row = [(fit(pair.content, 256), pair.name), (fit(pair.style, 256), ""), (pair.image, "VGG-19: 1")]
+        for label, network in networks.items():
+            run = lab.run(f"{label}_{pair.name}", pair.content, pair.style, CONFIG, network)
+            row.append((run.image, f"{label}: {found[label]['pairs'][pair.name]:.2f}"))
+        rows.append(row)
     contact_sheet(
         lab.out / "score.jpg", rows, "Teacher-loss ratios on pairs that the training never saw", cell=2.4
     )
