@@ -176,6 +176,7 @@ def run_command(folder: Path, *extra: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_is_bit_identical(folder: Path) -> None:
     env = {**os.environ, "NSTJAX_CACHE": str(folder / "cache")}
     whole = run_command(folder, "-o", "whole.png", "-q", "--init", "noise")
