@@ -139,3 +139,67 @@ class Series:
                 shutil.rmtree(entry, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()
+
+
+class Course:
+    """Checkpoints of a long run: written beside the computation, whole or not at all, kept by policy.
+
+    All processes of a run call every method; the first one writes.
+
+    Args:
+        directory: made on the first :meth:`save`.
+        keep: how many of the newest are kept.
+        keep_period: besides these, those whose number it divides are kept for good.
+    """
+
+    def __init__(self, directory: Path, keep: int = 2, keep_period: int | None = None) -> None:
+        self.directory = directory.absolute()
+        self._policy = {"max_to_keep": keep, "keep_period": keep_period}
+        self._manager: Any = None
+
+    def _open(self, ocp: Any) -> Any:
+        if self._manager is None:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            options = ocp.CheckpointManagerOptions(
+                **self._policy, create=False, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            )
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        return self._manager
+
+    def steps(self) -> list[int]:
+        """Numbers of the whole checkpoints, ascending."""
+        entries = self.directory.iterdir() if self.directory.is_dir() else []
+        return sorted(int(e.name) for e in entries if e.name.isdigit() and is_checkpoint(e))
+
+    def save(self, step: int, tree: dict[str, Any], record: dict[str, Any]) -> None:
+        """Copy the arrays, begin to write, and return; the write before it is waited for.
+
+        Raises:
+            InputError: this checkpoint or the one before it cannot be written.
+        """
+        try:
+            with _orbax() as ocp:
+                args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
+                self._open(ocp).save(step, args=args, force=True)
+        except (OSError, ValueError) as error:
+            raise _cannot("write", self.directory / str(step), error) from error
+
+    def wait(self) -> None:
+        """Return when all is on disk; errors as :meth:`save`."""
+        if self._manager is not None:
+            try:
+                self._manager.wait_until_finished()
+            except (OSError, ValueError) as error:
+                raise _cannot("write", self.directory, error) from error
+
+    def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The newest whole checkpoint, or ``None`` where there is none; errors as :func:`load`."""
+        steps = self.steps()
+        return load(self.directory / str(steps[-1])) if steps else None
+
+    def close(self) -> None:
+        """Wait, and end the threads; errors as :meth:`save`."""
+        self.wait()
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None

@@ -1,9 +1,11 @@
-"""Files: their hashes, and writing them whole or not at all."""
+"""Files: their hashes, writing them whole or not at all, and the folders where nstjax keeps its own."""
 
 import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+import platformdirs
 
 from nstjax.errors import InputError
 
@@ -49,3 +51,24 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise InputError(
             f"cannot write {path}: {error.strerror}; free some space or choose another place"
         ) from error
+
+
+def cache_folder() -> Path:
+    """The user's cache: ``$NSTJAX_CACHE``, or what the platform prescribes."""
+    override = os.environ.get("NSTJAX_CACHE")
+    return Path(override) if override else platformdirs.user_cache_path("nstjax")
+
+
+def shipped_folder() -> Path:
+    """What comes with the package: ``nstjax/ckpts`` of an installed wheel, ``ckpts`` of a checkout."""
+    package = Path(__file__).parent
+    return package / "ckpts" if (package / "ckpts").is_dir() else package.parent / "ckpts"
+
+
+def store_folders(kind: str) -> tuple[Path, ...]:
+    """Where stores are looked for, in order: ``ckpts/`` under the working directory, the cache, the package.
+
+    Args:
+        kind: the folder's name in the cache: ``"weights"`` or ``"models"``.
+    """
+    return Path("ckpts"), cache_folder() / kind, shipped_folder()

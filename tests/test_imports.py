@@ -8,10 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "typing"}
+ALWAYS = {"errors", "files", "plain", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
+    "plain": set(),
     "typing": set(),
     "checkpoints": set(),
     "images": set(),
@@ -20,9 +21,26 @@ TABLE: dict[str, set[str]] = {
     "losses": set(),
     "optim": set(),
     "weights": {"nn", "checkpoints"},
+    "generators": {"nn", "checkpoints"},
+    "data": {"images"},
+    "inference": {"images", "nn", "generators"},
+    "training": {
+        "images",
+        "nn",
+        "weights",
+        "losses",
+        "generators",
+        "data",
+        "checkpoints",
+        "inference",
+        "reports",
+    },
     "synthesis": {"images", "nn", "weights", "losses", "optim"},
     "reports": {"images"},
-    "cli": {"images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"},
+    "cli": {
+        *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
+        *("generators", "data", "training", "inference"),
+    },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import nstjax
+from nstjax.files import shipped_folder
 from nstjax.nn.student import PREPROCESSING, init_student, make_student
 from nstjax.nn.vgg import EMBEDDED, steps_to
-from nstjax.weights.store import load_backbone, read_store, resolve, save_backbone, shipped_folder
+from nstjax.weights.store import load_backbone, read_store, resolve, save_backbone
 from tests.conftest import random_backbone
 
 WIDTHS = {"conv1_1": 5, "conv1_2": 4, "conv2_1": 6}

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from nstjax.cli.options_weights import InfoOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
+from nstjax.files import cache_folder
 from nstjax.reports import environment
-from nstjax.weights.store import cache_folder, installed
+from nstjax.weights.store import installed
 
 
 def run_info(arguments: Sequence[str]) -> int:

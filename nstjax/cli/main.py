@@ -15,6 +15,7 @@ commands:
   transfer      paint a photograph (or a folder of them) in the manner of a painting, or of several
   texture       make a texture of any size from a painting
   reconstruct   show what layers of the network keep of an image
+  train         train a network that paints in one pass
   weights       fetch, convert, list, describe or normalise network weights
   info          show versions, devices and installed weights
 
@@ -45,6 +46,10 @@ def _run(arguments: list[str]) -> int:
         from nstjax.cli.demo_command import run_demo
 
         return run_demo(rest)
+    if command == "train":
+        from nstjax.cli.train_command import run_train
+
+        return run_train(rest)
     if command == "weights":
         from nstjax.cli.weights_command import run_weights
 
@@ -54,7 +59,7 @@ def _run(arguments: list[str]) -> int:
 
         return run_info(rest)
     raise InputError(
-        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, weights and info"
+        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, train, weights and info"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.weights.store import cache_folder
+from nstjax.files import cache_folder
 
 
 def check_device() -> None:

@@ -1,11 +1,9 @@
 """``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``."""
 
 import dataclasses
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from nstjax.cli.arguments import check_options, parse_command
 from nstjax.cli.commands import TransferOptions, content_of
 from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
+from nstjax.cli.interrupt import stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
 from nstjax.cli.pictures import load_picture, load_pictures
 from nstjax.cli.resume import RunState
@@ -36,27 +35,6 @@ INTERRUPTED, BAD_INPUT, FAILED = 130, 2, 1
 HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imitates it; 'nstjax weights fetch vgg19' gets VGG-19"
 
 
-@contextmanager
-def _stop_on_interrupt() -> Iterator[dict[str, bool]]:
-    """The first Ctrl-C asks the run to stop after its iteration; the second breaks it off."""
-    asked = {"stop": False}
-
-    def ask(*_: object) -> None:
-        if asked["stop"]:
-            raise KeyboardInterrupt
-        asked["stop"] = True
-
-    try:
-        before = signal.signal(signal.SIGINT, ask)
-    except ValueError:  # not the main thread: whoever called keeps the signal
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     """Make one picture; the exit code."""
     options = job.options
@@ -66,7 +44,7 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     with (
         Display(job.output.name, options.quiet) as display,
         warnings_as_notes(display.say),
-        _stop_on_interrupt() as interrupt,
+        stop_on_interrupt() as interrupt,
     ):
         for name, facts in record.get("inputs", {}).items():
             if inputs.get(name, {}).get("sha256") != facts["sha256"]:

@@ -17,10 +17,11 @@ from nstjax.cli.options_weights import (
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError
+from nstjax.files import cache_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
-from nstjax.weights.store import AUTO, cache_folder, fetch, installed, resolve, save_backbone
+from nstjax.weights.store import AUTO, fetch, installed, resolve, save_backbone
 
 USAGE = """usage: nstjax weights ACTION ...
 

@@ -11,6 +11,7 @@ from nstjax.losses.statistics import STATISTICS, Statistic
 from nstjax.losses.tv import TV_REDUCTIONS
 
 GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
+CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
 GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
 DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
@@ -130,6 +131,15 @@ class Objective:
             raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")
         if self.kernel_samples != 0 and self.kernel_samples < 2:
             raise InputError(f"--kernel-samples is {self.kernel_samples}: it must be 2 or more, or 0 for all")
+
+    def for_layers(self, layers: tuple[str, ...]) -> "Objective":
+        """This record with its layers named, chosen from those of a network where none were."""
+        content, style = self.content_layers, self.style_layers
+        if not content:
+            content = (next(name for name in CONTENT_CANDIDATES if name in layers),)
+        if not style:
+            style = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in layers)
+        return dataclasses.replace(self, content_layers=content, style_layers=style)
 
     @property
     def beta(self) -> float:

@@ -1,7 +1,6 @@
 """The frozen record of a transfer, and its form in JSON."""
 
 import dataclasses
-import typing
 from typing import Any, Literal
 
 from nstjax import optim
@@ -9,11 +8,11 @@ from nstjax.errors import InputError, one_of
 from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
+from nstjax.plain import build
 from nstjax.typing import Backbone
 
 MAX_SIDE = 16384
 COARSEST = 128  # where the automatic pyramid begins
-CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +130,7 @@ class TransferConfig(Settings):
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
         """This record with its layers named, chosen from those that the network has where none were."""
-        objective = self.objective
-        if not objective.content_layers:
-            layer = next(name for name in CONTENT_CANDIDATES if name in backbone.layers)
-            objective = dataclasses.replace(objective, content_layers=(layer,))
-        if not objective.style_layers:
-            firsts = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in backbone.layers)
-            objective = dataclasses.replace(objective, style_layers=firsts)
-        return dataclasses.replace(self, objective=objective)
+        return dataclasses.replace(self, objective=self.objective.for_layers(backbone.layers))
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` is the inverse."""
@@ -158,24 +150,7 @@ class TransferConfig(Settings):
         optimizer = dict(data.pop("optimizer", {}))
         method = optimizer.pop("method", "lbfgs")
         one_of("the record's optimiser", method, tuple(optim.METHODS))
-        data["optimizer"] = _build(optim.METHODS[method], optimizer)
-        data["objective"] = _build(Objective, dict(data.pop("objective", {})))
-        result: TransferConfig = _build(cls, data)
+        data["optimizer"] = build(optim.METHODS[method], optimizer)
+        data["objective"] = build(Objective, dict(data.pop("objective", {})))
+        result: TransferConfig = build(cls, data)
         return result
-
-
-def _build(kind: type, values: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if name not in hints:
-            raise InputError(
-                f"the record's {kind.__name__} has the unknown field {name!r}: is it of a later version?"
-            )
-        if isinstance(value, list):
-            values[name] = tuple(value)
-    try:
-        return kind(**values)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the record's {kind.__name__} has a field of a wrong type: {error}") from error

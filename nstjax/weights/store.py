@@ -1,16 +1,15 @@
 """Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import platformdirs
 
 from nstjax import checkpoints
 from nstjax.errors import InputError, one_of
+from nstjax.files import cache_folder, store_folders
 from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.typing import Backbone
@@ -20,23 +19,6 @@ from nstjax.weights.registry import REGISTRY, download, published
 
 KIND = "backbone"
 AUTO = "auto"
-
-
-def cache_folder() -> Path:
-    """The user's cache: ``$NSTJAX_CACHE``, or what the platform prescribes."""
-    override = os.environ.get("NSTJAX_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("nstjax")
-
-
-def shipped_folder() -> Path:
-    """What comes with the package: ``nstjax/ckpts`` of an installed wheel, ``ckpts`` of a checkout."""
-    package = Path(__file__).parents[1]
-    return package / "ckpts" if (package / "ckpts").is_dir() else package.parent / "ckpts"
-
-
-def store_folders() -> tuple[Path, ...]:
-    """Where stores are looked for, in order: ``ckpts/`` under the working directory, the cache, the package."""
-    return Path("ckpts"), cache_folder() / "weights", shipped_folder()
 
 
 def save_backbone(backbone: Backbone, path: Path) -> None:
@@ -79,7 +61,7 @@ def read_store(path: Path) -> Backbone:
 def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     """Stores that can be loaded by name, with their records; the first folder's come first."""
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder in store_folders():
+    for folder in store_folders("weights"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
@@ -156,7 +138,7 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
     path = Path(spec)
     is_name = path.name == str(spec) and not path.suffix
     if is_name:
-        for folder in store_folders():
+        for folder in store_folders("weights"):
             if checkpoints.is_checkpoint(folder / str(spec)):
                 return _checked(read_store(folder / str(spec)), spec, arch, preprocessing)
         if str(spec) in REGISTRY:

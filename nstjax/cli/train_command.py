@@ -1,0 +1,225 @@
+"""``nstjax train``."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from nstjax.cli.interrupt import stop_on_interrupt
+from nstjax.cli.jobs import make_output_folder
+from nstjax.cli.options_train import TrainOptions, train_defaults
+from nstjax.cli.parse import flags, parse, value_of
+from nstjax.cli.pictures import load_picture
+from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
+from nstjax.errors import InputError
+from nstjax.images import resize
+from nstjax.reports import environment, file_facts, read_record, write_record
+from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
+from nstjax.training.parallel import join_hosts
+from nstjax.weights import load_backbone
+from nstjax.weights.store import resolve
+
+RECORD = "train.json"
+INTERRUPTED, FAILED = 130, 1
+SAMPLE_HEIGHT = 256
+# What may differ from the run that is resumed: it changes nothing of the result.
+_FREE = ("workers", "prefetch", "cache", "download", "data_dir")
+
+
+def _base(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any], dict[str, Any]]:
+    """What the options start from: a preset's record, or that of the run that is resumed; and the latter."""
+    preset = value_of(arguments, "--preset")
+    folder = value_of(arguments, "--output") or value_of(arguments, "-o")
+    if "--resume" in flags(arguments) and folder is not None and (Path(folder) / RECORD).is_file():
+        if preset is not None:
+            raise InputError("--resume and --preset contradict each other: the run has its settings")
+        record = read_record(Path(folder) / RECORD)
+        try:
+            config = TrainConfig.from_json(record["config"])
+            known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
+            return config, record, {**train_defaults(config), **known}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{Path(folder) / RECORD} is damaged: start the training anew") from error
+    preset = preset or "default"
+    if preset not in TRAIN_PRESETS:
+        raise InputError(f"--preset {preset!r} does not exist: the presets are {', '.join(TRAIN_PRESETS)}")
+    return TRAIN_PRESETS[preset], {}, train_defaults(TRAIN_PRESETS[preset])
+
+
+def _check(options: TrainOptions, config: TrainConfig) -> Path:
+    """Raise :class:`InputError` where something that is wanted was not given; the run's folder."""
+    if options.style is None:
+        raise InputError("no painting is given: nstjax train --style PAINTING --data FOLDER -o RUN")
+    if options.output is None:
+        raise InputError("no folder is given for the run: name one with -o RUN")
+    if options.data.data is None and getattr(config.generator, "content", True):
+        raise InputError("no photographs are given: name a folder with --data FOLDER, or --data tfds:NAME")
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"-o {options.output} is a file where a folder is wanted: name another")
+    if not options.resume and options.output.is_dir() and any(options.output.iterdir()):
+        hint = "go on with it by --resume, or " if (options.output / RECORD).is_file() else ""
+        raise InputError(f"-o {options.output} is there and is not empty: {hint}name another folder")
+    hosts = options.hosts
+    if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
+        raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
+    return options.output
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    """What two runs must have in common for one to go on from the other."""
+    flat = {
+        f"{group}.{name}": value
+        for group in ("generator", "objective", "data")
+        for name, value in config[group].items()
+    }
+    flat |= {name: value for name, value in config.items() if not isinstance(value, dict)}
+    free = {f"data.{name}" for name in _FREE}
+    if config["schedule"] != "cosine":
+        free.add("steps")  # a constant learning rate has no end: the run may be made longer
+    return {name: value for name, value in flat.items() if name not in free}
+
+
+def _check_same(record: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """Raise :class:`InputError` where a run would be resumed as another one."""
+    if not record:
+        return
+    if record["inputs"]["style"]["sha256"] != now["inputs"]["style"]["sha256"]:
+        raise InputError(f"the painting is not the one that {folder} was begun with: start a new run")
+    if record["weights"]["sha256"] != now["weights"]["sha256"]:
+        raise InputError(
+            f"the feature network is not the one that {folder} was begun with: see --weights in its {RECORD}"
+        )
+    before, after = (_identity(one["config"]) for one in (record, now))
+    for name in sorted(before):
+        if before[name] != after.get(name):
+            raise InputError(
+                f"{name.split('.')[-1]} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as it was, "
+                f"or start a new run"
+            )
+
+
+class _Display:
+    """A bar on a terminal, a line now and then elsewhere; a context manager."""
+
+    def __init__(self, label: str, quiet: bool, every: int) -> None:
+        self._console = Console(file=sys.stderr, stderr=True)
+        self._quiet, self._label, self._every, self._skipped = quiet, label, every, 0
+        self._bar: Bar | None = None
+        if not quiet and self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("left"),
+            )
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+            self._task = self._bar.add_task(label)
+
+    def __enter__(self) -> "_Display":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        if not self._quiet:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, progress: Progress) -> None:
+        for name in progress.skipped[self._skipped :]:
+            self.say(f"note: {name} cannot be read and is left out")
+        self._skipped = len(progress.skipped)
+        speed = (
+            ""
+            if progress.images_per_second != progress.images_per_second
+            else f"  {progress.images_per_second:.3g} images/s"
+        )
+        text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{speed}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress.step, total=progress.steps, description=text)
+        elif progress.step % self._every == 0 or progress.step == progress.steps:
+            self.say(text)
+
+
+def run_train(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input, or the folder cannot be written.
+    """
+    base, record, known = _base(arguments)
+    options = parse(TrainOptions, arguments, "nstjax train", default=TrainOptions(**known))
+    config = options.config(base)
+    folder = _check(options, config)
+    assert options.style is not None
+    style = load_picture(options.style)
+    photographs = [load_picture(path) for path in options.samples]
+    heights = [min(SAMPLE_HEIGHT, photo.shape[1]) for photo in photographs]
+    samples = [resize_to_height(photo, min(heights)) for photo in photographs] or None
+    if options.hosts.coordinator is not None:
+        auto = options.hosts.coordinator == "auto"
+        join_hosts(
+            None if auto else options.hosts.coordinator, options.hosts.processes, options.hosts.process_index
+        )
+    check_device()
+    if options.compilation_cache:
+        enable_compilation_cache()
+    network = options.network
+    weights = (
+        record.get("weights_option", {}).get("weights") if record and network.weights == "auto" else None
+    )
+    spec = resolve(weights or network.weights, network.network)
+    backbone = load_backbone(spec, network.network, network.preprocessing)
+    config = config.for_backbone(backbone)
+    style_facts = file_facts(options.style)
+    now = {
+        "command": "train",
+        "config": config.to_json(),
+        "inputs": {"style": style_facts},
+        "weights_option": {"weights": str(spec)},
+        "weights": backbone.describe(),
+        "environment": environment(),
+    }
+    _check_same(record, now, folder)
+    make_output_folder(folder)
+    first = jax.process_index() == 0
+    display = _Display(folder.name, options.quiet or not first, options.cadence.log_every)
+    with display, warnings_as_notes(display.say), stop_on_interrupt() as interrupt:
+        display.say(
+            f"{type(config.generator).__name__.removesuffix('Config')}'s network, {spec}, {jax.device_count()} device(s)"
+        )
+
+        def tell(progress: Progress) -> bool:
+            display.show(progress)
+            return interrupt["stop"]
+
+        if first:
+            write_record(folder / RECORD, now)
+        about = {"style": {"name": options.style.name, "sha256": style_facts["sha256"]}}
+        try:
+            train(
+                config, style, backbone, folder, tell, cadence=options.cadence, about=about, samples=samples
+            )
+        except TrainingFailed as error:
+            print(f"nstjax: error: {error}", file=sys.stderr)
+            return FAILED
+    if interrupt["stop"]:
+        print(f"nstjax: interrupted; go on with: nstjax train -o {folder} --resume", file=sys.stderr)
+        return INTERRUPTED
+    if first and not options.quiet:
+        print(f"wrote {folder / 'model'}; now paint: nstjax stylize PHOTO --model {folder} -o OUT.png")
+    return 0
+
+
+def resize_to_height(image: Any, height: int) -> Any:
+    """An image of so many rows, its shape kept."""
+    width = max(8, round(image.shape[2] * height / image.shape[1]))
+    return resize(image, height, width).clip(0, 1)

@@ -1,0 +1,12 @@
+"""Batches of photographs for training, by Grain: shuffled, cropped, resumable to the bit.
+
+>>> with open_batches(DataConfig("photographs/", size=256, batch_size=4)) as batches:
+...     batch = next(batches)  # .images (4, 256, 256, 3) float32 in [0, 1]
+"""
+
+from nstjax.data.config import DataConfig
+from nstjax.data.own import prepare_folder
+from nstjax.data.pipeline import Batch, Batches, open_batches
+from nstjax.data.tfds import prepare
+
+__all__ = ["Batch", "Batches", "DataConfig", "open_batches", "prepare", "prepare_folder"]

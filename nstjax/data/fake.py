@@ -1,0 +1,43 @@
+"""Synthetic pictures, for tests and benchmarks: the same on every machine."""
+
+import numpy as np
+from PIL import Image
+
+from nstjax.errors import InputError
+
+DEFAULT_COUNT = 64
+
+
+class Fake:
+    """``count`` soft colour fields under fine grain; see :class:`nstjax.data.source.Source`.
+
+    Args:
+        spec: ``"fake"`` or ``"fake:COUNT"``.
+    """
+
+    def __init__(self, spec: str = "fake"):
+        count = spec.partition(":")[2] or str(DEFAULT_COUNT)
+        if not count.isdecimal() or int(count) < 1:
+            raise InputError(f"--data {spec}: after the colon stands a number of pictures, as in fake:64")
+        self.place = f"--data {spec}"
+        self._count = int(count)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, record: int) -> str:
+        """Such as ``fake/7``."""
+        return f"fake/{record}"
+
+    def identity(self) -> str:
+        """The number of pictures; they have no other property."""
+        return f"fake:{self._count}"
+
+    def decode(self, record: int, at_least: int) -> np.ndarray:
+        """As :meth:`nstjax.data.source.Source.decode`: 320×240, every third upright."""
+        rng = np.random.default_rng(record)
+        width, height = (240, 320) if record % 3 == 2 else (320, 240)
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+        field = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        grain = rng.integers(-8, 9, (height, width, 1), np.int16)
+        return (field + grain).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,71 @@
+"""A folder of photographs."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.io import SUFFIXES, decode_image, is_picture, to_bytes
+
+
+def find_photographs(folder: Path) -> list[str]:
+    """Image files of a folder and its subfolders, relative to it, sorted by name.
+
+    Hidden files and folders are passed over; symbolic links are followed, each folder once.
+
+    Raises:
+        InputError: the folder is not one, cannot be listed, or has no image.
+    """
+    if not folder.exists():
+        raise InputError(f"--data {folder} does not exist: name a folder of photographs, or tfds:NAME")
+    if not folder.is_dir():
+        raise InputError(f"--data {folder} is a file: name the folder that it is in")
+    seen: set[tuple[int, int]] = set()
+    found: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot list the folder {error.filename}: {error.strerror}; check its permissions")
+
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        status = os.stat(where)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # In order, so that of several links to one folder it is always the same that counts.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(where, name) for name in files)
+        found += [path.relative_to(folder).as_posix() for path in paths if is_picture(path)]
+    if not found:
+        raise InputError(
+            f"the folder {folder} has no photograph ({', '.join(SUFFIXES)}), nor have its subfolders: "
+            f"name another with --data"
+        )
+    return sorted(found)
+
+
+class Folder:
+    """The photographs of a folder and its subfolders, by name; see :class:`nstjax.data.source.Source`."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.place = f"the folder {folder}"
+        self._names = find_photographs(self.folder)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, record: int) -> str:
+        """The file's path."""
+        return str(self.folder / self._names[record])
+
+    def identity(self) -> str:
+        """Hash of the names."""
+        return hashlib.sha256("\0".join(self._names).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def decode(self, record: int, at_least: int) -> np.ndarray:
+        """As :meth:`nstjax.data.source.Source.decode`."""
+        path = self.folder / self._names[record]
+        return to_bytes(decode_image(path, str(path), at_least))

@@ -1,0 +1,200 @@
+"""The pipeline: an order of records, a plan for every position of it, batches of which a process makes its share.
+
+Grain shuffles and repeats *numbers* of records and draws a random key for each position; a batch is a list of
+such plans, from which a process decodes its part. So what stands at a position depends on the seed alone, not
+on the number of processes, workers or threads, and any position can be gone to at once.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from nstjax.data.config import FAKE, TFDS, DataConfig
+from nstjax.data.fake import Fake
+from nstjax.data.folder import Folder
+from nstjax.data.share import Share, plan
+from nstjax.data.source import Source
+from nstjax.errors import InputError
+from nstjax.images.io import ignore_noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A process's share of a step's photographs.
+
+    Attributes:
+        images: ``(b, size, size, 3)`` float32, sRGB, values in [0, 1].
+        index: ``(b,)`` int32, the position of each in the batch of all processes.
+    """
+
+    images: np.ndarray
+    index: np.ndarray
+
+
+class Batches(Iterator[Batch]):
+    """An endless iterator over batches, whose position can be saved and gone to.
+
+    Attributes:
+        source: the photographs; ``len(batches.source)`` of them make an epoch.
+    """
+
+    def __init__(self, source: Source, config: DataConfig, process_index: int, process_count: int):
+        share = config.batch_size // process_count
+        first = process_index * share
+        self.source = source
+        self._met: dict[str, dict[str, None]] = {"skipped": {}, "enlarged": {}}
+        self._config = config
+        self._index = np.arange(first, first + share, dtype=np.int32)
+        self._make = Share(source, config, (first, first + share))
+        self._batch = 0
+        self._iterator: Any = None
+        self._order = {
+            "photographs": len(source),
+            "names": source.identity(),
+            "seed": config.seed,
+            "batch_size": config.batch_size,
+            "shuffle": config.shuffle,
+        }
+
+    def _start(self) -> Any:
+        """Grain's iterator over this process's batches, from the present one."""
+        import grain
+
+        config = self._config
+        records = grain.MapDataset.range(len(self.source)).seed(config.seed)
+        if config.shuffle:
+            records = records.shuffle()
+        plans = records.repeat().random_map(plan).batch(config.batch_size, batch_fn=list)
+        batches = plans[self._batch :].map(self._make)
+        threads = min(config.prefetch, os.cpu_count() or 1)
+        dataset = batches.to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=config.prefetch)
+        )
+        if config.workers:
+            from absl import flags
+
+            if not flags.FLAGS.is_parsed():
+                # Grain asks absl for a flag; where no program of absl's runs, all have their defaults.
+                flags.FLAGS.mark_as_parsed()
+            # Workers take whole batches in turn, so that their number changes no batch.
+            dataset = dataset.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=config.workers), worker_init_fn=_start_worker
+            )
+        ignore_noise()
+        return iter(dataset)
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = self._start()
+        try:
+            made = next(self._iterator)
+        except RuntimeError as error:
+            if "Worker process" not in str(error):
+                raise
+            raise InputError(
+                "a process of --workers ended by itself (out of memory, or started by a script whose code is not "
+                "under 'if __name__ == \"__main__\":'): try --workers 0"
+            ) from error
+        self._batch += 1
+        for what, names in self._met.items():
+            names.update(dict.fromkeys(made[what]))
+        return Batch(made["images"].astype(np.float32) / np.float32(255), self._index)
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the damaged photographs met by this process so far; others stood in for them."""
+        return list(self._met["skipped"])
+
+    @property
+    def enlarged(self) -> list[str]:
+        """Names of photographs met so far whose short side is less than half of the crop's."""
+        return list(self._met["enlarged"])
+
+    def get_state(self) -> dict[str, Any]:
+        """The position, as plain data: for ``set_state`` of a run over the same photographs.
+
+        It may have other numbers of processes, workers or threads.
+        """
+        return {"batch": self._batch, **self._order}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go to a position: what follows is, to the bit, what followed there.
+
+        Raises:
+            InputError: the state is of other photographs, or of an order that was drawn otherwise.
+        """
+        options = {"seed": "--seed", "batch_size": "--batch-size", "shuffle": "--shuffle"}
+        for field, now in self._order.items():
+            then = state.get(field)
+            if then == now:
+                continue
+            if field in options:
+                raise InputError(f"the run was begun with {options[field]} {then}, not {now}: resume it so")
+            raise InputError(
+                f"{self.source.place} has not the photographs that the run was begun with "
+                f"({state.get('photographs')} then, {len(self.source)} now): resume it with the same"
+            )
+        batch = state.get("batch")
+        if not isinstance(batch, int) or batch < 0:
+            raise InputError(f"the saved position of {self.source.place} is damaged: start the run anew")
+        self.close()
+        self._batch = batch
+
+    def close(self) -> None:
+        """End threads and worker processes. The next batch asked for starts them again."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _start_worker(_index: int, _count: int) -> None:
+    ignore_noise()
+
+
+def open_source(config: DataConfig) -> Source:
+    """The photographs that ``config.source`` names."""
+    if config.kind == TFDS:
+        from nstjax.data.tfds import Tfds
+
+        return Tfds(config.source, config.data_dir, config.download)
+    return Fake(config.source) if config.kind == FAKE else Folder(config.source)
+
+
+def open_batches(config: DataConfig, process_index: int = 0, process_count: int = 1) -> Batches:
+    """An endless iterator over batches of photographs.
+
+    The photographs of a step and their crops depend on ``config`` alone; of them process ``p`` of ``P`` gets
+    those at the positions from ``p·batch_size/P`` to ``(p + 1)·batch_size/P``.
+
+    Args:
+        config: the source and what is done to it.
+        process_index: which process this is.
+        process_count: how many share a batch; they must divide ``config.batch_size``.
+
+    Raises:
+        InputError: no such source, fewer photographs than a batch takes, or an uneven share.
+    """
+    if config.batch_size % process_count:
+        raise InputError(
+            f"--batch-size {config.batch_size} is not divided by {process_count} processes: "
+            f"make it a multiple of {process_count}"
+        )
+    source = open_source(config)
+    if len(source) < config.batch_size:
+        raise InputError(
+            f"{source.place} has {len(source)} photographs, fewer than --batch-size {config.batch_size}: "
+            f"add some, or make batches smaller"
+        )
+    return Batches(source, config, process_index, process_count)

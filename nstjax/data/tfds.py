@@ -1,0 +1,202 @@
+"""Data sets of TensorFlow Datasets, read from ArrayRecord files without TensorFlow."""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.io import decode_image, to_bytes
+
+FORMAT = "array_record"  # the one with random access
+IMAGE, FILENAME = "image", "image/filename"
+_VERSION = re.compile(r"[\d.*]+")
+
+
+def parse_spec(spec: str) -> tuple[str, str]:
+    """Name (with config and version) and split of ``tfds:NAME[/CONFIG][:VERSION][:SPLIT]``.
+
+    Raises:
+        InputError: there is no name, or too much.
+    """
+    _, name, *rest = spec.split(":", 2)
+    split = rest[0] if rest else ""
+    # A slice such as train[:1000] has a colon of its own.
+    version, _, after = split.partition(":")
+    if _VERSION.fullmatch(version):
+        name, split = f"{name}:{version}", after
+    if not re.fullmatch(r"\w+(/[\w.\-]+)?(:[\d.*]+)?", name):
+        raise InputError(
+            f"--data {spec} names no data set: write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:SPLIT"
+        )
+    return name, split or "train"
+
+
+def data_folder(data_dir: str) -> Path:
+    """Where data sets are: ``data_dir``, or if it is empty TensorFlow Datasets' own choice."""
+    import tensorflow_datasets as tfds
+
+    return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+
+
+def _find(name: str, data_dir: str) -> Any:
+    """A builder for what is on disk, or None; made from the files, so that no data set's code runs."""
+    from tensorflow_datasets.core import read_only_builder, registered
+
+    try:
+        return read_only_builder.builder_from_files(name, data_dir=str(data_folder(data_dir)))
+    except registered.DatasetNotFoundError:
+        return None
+
+
+def stock_builder(name: str, data_dir: str = "") -> Any:
+    """The builder that TensorFlow Datasets has for a name, with what it needs to make ArrayRecord files.
+
+    Raises:
+        InputError: it has none of that name or config, or that one asks for TensorFlow, which is not there.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import registered
+
+    try:
+        # What it prints where TensorFlow is missing is said better below.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return tfds.builder(name, data_dir=str(data_folder(data_dir)), file_format=FORMAT)
+    except registered.DatasetNotFoundError as error:
+        raise InputError(
+            f"TensorFlow Datasets has no data set called {name}: see tensorflow.org/datasets/catalog for its names"
+        ) from error
+    except ImportError as error:
+        missing = getattr(error, "name", None) or ("tensorflow" if "tensorflow" in str(error) else "")
+        if missing.split(".")[0] == "tensorflow" and importlib.util.find_spec("tensorflow") is None:
+            raise InputError(
+                f"{name} is made ready by TensorFlow, which is not installed: run pip install 'nstjax[coco]' "
+                f"(reading it afterwards needs none)"
+            ) from error
+        raise InputError(f"cannot make {name} ready: {str(error).splitlines()[-1]}; install it") from error
+    except (ValueError, AssertionError) as error:
+        raise InputError(
+            f"TensorFlow Datasets cannot open {name}: {str(error).splitlines()[0]}; check its config and version"
+        ) from error
+
+
+def prepare(name: str, data_dir: str = "") -> Path:
+    """Download a data set and write it as ArrayRecord files, unless that is done.
+
+    Progress goes to standard error.
+
+    Args:
+        name: as TensorFlow Datasets writes it, such as ``coco/2017``.
+        data_dir: where; empty for its own choice (``~/tensorflow_datasets``, or ``$TFDS_DATA_DIR``).
+
+    Returns:
+        The folder of the data set.
+
+    Raises:
+        InputError: see :func:`stock_builder`; or the download failed.
+    """
+    builder = stock_builder(name, data_dir)
+    import tensorflow_datasets as tfds
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare(file_format=FORMAT)
+    except (OSError, tfds.download.DownloadError, ImportError, AssertionError) as error:
+        raise InputError(
+            f"cannot make {name} ready in {data_folder(data_dir)}: {str(error).splitlines()[0]}; "
+            f"check the network and the space there, then try again"
+        ) from error
+    return Path(str(builder.data_dir))
+
+
+class Tfds:
+    """One split of a data set that has images; see :class:`nstjax.data.source.Source`.
+
+    Images are taken as the encoded bytes that they are kept as and decoded by
+    :func:`nstjax.images.io.decode_image`, so that profiles, orientations and damage are treated as in a folder.
+
+    Args:
+        spec: ``"tfds:NAME[/CONFIG][:VERSION][:SPLIT]"``.
+        data_dir: where data sets are; empty for TensorFlow Datasets' own choice.
+        download: make it ready if it is not there.
+
+    Raises:
+        InputError: it is not there, has no such split or no image, or is in a form that needs TensorFlow.
+    """
+
+    def __init__(self, spec: str, data_dir: str = "", download: bool = False):
+        name, self._split = parse_spec(spec)
+        builder = _find(name, data_dir)
+        if builder is None:
+            if not download:
+                raise InputError(
+                    f"the data set {name} is not in {data_folder(data_dir)}: add --download to fetch it (COCO is 25 GB), "
+                    f"or say with --data-dir where it is"
+                )
+            prepare(name, data_dir)
+            builder = _find(name, data_dir)
+        self.place = f"the data set {name}"
+        self._name = f"{builder.info.full_name}:{self._split}"
+        self._folder = str(builder.data_dir)
+        self._source: Any = None
+        self._length = self._open(builder)
+
+    def _open(self, builder: Any) -> int:
+        import tensorflow_datasets as tfds
+
+        features = builder.info.features
+        feature = features.get(IMAGE)
+        if not isinstance(feature, tfds.features.Image) or feature.dtype not in (np.uint8, np.uint16):
+            raise InputError(
+                f"{self.place} has no feature called {IMAGE} that holds photographs (it has {', '.join(features)}): "
+                f"name another with --data"
+            )
+        self._has_names = FILENAME in features
+        try:
+            self._source = builder.as_data_source(
+                split=self._split, decoders={IMAGE: tfds.decode.SkipDecoding()}
+            )
+        except NotImplementedError as error:
+            raise InputError(
+                f"{self.place} in {self._folder} is not in {FORMAT} form, the one that is read without TensorFlow: "
+                f"make it ready again in another --data-dir with --download"
+            ) from error
+        except (ValueError, KeyError) as error:
+            splits = ", ".join(builder.info.splits)
+            raise InputError(f"{self.place} has no split {self._split}: it has {splits}") from error
+        return len(self._source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker opens the files for itself.
+        return {**self.__dict__, "_source": None}
+
+    def _example(self, record: int) -> dict[str, Any]:
+        if self._source is None:
+            import tensorflow_datasets as tfds
+
+            self._open(tfds.builder_from_directory(self._folder))
+        example: dict[str, Any] = self._source[record]
+        return example
+
+    def __len__(self) -> int:
+        return self._length
+
+    def name(self, record: int) -> str:
+        """Number in the split, and the file's name where the data set keeps it."""
+        label = f"{self._name}[{record}]"
+        return f"{label} ({self._example(record)[FILENAME].decode()})" if self._has_names else label
+
+    def identity(self) -> str:
+        """Hash of its full name, version, split and length."""
+        return hashlib.sha256(f"{self._name} {self._length}".encode()).hexdigest()
+
+    def decode(self, record: int, at_least: int) -> np.ndarray:
+        """As :meth:`nstjax.data.source.Source.decode`."""
+        encoded = io.BytesIO(self._example(record)[IMAGE])
+        return to_bytes(decode_image(encoded, f"{self._name}[{record}]", at_least))

@@ -1,0 +1,81 @@
+"""The image transformation network of Johnson et al. (2016, arXiv 1603.08155, and its supplement, table 1)."""
+
+import dataclasses
+
+from nstjax.errors import InputError, one_of
+from nstjax.generators.plan import Norm, Output, Padding, Plan, Step, Upsampling
+
+KERNELS = (9, 3, 3)  # of the convolutions on the way down
+
+
+@dataclasses.dataclass(frozen=True)
+class JohnsonConfig:
+    """The network; the defaults are report 004's last one (chapter 4).
+
+    Attributes:
+        norm: ``"batch"`` as the paper, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022); with a factor
+            and an offset for each channel either way.
+        upsampling: ``"transposed"`` convolution as the paper, or ``"nearest"`` or ``"bilinear"`` upsampling
+            followed by a convolution (Odena et al. 2016), which leaves no checkerboard.
+        padding: ``"reflect"`` or ``"zeros"``, at every convolution but the transposed ones, which have none. (The
+            paper pads its input by 40 pixels and not inside the residual blocks; that is not here.)
+        output: ``"tanh"`` as the paper, 0.5 + 150/255·tanh; ``"linear"``, 0.5 + the last convolution.
+        width: factor on the numbers of filters, 32, 64 and 128 in the paper.
+        residual_blocks: the paper's 5.
+    """
+
+    norm: Norm = "instance"
+    upsampling: Upsampling = "bilinear"
+    padding: Padding = "reflect"
+    output: Output = "tanh"
+    width: float = 1.0
+    residual_blocks: int = 5
+
+    def __post_init__(self) -> None:
+        one_of("--norm", self.norm, ("batch", "instance"))
+        one_of("--upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))
+        one_of("--padding", self.padding, ("reflect", "zeros"))
+        one_of("--output", self.output, ("tanh", "linear"))
+        if not 1 / 32 <= self.width <= 16:
+            raise InputError(f"--width is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
+        if not 0 <= self.residual_blocks <= 100:
+            raise InputError(f"--residual-blocks is {self.residual_blocks}: it must be between 0 and 100")
+
+    def plan(self) -> Plan:
+        """The network's steps."""
+        return johnson_plan(self)
+
+
+def johnson_plan(config: JohnsonConfig) -> Plan:
+    """Report 004, table 3.1, as steps."""
+    steps = [Step("centred", "center", ("image",), 3, 0)]
+
+    def conv(name: str, channels: int, level: int, **options: object) -> None:
+        source = steps[-1].name
+        steps.append(Step(name, "conv", (source,), channels, level, padding=config.padding, **options))  # type: ignore[arg-type]
+
+    def norm(relu: bool = True) -> None:
+        last = steps[-1]
+        steps.append(Step(f"{last.name}_norm", "norm", (last.name,), last.channels, last.level))
+        if relu:
+            steps.append(
+                Step(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level)
+            )
+
+    filters = [max(1, round(config.width * n)) for n in (32, 64, 128)]
+    for level, (kernel, channels) in enumerate(zip(KERNELS, filters, strict=True)):
+        conv(f"down{level}", channels, level, kernel=kernel, stride=2 if level else 1)
+        norm()
+    for block in range(config.residual_blocks):
+        into = steps[-1].name
+        conv(f"block{block}_conv0", filters[2], 2, kernel=3)
+        norm()
+        conv(f"block{block}_conv1", filters[2], 2, kernel=3)
+        norm(relu=False)
+        steps.append(Step(f"block{block}", "add", (into, steps[-1].name), filters[2], 2))
+    for level in (1, 0):
+        conv(f"up{level}", filters[level], level, kernel=3, upsampling=config.upsampling)
+        norm()
+    conv("last", 3, 0, kernel=9, bias=True)
+    steps.append(Step("picture", "picture", ("last",), 3, 0, output=config.output))
+    return Plan(tuple(steps), (("image", 3),), 4, config.norm)

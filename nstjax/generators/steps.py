@@ -1,0 +1,103 @@
+"""The arithmetic of a plan's steps, on whole pictures or on the windows that make a tile."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from nstjax.generators.norm import normalise
+from nstjax.generators.plan import Padding, Step, Window, window
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, sRGB
+REACH = 150 / 255  # of the paper's scaled tanh
+GREY = 0.5
+
+
+def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Padding) -> Array:
+    """Pad ``(n, h, w, c)`` by so many rows and columns before and after."""
+    if not any(rows + columns):
+        return x
+    mode = {"zeros": "constant", "reflect": "reflect", "circular": "wrap"}[padding]
+    return jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode=mode)
+
+
+def upsample(x: Array, how: str) -> Array:
+    """Twice the size, ``"nearest"`` or ``"bilinear"`` (half-pixel centres, edges repeated)."""
+    n, h, w, c = x.shape
+    if how == "nearest":
+        return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
+    return jax.image.resize(x, (n, 2 * h, 2 * w, c), "bilinear")
+
+
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _transposed(x: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), [(1, 2), (1, 2)], (2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _conv(step: Step, params: Mapping[str, Array], x: Array, rows: Window, columns: Window) -> Array:
+    kernel = params["kernel"].astype(x.dtype)
+    if step.upsampling == "transposed":
+        y = _transposed(x, kernel)[:, rows.skip :][:, : rows.length, columns.skip :][:, :, : columns.length]
+    else:
+        if step.upsampling:
+            x = upsample(x, step.upsampling)
+            x = x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
+        x = pad(x, (rows.before, rows.after), (columns.before, columns.after), step.padding)
+        high, wide = ((w.length - 1) * step.stride + step.kernel for w in (rows, columns))
+        x = x[:, rows.offset :][:, :high, columns.offset :][:, :, :wide]
+        y = _convolve(x, kernel, step.stride)
+    return y + params["bias"].astype(y.dtype) if step.bias else y
+
+
+def apply_step(
+    step: Step,
+    params: Mapping[str, Array],
+    sources: Sequence[Array],
+    statistics: tuple[Array, Array] | None = None,
+    rows: Window | None = None,
+    columns: Window | None = None,
+) -> Array:
+    """One step's result.
+
+    Args:
+        step: of a plan.
+        params: its weights: ``kernel`` (HWIO) and perhaps ``bias``, or ``scale`` and ``bias``; else not read.
+        sources: what it reads, ``(n, h, w, c)`` each; parts as the windows say, if these are given.
+        statistics: means and variances for a norm step, ``(1 or n, 1, 1, c)``.
+        rows: see :func:`nstjax.generators.plan.window`; by default the whole.
+        columns: likewise.
+    """
+    x = sources[0]
+    if step.op == "center":
+        return x - jnp.asarray(MEAN, x.dtype)
+    if step.op == "concat":
+        return jnp.concatenate(sources, -1)
+    if step.op == "add":
+        return x + sources[1]
+    if step.op == "relu":
+        return jnp.where(x > 0, x, step.slope * x) if step.slope else jnp.maximum(x, 0)
+    if step.op == "norm":
+        assert statistics is not None
+        return normalise(x, *statistics, params["scale"], params["bias"])
+    if step.op == "picture":
+        return GREY + (REACH * jnp.tanh(x) if step.output == "tanh" else x)
+    n, h, w, c = x.shape
+    if step.op == "pool":
+        k = step.stride
+        return x.reshape(n, h // k, k, w // k, k, c).mean((2, 4))
+    if rows is None or columns is None:
+        factor = 2 if step.upsampling or step.op == "upsample" else 1
+        high, wide = (-(-size * factor // step.stride) for size in (h, w))
+        rows, columns = window(step, 0, high, h), window(step, 0, wide, w)
+    if step.op == "upsample":
+        x = upsample(x, "nearest")
+        return x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
+    return _conv(step, params, x, rows, columns)

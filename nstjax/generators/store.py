@@ -1,0 +1,156 @@
+"""Orbax stores of trained generators, under ``ckpts/`` or in the user's cache, and loading by name."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from nstjax import checkpoints
+from nstjax.errors import InputError
+from nstjax.files import store_folders
+from nstjax.generators import GeneratorConfig, config_from_json, config_to_json, init_generator
+
+KIND = "generator"
+FORMAT = 1  # raised when an older program could not read what this one writes
+IN_A_RUN = "model"  # the store in the folder of a training run
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """A trained network: its shape, its weights, and how it came about.
+
+    Attributes:
+        config: of the network.
+        variables: ``{"params": tree, "batch_stats": tree}``, float32.
+        record: what :func:`save_generator` was given, with ``kind``, ``format``, ``config`` and ``dtype``.
+    """
+
+    config: GeneratorConfig
+    variables: Mapping[str, Any]
+    record: dict[str, Any]
+
+
+def save_generator(
+    path: Path,
+    config: GeneratorConfig,
+    variables: Mapping[str, Any],
+    record: Mapping[str, Any],
+    dtype: DTypeLike = np.float32,
+) -> None:
+    """Write a generator to an Orbax store, replacing what is there.
+
+    Args:
+        path: the store's folder; its name is what ``--model`` calls it.
+        config: of the network.
+        variables: as of :func:`~nstjax.generators.init_generator`.
+        record: of its training, JSON-able: style, objective, steps, losses, versions, size.
+        dtype: of the parameters on disk; float16 halves the store, and changes a picture by less than a step
+            of 8 bits. Running statistics stay float32: a variance may be beyond what float16 holds.
+
+    Raises:
+        InputError: it cannot be written, or a parameter is too large for ``dtype``.
+    """
+    dtype = np.dtype(dtype)
+
+    def stored(leaf: Any) -> np.ndarray:
+        whole = np.asarray(leaf, np.float32)
+        with np.errstate(over="ignore"):
+            array = whole.astype(dtype)
+        if not np.array_equal(np.isfinite(whole), np.isfinite(array)):
+            raise InputError(f"the generator {path} has parameters beyond {dtype}: save it as float32")
+        return array
+
+    tree = {"params": jax.tree.map(stored, variables["params"])}
+    if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax does not keep an empty tree
+        as_float32 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["batch_stats"])
+        tree["batch_stats"] = as_float32
+    facts = {"kind": KIND, "format": FORMAT, "config": config_to_json(config), "dtype": dtype.name}
+    checkpoints.save(Path(path), tree, {**record, **facts})
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(where): tuple(leaf.shape) for where, leaf in leaves}
+
+
+def read_generator(path: Path) -> Generator:
+    """Read a generator from an Orbax store.
+
+    Raises:
+        InputError: it is not there, is damaged, holds something else, or is of a later format.
+    """
+    record = checkpoints.load_record(path)  # first: another kind's arrays need not be read
+    if record.get("kind") != KIND:
+        what = "a feature network" if record.get("kind") == "backbone" else "something else"
+        raise InputError(f"{path} is a checkpoint of {what}, not of a generator: name another")
+    form = record.get("format")
+    if isinstance(form, int) and form > FORMAT:
+        raise InputError(f"the generator {path} is of a later nstjax (format {form}): install a newer one")
+    damaged = f"the generator {path} is damaged: train or copy it again"
+    if not isinstance(record.get("config"), dict):
+        raise InputError(damaged)
+    try:
+        config = config_from_json(record["config"])
+    except InputError as error:
+        raise InputError(f"the generator {path} is damaged ({error}): train or copy it again") from error
+    tree, _ = checkpoints.load(path)
+    try:
+        variables = {
+            name: jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree.get(name) or {})
+            for name in ("params", "batch_stats")
+        }
+        wanted = jax.eval_shape(lambda: init_generator(config, jax.random.key(0)))
+        whole = all(_shapes(variables[name]) == _shapes(wanted[name]) for name in variables)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(damaged) from error
+    if not whole:
+        raise InputError(damaged)
+    return Generator(config, variables, record)
+
+
+def installed_generators() -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Generators that can be loaded by name, with their records; the first folder's come first."""
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for folder in store_folders("models"):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            try:
+                record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
+            except InputError:
+                continue  # what is no store of ours, or a damaged one, must not hide the others
+            if record.get("kind") == KIND:
+                found.setdefault(path.name, (path, record))
+    return found
+
+
+def load_generator(spec: str | Path) -> Generator:
+    """Load a generator.
+
+    Args:
+        spec: the name of an installed one (see :func:`installed_generators`), the folder of a store, or the folder
+            of a training run, whose ``model`` is taken.
+
+    Raises:
+        InputError: nothing of that name is installed, or the store cannot be read.
+    """
+    path = Path(spec)
+    if path.name == str(spec):
+        for folder in store_folders("models"):
+            if checkpoints.is_checkpoint(folder / path):
+                return read_generator(folder / path)
+    if checkpoints.is_checkpoint(path / IN_A_RUN):
+        return read_generator(path / IN_A_RUN)
+    if checkpoints.is_checkpoint(path):
+        return read_generator(path)
+    if path.is_dir():
+        raise InputError(
+            f"the folder {path} holds no trained generator: name a store, or a training run whose '{IN_A_RUN}' is there"
+        )
+    if path.exists():
+        raise InputError(f"{path} is a file where a generator's folder is wanted: name a folder or a model")
+    names = ", ".join(installed_generators()) or "none yet; nstjax train makes one"
+    raise InputError(f"there is no model called {str(spec)!r}, nor such a folder: installed are {names}")

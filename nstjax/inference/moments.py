@@ -1,0 +1,61 @@
+"""Mean and variance of a whole that is seen in parts."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What is known of some pixels, a channel at a time.
+
+    Attributes:
+        count: of the pixels.
+        mean: ``(c,)`` float64.
+        squares: sum of squared deviations from the mean, ``(c,)`` float64.
+    """
+
+    count: int
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """``(c,)``; of all pixels, not the unbiased estimate: as the norms of generators have it."""
+        return self.squares / self.count
+
+
+def merge(one: Moments | None, other: Moments) -> Moments:
+    """Moments of two parts together (Chan, Golub and LeVeque 1979, STAN-CS-79-773, eq. 2.1).
+
+    No two large numbers are subtracted, as they are in ``E[x²] − E[x]²``.
+    """
+    if one is None:
+        return other
+    count = one.count + other.count
+    step = other.mean - one.mean
+    return Moments(
+        count,
+        one.mean + step * (other.count / count),
+        one.squares + other.squares + step**2 * (one.count * other.count / count),
+    )
+
+
+def deviations(x: Array) -> tuple[Array, Array]:
+    """Mean and sum of squared deviations of the channels of a part, in float32, for :func:`merge`.
+
+    Args:
+        x: ``(1, h, w, c)``.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = x.mean(2).mean(1)  # a row at a time: sums of few numbers lose less
+    return mean[0], jnp.square(x - mean[:, None, None]).sum(2).sum(1)[0]
+
+
+def on_host(count: int, found: tuple[Array, Array]) -> Moments:
+    """What :func:`deviations` found, in float64."""
+    mean, squares = jax.device_get(found)
+    return Moments(count, mean.astype(np.float64), squares.astype(np.float64))

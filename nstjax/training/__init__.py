@@ -1,0 +1,17 @@
+"""Training of feed-forward generators by an optax step over all devices."""
+
+from nstjax.training.config import TrainConfig, TrainSettings
+from nstjax.training.loop import Cadence, Progress, train
+from nstjax.training.metrics import TrainingFailed, read_metrics
+from nstjax.training.presets import TRAIN_PRESETS
+
+__all__ = [
+    "TRAIN_PRESETS",
+    "Cadence",
+    "Progress",
+    "TrainConfig",
+    "TrainSettings",
+    "TrainingFailed",
+    "read_metrics",
+    "train",
+]

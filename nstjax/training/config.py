@@ -1,0 +1,108 @@
+"""The frozen record of a training, and its form in JSON."""
+
+import dataclasses
+from typing import Any, Literal
+
+from nstjax.data import DataConfig
+from nstjax.errors import InputError, one_of
+from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
+from nstjax.losses import Objective
+from nstjax.plain import build
+from nstjax.typing import Backbone
+
+MAX_STYLE_SIZE = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """The optimiser and its course."""
+
+    steps: int = 40_000
+    """Optimiser steps; Johnson et al. take 40,000."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    """The learning rate's course: constant, down to 0 by a cosine, or by decay-rate every decay-steps."""
+    warmup_steps: int = 0
+    """Steps in which the learning rate rises from 0."""
+    decay_rate: float = 0.8
+    """exponential: factor every decay-steps."""
+    decay_steps: int = 2000
+    """exponential: see decay-rate."""
+    clip: float | None = None
+    """Largest norm of the gradient; longer ones are scaled down to it."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one step of the optimiser."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of generator and feature network; parameters, statistics and losses are float32 always."""
+    style_size: int = 256
+    """Longer side to which the painting is scaled (it is never enlarged)."""
+    pooling: Literal["network", "average", "max"] = "network"
+    """Pooling of the feature network; network means that of its own training."""
+    seed: int = 0
+    """Of the generator's first parameters and its noise; the photographs' order has --data-seed."""
+
+    def __post_init__(self) -> None:
+        for option in ("steps", "accumulate", "decay_steps"):
+            if getattr(self, option) < 1:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
+                )
+        if not 0 <= self.warmup_steps < self.steps:
+            raise InputError(
+                f"--warmup-steps is {self.warmup_steps}: it must be less than --steps, and not negative"
+            )
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(
+                f"--learning-rate is {self.learning_rate}: it must be a finite number greater than 0"
+            )
+        if not 0 < self.decay_rate <= 1:
+            raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
+        if self.clip is not None and not 0 < self.clip < float("inf"):
+            raise InputError(f"--clip is {self.clip}: it must be a finite number greater than 0")
+        if not 16 <= self.style_size <= MAX_STYLE_SIZE:
+            raise InputError(
+                f"--style-size is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+        one_of("--schedule", self.schedule, ("constant", "cosine", "exponential"))
+        one_of("--compute", self.compute, ("float32", "bfloat16"))
+        one_of("--pooling", self.pooling, ("network", "average", "max"))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(TrainSettings):
+    """Everything that decides a generator, but the painting and the feature network."""
+
+    generator: GeneratorConfig = JohnsonConfig()
+    """The network that is trained."""
+    objective: Objective = Objective()
+    """What is minimised, on average over the photographs."""
+    data: DataConfig = DataConfig("fake")
+    """The photographs."""
+
+    def for_backbone(self, backbone: Backbone) -> "TrainConfig":
+        """This record with its layers named, chosen from those that the network has where none were."""
+        objective = self.objective
+        if not getattr(self.generator, "content", True):  # textures are of no photograph
+            objective = dataclasses.replace(objective, content_weight=0.0)
+        return dataclasses.replace(self, objective=objective.for_layers(backbone.layers))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; :meth:`from_json` is the inverse."""
+        return {**dataclasses.asdict(self), "generator": config_to_json(self.generator)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "TrainConfig":
+        """A record from plain data.
+
+        Raises:
+            InputError: a field is unknown, or of a wrong type or value.
+        """
+        data = dict(data)
+        data["generator"] = config_from_json(data.get("generator", {}))
+        data["objective"] = build(Objective, data.pop("objective", {}))
+        data["data"] = build(DataConfig, data.pop("data", {}))
+        result: TrainConfig = build(cls, data)
+        return result

@@ -1,0 +1,293 @@
+"""The loop: batches in, a generator out, everything kept so that a kill costs nothing but time."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nstjax.checkpoints import Course
+from nstjax.data import Batch, open_batches
+from nstjax.errors import InputError
+from nstjax.generators import GeneratorConfig, draw_noise, generate
+from nstjax.generators.store import Generator, save_generator
+from nstjax.images import fit_long_side, resize
+from nstjax.nn.vgg import check_layers, check_size
+from nstjax.reports import environment
+from nstjax.training import parallel
+from nstjax.training.config import TrainConfig
+from nstjax.training.metrics import Log, Window
+from nstjax.training.state import (
+    TrainState,
+    from_arrays,
+    init_state,
+    make_optimizer,
+    make_schedule,
+    to_arrays,
+)
+from nstjax.training.step import style_targets
+from nstjax.typing import Backbone, Images
+
+CHECKPOINTS, MODEL = "checkpoints", "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cadence:
+    """How often a run writes; it changes nothing of the result."""
+
+    log_every: int = 50
+    """Steps between lines of metrics."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; 0 is at the end alone."""
+    sample_every: int = 500
+    """Steps between pictures of fixed photographs; 0 is none."""
+    keep: int = 2
+    """Newest checkpoints kept."""
+    keep_period: int | None = None
+    """Besides these, checkpoints whose step it divides are kept for good."""
+
+    def __post_init__(self) -> None:
+        for option in ("log_every", "keep"):
+            if getattr(self, option) < 1:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
+                )
+        for option in ("checkpoint_every", "sample_every"):
+            if getattr(self, option) < 0:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 0 or more"
+                )
+        if self.keep_period is not None and self.keep_period < 1:
+            raise InputError(f"--keep-period is {self.keep_period}: it must be 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What is told after a step.
+
+    Attributes:
+        step: how many have been taken.
+        steps: how many there will be.
+        loss: of the step before; the device need not be waited for.
+        images_per_second: since the last line of metrics, over all processes.
+        skipped: photographs that could not be read so far.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    skipped: tuple[str, ...]
+
+
+Callback = Callable[[Progress], bool | None]
+
+
+class _NoPhotographs:
+    """Batches for generators of textures, which look at none."""
+
+    skipped: list[str] = []  # noqa: RUF012
+
+    def __init__(self, size: int, count: int, first: int) -> None:
+        images = np.zeros((count, size, size, 3), np.float32)
+        self._batch = Batch(images, np.arange(first, first + count, dtype=np.int32))
+
+    def __next__(self) -> Batch:
+        return self._batch
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _open(config: TrainConfig) -> Any:
+    index, count = jax.process_index(), jax.process_count()
+    if getattr(config.generator, "content", True):
+        return open_batches(config.data, index, count)
+    share = config.data.batch_size // count
+    return _NoPhotographs(config.data.size, share, index * share)
+
+
+def _check(config: TrainConfig, backbone: Backbone) -> None:
+    record = config.objective
+    check_layers(backbone, record.layers)
+    check_size(record.layers, config.data.size, config.data.size)
+    parallel.check_batch(config.data.batch_size)
+
+
+def scaled_style(config: TrainConfig, style: Images) -> np.ndarray:
+    """The painting at the size at which its statistics are taken; never enlarged."""
+    height, width = style.shape[1:3]
+    side = min(config.style_size, max(height, width))
+    return np.asarray(resize(style, *fit_long_side(height, width, side)), np.float32).clip(0, 1)
+
+
+def train(
+    config: TrainConfig,
+    style: Images,
+    backbone: Backbone,
+    folder: Path | None = None,
+    callback: Callback | None = None,
+    *,
+    cadence: Cadence | None = None,
+    about: dict[str, Any] | None = None,
+    samples: list[np.ndarray] | None = None,
+) -> Generator:
+    """Train a generator, from the newest checkpoint in ``folder`` where there is one.
+
+    Every process of a run on several hosts calls this with the same arguments.
+
+    Args:
+        config: everything that decides the result.
+        style: the painting, ``(1, h, w, 3)`` in [0, 1].
+        backbone: the feature network.
+        folder: of the run: checkpoints, metrics, samples, and the model; none to keep nothing.
+        callback: called after every step; a true answer stops, after a checkpoint.
+        cadence: how often what is written.
+        about: kept in the model's record, for example the painting's name.
+        samples: photographs ``(1, h, w, 3)`` for the samples; the first ones of the data by default.
+
+    Returns:
+        The generator, as :func:`nstjax.generators.store.load_generator` gives it.
+
+    Raises:
+        InputError: a setting makes no sense, data cannot be read, the folder cannot be written, or holds the
+            checkpoint of another generator.
+        TrainingFailed: the loss became non-finite.
+    """
+    cadence = cadence or Cadence()
+    config = config.for_backbone(backbone)
+    _check(config, backbone)
+    batches = _open(config)
+    course = None if folder is None else Course(folder / CHECKPOINTS, cadence.keep, cadence.keep_period)
+    first = jax.process_index() == 0
+    log = None
+    try:
+        state = init_state(config)
+        kept = course.load_newest() if course else None
+        if kept is not None:
+            state = from_arrays(state, kept[0])
+            batches.set_state(kept[1]["data"][jax.process_index()])
+        targets = style_targets(config, backbone, scaled_style(config, style))
+        state, backbone_there, targets = parallel.on_every_device((state, backbone, targets))
+        run = _Run(config, cadence, folder, course, about or {}, backbone.describe())
+        if folder is not None and first:
+            folder.mkdir(parents=True, exist_ok=True)
+            log = Log(folder, int(state.step))
+            run.log = log
+            if cadence.sample_every:
+                run.samples = samples if samples is not None else _first_photographs(config)
+        state = run.go(state, lambda s, b: run.step((s, backbone_there, targets), b), batches, callback)
+        return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
+    finally:
+        batches.close()
+        if log is not None:
+            log.close()
+        if course is not None:
+            course.close()
+
+
+def _first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
+    """The same ones whenever the run is resumed."""
+    if not getattr(config.generator, "content", True):
+        return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]
+    batches = open_batches(dataclasses.replace(config.data, workers=0))
+    found: list[np.ndarray] = []
+    while len(found) < count:
+        found += [image[None] for image in np.asarray(next(batches).images)]
+    batches.close()
+    return found[:count]
+
+
+@partial(jax.jit, static_argnums=0)
+def _paint(config: GeneratorConfig, variables: Any, photograph: Any) -> jax.Array:
+    """One picture, ``(h, w, 3)`` in [0, 1], with the same noise whenever it is made."""
+    height, width = photograph.shape[1:3]
+    noise = draw_noise(config, jax.random.key(0)[None], height, width)
+    image = photograph if getattr(config, "content", True) else None
+    return generate(config, variables, image, noise, size=(height, width))[0].clip(0, 1)
+
+
+class _Run:
+    """The parts of one run that the loop hands around."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        cadence: Cadence,
+        folder: Path | None,
+        course: Course | None,
+        about: dict[str, Any],
+        network: dict[str, Any],
+    ) -> None:
+        self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
+        self.step = parallel.pmap_step(config, make_optimizer(config))
+        self.total = config.steps * config.accumulate
+        self.log: Log | None = None
+        self.samples: list[np.ndarray] = []
+        self._about = {**about, "weights": network, "environment": environment()}
+        self._rate = make_schedule(config)
+
+    def record(self, state: TrainState) -> dict[str, Any]:
+        """What the model says of its training."""
+        return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
+
+    def go(self, state: TrainState, step: Any, batches: Any, callback: Callback | None) -> TrainState:
+        """Train to the end, or until the callback asks to stop."""
+        window, speed = Window(), math.nan
+        done = counted = int(state.step)
+        began = time.perf_counter()
+        while done < self.total:
+            state, metrics = step(state, parallel.split(next(batches)))
+            done += 1
+            window.add(done, metrics)
+            last, line = done == self.total, done % self.cadence.log_every == 0
+            if last or line:
+                values, now = window.take(), time.perf_counter()
+                speed = self.config.data.batch_size * (done - counted) / (now - began)
+                counted, began = done, now
+                self._write_line(done, values, speed)
+            stop = False
+            if callback is not None:
+                stop = bool(callback(Progress(done, self.total, window.loss, speed, tuple(batches.skipped))))
+                # Processes must agree, which costs: on several hosts only where a line is written.
+                stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
+            every = self.cadence.checkpoint_every
+            if self.course and (last or stop or (every and done % every == 0)):
+                window.flush()  # what is not finite is not kept
+                self._save(done, state, batches)
+            if self.samples and (last or done % self.cadence.sample_every == 0):
+                self._write_samples(done, state)
+            if stop:
+                break
+        return state
+
+    def _write_line(self, step: int, values: dict[str, float], speed: float) -> None:
+        if self.log is not None:
+            rate = float(self._rate((step - 1) // self.config.accumulate))
+            self.log.scalars(step, {**values, "learning_rate": rate, "images_per_second": speed})
+
+    def _save(self, step: int, state: TrainState, batches: Any) -> None:
+        assert self.course is not None
+        assert self.folder is not None
+        places = parallel.tell_all(batches.get_state())
+        self.course.save(step, to_arrays(state), {"data": places})
+        if jax.process_index() == 0:
+            variables = jax.tree.map(np.asarray, state.variables)
+            save_generator(self.folder / MODEL, self.config.generator, variables, self.record(state))
+
+    def _write_samples(self, step: int, state: TrainState) -> None:
+        assert self.log is not None
+        variables = jax.tree.map(np.asarray, state.variables)
+        pictures = [np.asarray(_paint(self.config.generator, variables, photo)) for photo in self.samples]
+        self.log.samples(step, [np.asarray(photo)[0] for photo in self.samples], pictures)
