@@ -1,4 +1,4 @@
-"""What is shown while a transfer runs: a live bar on a terminal, plain lines elsewhere."""
+"""What is shown while a command works: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -62,17 +62,20 @@ class Display:
             f"{self._label}  scale {entry.scale + 1}/{progress.scales} ({width}×{height})  "
             f"iteration {entry.iteration}/{progress.iterations}  loss {entry.loss:.4g}"
         )
+        self.update(progress.done, text, entry.iteration == progress.iterations)
+
+    def update(self, done: float, text: str, final: bool = False) -> None:
+        """Show what share of the work is done; where there is no bar, every now and then, and if ``final``."""
+        if self._quiet:
+            return
         if self._live is not None:
-            self._live.update(self._task, completed=progress.done, description=text)
+            self._live.update(self._task, completed=done, description=text)
             return
         now = time.monotonic()
         if self._last_line == float("-inf"):
-            self._began, self._began_at = now, progress.done
-        final = entry.iteration == progress.iterations
+            self._began, self._began_at = now, done
         if now - self._last_line >= PLAIN_EVERY_S or final:
             self._last_line = now
-            rate = (progress.done - self._began_at) / (now - self._began) if now > self._began else 0.0
-            left = (
-                f"  about {(1 - progress.done) / rate:.0f} s left" if rate > 0 and progress.done < 1 else ""
-            )
+            rate = (done - self._began_at) / (now - self._began) if now > self._began else 0.0
+            left = f"  about {(1 - done) / rate:.0f} s left" if rate > 0 and done < 1 else ""
             self.say(f"{text}{left}")

@@ -6,6 +6,7 @@ from nstjax.cli.options_weights import InfoOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
 from nstjax.files import cache_folder
+from nstjax.generators.store import installed_generators
 from nstjax.reports import environment
 from nstjax.weights.store import installed
 
@@ -23,4 +24,5 @@ def run_info(arguments: Sequence[str]) -> int:
     found = installed()
     hint = "" if "vgg19" in found else " (nstjax weights fetch vgg19 gets VGG-19)"
     print(f"weights  {', '.join(found) or 'none'}{hint}")
+    print(f"models   {', '.join(installed_generators()) or 'none (nstjax train makes them)'}")
     return 0

@@ -16,6 +16,8 @@ commands:
   texture       make a texture of any size from a painting
   reconstruct   show what layers of the network keep of an image
   train         train a network that paints in one pass
+  stylize       paint photographs, GIFs and videos with a trained network, in a moment
+  export        write a trained network as a program that needs JAX alone
   weights       fetch, convert, list, describe or normalise network weights
   info          show versions, devices and installed weights
 
@@ -50,6 +52,14 @@ def _run(arguments: list[str]) -> int:
         from nstjax.cli.train_command import run_train
 
         return run_train(rest)
+    if command == "stylize":
+        from nstjax.cli.stylize_command import run_stylize
+
+        return run_stylize(rest)
+    if command == "export":
+        from nstjax.cli.export_command import run_export
+
+        return run_export(rest)
     if command == "weights":
         from nstjax.cli.weights_command import run_weights
 
@@ -59,7 +69,7 @@ def _run(arguments: list[str]) -> int:
 
         return run_info(rest)
     raise InputError(
-        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, train, weights and info"
+        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, train, stylize, export, weights and info"
     )
 
 

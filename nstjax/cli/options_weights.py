@@ -72,4 +72,4 @@ class NormalizeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class InfoOptions:
-    """Show versions, devices, the cache, and which weights are installed."""
+    """Show versions, devices, the cache, and which weights and models are installed."""

@@ -160,15 +160,16 @@ def run_train(arguments: Sequence[str]) -> int:
     config = options.config(base)
     folder = _check(options, config)
     assert options.style is not None
-    style = load_picture(options.style)
-    photographs = [load_picture(path) for path in options.samples]
-    heights = [min(SAMPLE_HEIGHT, photo.shape[1]) for photo in photographs]
-    samples = [resize_to_height(photo, min(heights)) for photo in photographs] or None
+    # Before JAX does anything: it would settle for this machine alone.
     if options.hosts.coordinator is not None:
         auto = options.hosts.coordinator == "auto"
         join_hosts(
             None if auto else options.hosts.coordinator, options.hosts.processes, options.hosts.process_index
         )
+    style = load_picture(options.style)
+    photographs = [load_picture(path) for path in options.samples]
+    heights = [min(SAMPLE_HEIGHT, photo.shape[1]) for photo in photographs]
+    samples = [resize_to_height(photo, min(heights)) for photo in photographs] or None
     check_device()
     if options.compilation_cache:
         enable_compilation_cache()

@@ -50,7 +50,7 @@ class DataConfig:
         for option, value, least, most in (
             ("--crop", self.size, 1, MAX_SIZE),
             ("--batch-size", self.batch_size, 1, 2**20),
-            ("--seed", self.seed, 0, 2**32 - 1),
+            ("--data-seed", self.seed, 0, 2**32 - 1),
             ("--workers", self.workers, 0, MAX_WORKERS),
             ("--prefetch", self.prefetch, 0, MAX_PREFETCH),
         ):

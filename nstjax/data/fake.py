@@ -16,7 +16,7 @@ class Fake:
     """
 
     def __init__(self, spec: str = "fake"):
-        count = spec.partition(":")[2] or str(DEFAULT_COUNT)
+        count = spec.partition(":")[2] if ":" in spec else str(DEFAULT_COUNT)
         if not count.isdecimal() or int(count) < 1:
             raise InputError(f"--data {spec}: after the colon stands a number of pictures, as in fake:64")
         self.place = f"--data {spec}"

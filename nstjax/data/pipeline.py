@@ -1,12 +1,13 @@
 """The pipeline: an order of records, a plan for every position of it, batches of which a process makes its share.
 
-Grain shuffles and repeats *numbers* of records and draws a random key for each position; a batch is a list of
-such plans, from which a process decodes its part. So what stands at a position depends on the seed alone, not
-on the number of processes, workers or threads, and any position can be gone to at once.
+Grain counts through *numbers* of records, shuffled anew every epoch, and draws a random key for each position; a
+batch is a list of such plans, from which a process decodes its part. So what stands at a position depends on the
+seed alone, not on the number of processes, workers or threads, and any position can be gone to at once.
 """
 
 import dataclasses
 import os
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 from nstjax.data.config import FAKE, TFDS, DataConfig
 from nstjax.data.fake import Fake
 from nstjax.data.folder import Folder
-from nstjax.data.share import Share, plan
+from nstjax.data.order import Order, plan
+from nstjax.data.share import Share
 from nstjax.data.source import Source
 from nstjax.errors import InputError
 from nstjax.images.io import ignore_noise
@@ -51,7 +53,9 @@ class Batches(Iterator[Batch]):
         self._index = np.arange(first, first + share, dtype=np.int32)
         self._make = Share(source, config, (first, first + share))
         self._batch = 0
-        self._iterator: Any = None
+        self._running: list[Any] = []  # Grain's iterator, while there is one
+        # Also where nobody closes them: Grain's own clean-up comes too late in the interpreter's end, and complains.
+        weakref.finalize(self, _end, self._running)
         self._order = {
             "photographs": len(source),
             "names": source.identity(),
@@ -65,10 +69,11 @@ class Batches(Iterator[Batch]):
         import grain
 
         config = self._config
-        records = grain.MapDataset.range(len(self.source)).seed(config.seed)
+        count = len(self.source)
+        records = grain.MapDataset.range(count).seed(config.seed).repeat()
         if config.shuffle:
-            records = records.shuffle()
-        plans = records.repeat().random_map(plan).batch(config.batch_size, batch_fn=list)
+            records = records.map_with_index(Order(config.seed, count))
+        plans = records.random_map(plan).batch(config.batch_size, drop_remainder=True, batch_fn=list)
         batches = plans[self._batch :].map(self._make)
         threads = min(config.prefetch, os.cpu_count() or 1)
         dataset = batches.to_iter_dataset(
@@ -88,10 +93,10 @@ class Batches(Iterator[Batch]):
         return iter(dataset)
 
     def __next__(self) -> Batch:
-        if self._iterator is None:
-            self._iterator = self._start()
+        if not self._running:
+            self._running.append(self._start())
         try:
-            made = next(self._iterator)
+            made = next(self._running[0])
         except RuntimeError as error:
             if "Worker process" not in str(error):
                 raise
@@ -127,7 +132,7 @@ class Batches(Iterator[Batch]):
         Raises:
             InputError: the state is of other photographs, or of an order that was drawn otherwise.
         """
-        options = {"seed": "--seed", "batch_size": "--batch-size", "shuffle": "--shuffle"}
+        options = {"seed": "--data-seed", "batch_size": "--batch-size", "shuffle": "--shuffle"}
         for field, now in self._order.items():
             then = state.get(field)
             if then == now:
@@ -146,9 +151,7 @@ class Batches(Iterator[Batch]):
 
     def close(self) -> None:
         """End threads and worker processes. The next batch asked for starts them again."""
-        if self._iterator is not None:
-            self._iterator.close()
-            self._iterator = None
+        _end(self._running)
 
     def __enter__(self) -> "Batches":
         return self
@@ -157,6 +160,11 @@ class Batches(Iterator[Batch]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _end(running: list[Any]) -> None:
+    while running:
+        running.pop().close()
 
 
 def _start_worker(_index: int, _count: int) -> None:

@@ -16,11 +16,6 @@ SMALL = 0.5  # a photograph is called enlarged when its short side is less than 
 _ACCOUNT = threading.Lock()  # of what the cache holds; not of each Share, since it cannot be sent to a worker
 
 
-def plan(record: int, rng: np.random.Generator) -> tuple[int, int]:
-    """What is to stand at a position: a record, and the key of the random numbers of its crop."""
-    return int(record), int(rng.integers(2**63))
-
-
 class Share:
     """Makes a process's share of a batch from the plan of the whole; sent to worker processes.
 

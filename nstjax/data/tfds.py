@@ -53,6 +53,11 @@ def _find(name: str, data_dir: str) -> Any:
         return read_only_builder.builder_from_files(name, data_dir=str(data_folder(data_dir)))
     except registered.DatasetNotFoundError:
         return None
+    except Exception as error:  # whatever reading foreign files raises
+        raise InputError(
+            f"cannot open the data set {name} in {data_folder(data_dir)}: {str(error).splitlines()[0]}; "
+            f"make it ready again in another --data-dir"
+        ) from error
 
 
 def stock_builder(name: str, data_dir: str = "") -> Any:
@@ -135,8 +140,9 @@ class Tfds:
         builder = _find(name, data_dir)
         if builder is None:
             if not download:
+                size = " (25 GB)" if name.startswith("coco") else ""
                 raise InputError(
-                    f"the data set {name} is not in {data_folder(data_dir)}: add --download to fetch it (COCO is 25 GB), "
+                    f"the data set {name} is not in {data_folder(data_dir)}: add --download to fetch it{size}, "
                     f"or say with --data-dir where it is"
                 )
             prepare(name, data_dir)
@@ -151,10 +157,10 @@ class Tfds:
         import tensorflow_datasets as tfds
 
         features = builder.info.features
-        feature = features.get(IMAGE)
-        if not isinstance(feature, tfds.features.Image) or feature.dtype not in (np.uint8, np.uint16):
+        feature = dict(features.items()).get(IMAGE)
+        if not isinstance(feature, tfds.features.Image) or feature.np_dtype not in (np.uint8, np.uint16):
             raise InputError(
-                f"{self.place} has no feature called {IMAGE} that holds photographs (it has {', '.join(features)}): "
+                f"{self.place} has no feature called {IMAGE} that holds photographs (it has {', '.join(sorted(features))}): "
                 f"name another with --data"
             )
         self._has_names = FILENAME in features

@@ -6,7 +6,7 @@ from PIL import Image
 LONGEST = (
     8  # times the short side; of a longer strip the middle is taken, since resizing it could fill memory
 )
-_FILTER = Image.Resampling.LANCZOS
+_FILTER = Image.Resampling.BICUBIC  # a quarter faster than Lanczos; both antialias
 
 
 def bring_to(photograph: np.ndarray, side: int) -> np.ndarray:

@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
 from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
-from nstjax.generators.network import Network
+from nstjax.generators.network import Network, fan_in
 from nstjax.generators.ulyanov import UlyanovConfig, pyramid_noise
 from nstjax.typing import Images
 
@@ -29,7 +30,9 @@ GENERATORS: dict[str, type[JohnsonConfig] | type[UlyanovConfig]] = {
 
 
 def init_generator(config: GeneratorConfig, key: Array) -> Variables:
-    """Random weights: see :func:`nstjax.generators.network.uniform_of_fan_in`; norms begin as 1 and 0.
+    """Random weights: U[−1/√f, 1/√f], f the inputs of a filter; norms begin as 1 and 0.
+
+    That is Torch's default, with which both papers' networks began.
 
     Args:
         config: of the network.
@@ -45,8 +48,29 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
             inputs[name] = jnp.zeros((1, size, size, channels))
         return Network(plan).init(key, inputs)
 
-    found = jax.jit(init)()
-    return {"params": found["params"], "batch_stats": found.get("batch_stats", {})}
+    # Shapes and constants are Flax's. The weights are cut from one draw: XLA takes seconds to compile many.
+    shapes = jax.eval_shape(init)
+    convs = {step.name for step in plan.steps if step.op == "conv"}
+    drawn = {name: leaves for name, leaves in shapes["params"].items() if name in convs}
+    units = np.asarray(
+        jax.random.uniform(key, (sum(leaf.size for leaf in jax.tree.leaves(drawn)),), jnp.float32, -1.0, 1.0)
+    )
+    params: dict[str, Any] = {}
+    start = 0
+    for name, leaves in shapes["params"].items():
+        if name not in convs:
+            params[name] = {"scale": jnp.ones(leaves["scale"].shape), "bias": jnp.zeros(leaves["bias"].shape)}
+            continue
+        bound = fan_in(leaves["kernel"].shape) ** -0.5
+        params[name] = {}
+        for part, leaf in leaves.items():
+            params[name][part] = jnp.asarray(bound * units[start : start + leaf.size].reshape(leaf.shape))
+            start += leaf.size
+    statistics = {
+        name: {"mean": jnp.zeros(of["mean"].shape), "var": jnp.ones(of["var"].shape)}
+        for name, of in shapes.get("batch_stats", {}).items()
+    }
+    return {"params": params, "batch_stats": statistics}
 
 
 def draw_noise(
@@ -70,7 +94,7 @@ def draw_noise(
 
 def _pad_to(images: Array, height: int, width: int) -> Array:
     """Reflect at the lower and right border until the size is reached."""
-    n, h, w, c = images.shape
+    h, w = images.shape[1:3]
     if (h, w) == (height, width):
         return images
     return jnp.pad(images, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="reflect")

@@ -35,7 +35,7 @@ class JohnsonConfig:
         one_of("--norm", self.norm, ("batch", "instance"))
         one_of("--upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))
         one_of("--padding", self.padding, ("reflect", "zeros"))
-        one_of("--output", self.output, ("tanh", "linear"))
+        one_of("--generator-output", self.output, ("tanh", "linear"))
         if not 1 / 32 <= self.width <= 16:
             raise InputError(f"--width is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
         if not 0 <= self.residual_blocks <= 100:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -13,10 +12,9 @@ from nstjax.generators.plan import Plan, Step
 from nstjax.generators.steps import apply_step
 
 
-def uniform_of_fan_in(key: Array, shape: Sequence[int], fan_in: int) -> Array:
-    """U[−1/√f, 1/√f], f the inputs of a filter: Torch's default, with which both papers' networks began."""
-    bound = fan_in**-0.5
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+def fan_in(shape: Sequence[int]) -> int:
+    """The inputs of one filter of a kernel ``(h, w, in, out)``."""
+    return shape[0] * shape[1] * shape[2]
 
 
 class Conv(nn.Module):
@@ -29,10 +27,10 @@ class Conv(nn.Module):
         """The step's result."""
         step = self.step
         shape = (step.kernel, step.kernel, x.shape[-1], step.channels)
-        fan_in = step.kernel**2 * x.shape[-1]
-        params = {"kernel": self.param("kernel", uniform_of_fan_in, shape, fan_in)}
+        # Zeros hold the place: nstjax.generators.init_generator draws.
+        params = {"kernel": self.param("kernel", nn.initializers.zeros, shape)}
         if step.bias:
-            params["bias"] = self.param("bias", uniform_of_fan_in, (step.channels,), fan_in)
+            params["bias"] = self.param("bias", nn.initializers.zeros, (step.channels,))
         return apply_step(step, params, (x,))
 
 

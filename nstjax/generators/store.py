@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from nstjax import checkpoints
 from nstjax.errors import InputError
 from nstjax.files import store_folders
-from nstjax.generators import GeneratorConfig, config_from_json, config_to_json, init_generator
+from nstjax.generators import GeneratorConfig, config_from_json, config_to_json
 
 KIND = "generator"
 FORMAT = 1  # raised when an older program could not read what this one writes
@@ -75,7 +75,25 @@ def save_generator(
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(where): tuple(leaf.shape) for where, leaf in leaves}
+    return {"/".join(str(key.key) for key in where): leaf.shape for where, leaf in leaves}
+
+
+def _wanted(config: GeneratorConfig) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The shapes of a network's weights, as :func:`_shapes` gives those that are there."""
+    plan = config.plan()
+    channels = plan.channels()
+    params, running = dict[str, tuple[int, ...]](), dict[str, tuple[int, ...]]()
+    for step in plan.steps:
+        name, own = step.name, (step.channels,)
+        if step.op == "conv":
+            params[f"{name}/kernel"] = (step.kernel, step.kernel, channels[step.sources[0]], step.channels)
+            if step.bias:
+                params[f"{name}/bias"] = own
+        elif step.op == "norm":
+            params |= {f"{name}/scale": own, f"{name}/bias": own}
+            if plan.norm == "batch":
+                running |= {f"{name}/mean": own, f"{name}/var": own}
+    return {"params": params, "batch_stats": running}
 
 
 def read_generator(path: Path) -> Generator:
@@ -104,8 +122,7 @@ def read_generator(path: Path) -> Generator:
             name: jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree.get(name) or {})
             for name in ("params", "batch_stats")
         }
-        wanted = jax.eval_shape(lambda: init_generator(config, jax.random.key(0)))
-        whole = all(_shapes(variables[name]) == _shapes(wanted[name]) for name in variables)
+        whole = {name: _shapes(tree) for name, tree in variables.items()} == _wanted(config)
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(damaged) from error
     if not whole:

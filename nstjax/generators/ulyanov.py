@@ -38,7 +38,7 @@ class UlyanovConfig:
     def __post_init__(self) -> None:
         one_of("--norm", self.norm, ("batch", "instance"))
         one_of("--padding", self.padding, ("zeros", "reflect", "circular"))
-        one_of("--output", self.output, ("linear", "tanh"))
+        one_of("--generator-output", self.output, ("linear", "tanh"))
         if not 1 <= self.scales <= 10:
             raise InputError(f"--scales is {self.scales}: it must be between 1 and 10, and 6 is the paper's")
         if not 1 <= self.channels <= 256:
@@ -103,7 +103,7 @@ def pyramid_noise(config: UlyanovConfig, keys: Array, height: int, width: int, s
     def one(key: Array) -> tuple[Array, ...]:
         levels = range(config.scales)
         return tuple(
-            scale * jax.random.uniform(jax.random.fold_in(key, k), (h >> k, w >> k, NOISE)) for k in levels
+            scale * jax.random.uniform(jax.random.fold_in(key, k), (h // 2**k, w // 2**k, NOISE)) for k in levels
         )
 
     return jax.vmap(one)(keys)

@@ -21,20 +21,8 @@ METADATA_KEY = "nstjax"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF and TIFF tags
 
 
-def check_output(path: Path, bits: int = 8) -> str:
-    """The format of an output's suffix, once it is known that it can be written there.
-
-    Raises:
-        InputError: the suffix is of no known format, the format has no 16-bit form and that is asked for,
-            the path is a folder, or its folder does not exist or may not be written.
-    """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"the output {path} has no known suffix: it must end in one of {', '.join(FORMATS)}")
-    if bits not in (8, 16):
-        raise InputError(f"--bits is {bits}: it must be 8 or 16")
-    if bits == 16 and kind not in SIXTEEN_BIT:
-        raise InputError(f"the output {path} cannot hold 16 bits: only .png and .tiff can")
+def check_place(path: Path) -> None:
+    """Raise :class:`InputError` where no file of this name can be written, whatever its format."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise InputError(
             f"the output's name is longer than {LONGEST_NAME} bytes: choose a shorter one for -o"
@@ -49,6 +37,23 @@ def check_output(path: Path, bits: int = 8) -> str:
             pass
     except OSError as error:
         raise InputError(f"the output's folder {path.parent} may not be written: choose another") from error
+
+
+def check_output(path: Path, bits: int = 8) -> str:
+    """The format of an output's suffix, once it is known that it can be written there.
+
+    Raises:
+        InputError: the suffix is of no known format, the format has no 16-bit form and that is asked for,
+            the path is a folder, or its folder does not exist or may not be written.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"the output {path} has no known suffix: it must end in one of {', '.join(FORMATS)}")
+    if bits not in (8, 16):
+        raise InputError(f"--bits is {bits}: it must be 8 or 16")
+    if bits == 16 and kind not in SIXTEEN_BIT:
+        raise InputError(f"the output {path} cannot hold 16 bits: only .png and .tiff can")
+    check_place(path)
     return kind
 
 

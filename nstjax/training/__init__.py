@@ -1,7 +1,8 @@
 """Training of feed-forward generators by an optax step over all devices."""
 
+from nstjax.training.cadence import Cadence, Progress
 from nstjax.training.config import TrainConfig, TrainSettings
-from nstjax.training.loop import Cadence, Progress, train
+from nstjax.training.loop import train
 from nstjax.training.metrics import TrainingFailed, read_metrics
 from nstjax.training.presets import TRAIN_PRESETS
 

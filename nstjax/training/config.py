@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
+import jax
+
 from nstjax.data import DataConfig
 from nstjax.errors import InputError, one_of
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
@@ -21,6 +23,9 @@ class TrainSettings:
     """Optimiser steps; Johnson et al. take 40,000."""
     learning_rate: float = 1e-3
     """Of Adam."""
+    epsilon: float = 1e-8
+    """Of Adam: what its root mean squares are added to. Where a gradient is 0 but for rounding, as that of an offset
+    which a normalisation takes away again, a smaller one lets the parameter wander."""
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
     """The learning rate's course: constant, down to 0 by a cosine, or by decay-rate every decay-steps."""
     warmup_steps: int = 0
@@ -33,8 +38,9 @@ class TrainSettings:
     """Largest norm of the gradient; longer ones are scaled down to it."""
     accumulate: int = 1
     """Batches whose gradients are averaged for one step of the optimiser."""
-    compute: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of generator and feature network; parameters, statistics and losses are float32 always."""
+    compute: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Arithmetic of generator and feature network; parameters, statistics and losses are float32 at least. (float64 is for
+    checks, and wants JAX_ENABLE_X64=1.)"""
     style_size: int = 256
     """Longer side to which the painting is scaled (it is never enlarged)."""
     pooling: Literal["network", "average", "max"] = "network"
@@ -56,6 +62,8 @@ class TrainSettings:
             raise InputError(
                 f"--learning-rate is {self.learning_rate}: it must be a finite number greater than 0"
             )
+        if not 0 < self.epsilon < float("inf"):
+            raise InputError(f"--epsilon is {self.epsilon}: it must be a finite number greater than 0")
         if not 0 < self.decay_rate <= 1:
             raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
         if self.clip is not None and not 0 < self.clip < float("inf"):
@@ -66,8 +74,12 @@ class TrainSettings:
             )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+        if self.compute == "float64" and not jax.config.jax_enable_x64:
+            raise InputError(
+                "--compute float64 wants JAX_ENABLE_X64=1 in the environment: set it, or choose float32"
+            )
         one_of("--schedule", self.schedule, ("constant", "cosine", "exponential"))
-        one_of("--compute", self.compute, ("float32", "bfloat16"))
+        one_of("--compute", self.compute, ("float32", "bfloat16", "float64"))
         one_of("--pooling", self.pooling, ("network", "average", "max"))
 
 

@@ -1,9 +1,7 @@
 """The loop: batches in, a generator out, everything kept so that a kill costs nothing but time."""
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,16 @@ import jax
 import numpy as np
 
 from nstjax.checkpoints import Course
-from nstjax.data import Batch, open_batches
-from nstjax.errors import InputError
 from nstjax.generators import GeneratorConfig, draw_noise, generate
 from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.reports import environment
 from nstjax.training import parallel
+from nstjax.training.cadence import Cadence, Callback, Progress
 from nstjax.training.config import TrainConfig
 from nstjax.training.metrics import Log, Window
+from nstjax.training.photographs import first_photographs, open_share
 from nstjax.training.state import (
     TrainState,
     from_arrays,
@@ -34,88 +32,6 @@ from nstjax.training.step import style_targets
 from nstjax.typing import Backbone, Images
 
 CHECKPOINTS, MODEL = "checkpoints", "model"
-
-
-@dataclasses.dataclass(frozen=True)
-class Cadence:
-    """How often a run writes; it changes nothing of the result."""
-
-    log_every: int = 50
-    """Steps between lines of metrics."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints; 0 is at the end alone."""
-    sample_every: int = 500
-    """Steps between pictures of fixed photographs; 0 is none."""
-    keep: int = 2
-    """Newest checkpoints kept."""
-    keep_period: int | None = None
-    """Besides these, checkpoints whose step it divides are kept for good."""
-
-    def __post_init__(self) -> None:
-        for option in ("log_every", "keep"):
-            if getattr(self, option) < 1:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
-                )
-        for option in ("checkpoint_every", "sample_every"):
-            if getattr(self, option) < 0:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 0 or more"
-                )
-        if self.keep_period is not None and self.keep_period < 1:
-            raise InputError(f"--keep-period is {self.keep_period}: it must be 1 or more")
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """What is told after a step.
-
-    Attributes:
-        step: how many have been taken.
-        steps: how many there will be.
-        loss: of the step before; the device need not be waited for.
-        images_per_second: since the last line of metrics, over all processes.
-        skipped: photographs that could not be read so far.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    images_per_second: float
-    skipped: tuple[str, ...]
-
-
-Callback = Callable[[Progress], bool | None]
-
-
-class _NoPhotographs:
-    """Batches for generators of textures, which look at none."""
-
-    skipped: list[str] = []  # noqa: RUF012
-
-    def __init__(self, size: int, count: int, first: int) -> None:
-        images = np.zeros((count, size, size, 3), np.float32)
-        self._batch = Batch(images, np.arange(first, first + count, dtype=np.int32))
-
-    def __next__(self) -> Batch:
-        return self._batch
-
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _open(config: TrainConfig) -> Any:
-    index, count = jax.process_index(), jax.process_count()
-    if getattr(config.generator, "content", True):
-        return open_batches(config.data, index, count)
-    share = config.data.batch_size // count
-    return _NoPhotographs(config.data.size, share, index * share)
 
 
 def _check(config: TrainConfig, backbone: Backbone) -> None:
@@ -168,7 +84,7 @@ def train(
     cadence = cadence or Cadence()
     config = config.for_backbone(backbone)
     _check(config, backbone)
-    batches = _open(config)
+    batches = open_share(config)
     course = None if folder is None else Course(folder / CHECKPOINTS, cadence.keep, cadence.keep_period)
     first = jax.process_index() == 0
     log = None
@@ -177,7 +93,7 @@ def train(
         kept = course.load_newest() if course else None
         if kept is not None:
             state = from_arrays(state, kept[0])
-            batches.set_state(kept[1]["data"][jax.process_index()])
+            batches.set_state(kept[1]["data"])
         targets = style_targets(config, backbone, scaled_style(config, style))
         state, backbone_there, targets = parallel.on_every_device((state, backbone, targets))
         run = _Run(config, cadence, folder, course, about or {}, backbone.describe())
@@ -186,7 +102,7 @@ def train(
             log = Log(folder, int(state.step))
             run.log = log
             if cadence.sample_every:
-                run.samples = samples if samples is not None else _first_photographs(config)
+                run.samples = samples if samples is not None else first_photographs(config)
         state = run.go(state, lambda s, b: run.step((s, backbone_there, targets), b), batches, callback)
         return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
     finally:
@@ -195,18 +111,6 @@ def train(
             log.close()
         if course is not None:
             course.close()
-
-
-def _first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
-    """The same ones whenever the run is resumed."""
-    if not getattr(config.generator, "content", True):
-        return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]
-    batches = open_batches(dataclasses.replace(config.data, workers=0))
-    found: list[np.ndarray] = []
-    while len(found) < count:
-        found += [image[None] for image in np.asarray(next(batches).images)]
-    batches.close()
-    return found[:count]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -280,8 +184,7 @@ class _Run:
     def _save(self, step: int, state: TrainState, batches: Any) -> None:
         assert self.course is not None
         assert self.folder is not None
-        places = parallel.tell_all(batches.get_state())
-        self.course.save(step, to_arrays(state), {"data": places})
+        self.course.save(step, to_arrays(state), {"data": batches.get_state()})
         if jax.process_index() == 0:
             variables = jax.tree.map(np.asarray, state.variables)
             save_generator(self.folder / MODEL, self.config.generator, variables, self.record(state))

@@ -4,7 +4,6 @@ The batch is divided among devices; the state is one for all. ``in_axes=(None, 0
 replicated by hand, and what comes back has no axis of devices.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,7 +22,6 @@ from nstjax.training.step import Metrics, train_step
 from nstjax.typing import Backbone
 
 AXIS = "devices"
-MAX_STATE_BYTES = 65536  # of a process's place in the data, which the processes tell each other
 
 
 def join_hosts(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -88,25 +86,8 @@ def split(batch: Batch) -> Batch:
     return jax.tree.map(lambda x: np.reshape(x, (devices, x.shape[0] // devices, *x.shape[1:])), batch)
 
 
-def tell_all(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """A JSON value of every process, in their order; every process must call it."""
-    if jax.process_count() == 1:
-        return [value]
-    text = json.dumps(value).encode()
-    assert len(text) <= MAX_STATE_BYTES, "a place in the data is some numbers"
-    padded = np.frombuffer(text.ljust(MAX_STATE_BYTES), np.uint8)
-    everyone = np.asarray(multihost_utils.process_allgather(padded))
-    return [json.loads(bytes(row).decode()) for row in everyone]
-
-
 def any_process(flag: bool) -> bool:
     """Whether the flag is raised in some process; every process must call it."""
     if jax.process_count() == 1:
         return flag
     return bool(np.asarray(multihost_utils.process_allgather(np.asarray(flag))).any())
-
-
-def wait_for_all(name: str) -> None:
-    """Return when every process has come here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)

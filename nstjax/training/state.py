@@ -53,7 +53,7 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Adam (Kingma and Ba 2015, arXiv 1412.6980) with its schedule, clipping and accumulation."""
     steps = [] if settings.clip is None else [optax.clip_by_global_norm(settings.clip)]
-    optimizer = optax.chain(*steps, optax.adam(make_schedule(settings)))
+    optimizer = optax.chain(*steps, optax.adam(make_schedule(settings), eps=settings.epsilon))
     if settings.accumulate == 1:
         return optimizer
     return optax.MultiSteps(optimizer, settings.accumulate).gradient_transformation()

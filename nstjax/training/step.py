@@ -29,7 +29,7 @@ jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 
 @dataclasses.dataclass(frozen=True)
 class Apply:
-    """The feature network with its options fixed; activations are float32 whatever the arithmetic."""
+    """The feature network with its options fixed; activations are float32 at least, whatever the arithmetic."""
 
     pooling: str
     dtype: Any
@@ -38,7 +38,9 @@ class Apply:
         """Activations of ``layers``."""
         pooling: Any = None if self.pooling == "network" else self.pooling
         found = features(network, jnp.asarray(images, self.dtype), layers, pooling)
-        return {name: value.astype(jnp.float32) for name, value in found.items()}
+        return {
+            name: value.astype(jnp.promote_types(value.dtype, jnp.float32)) for name, value in found.items()
+        }
 
 
 def make_apply(config: TrainConfig) -> Apply:
@@ -55,7 +57,7 @@ def style_targets(config: TrainConfig, network: Backbone, style: Images) -> Targ
         style: ``(1, h, w, 3)``, at the size at which it is to be looked at.
     """
     alone = dataclasses.replace(config.objective, content_weight=0.0)
-    plain = dataclasses.replace(make_apply(config), dtype=jnp.float32)
+    plain = dataclasses.replace(make_apply(config), dtype=style.dtype)
     found = plain(network, style, alone.used_style_layers)
     side = config.data.size
     shapes = jax.eval_shape(
@@ -89,7 +91,7 @@ def batch_loss(
     content = apply(network, photographs, layers) if layers else {}
     content = {name: jax.lax.stop_gradient(value) for name, value in content.items()}
 
-    def one(image: jax.Array, target: Features) -> tuple[Scalar, Terms]:
+    def one(image: Images, target: Features) -> tuple[Scalar, Terms]:
         targets = dataclasses.replace(style, content={name: value[None] for name, value in target.items()})
         return objective(record, apply, network, targets)(image[None])
 
@@ -149,5 +151,5 @@ def train_step(
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics["gradient_norm"] = optax.global_norm(gradient)
+    metrics["gradient_norm"] = optax.tree.norm(gradient)
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics

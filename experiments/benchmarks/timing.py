@@ -1,0 +1,40 @@
+"""Programs timed in turns, and how much of the machine was left for them."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+PAUSE = 0.1  # seconds between two programs: OpenMP's threads spin for some time after their work
+
+
+def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each, measured in turns after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for repeat in range(repeats + 1):
+        for name, run in programs.items():
+            time.sleep(PAUSE)
+            began = time.perf_counter()
+            run()
+            if repeat:
+                times[name].append(time.perf_counter() - began)
+    return times
+
+
+class Neighbours:
+    """What other processes took of the cores' time since it was made (Linux)."""
+
+    def __init__(self) -> None:
+        self._began = self._seconds()
+
+    @staticmethod
+    def _seconds() -> tuple[float, float]:
+        fields = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        busy = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # neither idle nor waiting
+        return sum(os.times()[:2]), busy
+
+    def share(self) -> float:
+        """Of all time that was spent; 0 is a quiet machine."""
+        ours, busy = (now - then for now, then in zip(self._seconds(), self._began, strict=True))
+        return round(max(0.0, 1 - ours / max(busy, 1e-9)), 3)

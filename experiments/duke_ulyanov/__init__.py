@@ -1,0 +1,1 @@
+"""Report 000 (Duke University), the part on Ulyanov et al."""

@@ -1,0 +1,225 @@
+"""Thesis (report 004), chapters 3 to 5: ``python -m experiments.pomona_johnson --photographs DIR --images DIR``.
+
+Johnson's network trained with what the thesis compares: batch and instance normalisation (Fig. 5.2), three ways of
+enlarging (section 4.1), L2 and L1 losses (Fig. 5.3, 5.4), total variation (Fig. 5.5), the ratio of style to content
+(Fig. 5.6), and beside Gatys's method (Fig. 5.7). What the thesis shows is also measured: checkerboards, contrast,
+borders. Thirteen short trainings, about 30 minutes on 2 quiet cores; --full has the thesis's size and wants a GPU.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+
+import nstjax
+from experiments.common import detail_correlation, fit
+from experiments.pomona_johnson.measures import (
+    border_error,
+    checkerboard_amplitude,
+    checkerboard_ratio,
+    painted_in_quarters,
+    rms,
+    seam,
+    with_contrast,
+)
+from experiments.pomona_johnson.settings import VARIANTS, Studio, objective
+from experiments.trained import TrainArguments
+from nstjax.cli.runtime import enable_compilation_cache
+from nstjax.generators import init_generator
+from nstjax.generators.store import Generator
+from nstjax.inference import stylize
+from nstjax.optim import Lbfgs
+from nstjax.reports import contact_sheet
+
+PHOTO, PAINTING = "golden_gate", "starry_night"
+CONTRASTS = (0.25, 0.5, 1.0)
+UPSAMPLINGS = ("transposed", "nearest", "bilinear")
+GREY_SIDE = 256
+BANDS = 64  # rows of a band
+
+
+def enlarged(image: np.ndarray, top: float, left: float, part: float = 0.25) -> np.ndarray:
+    """A part of a picture, given by shares of its size, every pixel three times as large."""
+    height, width = image.shape[1:3]
+    y, x, h, w = int(top * height), int(left * width), int(part * height), int(part * width)
+    return image[:, y : y + h, x : x + w].repeat(3, 1).repeat(3, 2)
+
+
+def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
+    """Batch and instance normalisation, the photograph at three contrasts."""
+    pictures = {
+        norm: [studio.paint(name, with_contrast(photo, c)) for c in CONTRASTS]
+        for norm, name in (("batch", "batch"), ("instance", "modified"))
+    }
+    moved = {
+        norm: {f"{c:g}": round(rms(image, made[-1]), 2) for c, image in zip(CONTRASTS, made, strict=True)}
+        for norm, made in pictures.items()
+    }
+    studio.lab.note("fig5.2_rms_difference_from_contrast_1", moved)
+    rows = []
+    for i, c in enumerate(CONTRASTS):
+        row = [(with_contrast(photo, c), f"contrast {c:g}")]
+        row += [
+            (made[i], f"{norm} normalisation\n{moved[norm][f'{c:g}']:g} steps of 255 from contrast 1")
+            for norm, made in pictures.items()
+        ]
+        rows.append(row)
+    contact_sheet(studio.lab.out / "figure_5_2.jpg", rows, f"Pomona Fig. 5.2 — {studio.about()}")
+
+
+def upsampling(studio: Studio, photo: np.ndarray) -> None:
+    """Section 4.1: transposed convolution against upsampling and convolution, before and after training."""
+    names = {how: "modified" if how == "bilinear" else how for how in UPSAMPLINGS}
+    grey = np.full((1, GREY_SIDE, GREY_SIDE, 3), 0.5, np.float32)
+    inner = (slice(None), slice(64, -64), slice(64, -64))  # away from the border
+    cells: list[list[tuple[np.ndarray | None, str]]] = [[(photo, "photograph")], [(None, "enlarged")]]
+    cells.append([(None, "a flat grey picture, enlarged,\ncontrast ×4")])
+    found: dict[str, dict[str, float]] = {}
+    for how, name in names.items():
+        config = studio.config(name).generator
+        fresh = Generator(config, init_generator(config, jax.random.key(0)), {})
+        painted, flat = studio.paint(name, photo), studio.paint(name, grey)[inner]
+        pictures = {
+            "photograph": painted,
+            "grey": flat,
+            "photograph, untrained": stylize(fresh, photo, tile=0),
+            "grey, untrained": stylize(fresh, grey, tile=0)[inner],
+        }
+        found[how] = {}
+        for what, image in pictures.items():
+            found[how][f"{what}: ratio"] = float(f"{checkerboard_ratio(image):.3g}")
+            found[how][f"{what}: amplitude"] = float(f"{checkerboard_amplitude(image):.3g}")
+        cells[0].append((painted, f"{how}\nspectrum at the strides ×{found[how]['photograph: ratio']:g}"))
+        cells[1].append((enlarged(painted, 0.1, 0.3), f"{how}"))
+        shown = 0.5 + 4 * (flat - flat.mean((1, 2), keepdims=True))
+        amplitude = found[how]["grey: amplitude"]
+        cells[2].append(
+            (shown[:, :64, :64].repeat(3, 1).repeat(3, 2), f"pattern of {amplitude:g} steps of 255")
+        )
+    studio.lab.note("checkerboard", found)
+    contact_sheet(studio.lab.out / "upsampling.jpg", cells, f"Pomona section 4.1 — {studio.about()}")
+
+
+def figure_5_3(studio: Studio, photo: np.ndarray) -> None:
+    """L2 and L1 losses; Fig. 5.4 is the row below; each judged by both."""
+    pictures = {"L2": studio.paint("l2", photo), "L1": studio.paint("modified", photo)}
+    found = {}
+    for name, image in pictures.items():
+        for by, like in (("L2", "l2"), ("L1", "modified")):
+            pair = studio.lost(image, photo, like)
+            found[f"trained by {name}, judged by {by}: content, style"] = [round(x, 4) for x in pair]
+    studio.lab.note("fig5.3_losses", found)
+    rows = [
+        [(photo, "photograph"), *((image, f"{name} loss") for name, image in pictures.items())],
+        [
+            (enlarged(studio.painting, 0.05, 0.68, 0.3), "starry_night"),
+            *(
+                (enlarged(image, 0.05, 0.3, 0.3), f"{name} loss, the sky enlarged")
+                for name, image in pictures.items()
+            ),
+        ],
+    ]
+    contact_sheet(studio.lab.out / "figure_5_3.jpg", rows, f"Pomona Fig. 5.3 and 5.4 — {studio.about()}")
+
+
+def sweep(studio: Studio, figure: str, captions: dict[str, str], photo: np.ndarray) -> None:
+    """A weight's values side by side, with what is lost of content and of style at each."""
+    cells, found = [(photo, "photograph")], {}
+    for name, caption in captions.items():
+        image = studio.paint(name, photo)
+        content, style = studio.lost(image, photo)
+        found[caption] = {
+            "content_lost": round(content, 3),
+            "style_lost": round(style, 3),
+            "variation": round(float(nstjax.losses.total_variation(image, "absolute", "mean")), 4),
+            "detail_kept": round(detail_correlation(image, photo), 3),
+        }
+        cells.append((image, f"{caption}\nlost of content {content:.2f}, of style {style:.2f}"))
+    number = figure.replace("figure_", "").replace("_", ".")
+    studio.lab.note(f"fig{number}", found)
+    contact_sheet(studio.lab.out / f"{figure}.jpg", [cells], f"Pomona Fig. {number} — {studio.about()}")
+
+
+def figure_5_7(studio: Studio, photo: np.ndarray) -> None:
+    """Gatys's method, Johnson's network, the thesis's: the first two with the L2 loss, the last with L1."""
+    config = nstjax.TransferConfig(
+        objective=objective(VARIANTS["l2"]), optimizer=Lbfgs(iterations=100), size=studio.scale.side
+    )
+    rows, found = [], {}
+    names = [PHOTO, *(name for name in studio.lab.names("content") if name != PHOTO)][:2]
+    for name in names:
+        content = photo if name == PHOTO else fit(studio.lab.picture("content", name), studio.scale.side)
+        gatys = studio.lab.run(f"gatys_{name}", content, studio.painting, config)
+        pictures = {
+            "Gatys": gatys.image,
+            "Johnson": studio.paint("johnson", content),
+            "modified": studio.paint("modified", content),
+        }
+        row = [(content, name)]
+        for method, image in pictures.items():
+            pair = studio.lost(image, content)
+            found[f"{name}, {method}: content, style"] = [round(x, 3) for x in pair]
+            row.append((image, f"{method}\nlost of content {pair[0]:.2f}, of style {pair[1]:.2f}"))
+        rows.append(row)
+    studio.lab.note("fig5.7_lost", found)
+    contact_sheet(studio.lab.out / "figure_5_7.jpg", rows, f"Pomona Fig. 5.7 — {studio.about()}")
+
+
+def borders(studio: Studio) -> None:
+    """What padding does at the border, and tiles at their seams."""
+    photo = fit(studio.photo, 2 * studio.scale.side)
+    margin = min(photo.shape[1:3]) // 16 * 4
+    found, row, second = {}, [], []
+    for padding, name in (("reflect", "modified"), ("zeros", "zeros")):
+        strip, inner = border_error(lambda x, n=name: studio.paint(n, x), photo, margin)  # type: ignore[misc]
+        found[padding] = {"strip": round(strip, 2), "inner": round(inner, 2)}
+        inside = (slice(None), slice(margin, -margin), slice(margin, -margin))
+        alone, within = studio.paint(name, photo[inside]), studio.paint(name, photo)[inside]
+        row += [(alone, f"{padding}: painted alone"), (within, f"{padding}: painted within more")]
+        gain = np.abs(alone - within).mean(-1, keepdims=True).repeat(3, -1) * 4
+        second += [(None, ""), (gain, f"difference ×4\nstrip {strip:.1f}, inside {inner:.1f} steps of 255")]
+    whole = studio.paint("modified", photo)
+    quarters = painted_in_quarters(lambda x: studio.paint("modified", x), photo)
+    bands = stylize(studio.model("modified"), photo, tile=BANDS)
+    seams = {
+        "quarters": {"rms": round(rms(quarters, whole), 3), "step_at_seam": round(seam(quarters, whole), 3)},
+        "bands": {"rms": float(f"{rms(bands, whole):.2g}"), "step_at_seam": round(seam(bands, whole), 3)},
+    }
+    studio.lab.note("borders", found)
+    studio.lab.note("seams", seams)
+    third = [
+        (whole, "in one piece"),
+        (quarters, f"four pieces, each by itself\nstep at the seams ×{seams['quarters']['step_at_seam']:g}"),
+        (bands, f"in bands of {BANDS} rows\n{seams['bands']['rms']:g} steps of 255 from one piece"),
+        (None, ""),
+    ]
+    contact_sheet(
+        studio.lab.out / "borders.jpg", [row, second, third], f"Borders and seams — {studio.about()}"
+    )
+
+
+def main(arguments: TrainArguments) -> None:
+    """Make every figure."""
+    enable_compilation_cache()
+    studio = Studio(arguments, Path(__file__).parent, PHOTO, PAINTING)
+    photo = fit(studio.photo, studio.scale.side)
+    variation = {"tv_1": "1", "tv_1_10": "1/10", "tv_1_100": "1/100", "modified": "1/1000"}
+    ratios = {"ratio_100": "100", "modified": "500", "ratio_1000": "1000", "ratio_10000": "10000"}
+    for figure in (
+        lambda: figure_5_2(studio, photo),
+        lambda: figure_5_3(studio, photo),
+        lambda: figure_5_7(studio, photo),
+        lambda: upsampling(studio, photo),
+        lambda: sweep(studio, "figure_5_5", variation, photo),
+        lambda: sweep(studio, "figure_5_6", ratios, photo),
+        lambda: borders(studio),
+    ):
+        figure()
+        studio.lab.results["scale"] = dataclasses.asdict(studio.scale)
+        studio.lab.finish()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(TrainArguments, description=__doc__))

@@ -1,0 +1,173 @@
+"""The networks of chapters 3 to 5: what each differs in from the thesis's last one, and their training."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.trained import TrainArguments, TrainLab
+from nstjax.data import DataConfig
+from nstjax.generators import JohnsonConfig
+from nstjax.generators.store import Generator
+from nstjax.inference import stylize
+from nstjax.losses import Objective
+from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS
+from nstjax.training import TrainConfig
+from nstjax.training.loop import scaled_style
+
+CONTENT_LAYERS, STYLE_LAYERS = ("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")
+RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5)
+TV_UNIT = 1000.0  # nstjax's weight of the mean absolute variation that stands for the thesis's 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is changed from training to training; the defaults are what the thesis ends with."""
+
+    norm: Literal["batch", "instance"] = "instance"
+    upsampling: Literal["transposed", "nearest", "bilinear"] = "bilinear"
+    padding: Literal["reflect", "zeros"] = "reflect"
+    distance: Literal["squared", "absolute"] = "absolute"
+    tv: float = TV
+    ratio: float = RATIO
+
+
+VARIANTS = {
+    "modified": Variant(),
+    "batch": Variant(norm="batch"),
+    "l2": Variant(distance="squared"),
+    "johnson": Variant(norm="batch", upsampling="transposed", distance="squared"),
+    "transposed": Variant(upsampling="transposed"),
+    "nearest": Variant(upsampling="nearest"),
+    "tv_1": Variant(tv=1.0),
+    "tv_1_10": Variant(tv=1 / 10),
+    "tv_1_100": Variant(tv=1 / 100),
+    "ratio_100": Variant(ratio=100),
+    "ratio_1000": Variant(ratio=1000),
+    "ratio_10000": Variant(ratio=10000),
+    "zeros": Variant(padding="zeros"),
+}
+"""Every training; ``modified`` is common to all comparisons."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What a machine decides."""
+
+    width: float
+    """Of the generator."""
+    crop: int
+    """Pixels."""
+    steps: int
+    learning_rate: float
+    schedule: Literal["constant", "cosine"]
+    clip: float | None
+    style_size: int
+    """Longer side of the painting."""
+    side: int
+    """Longer side of the photographs in the figures."""
+    residual_blocks: int = 5
+    """Of the generator; the thesis's 5."""
+
+
+SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 384)
+FULL = Scale(1.0, 256, 29_500, 1e-3, "constant", None, 512, 768)
+
+
+def objective(variant: Variant) -> Objective:
+    """The loss of a variant, in a normalisation of our own: the thesis does not give its own.
+
+    Relative losses: the distance of activations over the size of the photograph's, that of Gram matrices
+    over the size of the painting's. The weights keep the thesis's factors among each other. Its ratio of 500
+    stands for nstjax's default weight of the style; its variation of 1/1000 for a weight of 1 on the mean
+    absolute difference of neighbouring pixels.
+    """
+    beta = DEFAULT_STYLE_WEIGHTS[variant.distance]["gram"] * variant.ratio / RATIO
+    return Objective(
+        content_layers=CONTENT_LAYERS,
+        style_layers=STYLE_LAYERS,
+        style_weight=beta,
+        tv_weight=TV_UNIT * variant.tv,
+        content_distance=variant.distance,
+        style_distance=variant.distance,
+    )
+
+
+def train_config(variant: Variant, scale: Scale, photographs: str) -> TrainConfig:
+    """The training of a variant."""
+    return TrainConfig(
+        steps=scale.steps,
+        learning_rate=scale.learning_rate,
+        schedule=scale.schedule,
+        clip=scale.clip,
+        style_size=scale.style_size,
+        generator=JohnsonConfig(
+            norm=variant.norm,
+            upsampling=variant.upsampling,
+            padding=variant.padding,
+            width=scale.width,
+            residual_blocks=scale.residual_blocks,
+        ),
+        objective=objective(variant),
+        data=DataConfig(photographs, size=scale.crop, batch_size=4, zoom=(1.0, 1.5)),
+    )
+
+
+class Studio:
+    """Trains each network once, and paints with it.
+
+    Args:
+        arguments: of the command line.
+        folder: the experiment's own.
+        photo: name of the photograph in the figures.
+        painting: name of the painting.
+    """
+
+    def __init__(self, arguments: TrainArguments, folder: Path, photo: str, painting: str) -> None:
+        scale = FULL if arguments.full else SMALL
+        self.scale = dataclasses.replace(scale, steps=arguments.steps or scale.steps)
+        self.lab = TrainLab(arguments, folder)
+        self.photographs = str(arguments.photographs)
+        self.photo = self.lab.picture("content", photo)
+        self.original = self.lab.picture("style", painting)
+        self._models: dict[str, Generator] = {}
+
+    def config(self, name: str) -> TrainConfig:
+        """The training of one of :data:`VARIANTS`."""
+        return train_config(VARIANTS[name], self.scale, self.photographs)
+
+    @property
+    def painting(self) -> np.ndarray:
+        """At the size at which it is trained."""
+        return scaled_style(self.config("modified"), self.original)
+
+    def model(self, name: str) -> Generator:
+        """The network of one of :data:`VARIANTS`: kept, gone on with where it was killed, or trained."""
+        if name not in self._models:
+            trained = self.lab.train(name, self.config(name), self.original)
+            if trained.generator is None:
+                raise RuntimeError(f"{name} came to nothing: {trained.failure}")
+            self.lab.results[name]["differs_in"] = _differences(VARIANTS[name])
+            self._models[name] = trained.generator
+        return self._models[name]
+
+    def paint(self, name: str, photo: np.ndarray) -> np.ndarray:
+        """A photograph by one of the networks, in one piece."""
+        return stylize(self.model(name), photo, tile=0)
+
+    def lost(self, image: np.ndarray, photo: np.ndarray, like: str = "modified") -> tuple[float, float]:
+        """Relative losses of content and of style, unweighted, by the distance of one of :data:`VARIANTS`."""
+        found = self.lab.losses_of(self.config(like), self.original, image, photo)
+        return found["content"], found["style"]
+
+    def about(self) -> str:
+        """What the figures were made with, for their titles."""
+        s = self.scale
+        source = f"{self.lab.backbone.arch}, {self.lab.backbone.source}"
+        return f"width {s.width:g}, crops of {s.crop}, {s.steps} steps of 4\n{source}"
+
+
+def _differences(variant: Variant) -> dict[str, Any]:
+    plain = dataclasses.asdict(Variant())
+    return {k: v for k, v in dataclasses.asdict(variant).items() if v != plain[k]}

@@ -1,0 +1,207 @@
+"""The poster's future work: ``python -m experiments.realtime --photographs DIR --images DIR``.
+
+"Implement a real-time style transfer algorithm and compare its performance with Gatys method": generators after
+Johnson and after Ulyanov beside the optimisation of every picture, all judged by the objective of the latter, on
+photographs that no training saw: loss against seconds, how many iterations a generator is worth, how many it saves
+as a start, and after how many pictures its training has paid. Runtime: about 20 minutes on 2 cores, most of it
+four trainings, which are kept under figures/runs; ``--full`` is for a GPU.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+from experiments.realtime import settings
+from experiments.realtime.measures import at_time, loss_of, median_seconds, pictures_to_pay
+from experiments.realtime.settings import FROM_GENERATOR, MARKS, Race, per_image
+from experiments.trained import TrainArguments, caption_of
+from nstjax.cli.runtime import enable_compilation_cache
+from nstjax.inference import stylize
+from nstjax.reports import Cell, contact_sheet
+
+PAINTINGS = ("starry_night", "great_wave")
+SHOWN = (10, 50, 200)
+GOALS = (
+    20,
+    50,
+    100,
+)  # iterations from the photograph, whose loss is to be reached from a generator's picture
+
+
+def geometric(values: Any) -> float:
+    """Geometric mean; of losses that differ by factors."""
+    return float(np.exp(np.mean(np.log(list(values)))))
+
+
+def compare(lab: Race, painting: str) -> dict[str, Any]:
+    """Everything of one painting: ``{"photos": {name: …}, "trained": …}``."""
+    style = lab.picture("style", painting)
+    trained = {kind: lab.trained(kind, painting) for kind in lab.size.generators}
+    found: dict[str, Any] = {}
+    for name, photo in lab.photos.items():
+        loss = loss_of(per_image(), lab.backbone, photo, style)
+        plain = lab.descent(f"{painting}_{name}", photo, style, None)
+        found[name] = {"photo": photo, "plain": plain, "generators": {}}
+        for kind, one in trained.items():
+            generator = one.generator
+            if generator is None:
+                continue
+            image = stylize(generator, photo)
+            found[name]["generators"][kind] = {
+                "image": image,
+                "loss": loss(image),
+                "seconds": median_seconds(lambda g=generator, p=photo: stylize(g, p)),  # type: ignore[misc]
+                "onward": lab.descent(f"{painting}_{name}_from_{kind}", photo, style, image),
+            }
+    return {"style": style, "photos": found, "trained": trained}
+
+
+def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
+    """The measures of one painting, for ``results.json``."""
+    photos = found["photos"]
+    lab.note(
+        f"{painting}: per-image loss (geometric mean) and seconds (mean) by iteration",
+        {
+            str(i): [
+                round(
+                    geometric(p["plain"].losses[min(i, len(p["plain"].losses) - 1)] for p in photos.values()),
+                    4,
+                ),
+                round(
+                    float(
+                        np.mean(
+                            [p["plain"].seconds[min(i, len(p["plain"].seconds) - 1)] for p in photos.values()]
+                        )
+                    ),
+                    3,
+                ),
+            ]
+            for i in (0, *(m for m in MARKS if m <= settings.ITERATIONS))
+        },
+    )
+    for kind, trained in found["trained"].items():
+        if trained.generator is None:
+            continue
+        mine = {name: p["generators"][kind] for name, p in photos.items()}
+        equal = {name: p["plain"].reaches(mine[name]["loss"]) for name, p in photos.items()}
+        worth = [i for i in equal.values() if i is not None]
+        seconds = float(np.mean([g["seconds"] for g in mine.values()]))
+        # Where the optimisation does not get there in its iterations, all of them are counted.
+        otherwise = float(
+            np.mean(
+                [p["plain"].seconds[-1 if equal[name] is None else equal[name]] for name, p in photos.items()]
+            )
+        )
+        pays = pictures_to_pay(trained.seconds, seconds, otherwise)
+        saved = {}
+        for goal in (goal for goal in GOALS if goal < settings.ITERATIONS):
+            reached = [
+                mine[name]["onward"].reaches(p["plain"].losses[min(goal, len(p["plain"].losses) - 1)])
+                for name, p in photos.items()
+            ]
+            saved[f"as good as {goal} from the photograph"] = reached
+        lab.note(
+            f"{painting}, {kind}",
+            {
+                "loss": {name: round(g["loss"], 4) for name, g in mine.items()},
+                "loss_geometric_mean": round(geometric(g["loss"] for g in mine.values()), 4),
+                "seconds": round(seconds, 4),
+                "worth_iterations": equal,
+                "worth_iterations_median": float(np.median(worth)) if worth else None,
+                "seconds_of_as_many_iterations": round(otherwise, 3),
+                "faster_by": round(otherwise / seconds, 1),
+                "loss_of_the_optimisation_in_the_same_time": round(
+                    geometric(at_time(p["plain"], mine[name]["seconds"]) for name, p in photos.items()), 4
+                ),
+                "training_seconds": round(trained.seconds, 1),
+                "training_pays_after_pictures": round(pays, 1) if math.isfinite(pays) else None,
+                "iterations_from_its_picture": saved,
+            },
+        )
+
+
+def plot(lab: Race, everything: dict[str, dict[str, Any]]) -> None:
+    """Loss, as a share of the photograph's own, against seconds."""
+    figure = Figure(figsize=(5.6 * len(everything), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(everything), squeeze=False)[0]
+    colors = {"johnson": "C1", "ulyanov": "C2"}
+    for axes, (painting, found) in zip(panels, everything.items(), strict=True):
+        for number, p in enumerate(found["photos"].values()):
+            whole = p["plain"].losses[0]
+            label = "per image, from the photograph" if number == 0 else None
+            shares = np.array(p["plain"].losses[1:]) / whole
+            axes.plot(p["plain"].seconds[1:], shares, color="C0", linewidth=0.9, label=label)
+            for kind, g in p["generators"].items():
+                onward = g["onward"]
+                axes.plot(
+                    np.array(onward.seconds) + g["seconds"],
+                    np.array(onward.losses) / whole,
+                    ":",
+                    color=colors[kind],
+                    linewidth=0.9,
+                    label=f"per image, from {kind}'s picture" if number == 0 else None,
+                )
+                axes.plot(
+                    g["seconds"],
+                    g["loss"] / whole,
+                    "o" if kind == "johnson" else "s",
+                    color=colors[kind],
+                    markeredgecolor="black",
+                    label=f"{kind}, one pass" if number == 0 else None,
+                )
+        axes.set(xscale="log", yscale="log", xlabel="seconds a picture", title=painting)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("loss over that of the photograph")
+    panels[0].legend(fontsize="small")
+    device = jax.devices()[0].device_kind
+    figure.suptitle(f"{settings.SIDE} px on {device}; a line and two marks for each photograph", fontsize=9)
+    figure.savefig(lab.out / "loss_over_seconds.png", dpi=110)
+
+
+def sheet(lab: Race, painting: str, found: dict[str, Any]) -> None:
+    """The methods side by side."""
+    rows: list[list[Cell]] = []
+    for p in found["photos"].values():
+        plain = p["plain"]
+        row: list[Cell] = [(p["photo"], f"photograph: {plain.losses[0]:.2f}")]
+        for kind, g in p["generators"].items():
+            row.append((g["image"], f"{kind}: {g['loss']:.2f}, {1000 * g['seconds']:.0f} ms"))
+        for i in SHOWN:
+            if i in plain.pictures:
+                row.append(
+                    (plain.pictures[i], f"{i} iterations: {plain.losses[i]:.2f}, {plain.seconds[i]:.1f} s")
+                )
+        kind, g = next(iter(p["generators"].items()))
+        if FROM_GENERATOR in g["onward"].pictures:
+            image = g["onward"].pictures[FROM_GENERATOR]
+            row.append(
+                (image, f"{kind} + {FROM_GENERATOR} iterations: {g['onward'].losses[FROM_GENERATOR]:.2f}")
+            )
+        rows.append(row)
+    config = next(iter(found["trained"].values())).config
+    title = f"{painting}: loss and time — {caption_of(config, lab)}"
+    contact_sheet(lab.out / f"{painting}.jpg", rows, title, cell=2.2)
+
+
+def main() -> None:
+    """Train, descend, compare."""
+    enable_compilation_cache()
+    lab = Race(tyro.cli(TrainArguments, description=__doc__))
+    lab.note("photographs", {"trained_on": len(list(Path(lab.source).iterdir())), "judged": list(lab.photos)})
+    everything = {}
+    for painting in PAINTINGS:
+        everything[painting] = compare(lab, painting)
+        numbers(lab, painting, everything[painting])
+        sheet(lab, painting, everything[painting])
+        lab.finish()
+    plot(lab, everything)
+    lab.finish()
+
+
+if __name__ == "__main__":
+    main()

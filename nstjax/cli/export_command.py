@@ -1,0 +1,35 @@
+"""``nstjax export``: a trained generator as a program for elsewhere."""
+
+from collections.abc import Sequence
+
+from nstjax.cli.models import the_model
+from nstjax.cli.options_stylize import ExportOptions
+from nstjax.cli.parse import parse
+from nstjax.cli.runtime import check_device
+from nstjax.errors import InputError
+from nstjax.images.encode import check_place
+from nstjax.inference import export_generator
+
+SUFFIX = ".stablehlo"
+
+
+def run_export(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input, or the program does not do what the generator does.
+    """
+    options = parse(ExportOptions, arguments, "nstjax export")
+    output = options.output
+    if output is None:
+        raise InputError(f"-o is missing: name the file to write with -o OUT{SUFFIX}")
+    if output.suffix != SUFFIX:
+        raise InputError(f"the output {output} must end in {SUFFIX}")
+    check_place(output)
+    check_device()
+    generator = the_model(options.model)
+    say = (lambda line: None) if options.quiet else print
+    header = export_generator(generator, output, options.size, say)
+    shapes = ", ".join(f"{of['name']} ({'×'.join(of['shape'])})" for of in header["inputs"])
+    say(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.name}.json: takes {shapes}")
+    return 0

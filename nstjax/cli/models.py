@@ -1,0 +1,65 @@
+"""``--model``: what it may name, and what is said where it names nothing."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from nstjax.errors import InputError
+from nstjax.generators.store import Generator, installed_generators, load_generator
+
+
+def _names() -> str:
+    names = ", ".join(installed_generators())
+    return (
+        f"installed are {names}"
+        if names
+        else "none is installed; nstjax train makes one, whose folder it takes"
+    )
+
+
+def the_model(spec: str | None) -> Generator:
+    """Load what ``--model`` names.
+
+    Raises:
+        InputError: it is missing, or cannot be loaded.
+    """
+    if not spec:
+        raise InputError(f"--model is missing: name a trained generator with it; {_names()}")
+    return load_generator(spec)
+
+
+def list_models() -> None:
+    """Print the installed generators."""
+    found = installed_generators()
+    if not found:
+        print(f"no generator: {_names()}")
+        return
+    table = Table("name", "network", "installed in", "what it is")
+    for name, (path, record) in found.items():
+        config = record.get("config", {})
+        network = f"{config.get('kind', '?')}, {config.get('norm', '?')} norm"
+        table.add_row(name, network, str(path), _about(record))
+    Console().print(table)
+
+
+def _about(record: dict[str, Any]) -> str:
+    """The painting's name and the steps of training, of a record that may say neither."""
+    style = record.get("style", "")
+    if isinstance(style, dict):
+        style = style.get("name") or Path(str(style.get("path", ""))).name
+    steps = record.get("steps")
+    return str(style) + (f"; {steps} steps" if isinstance(steps, int) else "")
+
+
+def digest(generator: Generator) -> str:
+    """SHA-256 of a generator's weights, in float32 and by name."""
+    found = hashlib.sha256()
+    for where, leaf in jax.tree_util.tree_leaves_with_path(generator.variables):
+        found.update(jax.tree_util.keystr(where).encode())
+        found.update(np.ascontiguousarray(leaf, np.float32).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,222 @@
+"""``nstjax stylize``: photographs, animations and videos through a trained generator."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.cli.display import Display
+from nstjax.cli.jobs import make_output_folder
+from nstjax.cli.models import digest, list_models, the_model
+from nstjax.cli.options_stylize import StylizeOptions
+from nstjax.cli.parse import parse
+from nstjax.cli.pictures import LEAST_SIDE, load_picture
+from nstjax.cli.run_record import record_path
+from nstjax.cli.runtime import check_device, enable_compilation_cache
+from nstjax.cli.stylize_jobs import Job, make_jobs
+from nstjax.errors import InputError
+from nstjax.generators import config_to_json
+from nstjax.generators.store import Generator
+from nstjax.images import fit_long_side, resize, save_image
+from nstjax.images.color import combine, transfer_color
+from nstjax.images.gif import open_gif, write_gif
+from nstjax.images.video import change_video, open_video
+from nstjax.inference import stylize, takes_photographs
+from nstjax.inference.photograph import LEAST_ROWS
+from nstjax.reports import environment, file_facts, write_record
+
+BAD_INPUT = 2
+RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
+
+
+def _check(options: StylizeOptions) -> None:
+    """Raise :class:`InputError` where an option's value makes no sense."""
+    if options.size is not None and options.size < LEAST_SIDE:
+        raise InputError(f"--size is {options.size}: it must be {LEAST_SIDE} pixels or more")
+    if not 0 <= options.strength <= 1:
+        raise InputError(f"--strength is {options.strength}: it must be between 0 and 1")
+    if not 1 <= options.quality <= 100:
+        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"--seed is {options.seed}: it must be between 0 and {2**32 - 1}")
+    if not np.isfinite(options.noise_scale):
+        raise InputError(f"--noise-scale is {options.noise_scale}: it must be a finite number")
+    if options.tile is not None and options.tile != 0 and options.tile < LEAST_ROWS:
+        raise InputError(f"--tile is {options.tile}: it must be 0 (never), or {LEAST_ROWS} rows or more")
+
+
+def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
+    """From a photograph to its picture, as the options say."""
+
+    def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:
+        size = None
+        if photo is None:
+            assert options.size is not None
+            size = (options.size, options.size)
+        elif options.size is not None:
+            height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
+            photo = np.asarray(resize(photo, height, width)).clip(0, 1)
+        picture = stylize(
+            generator,
+            photo,
+            seed=options.seed,
+            noise_scale=options.noise_scale,
+            tile=options.tile,
+            size=size,
+            progress=progress,
+        )
+        if photo is None:
+            return picture
+        if options.colors == "luminance":
+            picture = combine(picture, photo)
+        elif options.colors != "style":
+            picture = transfer_color(picture, photo, options.colors)
+        if options.strength < 1:
+            picture = options.strength * picture + (1 - options.strength) * photo
+        return picture
+
+    return paint
+
+
+def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]) -> str:
+    """Make one file; a line that says what was done."""
+    with Display(job.output.name, options.quiet) as display:
+        began = time.perf_counter()
+
+        def count(done: int, all_: int) -> None:
+            of = f"/{all_}" if all_ else ""
+            display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
+
+        if job.kind == "gif":
+            assert job.source is not None
+            gif = open_gif(job.source)
+            made = 0
+
+            def frames() -> Any:
+                nonlocal made
+                for frame in gif.frames():
+                    yield paint(frame)
+                    made += 1
+                    count(made, len(gif.milliseconds))
+
+            write_gif(job.output, frames(), gif.milliseconds, gif.loop)
+            what = f"{made} frames"
+        elif job.kind == "video":
+            assert job.source is not None
+            about, done = open_video(job.source), 0
+
+            def change(frame: np.ndarray) -> np.ndarray:
+                nonlocal done
+                picture = paint(frame)
+                done += 1
+                count(done, about)
+                return picture
+
+            what = f"{change_video(job.source, job.output, change, display.say)} frames"
+        else:
+            photo = None if job.source is None else load_picture(job.source)
+            picture = paint(photo, lambda share: display.update(share, job.output.name))
+            named = {} if job.source is None else {"photograph": job.source.name}
+            save_image(job.output, picture, {**settings, **named}, options.bits, options.quality)
+            what = f"{picture.shape[2]}×{picture.shape[1]}"
+        seconds = time.perf_counter() - began
+        display.say(f"wrote {job.output} ({what}), {seconds:.3g} s")
+        return what
+
+
+def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
+    """What a picture carries of how it was made; where things lie on this machine is nobody's business."""
+    own = ("size", "seed", "noise_scale", "colors", "strength")
+    return {
+        "command": "stylize",
+        "model": {
+            "name": Path(str(options.model)).name,
+            "config": config_to_json(generator.config),
+            "sha256": digest(generator),
+        },
+        "config": {name: getattr(options, name) for name in own},
+    }
+
+
+def _finish(
+    target: Path, jobs: Sequence[Job], settings: dict[str, Any], options: StylizeOptions, began: float
+) -> None:
+    """Write the run's record."""
+    sources = [job.source for job in jobs if job.source is not None]
+    plain = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(options).items()
+        if name not in ("photographs", "list", "quiet")
+    }
+    record = {
+        **settings,
+        "options": plain,
+        "inputs": {str(i): file_facts(source) for i, source in enumerate(sources)},
+        "outputs": [str(job.output.absolute()) for job in jobs],
+        "seconds": {"this_process": round(time.perf_counter() - began, 3)},
+        "environment": environment(),
+    }
+    write_record(record_path(target), record)
+
+
+def run_stylize(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input; with several photographs only what concerns every one of them.
+    """
+    options = parse(StylizeOptions, arguments, "nstjax stylize")
+    if options.list:
+        list_models()
+        return 0
+    _check(options)
+    if not options.photographs and options.model is None:
+        raise InputError(
+            "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT; nstjax stylize --help tells more"
+        )
+    jobs, together = make_jobs(options)
+    check_device()
+    if options.compilation_cache:
+        enable_compilation_cache()
+    if not together and jobs[0].kind == "photograph":  # told before seconds of loading the model
+        assert jobs[0].source is not None
+        load_picture(jobs[0].source)
+    generator = the_model(options.model)
+    if takes_photographs(generator) != (jobs[0].kind != "texture"):
+        raise InputError(
+            f"PHOTO is missing: --model {options.model} paints photographs"
+            if takes_photographs(generator)
+            else f"--model {options.model} makes textures of noise alone: leave PHOTO out, and give --size"
+        )
+    if jobs[0].kind == "texture" and options.size is None:
+        raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
+    settings, paint = _settings(options, generator), _painter(generator, options)
+    began = time.perf_counter()
+    if not together:
+        _do(jobs[0], paint, options, settings)
+        _finish(jobs[0].output, jobs, settings, options, began)
+        return 0
+    folder = jobs[0].output.parent
+    make_output_folder(folder)
+    made, bad = [], []
+    for job in jobs:
+        try:
+            _do(job, paint, options, settings)
+        except InputError as error:
+            assert job.source is not None
+            message = str(error) if job.source.name in str(error) else f"{job.source.name}: {error}"
+            bad.append(message)
+            print(f"nstjax: error: {message}", file=sys.stderr)
+            continue
+        made.append(job)
+    if made:
+        _finish(folder / RECORD, made, settings, options, began)
+    if bad:
+        print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
+        for reason in bad:
+            print(f"  {reason}", file=sys.stderr)
+    return BAD_INPUT if bad else 0

@@ -1,0 +1,114 @@
+"""The pictures, animations and videos that ``nstjax stylize`` makes, checked before work begins."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from nstjax.cli.options_stylize import StylizeOptions
+from nstjax.errors import InputError
+from nstjax.images import check_output, find_images
+from nstjax.images.encode import check_place
+from nstjax.images.video import VIDEO_SUFFIXES, pyav
+
+READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg")
+Kind = Literal["photograph", "gif", "video", "texture"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One file to make of one file, or of none."""
+
+    source: Path | None
+    output: Path
+    kind: Kind
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is, by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix == ".gif":
+        return "gif"
+    return "video" if suffix in READ_AS_VIDEO else "photograph"
+
+
+def _check_alone(source: Path, output: Path, bits: int) -> None:
+    """Raise :class:`InputError` where one file cannot become ``output``."""
+    kind, suffix = kind_of(source), output.suffix.lower()
+    if kind == "gif" and suffix != ".gif":
+        raise InputError(f"{source} is an animation, so the output {output} must end in .gif")
+    if kind == "video" and suffix not in VIDEO_SUFFIXES:
+        raise InputError(
+            f"{source} is a video, so the output {output} must end in one of {', '.join(VIDEO_SUFFIXES)}"
+        )
+    if kind == "photograph":
+        if suffix in (".gif", *VIDEO_SUFFIXES):
+            raise InputError(
+                f"{source} is no animation, so the output {output} cannot be one: choose .png or .jpg"
+            )
+        check_output(output, bits)
+    else:
+        check_place(output)
+
+
+def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Job]:
+    """Names of the outputs: the sources', with the whole name where two differ in suffix alone."""
+    stems = [source.stem for source in sources]
+    jobs = []
+    for source in sources:
+        kind = kind_of(source)
+        own = source.suffix.lower()
+        if kind == "video":
+            ending = own if own in VIDEO_SUFFIXES else ".mp4"
+        else:
+            ending = ".gif" if kind == "gif" else suffix
+        name = source.stem if stems.count(source.stem) == 1 else source.name
+        jobs.append(Job(source, folder / f"{name}{ending}", kind))
+    return jobs
+
+
+def _check_overwriting(jobs: Sequence[Job]) -> None:
+    taken = {job.source.resolve(): "PHOTO" for job in jobs if job.source is not None}
+    for job in jobs:
+        where = job.output.resolve()
+        if taken.get(where) == "PHOTO":
+            raise InputError(f"-o {job.output} is also PHOTO, which would be overwritten: name another place")
+        if where in taken:
+            raise InputError(
+                f"{taken[where]} and {job.source} would both become {job.output}: paint them into folders of their own"
+            )
+        taken[where] = str(job.source)
+
+
+def make_jobs(options: StylizeOptions) -> tuple[list[Job], bool]:
+    """What to make, and whether it goes into a folder.
+
+    Raises:
+        InputError: nothing is named, an output cannot be written or would replace an input or another output, a
+            folder has no photograph, or a video is named and PyAV is not installed.
+    """
+    output = options.output
+    if output is None:
+        raise InputError("-o is missing: name the file or folder to write with -o OUT")
+    if not options.photographs:
+        check_output(output, options.bits)
+        return [Job(None, output, "texture")], False
+    sources: list[Path] = []
+    for path in options.photographs:
+        found = find_images(path) if path.is_dir() else [path]
+        sources += [source for source in found if source not in sources]
+    if any(kind_of(source) == "video" for source in sources):
+        pyav()
+    together = len(options.photographs) > 1 or options.photographs[0].is_dir()
+    if together:
+        if (output.suffix and not output.is_dir()) or output.is_file():
+            raise InputError(
+                f"there are several PHOTOs, so -o {output} must be a folder: leave out the suffix, or choose another"
+            )
+        check_output(Path(f"picture.{options.format}"), options.bits)
+        jobs = _in_folder(sources, output, f".{options.format}")
+    else:
+        _check_alone(sources[0], output, options.bits)
+        jobs = [Job(sources[0], output, kind_of(sources[0]))]
+    _check_overwriting(jobs)
+    return jobs, together

@@ -1,0 +1,6 @@
+"""Trained generators at work: photographs of any size, and programs for elsewhere."""
+
+from nstjax.inference.export import export_generator, load_exported
+from nstjax.inference.photograph import stylize, takes_photographs
+
+__all__ = ["export_generator", "load_exported", "stylize", "takes_photographs"]

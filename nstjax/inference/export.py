@@ -1,0 +1,252 @@
+"""A generator as one portable program of StableHLO, weights inside, that needs JAX alone to run."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.files import write_atomically
+from nstjax.generators import config_to_json, draw_noise, generate
+from nstjax.generators.store import Generator
+from nstjax.inference.photograph import stylize, takes_photographs
+from nstjax.typing import Images
+
+FORMAT = 1
+PLATFORMS = ("cpu", "cuda", "tpu")
+LEAST = 3  # of the coarsest scale's pixels a side: reflection wants that its other border be another
+CHECKED_SIDE = 64  # about; of the random photograph that decides whether the file is good
+TOLERANCE = 1e-4
+KIND = "exported generator"
+
+
+def header_path(path: Path) -> Path:
+    """``FILE.json``, beside it: what goes in and comes out."""
+    return path.with_name(f"{path.name}.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedGenerator:
+    """A program that was read back.
+
+    Attributes:
+        program: what ``jax.export.deserialize`` gave.
+        header: what stands in :func:`header_path`.
+    """
+
+    program: Any
+    header: dict[str, Any]
+
+    def __call__(self, image: Images | None = None, seed: int = 0, noise_scale: float = 1.0) -> np.ndarray:
+        """Paint; see :func:`nstjax.inference.stylize` for the arguments.
+
+        Where the program takes sizes of a multiple only, the photograph is padded by reflection and the picture
+        cropped, as the network itself does.
+
+        Returns:
+            ``(1, h, w, 3)`` float32 in [0, 1].
+
+        Raises:
+            InputError: the image is of a shape that the program does not take.
+        """
+        rest = (np.uint32(seed), np.float32(noise_scale)) if self.header["takes_noise"] else ()
+        if not self.header["takes_photograph"]:
+            return np.asarray(self.program.call(*rest))
+        if image is None or image.ndim != 4 or image.shape[::3] != (1, 3):
+            raise InputError("the exported program takes an image of shape (1, height, width, 3)")
+        photo, (height, width) = np.asarray(image, np.float32), image.shape[1:3]
+        fixed, multiple, least = (self.header[key] for key in ("size", "multiple", "least_side"))
+        if fixed is not None and [height, width] != fixed:
+            raise InputError(f"the exported program takes {fixed[1]}×{fixed[0]} pixels, not {width}×{height}")
+        if fixed is None:
+            if min(height, width) < least:
+                raise InputError(
+                    f"the exported program takes {least}×{least} pixels or more, not {width}×{height}"
+                )
+            photo = np.pad(
+                photo, ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)), "reflect"
+            )
+        return np.asarray(self.program.call(photo, *rest))[:, :height, :width]
+
+
+def _export(generator: Generator, size: tuple[int, int] | None) -> Any:
+    from jax import export
+
+    config, variables = generator.config, generator.variables
+    plan = config.plan()
+    noisy = any(name.startswith("noise") for name, _ in plan.inputs)
+
+    def drawn(height: int, width: int, seed: jax.Array, scale: jax.Array) -> tuple[jax.Array, ...]:
+        return draw_noise(config, jax.random.key(seed)[None], height, width, scale)
+
+    def paint(image: jax.Array, *rest: jax.Array) -> jax.Array:
+        noise = drawn(image.shape[1], image.shape[2], *rest) if noisy else ()
+        return generate(config, variables, image, noise).clip(0.0, 1.0)
+
+    def texture(seed: jax.Array, scale: jax.Array) -> jax.Array:
+        assert size is not None
+        return generate(config, variables, None, drawn(*size, seed, scale), size=size).clip(0.0, 1.0)
+
+    inputs = [jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((), jnp.float32)] if noisy else []
+    if not takes_photographs(generator):
+        return export.export(jax.jit(texture), platforms=PLATFORMS)(*inputs)
+    sides = size or export.symbolic_shape(
+        f"{plan.multiple}*a, {plan.multiple}*b", constraints=[f"a >= {LEAST}", f"b >= {LEAST}"]
+    )
+    image = jax.ShapeDtypeStruct((1, *sides, 3), jnp.float32)
+    return export.export(jax.jit(paint), platforms=PLATFORMS)(image, *inputs)
+
+
+def _header(
+    generator: Generator, program: Any, size: tuple[int, int] | None, content: bytes
+) -> dict[str, Any]:
+    plan = generator.config.plan()
+    photograph = takes_photographs(generator)
+    noisy = any(name.startswith("noise") for name, _ in plan.inputs)
+    meanings = [
+        *([("image", "a photograph, sRGB in [0, 1]")] if photograph else []),
+        *([("seed", "of the noise"), ("noise_scale", "the noise is uniform in [0, this]")] if noisy else []),
+    ]
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "program": "read by jax.export.deserialize; weights are inside",
+        "inputs": [
+            {"name": name, "shape": [str(n) for n in of.shape], "dtype": str(of.dtype), "what": what}
+            for (name, what), of in zip(meanings, program.in_avals, strict=True)
+        ],
+        "output": {
+            "shape": [str(n) for n in program.out_avals[0].shape],
+            "dtype": str(program.out_avals[0].dtype),
+            "what": "the picture, sRGB in [0, 1]",
+        },
+        "platforms": list(program.platforms),
+        "takes_photograph": photograph,
+        "takes_noise": noisy,
+        "size": None if size is None else list(size),
+        "multiple": plan.multiple,
+        "least_side": LEAST * plan.multiple,
+        "generator": config_to_json(generator.config),
+        "versions": {name: importlib.metadata.version(name) for name in ("nstjax", "jax", "jaxlib")},
+    }
+
+
+def _difference(generator: Generator, exported: ExportedGenerator, size: tuple[int, int] | None) -> float:
+    """Largest difference of a random photograph's picture from the one that the generator itself paints."""
+    multiple = generator.config.plan().multiple
+    cells = max(LEAST, CHECKED_SIDE // multiple)
+    height, width = size or (multiple * cells + 1, multiple * (cells + 1))  # one side wants padding
+    photo = np.random.default_rng(0).uniform(size=(1, height, width, 3)).astype(np.float32)
+    if not takes_photographs(generator):
+        own = stylize(generator, None, seed=5, tile=0, size=(height, width))
+        return float(np.abs(exported(seed=5) - own).max())
+    return float(np.abs(exported(photo, seed=5) - stylize(generator, photo, seed=5, tile=0)).max())
+
+
+def export_generator(
+    generator: Generator,
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Write a generator as a program that JAX runs on CPU, CUDA and TPU without nstjax.
+
+    The program takes ``image``, ``(1, h, w, 3)`` float32 sRGB in [0, 1], and if the network wants noise also
+    ``seed``, uint32, and ``noise_scale``, float32: the noise is drawn inside, the same as
+    :func:`nstjax.inference.stylize` draws. It gives the picture, of the image's shape, clipped to [0, 1]. Its height
+    and width are left open, as multiples of the network's (4 for Johnson's), unless ``size`` fixes them.
+
+    The file is read back, and its picture of a random photograph compared with the generator's own, before it
+    gets its name.
+
+    Args:
+        generator: to export.
+        path: of the file; :func:`header_path` says in JSON what goes in and comes out.
+        size: height and width, to fix them; a texture network's must be.
+        say: told what was found.
+
+    Returns:
+        The header.
+
+    Raises:
+        InputError: the files cannot be written, a texture network is given no size, or the program does not do what
+            the generator does.
+    """
+    path = Path(path)
+    if size is None and not takes_photographs(generator):
+        raise InputError(
+            "the generator makes textures, whose size a program must know: give --size HEIGHT WIDTH"
+        )
+    if size is not None and min(size) < 1:
+        raise InputError(f"--size is {size[0]} {size[1]}: both must be at least 1")
+    try:
+        program = _export(generator, size)
+        content = bytes(program.serialize())
+    except ImportError as error:
+        raise InputError("export wants the package flatbuffers: pip install flatbuffers") from error
+    header = _header(generator, program, size, content)
+    difference = _difference(generator, ExportedGenerator(_deserialize(content), header), size)
+    if not difference <= TOLERANCE:  # NaN too
+        raise InputError(
+            f"the exported program differs from the generator by {difference:.2g}: nothing was written; check the "
+            f"model's weights for NaN, or export it with another version of JAX"
+        )
+    say(f"checked: a random photograph's picture differs from the generator's by {difference:.1g} at most")
+    header["checked"] = {"largest_difference": difference}
+    write_atomically(header_path(path), json.dumps(header, indent=1).encode())
+    try:
+        write_atomically(path, content)
+    except InputError:
+        header_path(path).unlink(missing_ok=True)
+        raise
+    return header
+
+
+def _deserialize(content: bytes) -> Any:
+    from jax import export
+
+    return export.deserialize(bytearray(content))
+
+
+def load_exported(path: str | Path) -> ExportedGenerator:
+    """Read a program that :func:`export_generator` wrote.
+
+    Raises:
+        InputError: it or its header is missing, damaged, of another file, or of a later format.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        text = header_path(path).read_text()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {error.filename}: {error.strerror}; an exported program and its .json lie side by side"
+        ) from error
+    try:
+        header = json.loads(text)
+        if header["kind"] != KIND:
+            raise ValueError("another kind")
+        later = header["format"] > FORMAT
+        same = header["sha256"] == hashlib.sha256(content).hexdigest()
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{header_path(path)} is no header of an exported program: export it again"
+        ) from error
+    if later:
+        raise InputError(f"{path} is of a later nstjax (format {header['format']}): install a newer one")
+    if not same:
+        raise InputError(f"{path} is damaged, or not the file of its .json: export or copy both again")
+    try:
+        return ExportedGenerator(_deserialize(content), header)
+    except Exception as error:  # of a JAX too old for it, in whatever way that shows
+        raise InputError(
+            f"this JAX cannot read {path}: it was written by JAX {header['versions']['jax']}"
+        ) from error

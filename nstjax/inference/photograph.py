@@ -1,0 +1,110 @@
+"""One pass of a trained generator over a photograph."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from nstjax.errors import InputError
+from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
+from nstjax.generators.store import Generator
+from nstjax.inference.tiles import generate_in_bands, rows_for
+from nstjax.typing import Images
+
+WHOLE_PIXELS = 3 * 2**20  # above it, bands of rows unless said otherwise; see nstjax stylize --help
+LEAST_ROWS = 16  # of a band
+
+
+def takes_photographs(generator: Generator) -> bool:
+    """Whether it paints photographs; else it makes textures of noise alone."""
+    return any(name == "image" for name, _ in generator.config.plan().inputs)
+
+
+@partial(jax.jit, static_argnames=("config", "height", "width"))
+def _noise(config: GeneratorConfig, key: Array, height: int, width: int, scale: Array) -> tuple[Array, ...]:
+    return draw_noise(config, key[None], height, width, scale)
+
+
+@partial(jax.jit, static_argnames=("config", "size", "dtype"))
+def _whole(
+    config: GeneratorConfig,
+    variables: Variables,
+    image: Array | None,
+    noise: tuple[Array, ...],
+    size: tuple[int, int],
+    dtype: DTypeLike,
+) -> Array:
+    return generate(config, variables, image, noise, size=size, dtype=dtype).clip(0.0, 1.0)
+
+
+def stylize(
+    generator: Generator,
+    image: Images | None,
+    *,
+    seed: int = 0,
+    noise_scale: float = 1.0,
+    tile: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    size: tuple[int, int] | None = None,
+    progress: Callable[[float], None] = lambda done: None,
+) -> np.ndarray:
+    """Paint a photograph as a generator has learnt to, in one pass.
+
+    A program is compiled once for each size of photograph. (Sizes cannot share one by padding: instance
+    normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
+    the frames of a video do not flicker.
+
+    Args:
+        generator: from :func:`~nstjax.generators.store.load_generator`.
+        image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures of noise alone.
+        seed: of the noise that Ulyanov's networks take; Johnson's take none.
+        noise_scale: report 000's k (Fig. 6): the noise is uniform in [0, k]; 1 is what was trained.
+        tile: rows of a band. A photograph is painted in bands of so many rows, in little memory, with the same
+            statistics and to the same picture as in one piece (to about 1e-6); 0: in one piece; None: in bands,
+            of a height that suits, if it has more than :data:`WHOLE_PIXELS` pixels.
+        dtype: of the arithmetic.
+        size: height and width of a texture.
+        progress: called with the share of the work that is done; only bands are reported.
+
+    Returns:
+        ``(1, h, w, 3)`` float32 in [0, 1].
+
+    Raises:
+        InputError: the image is of another shape, or there is one where a texture is made; ``tile`` is negative or
+            so small that bands would be all border; the noise scale is not finite.
+    """
+    if takes_photographs(generator) != (image is not None):
+        raise InputError(
+            "the generator makes textures of noise alone: give it no photograph"
+            if image is not None
+            else "the generator paints photographs: give it one"
+        )
+    if image is not None:
+        if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
+            raise InputError(f"the image has shape {image.shape}: it must be (1, height, width, 3)")
+        size = (image.shape[1], image.shape[2])
+    if size is None or min(size) < 1:
+        raise InputError(f"the size of the texture is {size}: give its height and width")
+    if tile is not None and tile != 0 and tile < LEAST_ROWS:
+        raise InputError(f"--tile is {tile}: it must be 0 (never), or {LEAST_ROWS} rows or more")
+    if not np.isfinite(noise_scale):
+        raise InputError(f"--noise-scale is {noise_scale}: it must be a finite number")
+    config, variables = generator.config, generator.variables
+    noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
+    height, width = size
+    if tile is None:
+        tile = rows_for(width) if height * width > WHOLE_PIXELS else 0
+    if tile == 0 or tile >= height:
+        whole = _whole(
+            config, variables, None if image is None else jnp.asarray(image), noise, size, jnp.dtype(dtype)
+        )
+        return np.asarray(whole)
+    photo = None if image is None else np.asarray(image, np.float32)
+    picture = generate_in_bands(
+        config, variables, photo, noise, size, rows=tile, dtype=dtype, progress=progress
+    )
+    return picture.clip(0.0, 1.0, out=picture)

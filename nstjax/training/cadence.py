@@ -1,0 +1,58 @@
+"""How often a run writes, and what it tells whoever watches."""
+
+import dataclasses
+from collections.abc import Callable
+
+from nstjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Cadence:
+    """How often a run writes; it changes nothing of the result."""
+
+    log_every: int = 50
+    """Steps between lines of metrics."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; 0 is at the end alone."""
+    sample_every: int = 500
+    """Steps between pictures of fixed photographs; 0 is none."""
+    keep: int = 2
+    """Newest checkpoints kept."""
+    keep_period: int | None = None
+    """Besides these, checkpoints whose step it divides are kept for good."""
+
+    def __post_init__(self) -> None:
+        for option in ("log_every", "keep"):
+            if getattr(self, option) < 1:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
+                )
+        for option in ("checkpoint_every", "sample_every"):
+            if getattr(self, option) < 0:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 0 or more"
+                )
+        if self.keep_period is not None and self.keep_period < 1:
+            raise InputError(f"--keep-period is {self.keep_period}: it must be 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What is told after a step.
+
+    Attributes:
+        step: how many have been taken.
+        steps: how many there will be.
+        loss: of the step before; the device need not be waited for.
+        images_per_second: since the last line of metrics, over all processes.
+        skipped: photographs that could not be read so far.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    skipped: tuple[str, ...]
+
+
+Callback = Callable[[Progress], bool | None]
