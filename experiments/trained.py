@@ -44,7 +44,8 @@ class Trained:
         generator: at its last finite checkpoint; None if there was none.
         config: with its layers named.
         lines: of metrics.
-        seconds_a_step: the median over the lines, so that compilation and pauses do not count.
+        seconds_a_step: the lower quartile over the lines, so that compilation and other work on the machine do not
+            count.
         failure: why it ended early; empty if it did not.
     """
 
@@ -148,8 +149,7 @@ class TrainLab(Lab):
                     generator = load_generator(folder)
         lines = read_metrics(folder)
         speeds = [config.data.batch_size / line["images_per_second"] for line in lines]
-        # The first line holds the compilation.
-        pace = float(np.median(speeds[1:] or speeds)) if speeds else float("nan")
+        pace = float(np.quantile(speeds, 0.25)) if speeds else float("nan")
         trained = Trained(generator, config, lines, pace, failure)
         objective = config.objective
         self.results[label] = {

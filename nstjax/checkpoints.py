@@ -30,6 +30,20 @@ def _orbax() -> Iterator[Any]:
         logger.setLevel(before)
 
 
+def _alone(ocp: Any) -> Any:
+    """A checkpointer for this process by itself: where several train together, Orbax waits for all by default."""
+    import jax
+
+    index = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"process{index}"
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
+
+
 PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
 
 
@@ -60,7 +74,7 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        with _orbax() as ocp, _alone(ocp) as checkpointer:
             args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
             checkpointer.save(fresh, args=args, force=True)
         for told in fresh.rglob("commit_success.txt"):
@@ -83,7 +97,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     if not is_checkpoint(path):
         raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
     try:
-        with _orbax() as ocp, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        with _orbax() as ocp, _alone(ocp) as checkpointer:
             restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
             restored = checkpointer.restore(path, args=restore)
     except Exception as error:  # damaged bytes make Orbax raise nearly anything

@@ -1,6 +1,8 @@
 """Fixtures: networks small enough to test with, pictures, and the cache out of the way."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from nstjax.cli.runtime import enable_compilation_cache
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import CAFFE_BGR
@@ -55,11 +58,20 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return content.astype(np.float32), blocks.astype(np.float32)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One cache for the whole run, so that a program is compiled once, whichever process needs it first."""
+    if "NSTJAX_TEST_CACHE" not in os.environ:  # set in the first process, inherited by pytest-xdist's
+        folder = tempfile.mkdtemp(prefix="nstjax-tests-")
+        os.environ["NSTJAX_TEST_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.add_cleanup(lambda: os.environ.pop("NSTJAX_TEST_CACHE"))
+    os.environ["NSTJAX_CACHE"] = os.environ["NSTJAX_TEST_CACHE"]
+    enable_compilation_cache()
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
-    if "NSTJAX_TEST_CACHE" not in os.environ:
-        os.environ["NSTJAX_TEST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     monkeypatch.setenv("NSTJAX_CACHE", os.environ["NSTJAX_TEST_CACHE"])
 
 

@@ -12,7 +12,13 @@ import pytest
 import nstjax
 from experiments import trained as trained_module
 from experiments.duke_ulyanov import settings as duke_settings
-from experiments.duke_ulyanov.measures import histogram_distance, own_statistics, sample_distance
+from experiments.duke_ulyanov.measures import (
+    coarse_correlation,
+    detail_kept,
+    histogram_distance,
+    own_statistics,
+    sample_distance,
+)
 from experiments.realtime import settings as realtime_settings
 from experiments.realtime.measures import Descent, at_time, descend, loss_of, pictures_to_pay
 from experiments.trained import TrainArguments, TrainLab
@@ -43,6 +49,16 @@ def test_sample_distance_is_one_for_independent_pictures() -> None:
     assert sample_distance(one, other) == pytest.approx(1, abs=0.05)
 
 
+def test_flat_pictures_keep_nothing() -> None:
+    photo = np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype(np.float32)
+    orange = np.broadcast_to(np.float32([1, 0.5, 0]), photo.shape)
+    assert detail_kept(orange, photo) == 0
+    assert detail_kept(photo, photo) == pytest.approx(1)
+    assert coarse_correlation(np.zeros_like(photo), photo) == 0
+    assert coarse_correlation(photo, photo) == pytest.approx(1)
+    assert sample_distance(orange * 0, orange * 0) == 0
+
+
 def test_batch_normalisation_by_one_picture_is_instance_normalisation() -> None:
     """At batches of one the report's training and instance normalisation are the same."""
     config = UlyanovConfig(scales=3, channels=4)
@@ -60,7 +76,7 @@ def test_duke_s_layers_are_the_report_s_where_the_weights_have_them() -> None:
     assert config.objective.content_layers == ("conv2_2",)
     assert (config.learning_rate, config.schedule, config.data.batch_size) == (0.1, "constant", 1)
     embedded = nstjax.load_backbone("embedded")
-    config = duke_settings.config(embedded, duke_settings.Size(), "photographs", decay=True).for_backbone(
+    config = duke_settings.config(embedded, duke_settings.Size(), "photographs", reported=False).for_backbone(
         embedded
     )
     assert config.objective.style_layers == ("relu1_1", "relu2_1", "relu3_1")
@@ -102,6 +118,7 @@ def test_a_descent_begins_with_its_start(pictures) -> None:
     assert plain.losses[0] == pytest.approx(loss_of(_transfer(3), backbone, small, pictures[1])(small))
     assert plain.losses[3] < plain.losses[0]
     onward = descend(_transfer(3), backbone, small, pictures[1], plain.pictures[2])
+    assert plain.seconds == pytest.approx([i * plain.seconds[1] for i in range(4)])
     assert onward.losses[0] == pytest.approx(plain.losses[2], rel=1e-5)
 
 
@@ -182,18 +199,27 @@ def test_trained_experiments_make_their_figures_at_a_toy_size(
 ) -> None:
     module = importlib.import_module(f"experiments.{name}.__main__")
     if name == "duke_ulyanov":
-        monkeypatch.setattr(duke_settings, "SIDE", 32)
+        for constant, value in (("SIDE", 32), ("SCALES", 2), ("TEXTURE_SCALES", 2)):
+            monkeypatch.setattr(duke_settings, constant, value)
         figures = ("norms.jpg", "rates.png", "figure_2.jpg", "figure_4.jpg", "figure_6.jpg", "figure_8.jpg")
         figures = (*figures, "texture.jpg")
     else:
         small = {
             "johnson": JohnsonConfig(width=1 / 16, residual_blocks=1),
-            "ulyanov": UlyanovConfig("instance"),
+            "ulyanov": UlyanovConfig("instance", scales=2),
         }
         toy = dataclasses.replace(realtime_settings.SMALL, crop=32, generators=small)
-        for constant, value in (("SIDE", 32), ("ITERATIONS", 3), ("GOALS", (2,)), ("SMALL", toy)):
-            monkeypatch.setattr(module if constant == "GOALS" else realtime_settings, constant, value)
-        figures = ("starry_night.jpg", "great_wave.jpg", "loss_over_seconds.png")
+        for constant, value in (
+            ("SIDE", 32),
+            ("ITERATIONS", 3),
+            ("GOALS", (2,)),
+            ("PAINTINGS", ("starry_night",)),
+            ("SMALL", toy),
+        ):
+            monkeypatch.setattr(
+                realtime_settings if hasattr(realtime_settings, constant) else module, constant, value
+            )
+        figures = ("starry_night.jpg", "loss_over_seconds.png")
     fields = [
         f"--{f.name}={getattr(material, f.name)}" for f in dataclasses.fields(material) if f.name != "full"
     ]

@@ -17,6 +17,8 @@ from nstjax.generators.store import load_generator
 from nstjax.training import Cadence, TrainConfig, TrainingFailed, read_metrics, train
 from tests.training_parts import CONFIG, NETWORK, STYLE, TINY, assert_same_bits, leaves, run_python
 
+SLOW = pytest.mark.slow  # programs of a minute on a busy machine
+
 DEVICES = """
     import dataclasses, sys, jax, numpy as np
     jax.config.update("jax_num_cpu_devices", 8)
@@ -59,9 +61,11 @@ DEVICES = """
 """
 
 
-@pytest.mark.parametrize("kind", ["instance", "batch", "ulyanov"])
+@pytest.mark.parametrize(
+    "kind", ["batch", pytest.param("instance", marks=SLOW), pytest.param("ulyanov", marks=SLOW)]
+)
 def test_eight_devices_give_the_parameters_of_one(kind: str) -> None:
-    out, err = (process := run_python(DEVICES, kind)).communicate(timeout=300)
+    out, err = (process := run_python(DEVICES, kind)).communicate(timeout=200)
     assert process.returncode == 0, err[-2000:]
     assert "same" in out
 
@@ -86,18 +90,24 @@ def test_two_processes_train_to_the_parameters_of_one(tmp_path: Path) -> None:
     runs = [("none", "0", "one"), (port, "0", "two"), (port, "1", "two")]
     processes = [run_python(HOST, p, i, str(tmp_path / name)) for p, i, name in runs]
     for process in processes:
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err[-2000:]
     one, two = (load_generator(tmp_path / name) for name in ("one", "two"))
     for a, b in zip(leaves(one.variables), leaves(two.variables), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5)
+        np.testing.assert_allclose(a, b, atol=6e-5)  # six steps of what one step may differ by
     assert [line["step"] for line in read_metrics(tmp_path / "two")] == [6]
     losses = [read_metrics(tmp_path / name)[-1]["loss"] for name in ("one", "two")]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "generator", [TINY, UlyanovConfig(scales=2, channels=2), dataclasses.replace(TINY, norm="batch")]
+    "generator",
+    [
+        TINY,
+        pytest.param(UlyanovConfig(scales=2, channels=2), marks=SLOW),
+        pytest.param(dataclasses.replace(TINY, norm="batch"), marks=SLOW),
+    ],
+    ids=["instance", "ulyanov", "batch"],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path, generator: Any) -> None:
     config = dataclasses.replace(
@@ -144,23 +154,19 @@ KILLED = """
 
 @pytest.mark.slow
 def test_kill_9_at_five_random_moments_changes_no_bit(tmp_path: Path) -> None:
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    whole = run_python(KILLED, str(tmp_path / "whole"), **cache)
+    whole = run_python(KILLED, str(tmp_path / "whole"))
     out, err = whole.communicate(timeout=600)
     assert whole.returncode == 0, err[-2000:]
     rng, begun = random.Random(7), []
     for _ in range(5):
-        process = run_python(KILLED, str(tmp_path / "parts"), **cache)
+        process = run_python(KILLED, str(tmp_path / "parts"))
         assert process.stdout is not None
         begun.append(int(process.stdout.readline()))
         # A moment anywhere: in a step, while a checkpoint, a model, a sample or a line is written.
         time.sleep(rng.uniform(0, 0.8))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    process = run_python(KILLED, str(tmp_path / "parts"), **cache)
+    process = run_python(KILLED, str(tmp_path / "parts"))
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err[-2000:]
     assert int(out.split()[-1]) == 60

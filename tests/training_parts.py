@@ -44,6 +44,8 @@ def assert_same_bits(one: Any, other: Any) -> None:
 
 
 def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | environment
+    cache = str(Path(os.environ["NSTJAX_TEST_CACHE"]) / "xla")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": cache} | environment
+    env |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,5 +1,6 @@
 """Programs timed in turns, and how much of the machine was left for them."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -9,16 +10,31 @@ from typing import Any
 PAUSE = 0.1  # seconds between two programs: OpenMP's threads spin for some time after their work
 
 
-def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each, measured in turns after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in programs}
+@dataclasses.dataclass
+class Times:
+    """Of a program's repeats, in seconds.
+
+    Attributes:
+        wall: by the clock.
+        cpu: of all threads together. Other programs on the machine change it little; but threads that wait in a
+            loop spend it too (OpenMP's do, unless OMP_WAIT_POLICY is PASSIVE).
+    """
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Times]:
+    """Times of each, measured in turns after one round to warm up."""
+    times = {name: Times([], []) for name in programs}
     for repeat in range(repeats + 1):
         for name, run in programs.items():
             time.sleep(PAUSE)
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), time.process_time()
             run()
             if repeat:
-                times[name].append(time.perf_counter() - began)
+                times[name].wall.append(time.perf_counter() - began)
+                times[name].cpu.append(time.process_time() - spent)
     return times
 
 

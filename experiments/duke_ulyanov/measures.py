@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from scipy import ndimage
 
+from experiments.common import detail_correlation
 from nstjax.generators import GeneratorConfig, draw_noise, generate_train
 from nstjax.generators.store import Generator
 
@@ -29,9 +30,15 @@ def histogram_distance(image: np.ndarray, other: np.ndarray) -> float:
 
 
 def sample_distance(image: np.ndarray, other: np.ndarray) -> float:
-    """Root mean square difference of two pictures over what independent ones of their contrast would have."""
+    """Root mean square difference of two pictures over what independent ones of their contrast would have; 0 for flat ones."""
     independent = np.sqrt(image.var((0, 1, 2)).mean() + other.var((0, 1, 2)).mean())
-    return float(np.sqrt(np.mean((image - other) ** 2)) / independent)
+    return float(np.sqrt(np.mean((image - other) ** 2)) / independent) if independent else 0.0
+
+
+def detail_kept(image: np.ndarray, photograph: np.ndarray) -> float:
+    """:func:`experiments.common.detail_correlation`; 0 for the flat picture that a failed training gives."""
+    flat = np.ptp(image, axis=(1, 2)).max() == 0
+    return 0.0 if flat else detail_correlation(image, photograph)
 
 
 def coarse_correlation(image: np.ndarray, other: np.ndarray, share: float = 1 / 32) -> float:
@@ -41,7 +48,12 @@ def coarse_correlation(image: np.ndarray, other: np.ndarray, share: float = 1 / 
         image: ``(1, h, w, 3)``.
         other: likewise.
         share: the blur's deviation over the pictures' height.
+
+    Returns:
+        0 where a picture is flat.
     """
+    if np.ptp(image) == 0 or np.ptp(other) == 0:
+        return 0.0
     sigma = share * image.shape[1]
     blurred = [ndimage.gaussian_filter(x[0], (sigma, sigma, 0)).ravel() for x in (image, other)]
     return float(np.corrcoef(blurred[0], blurred[1])[0, 1])

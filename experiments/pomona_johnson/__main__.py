@@ -24,7 +24,7 @@ from experiments.pomona_johnson.measures import (
     seam,
     with_contrast,
 )
-from experiments.pomona_johnson.settings import VARIANTS, Studio, objective
+from experiments.pomona_johnson.settings import Studio, objective
 from experiments.trained import TrainArguments
 from nstjax.cli.runtime import enable_compilation_cache
 from nstjax.generators import init_generator
@@ -61,10 +61,9 @@ def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
     rows = []
     for i, c in enumerate(CONTRASTS):
         row = [(with_contrast(photo, c), f"contrast {c:g}")]
-        row += [
-            (made[i], f"{norm} normalisation\n{moved[norm][f'{c:g}']:g} steps of 255 from contrast 1")
-            for norm, made in pictures.items()
-        ]
+        for norm, made in pictures.items():
+            away = "" if c == 1 else f"\n{moved[norm][f'{c:g}']:g} steps of 255 from contrast 1"
+            row.append((made[i], f"{norm} normalisation{away}"))
         rows.append(row)
     contact_sheet(studio.lab.out / "figure_5_2.jpg", rows, f"Pomona Fig. 5.2 — {studio.about()}")
 
@@ -92,7 +91,7 @@ def upsampling(studio: Studio, photo: np.ndarray) -> None:
             found[how][f"{what}: ratio"] = float(f"{checkerboard_ratio(image):.3g}")
             found[how][f"{what}: amplitude"] = float(f"{checkerboard_amplitude(image):.3g}")
         cells[0].append((painted, f"{how}\nspectrum at the strides ×{found[how]['photograph: ratio']:g}"))
-        cells[1].append((enlarged(painted, 0.1, 0.3), f"{how}"))
+        cells[1].append((enlarged(painted, 0.1, 0.5), f"{how}"))
         shown = 0.5 + 4 * (flat - flat.mean((1, 2), keepdims=True))
         amplitude = found[how]["grey: amplitude"]
         cells[2].append(
@@ -104,10 +103,10 @@ def upsampling(studio: Studio, photo: np.ndarray) -> None:
 
 def figure_5_3(studio: Studio, photo: np.ndarray) -> None:
     """L2 and L1 losses; Fig. 5.4 is the row below; each judged by both."""
-    pictures = {"L2": studio.paint("l2", photo), "L1": studio.paint("modified", photo)}
+    pictures = {"L2": studio.paint("l2", photo), "L1": studio.paint("l1", photo)}
     found = {}
     for name, image in pictures.items():
-        for by, like in (("L2", "l2"), ("L1", "modified")):
+        for by, like in (("L2", "l2"), ("L1", "l1")):
             pair = studio.lost(image, photo, like)
             found[f"trained by {name}, judged by {by}: content, style"] = [round(x, 4) for x in pair]
     studio.lab.note("fig5.3_losses", found)
@@ -116,7 +115,7 @@ def figure_5_3(studio: Studio, photo: np.ndarray) -> None:
         [
             (enlarged(studio.painting, 0.05, 0.68, 0.3), "starry_night"),
             *(
-                (enlarged(image, 0.05, 0.3, 0.3), f"{name} loss, the sky enlarged")
+                (enlarged(image, 0.05, 0.5, 0.3), f"{name} loss, the sky enlarged")
                 for name, image in pictures.items()
             ),
         ],
@@ -143,9 +142,9 @@ def sweep(studio: Studio, figure: str, captions: dict[str, str], photo: np.ndarr
 
 
 def figure_5_7(studio: Studio, photo: np.ndarray) -> None:
-    """Gatys's method, Johnson's network, the thesis's: the first two with the L2 loss, the last with L1."""
+    """Gatys's method, Johnson's network (batch normalisation, transposed convolution, L2), the thesis's."""
     config = nstjax.TransferConfig(
-        objective=objective(VARIANTS["l2"]), optimizer=Lbfgs(iterations=100), size=studio.scale.side
+        objective=objective(studio.variants["l2"]), optimizer=Lbfgs(iterations=100), size=studio.scale.side
     )
     rows, found = [], {}
     names = [PHOTO, *(name for name in studio.lab.names("content") if name != PHOTO)][:2]

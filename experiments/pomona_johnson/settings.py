@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -12,43 +12,50 @@ from nstjax.generators import JohnsonConfig
 from nstjax.generators.store import Generator
 from nstjax.inference import stylize
 from nstjax.losses import Objective
-from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS
 from nstjax.training import TrainConfig
 from nstjax.training.loop import scaled_style
 
 CONTENT_LAYERS, STYLE_LAYERS = ("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")
 RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5)
-TV_UNIT = 1000.0  # nstjax's weight of the mean absolute variation that stands for the thesis's 1
+STYLE_UNIT = {"squared": 15.0, "absolute": 60.0}  # nstjax's weight that stands for the thesis's ratio of 500
+TV_UNIT = 300.0  # nstjax's weight of the mean absolute variation that stands for the thesis's 1
+
+
+Distance: TypeAlias = Literal["squared", "absolute"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What is changed from training to training; the defaults are what the thesis ends with."""
+    """What is changed from training to training; the defaults, with L1, are what the thesis ends with."""
 
     norm: Literal["batch", "instance"] = "instance"
     upsampling: Literal["transposed", "nearest", "bilinear"] = "bilinear"
     padding: Literal["reflect", "zeros"] = "reflect"
-    distance: Literal["squared", "absolute"] = "absolute"
+    distance: Distance = "absolute"
     tv: float = TV
     ratio: float = RATIO
 
 
-VARIANTS = {
-    "modified": Variant(),
-    "batch": Variant(norm="batch"),
-    "l2": Variant(distance="squared"),
-    "johnson": Variant(norm="batch", upsampling="transposed", distance="squared"),
-    "transposed": Variant(upsampling="transposed"),
-    "nearest": Variant(upsampling="nearest"),
-    "tv_1": Variant(tv=1.0),
-    "tv_1_10": Variant(tv=1 / 10),
-    "tv_1_100": Variant(tv=1 / 100),
-    "ratio_100": Variant(ratio=100),
-    "ratio_1000": Variant(ratio=1000),
-    "ratio_10000": Variant(ratio=10000),
-    "zeros": Variant(padding="zeros"),
-}
-"""Every training; ``modified`` is common to all comparisons."""
+def variants(distance: Distance) -> dict[str, Variant]:
+    """Every training by name; ``modified``, common to all comparisons, has the given distance."""
+    base = Variant(distance=distance)
+    changes: dict[str, dict[str, Any]] = {
+        "modified": {},
+        "batch": {"norm": "batch"},
+        "l1": {"distance": "absolute"},
+        "l2": {"distance": "squared"},
+        "johnson": {"norm": "batch", "upsampling": "transposed", "distance": "squared"},
+        "transposed": {"upsampling": "transposed"},
+        "nearest": {"upsampling": "nearest"},
+        "tv_1": {"tv": 1.0},
+        "tv_1_10": {"tv": 1 / 10},
+        "tv_1_100": {"tv": 1 / 100},
+        "ratio_100": {"ratio": 100},
+        "ratio_1000": {"ratio": 1000},
+        "ratio_10000": {"ratio": 10000},
+        "zeros": {"padding": "zeros"},
+    }
+    return {name: dataclasses.replace(base, **change) for name, change in changes.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,23 +74,29 @@ class Scale:
     """Longer side of the painting."""
     side: int
     """Longer side of the photographs in the figures."""
-    residual_blocks: int = 5
-    """Of the generator; the thesis's 5."""
+    residual_blocks: int
+    """Of the generator; the thesis has 5."""
+    batch: int
+    zoom: tuple[float, float]
+    distance: Distance
+    """Of content and style in all trainings but those of Fig. 5.3; the thesis's is L1."""
 
 
-SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 384)
-FULL = Scale(1.0, 256, 29_500, 1e-3, "constant", None, 512, 768)
+# Of the photograph nearly the whole: a crop of clear sky alone has next to no variance for instance normalisation
+# to divide by, and its gradient drowns the others. L2: within some hundred steps L1 does not get far from grey.
+SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 320, 3, 2, (1.0, 1.25), "squared")
+FULL = Scale(1.0, 256, 29_500, 1e-3, "constant", None, 512, 768, 5, 4, (1.0, 1.25), "absolute")
 
 
 def objective(variant: Variant) -> Objective:
     """The loss of a variant, in a normalisation of our own: the thesis does not give its own.
 
     Relative losses: the distance of activations over the size of the photograph's, that of Gram matrices
-    over the size of the painting's. The weights keep the thesis's factors among each other. Its ratio of 500
-    stands for nstjax's default weight of the style; its variation of 1/1000 for a weight of 1 on the mean
+    over the size of the painting's. The weights keep the thesis's factors among each other: its ratio of 500
+    stands for a weight of :data:`STYLE_UNIT` on the style, its variation of 1 for one of :data:`TV_UNIT` on the mean
     absolute difference of neighbouring pixels.
     """
-    beta = DEFAULT_STYLE_WEIGHTS[variant.distance]["gram"] * variant.ratio / RATIO
+    beta = STYLE_UNIT[variant.distance] * variant.ratio / RATIO
     return Objective(
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,
@@ -110,7 +123,7 @@ def train_config(variant: Variant, scale: Scale, photographs: str) -> TrainConfi
             residual_blocks=scale.residual_blocks,
         ),
         objective=objective(variant),
-        data=DataConfig(photographs, size=scale.crop, batch_size=4, zoom=(1.0, 1.5)),
+        data=DataConfig(photographs, size=scale.crop, batch_size=scale.batch, zoom=scale.zoom),
     )
 
 
@@ -127,6 +140,7 @@ class Studio:
     def __init__(self, arguments: TrainArguments, folder: Path, photo: str, painting: str) -> None:
         scale = FULL if arguments.full else SMALL
         self.scale = dataclasses.replace(scale, steps=arguments.steps or scale.steps)
+        self.variants = variants(self.scale.distance)
         self.lab = TrainLab(arguments, folder)
         self.photographs = str(arguments.photographs)
         self.photo = self.lab.picture("content", photo)
@@ -134,8 +148,8 @@ class Studio:
         self._models: dict[str, Generator] = {}
 
     def config(self, name: str) -> TrainConfig:
-        """The training of one of :data:`VARIANTS`."""
-        return train_config(VARIANTS[name], self.scale, self.photographs)
+        """The training of one of :attr:`variants`."""
+        return train_config(self.variants[name], self.scale, self.photographs)
 
     @property
     def painting(self) -> np.ndarray:
@@ -143,12 +157,14 @@ class Studio:
         return scaled_style(self.config("modified"), self.original)
 
     def model(self, name: str) -> Generator:
-        """The network of one of :data:`VARIANTS`: kept, gone on with where it was killed, or trained."""
+        """The network of one of :attr:`variants`: kept, gone on with where it was killed, or trained."""
+        variant = self.variants[name]
+        name = next(first for first, other in self.variants.items() if other == variant)  # none twice
         if name not in self._models:
             trained = self.lab.train(name, self.config(name), self.original)
             if trained.generator is None:
                 raise RuntimeError(f"{name} came to nothing: {trained.failure}")
-            self.lab.results[name]["differs_in"] = _differences(VARIANTS[name])
+            self.lab.results[name]["differs_in"] = _differences(variant, self.variants["modified"])
             self._models[name] = trained.generator
         return self._models[name]
 
@@ -157,7 +173,7 @@ class Studio:
         return stylize(self.model(name), photo, tile=0)
 
     def lost(self, image: np.ndarray, photo: np.ndarray, like: str = "modified") -> tuple[float, float]:
-        """Relative losses of content and of style, unweighted, by the distance of one of :data:`VARIANTS`."""
+        """Relative losses of content and of style, unweighted, by the distance of one of :attr:`variants`."""
         found = self.lab.losses_of(self.config(like), self.original, image, photo)
         return found["content"], found["style"]
 
@@ -165,9 +181,9 @@ class Studio:
         """What the figures were made with, for their titles."""
         s = self.scale
         source = f"{self.lab.backbone.arch}, {self.lab.backbone.source}"
-        return f"width {s.width:g}, crops of {s.crop}, {s.steps} steps of 4\n{source}"
+        return f"width {s.width:g}, crops of {s.crop}, {s.steps} steps of {s.batch}\n{source}"
 
 
-def _differences(variant: Variant) -> dict[str, Any]:
-    plain = dataclasses.asdict(Variant())
+def _differences(variant: Variant, other: Variant) -> dict[str, Any]:
+    plain = dataclasses.asdict(other)
     return {k: v for k, v in dataclasses.asdict(variant).items() if v != plain[k]}

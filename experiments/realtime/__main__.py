@@ -17,7 +17,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from experiments.realtime import settings
-from experiments.realtime.measures import at_time, loss_of, median_seconds, pictures_to_pay
+from experiments.realtime.measures import at_time, loss_of, pictures_to_pay, seconds_of
 from experiments.realtime.settings import FROM_GENERATOR, MARKS, Race, per_image
 from experiments.trained import TrainArguments, caption_of
 from nstjax.cli.runtime import enable_compilation_cache
@@ -55,7 +55,7 @@ def compare(lab: Race, painting: str) -> dict[str, Any]:
             found[name]["generators"][kind] = {
                 "image": image,
                 "loss": loss(image),
-                "seconds": median_seconds(lambda g=generator, p=photo: stylize(g, p)),  # type: ignore[misc]
+                "seconds": seconds_of(lambda g=generator, p=photo: stylize(g, p)),  # type: ignore[misc]
                 "onward": lab.descent(f"{painting}_{name}_from_{kind}", photo, style, image),
             }
     return {"style": style, "photos": found, "trained": trained}

@@ -48,7 +48,7 @@ class Descent:
 
     Attributes:
         losses: of the pictures as they would be saved, clamped to [0, 1].
-        seconds: since the start, everything compiled before.
+        seconds: since the start, everything compiled before, at the :func:`pace` of all iterations.
         pictures: some of them, by iteration.
     """
 
@@ -84,28 +84,36 @@ def descend(
     brief = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, iterations=4))
     nstjax.transfer(photo, style, backbone, brief, init_image=start)  # compiles
     pictures = [photo if start is None else start]
-    seconds = [0.0]
+    ticks: list[float] = []
 
     def look(progress: Progress) -> None:
-        seconds.append(time.perf_counter() - began)
+        ticks.append(time.perf_counter())
         pictures.append(progress.image())
 
-    began = time.perf_counter()
     nstjax.transfer(photo, style, backbone, config, look, init_image=start)
     loss = loss_of(config, backbone, photo, style)
-    kept = {i: pictures[i] for i in marks if i < len(pictures)}
-    return Descent(tuple(loss(image) for image in pictures), tuple(seconds), kept)
+    each = pace(np.diff(ticks))
+    return Descent(
+        losses=tuple(loss(image) for image in pictures),
+        seconds=tuple(each * i for i in range(len(pictures))),
+        pictures={i: pictures[i] for i in marks if i < len(pictures)},
+    )
 
 
-def median_seconds(call: Callable[[], object], repeats: int = 9) -> float:
-    """Of one call, after one that is not counted."""
+def pace(durations: Sequence[float] | np.ndarray) -> float:
+    """The lower quartile: what a step takes where other work on the machine does not disturb it."""
+    return float(np.quantile(durations, 0.25))
+
+
+def seconds_of(call: Callable[[], object], repeats: int = 12) -> float:
+    """Of one call, by :func:`pace`, after one that is not counted."""
     call()
     found = []
     for _ in range(repeats):
         began = time.perf_counter()
         call()
         found.append(time.perf_counter() - began)
-    return float(np.median(found))
+    return pace(found)
 
 
 def pictures_to_pay(training: float, each: float, otherwise: float) -> float:

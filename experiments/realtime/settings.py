@@ -46,8 +46,8 @@ class Size:
 
 SMALL = Size(
     128,
-    500,
-    {"johnson": 4, "ulyanov": 2},
+    400,
+    {"johnson": 2, "ulyanov": 2},
     {
         "johnson": JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=3),
         "ulyanov": UlyanovConfig(norm="instance", padding="reflect"),

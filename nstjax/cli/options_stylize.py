@@ -32,7 +32,7 @@ class StylizeOptions:
     strength: float = 1.0
     """Share of the painting in the picture; the rest is the photograph."""
     tile: int | None = None
-    """Rows of a band, 16 or more, in which a large photograph is painted with little memory; the picture is the same. 0 paints in one piece; by default bands are used above 3 megapixels."""
+    """Rows of a band, 16 or more: a photograph is painted in bands, with little memory, to the same picture as in one piece. 0 paints in one piece. By default bands are used on a CPU, where they are faster too, and elsewhere above 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     """Of the pictures in a folder."""
     bits: int = 8

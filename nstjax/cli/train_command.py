@@ -1,5 +1,6 @@
 """``nstjax train``."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,13 @@ from nstjax.weights.store import resolve
 RECORD = "train.json"
 INTERRUPTED, FAILED = 130, 1
 SAMPLE_HEIGHT = 256
+_OPTIONS = {
+    "generator.kind": "--generator",
+    "generator.output": "--generator-output",
+    "data.source": "--data",
+    "data.size": "--crop",
+    "data.seed": "--data-seed",
+}
 # What may differ from the run that is resumed: it changes nothing of the result.
 _FREE = ("workers", "prefetch", "cache", "download", "data_dir")
 
@@ -94,12 +102,13 @@ def _check_same(record: dict[str, Any], now: dict[str, Any], folder: Path) -> No
         raise InputError(
             f"the feature network is not the one that {folder} was begun with: see --weights in its {RECORD}"
         )
-    before, after = (_identity(one["config"]) for one in (record, now))
-    for name in sorted(before):
+    before, after = (_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
+    for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
         if before[name] != after.get(name):
+            option = _OPTIONS.get(name, f"--{name.split('.')[-1].replace('_', '-')}")
             raise InputError(
-                f"{name.split('.')[-1]} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as it was, "
-                f"or start a new run"
+                f"{option} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as it "
+                f"was, or start a new run"
             )
 
 
@@ -190,24 +199,34 @@ def run_train(arguments: Sequence[str]) -> int:
         "environment": environment(),
     }
     _check_same(record, now, folder)
-    make_output_folder(folder)
     first = jax.process_index() == 0
+    about = {"style": {"name": options.style.name, "sha256": style_facts["sha256"]}}
     display = _Display(folder.name, options.quiet or not first, options.cadence.log_every)
+    kind = type(config.generator).__name__.removesuffix("Config")
+
+    def begin() -> None:
+        display.say(f"{kind}'s network, {spec} as feature network, on {jax.device_count()} device(s)")
+        if first:
+            make_output_folder(folder)
+            write_record(folder / RECORD, now)
+
     with display, warnings_as_notes(display.say), stop_on_interrupt() as interrupt:
-        display.say(
-            f"{type(config.generator).__name__.removesuffix('Config')}'s network, {spec}, {jax.device_count()} device(s)"
-        )
 
         def tell(progress: Progress) -> bool:
             display.show(progress)
             return interrupt["stop"]
 
-        if first:
-            write_record(folder / RECORD, now)
-        about = {"style": {"name": options.style.name, "sha256": style_facts["sha256"]}}
         try:
             train(
-                config, style, backbone, folder, tell, cadence=options.cadence, about=about, samples=samples
+                config,
+                style,
+                backbone,
+                folder,
+                tell,
+                cadence=options.cadence,
+                about=about,
+                samples=samples,
+                begin=begin,
             )
         except TrainingFailed as error:
             print(f"nstjax: error: {error}", file=sys.stderr)

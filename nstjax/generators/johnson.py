@@ -58,9 +58,7 @@ def johnson_plan(config: JohnsonConfig) -> Plan:
         last = steps[-1]
         steps.append(Step(f"{last.name}_norm", "norm", (last.name,), last.channels, last.level))
         if relu:
-            steps.append(
-                Step(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level)
-            )
+            steps.append(Step(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level))
 
     filters = [max(1, round(config.width * n)) for n in (32, 64, 128)]
     for level, (kernel, channels) in enumerate(zip(KERNELS, filters, strict=True)):

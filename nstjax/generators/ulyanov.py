@@ -42,7 +42,9 @@ class UlyanovConfig:
         if not 1 <= self.scales <= 10:
             raise InputError(f"--scales is {self.scales}: it must be between 1 and 10, and 6 is the paper's")
         if not 1 <= self.channels <= 256:
-            raise InputError(f"--channels is {self.channels}: it must be between 1 and 256, and 8 is the paper's")
+            raise InputError(
+                f"--channels is {self.channels}: it must be between 1 and 256, and 8 is the paper's"
+            )
 
     def plan(self) -> Plan:
         """The network's steps."""
@@ -53,7 +55,9 @@ def ulyanov_plan(config: UlyanovConfig) -> Plan:
     """Report 000, section 2.4, as steps, from the coarsest scale to the finest."""
     steps: list[Step] = []
 
-    def add(name: str, op: str, sources: tuple[str, ...], channels: int, level: int, **options: object) -> str:
+    def add(
+        name: str, op: str, sources: tuple[str, ...], channels: int, level: int, **options: object
+    ) -> str:
         steps.append(Step(name, op, sources, channels, level, **options))  # type: ignore[arg-type]
         return name
 
@@ -95,7 +99,9 @@ def ulyanov_plan(config: UlyanovConfig) -> Plan:
     return Plan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm)
 
 
-def pyramid_noise(config: UlyanovConfig, keys: Array, height: int, width: int, scale: float) -> tuple[Array, ...]:
+def pyramid_noise(
+    config: UlyanovConfig, keys: Array, height: int, width: int, scale: float
+) -> tuple[Array, ...]:
     """U[0, scale] at every scale, each image's from its own key; see :func:`nstjax.generators.draw_noise`."""
     multiple = 2 ** (config.scales - 1)
     h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
@@ -103,7 +109,8 @@ def pyramid_noise(config: UlyanovConfig, keys: Array, height: int, width: int, s
     def one(key: Array) -> tuple[Array, ...]:
         levels = range(config.scales)
         return tuple(
-            scale * jax.random.uniform(jax.random.fold_in(key, k), (h // 2**k, w // 2**k, NOISE)) for k in levels
+            scale * jax.random.uniform(jax.random.fold_in(key, k), (h // 2**k, w // 2**k, NOISE))
+            for k in levels
         )
 
     return jax.vmap(one)(keys)

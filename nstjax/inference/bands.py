@@ -1,18 +1,29 @@
-"""Bands: some rows of one of a generator's arrays, computed from the rows of others that they depend on."""
+"""Bands: some rows of one of a generator's arrays, computed from the rows of others that they depend on.
+
+Where a convolution reads beyond the picture, what it reads there is fetched by the rule of its padding (the row
+that a border reflects, say) rather than padded on the device, wherever that is the same: then all bands of an array
+are one program.
+"""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
 from nstjax.generators.plan import Plan, Step, Window, window
-from nstjax.generators.steps import apply_step
+from nstjax.generators.steps import apply_step, convolve
 from nstjax.inference.moments import deviations
+from nstjax.nn import cpu_conv
+
+Beyond: TypeAlias = Literal["wrap", "reflect", "edge"]
+_OF_PADDING: dict[str, Beyond] = {"circular": "wrap", "reflect": "reflect", "zeros": "edge"}
+_POINTWISE = {"center", "concat", "norm", "relu", "add"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +35,24 @@ class Part:
         cuts: first row and number of rows that it takes of what is there of each source.
         rows: see :func:`nstjax.generators.plan.window`; without its place in the picture.
         columns: of the whole width.
+        masked: whether rows beyond the picture are to be zeros.
     """
 
     step: Step
     cuts: tuple[tuple[int, int], ...]
     rows: Window
     columns: Window
+    masked: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """Rows ``[start, stop)`` of a kept array, and what rows beyond it stand for."""
+
+    name: str
+    start: int
+    stop: int
+    beyond: Beyond | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,24 +60,61 @@ class Band:
     """How to compute a band.
 
     Attributes:
-        reads: name, first row and end of what it wants of the arrays that are kept; rows outside of the picture are
-            those of the opposite border (circular padding).
+        reads: what it wants of the arrays that are kept.
         names: of the steps, for their weights and statistics.
         parts: what a program is compiled for.
+        masks: for each step that is masked ``(rows,)`` of 0 and 1; else None.
     """
 
-    reads: tuple[tuple[str, int, int], ...]
+    reads: tuple[Read, ...]
     names: tuple[str, ...]
     parts: tuple[Part, ...]
+    masks: tuple[np.ndarray | None, ...]
 
 
-def _rows(step: Step, start: int, stop: int, size: int) -> Window:
-    """:func:`window`, but circular padding is no padding: rows are taken as if the picture went on for ever."""
-    if step.op == "conv" and step.padding == "circular":
-        half = step.kernel // 2
-        low, high = start * step.stride - half, (stop - 1) * step.stride + half + 1
-        return Window(low, high, 0, high - low, 0, 0, 0, stop - start)
-    return window(step, start, stop, size)
+def fetched(whole: np.ndarray, read: Read) -> np.ndarray:
+    """The rows of ``(h, w, c)`` that a band reads; those beyond it by its rule, as ``np.pad`` has it."""
+    size = len(whole)
+    if read.start >= 0 and read.stop <= size:
+        return whole[read.start : read.stop]
+    assert read.beyond is not None
+    rows = np.arange(read.start, read.stop)
+    if read.beyond == "wrap":
+        rows %= size
+    elif read.beyond == "edge":
+        rows = rows.clip(0, size - 1)
+    else:
+        period = max(1, 2 * (size - 1))
+        rows %= period
+        rows = np.where(rows < size, rows, period - rows)
+    return whole[rows]
+
+
+def _fetchable(step: Step, by_name: Mapping[str, Step], kept: Collection[str]) -> bool:
+    """Whether what a convolution reads beyond the picture may be fetched instead of padded.
+
+    It may if only what works on single pixels lies between it and arrays that are kept. Reflection also passes through
+    nearest upsampling, where it is repetition of the edge, if it is by one row.
+    """
+    if step.op != "conv" or step.padding == "circular":
+        return step.op == "conv"
+    if step.upsampling is not None:
+        return False
+    names = list(step.sources)
+    while names:
+        name = names.pop()
+        if name in kept or name not in by_name:
+            continue
+        source = by_name[name]
+        if source.op not in _POINTWISE and not (source.op == "upsample" and step.kernel <= 3):
+            return False
+        names += source.sources
+    return True
+
+
+def _unclipped(step: Step, start: int, stop: int) -> Window:
+    low, high = start * step.stride - step.kernel // 2, (stop - 1) * step.stride + step.kernel // 2 + 1
+    return Window(low, high, 0, high - low, 0, 0, 0, stop - start)
 
 
 def trace(
@@ -64,52 +124,63 @@ def trace(
 
     Args:
         plan: of the generator.
-        kept: names of the arrays that are at hand; inputs always are.
-        target: name of the array wanted; computed though it be kept.
+        kept: names of the arrays that are at hand, inputs among them.
+        target: name of the array wanted.
         start: first row.
         stop: after the last row.
         height: of the picture, padded to the plan's multiple.
         width: likewise.
     """
+    by_name = {step.name: step for step in plan.steps}
     level = {name: 0 if name == "image" else int(name.removeprefix("noise")) for name, _ in plan.inputs}
     level |= {step.name: step.level for step in plan.steps}
     wanted: dict[str, tuple[int, int]] = {target: (start, stop)}
-    made: list[tuple[Step, Window, Window]] = []
+    beyond: dict[str, Beyond] = {}
+    made: list[tuple[Step, Window, Window, bool]] = []
     for step in reversed(plan.steps):
-        if step.name not in wanted or (step.name in kept and step.name != target):
+        if step.name not in wanted or step.name in kept:
             continue
         source = level[step.sources[0]]
-        rows = _rows(step, *wanted[step.name], height >> source)
-        made.append((step, rows, window(step, 0, width >> step.level, width >> source)))
+        fetch = _fetchable(step, by_name, kept)
+        here = wanted[step.name]
+        rows = _unclipped(step, *here) if fetch else window(step, *here, height >> source)
+        columns = window(step, 0, width >> step.level, width >> source)
+        rule = _OF_PADDING[step.padding] if fetch else beyond.get(step.name)
+        if step.op == "upsample" and rule == "reflect":
+            rule = "edge"
+        made.append((step, rows, columns, fetch and step.padding == "zeros" and step.kernel > 1))
         for name in step.sources:
             low, high = wanted.get(name, (rows.start, rows.stop))
             wanted[name] = (min(low, rows.start), max(high, rows.stop))
+            if rule is not None:
+                beyond[name] = rule
     made.reverse()
-    names = tuple(step.name for step, _, _ in made)
-    reads = tuple((name, *span) for name, span in wanted.items() if name not in names)
-    number = {name: str(i) for i, name in enumerate([*(read[0] for read in reads), *names])}
-    parts = tuple(
-        Part(
-            dataclasses.replace(
-                step, name=number[step.name], sources=tuple(number[name] for name in step.sources)
-            ),
-            tuple((rows.start - wanted[name][0], rows.stop - rows.start) for name in step.sources),
-            dataclasses.replace(rows, start=0, stop=0),
-            columns,
+    names = tuple(step.name for step, *_ in made)
+    reads = tuple(Read(name, *span, beyond.get(name)) for name, span in wanted.items() if name not in names)
+    number = {name: str(i) for i, name in enumerate([*(read.name for read in reads), *names])}
+    parts, masks = list[Part](), list[np.ndarray | None]()
+    for step, rows, columns, masked in made:
+        anonymous = dataclasses.replace(
+            step, name=number[step.name], sources=tuple(number[name] for name in step.sources)
         )
-        for step, rows, columns in made
-    )
-    return Band(reads, names, parts)
+        cuts = tuple((rows.start - wanted[name][0], rows.stop - rows.start) for name in step.sources)
+        parts.append(Part(anonymous, cuts, dataclasses.replace(rows, start=0, stop=0), columns, masked))
+        read = np.arange(rows.start, rows.stop)
+        inside = (read >= 0) & (read < height >> level[step.sources[0]])
+        masks.append(inside.astype(np.float32) if masked else None)
+    return Band(reads, names, tuple(parts), tuple(masks))
 
 
-@partial(jax.jit, static_argnames=("parts", "array", "statistics_too", "dtype"))
+@partial(jax.jit, static_argnames=("parts", "array", "measured", "dtype"))
 def run(
     parts: tuple[Part, ...],
     sources: Sequence[Array],
     weights: Sequence[Mapping[str, Any]],
     statistics: Sequence[tuple[Array, Array] | None],
+    masks: Sequence[Array | None],
+    skip: Array | int,
     array: bool,
-    statistics_too: bool,
+    measured: bool,
     dtype: DTypeLike,
 ) -> tuple[Array | None, tuple[Array, Array] | None]:
     """Compute a band.
@@ -119,18 +190,23 @@ def run(
         sources: its reads, ``(1, rows, w, c)`` each.
         weights: of its steps, by parameter.
         statistics: of its norm steps: means and variances, ``(1, 1, 1, c)``; else None.
+        masks: of :class:`Band`.
+        skip: rows in front that are not measured.
         array: whether the band is wanted.
-        statistics_too: whether its :func:`~nstjax.inference.moments.deviations` are.
+        measured: whether its :func:`~nstjax.inference.moments.deviations` are.
         dtype: of the arithmetic.
     """
+    inner = cpu_conv.convolve if jax.default_backend() == "cpu" else convolve
     at_hand = {str(i): source.astype(dtype) for i, source in enumerate(sources)}
     result = at_hand["0"]
-    for part, own, of_norm in zip(parts, weights, statistics, strict=True):
+    for part, own, of_norm, mask in zip(parts, weights, statistics, masks, strict=True):
         cut = [
             at_hand[name][:, first : first + rows]
             for name, (first, rows) in zip(part.step.sources, part.cuts, strict=True)
         ]
-        result = apply_step(part.step, own, cut, of_norm, part.rows, part.columns)
+        if mask is not None:
+            cut = [cut[0] * mask.astype(dtype)[:, None, None]]
+        result = apply_step(part.step, own, cut, of_norm, part.rows, part.columns, inner)
         at_hand[part.step.name] = result
     as_float = result.astype(jnp.promote_types(result.dtype, jnp.float32))
-    return (result if array else None), (deviations(as_float) if statistics_too else None)
+    return (result if array else None), (deviations(as_float, skip) if measured else None)

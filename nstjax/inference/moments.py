@@ -44,15 +44,19 @@ def merge(one: Moments | None, other: Moments) -> Moments:
     )
 
 
-def deviations(x: Array) -> tuple[Array, Array]:
+def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
     """Mean and sum of squared deviations of the channels of a part, in float32, for :func:`merge`.
 
     Args:
         x: ``(1, h, w, c)``.
+        skip: rows in front that do not count.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = x.mean(2).mean(1)  # a row at a time: sums of few numbers lose less
-    return mean[0], jnp.square(x - mean[:, None, None]).sum(2).sum(1)[0]
+    counts = jnp.arange(x.shape[1]) >= skip
+    rows = jnp.where(counts, 1.0, 0.0)[None, :, None]
+    # A row at a time: sums of few numbers lose less.
+    mean = (x.mean(2) * rows).sum(1) / rows.sum()
+    return mean[0], (jnp.square(x - mean[:, None, None]).sum(2) * rows).sum(1)[0]
 
 
 def on_host(count: int, found: tuple[Array, Array]) -> Moments:

@@ -12,11 +12,23 @@ from jax.typing import DTypeLike
 from nstjax.errors import InputError
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference.tiles import generate_in_bands, rows_for
+from nstjax.inference.tiles import generate_in_bands
 from nstjax.typing import Images
 
-WHOLE_PIXELS = 3 * 2**20  # above it, bands of rows unless said otherwise; see nstjax stylize --help
+WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
+CPU_BAND_PIXELS = 2**16
 LEAST_ROWS = 16  # of a band
+
+
+def rows_for(height: int, width: int) -> int:
+    """Rows of a band for a photograph if none are asked for.
+
+    On a CPU what fits into its caches, for small photographs too: bands are twice as fast there as one piece. Elsewhere
+    large ones, and for less than :data:`WHOLE_PIXELS` 0, one piece.
+    """
+    if jax.default_backend() == "cpu":
+        return max(2 * LEAST_ROWS, CPU_BAND_PIXELS // width)
+    return max(2 * LEAST_ROWS, WHOLE_PIXELS // 4 // width) if height * width > WHOLE_PIXELS else 0
 
 
 def takes_photographs(generator: Generator) -> bool:
@@ -54,8 +66,8 @@ def stylize(
 ) -> np.ndarray:
     """Paint a photograph as a generator has learnt to, in one pass.
 
-    A program is compiled once for each size of photograph. (Sizes cannot share one by padding: instance
-    normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
+    Programs are compiled once for each width of photograph, or size, where it is painted in one piece. (Sizes
+    cannot share them by padding: instance normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
     the frames of a video do not flicker.
 
     Args:
@@ -64,8 +76,8 @@ def stylize(
         seed: of the noise that Ulyanov's networks take; Johnson's take none.
         noise_scale: report 000's k (Fig. 6): the noise is uniform in [0, k]; 1 is what was trained.
         tile: rows of a band. A photograph is painted in bands of so many rows, in little memory, with the same
-            statistics and to the same picture as in one piece (to about 1e-6); 0: in one piece; None: in bands,
-            of a height that suits, if it has more than :data:`WHOLE_PIXELS` pixels.
+            statistics and to the same picture as in one piece (to about 1e-5); 0: in one piece; None: see
+            :func:`rows_for`.
         dtype: of the arithmetic.
         size: height and width of a texture.
         progress: called with the share of the work that is done; only bands are reported.
@@ -95,10 +107,9 @@ def stylize(
         raise InputError(f"--noise-scale is {noise_scale}: it must be a finite number")
     config, variables = generator.config, generator.variables
     noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
-    height, width = size
     if tile is None:
-        tile = rows_for(width) if height * width > WHOLE_PIXELS else 0
-    if tile == 0 or tile >= height:
+        tile = rows_for(*size)
+    if tile == 0:
         whole = _whole(
             config, variables, None if image is None else jnp.asarray(image), noise, size, jnp.dtype(dtype)
         )

@@ -8,6 +8,7 @@ full resolution that are too large are not kept but computed again, normalised, 
 them: in Johnson's network the first layer's and the last but one's, twice each, for a sixth more work.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,16 +19,12 @@ from jax.typing import DTypeLike
 
 from nstjax.generators import GeneratorConfig, Variables
 from nstjax.generators.plan import Plan, Step
-from nstjax.inference.bands import run, trace
+from nstjax.inference.bands import fetched, run, trace
 from nstjax.inference.moments import Moments, merge, on_host
 
 KEPT_BYTES = 2**29  # of a full-resolution array; larger ones are computed again
-BAND_PIXELS = 2**19  # of a band at full resolution
-
-
-def rows_for(width: int) -> int:
-    """Rows of a band that make about :data:`BAND_PIXELS`."""
-    return max(32, BAND_PIXELS // max(1, width))
+REUSED_BYTES = 2**28  # arrays up to this size are handed on; larger ones make room at once
+AT_ONCE = 2  # bands under way: while one is copied the next is computed
 
 
 class _Executor:
@@ -48,6 +45,7 @@ class _Executor:
         self._height, self._width = size
         # Even: where sizes double, all bands but the outermost then begin at the same place of a source's pixel.
         self._rows = max(2, rows + rows % 2)
+        self._free: dict[int, list[np.ndarray]] = {}
         self._weights = dict(variables["params"])
         self._by_name = {step.name: step for step in plan.steps}
         self._statistics: dict[str, tuple[jax.Array, jax.Array]] = {}
@@ -55,45 +53,66 @@ class _Executor:
             for name, running in variables["batch_stats"].items():
                 self._statistics[name] = (running["mean"], running["var"])
 
-    def _band(self, name: str, start: int, stop: int) -> jax.Array:
-        """Rows of an array at hand, ``(1, rows, w, c)``; beyond a border those of the opposite one."""
-        whole = self._arrays[name]
-        if start < 0 or stop > len(whole):
-            return jnp.asarray(whole.take(range(start, stop), axis=0, mode="wrap")[None])
-        return jnp.asarray(whole[None, start:stop])
-
     def _readers(self, step: Step) -> list[Step]:
         return [other for other in self._plan.steps if step.name in other.sources]
 
     def _keep(self, step: Step) -> bool:
-        """Whether a step's result is kept: a sum, or a convolution that a norm reads, and not too large."""
+        """Whether a step's result is kept: of those that others begin at, and that are not too large."""
         normed = any(reader.op == "norm" for reader in self._readers(step))
-        if step.op != "add" and not (step.op == "conv" and normed):
+        if step.op not in ("add", "pool") and not (step.op == "conv" and normed):
             return False
+        if step.level > 0:
+            return True
+        # Known statistics do not ask for a pass of their own: nothing is computed twice.
+        return self._plan.norm == "instance" and self._bytes(step) <= self._kept_bytes
+
+    def _bytes(self, step: Step) -> int:
         pixels = (self._height >> step.level) * (self._width >> step.level)
-        return step.level > 0 or pixels * step.channels * self._dtype.itemsize <= self._kept_bytes
+        return pixels * step.channels * self._dtype.itemsize
+
+    def _room(self, step: Step) -> np.ndarray:
+        """Memory for a step's result: an earlier one's, since it costs time to get new."""
+        old = self._free.get(self._bytes(step))
+        if old:
+            return old.pop()
+        shape = (self._height >> step.level, self._width >> step.level, step.channels)
+        return np.empty(shape, self._dtype)
 
     def evaluate(self, step: Step, write: Callable[[int, np.ndarray], None] | None, measured: bool) -> None:
         """Compute a step's result in bands, to write it, to measure it for the norms that read it, or both."""
-        height = self._height >> step.level
+        height, width = self._height >> step.level, self._width >> step.level
+        rows = min(self._rows, height)
         found: Moments | None = None
-        for start in range(0, height, self._rows):
-            stop = min(start + self._rows, height)
-            band = trace(self._plan, self._arrays, step.name, start, stop, self._height, self._width)
-            result, seen = run(
+        begun: deque[tuple[int, int, Any]] = deque()
+
+        def finish() -> None:
+            nonlocal found
+            start, skip, (result, seen) = begun.popleft()
+            if write is not None:
+                write(start + skip, np.asarray(result)[0, skip:])
+            if seen is not None:
+                found = merge(found, on_host((rows - skip) * width, seen))
+
+        for wanted in range(0, height, rows):
+            # The last band begins earlier rather than be shorter, which would be another program.
+            start = min(wanted, height - rows)
+            band = trace(self._plan, self._arrays, step.name, start, start + rows, self._height, self._width)
+            outcome = run(
                 band.parts,
-                [self._band(*read) for read in band.reads],
+                [jnp.asarray(fetched(self._arrays[read.name], read)[None]) for read in band.reads],
                 [self._weights.get(name, {}) for name in band.names],
                 [self._statistics.get(name) for name in band.names],
+                list(band.masks),
+                wanted - start,
                 array=write is not None,
-                statistics_too=measured,
+                measured=measured,
                 dtype=self._dtype,
             )
-            if write is not None:
-                write(start, np.asarray(result)[0])
-            if seen is not None:
-                pixels = (stop - start) * (self._width >> step.level)
-                found = merge(found, on_host(pixels, seen))
+            begun.append((start, wanted - start, outcome))
+            if len(begun) == AT_ONCE:
+                finish()
+        while begun:
+            finish()
         if found is not None:
             shape = (1, 1, 1, -1)
             known = (
@@ -113,15 +132,20 @@ class _Executor:
                 wanted.add(name)
             else:
                 open_ += self._by_name[name].sources
+        later = {self._bytes(step) for step in self._plan.steps[done:] if self._keep(step)}
+        self._free = {size: rooms for size, rooms in self._free.items() if size in later}
         for name in set(self._arrays) - wanted:
-            del self._arrays[name]
+            room = self._arrays.pop(name)
+            if name in self._by_name and room.nbytes in later and room.nbytes <= REUSED_BYTES:
+                self._free.setdefault(room.nbytes, []).append(room)
 
     def pass_over(self, step: Step) -> None:
         """Keep a step's result or measure it, if either is called for."""
         measured = self._plan.norm == "instance" and any(r.op == "norm" for r in self._readers(step))
         if self._keep(step):
-            height, width = self._height >> step.level, self._width >> step.level
-            kept = np.empty((height, width, step.channels), self._dtype)
+            kept = self._room(step).reshape(
+                self._height >> step.level, self._width >> step.level, step.channels
+            )
 
             def write(start: int, rows: np.ndarray) -> None:
                 kept[start : start + len(rows)] = rows

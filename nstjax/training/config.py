@@ -74,7 +74,7 @@ class TrainSettings:
             )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
-        if self.compute == "float64" and not jax.config.jax_enable_x64:
+        if self.compute == "float64" and not jax.config.read("jax_enable_x64"):
             raise InputError(
                 "--compute float64 wants JAX_ENABLE_X64=1 in the environment: set it, or choose float32"
             )

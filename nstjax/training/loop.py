@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def train(
     cadence: Cadence | None = None,
     about: dict[str, Any] | None = None,
     samples: list[np.ndarray] | None = None,
+    begin: Callable[[], None] | None = None,
 ) -> Generator:
     """Train a generator, from the newest checkpoint in ``folder`` where there is one.
 
@@ -72,6 +74,7 @@ def train(
         cadence: how often what is written.
         about: kept in the model's record, for example the painting's name.
         samples: photographs ``(1, h, w, 3)`` for the samples; the first ones of the data by default.
+        begin: called once when everything has been checked and nothing written.
 
     Returns:
         The generator, as :func:`nstjax.generators.store.load_generator` gives it.
@@ -97,6 +100,8 @@ def train(
         targets = style_targets(config, backbone, scaled_style(config, style))
         state, backbone_there, targets = parallel.on_every_device((state, backbone, targets))
         run = _Run(config, cadence, folder, course, about or {}, backbone.describe())
+        if begin is not None:
+            begin()
         if folder is not None and first:
             folder.mkdir(parents=True, exist_ok=True)
             log = Log(folder, int(state.step))

@@ -8,18 +8,24 @@ from nstjax.training.config import TrainConfig
 _JOHNSON_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # of VGG-16
 _FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # of VGG-19
 _FIRST_CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
+_GENTLE = Objective(style_weight=40.0)
 _NONE = "fake"  # stands for photographs until --data names them
 
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     # Layers by what the feature network has, losses relative to their targets, as for single pictures.
-    "default": TrainConfig(data=DataConfig(_NONE, zoom=(1.0, 1.5)), schedule="cosine"),
+    # The style weight is less than a single picture's: a generator must first find the photograph.
+    "default": TrainConfig(
+        objective=_GENTLE, data=DataConfig(_NONE, zoom=(1.0, 1.5)), schedule="cosine", clip=20.0
+    ),
     # Minutes on a CPU: half width, small crops.
     "quick": TrainConfig(
         steps=400,
         learning_rate=3e-3,
         schedule="cosine",
-        clip=1.0,
-        generator=JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=3),
+        warmup_steps=20,
+        clip=20.0,
+        generator=JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
+        objective=_GENTLE,
         data=DataConfig(_NONE, size=128, batch_size=4, zoom=(1.0, 1.5)),
     ),
     # Johnson et al. 2016, sections 3 and 4.1: VGG-16, content relu2_2 [sic: their released code has relu3_3],

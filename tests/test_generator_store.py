@@ -1,0 +1,182 @@
+"""Generators on disk."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import nstjax
+from nstjax import checkpoints
+from nstjax.files import cache_folder
+from nstjax.generators import JohnsonConfig, UlyanovConfig, generate, init_generator
+from nstjax.generators.store import installed_generators, load_generator, save_generator
+from nstjax.weights.store import save_backbone
+from tests.conftest import random_backbone
+
+JOHNSON = JohnsonConfig(width=1 / 16, residual_blocks=1, norm="batch")
+ULYANOV = UlyanovConfig(scales=2, channels=2, norm="instance")
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """With running statistics that are not those of the beginning."""
+    found = init_generator(JOHNSON, jax.random.key(3))
+    moved = jax.tree.map(lambda leaf: leaf * 3 + 0.25, found["batch_stats"])
+    return {"params": found["params"], "batch_stats": moved}
+
+
+def same(one, other) -> bool:
+    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return jax.tree.structure(one) == jax.tree.structure(other) and all(
+        np.array_equal(a, b) for a, b in leaves
+    )
+
+
+def test_what_is_saved_comes_back(tmp_path: Path, variables) -> None:
+    record = {"style": {"name": "swirls"}, "steps": 3, "losses": [1.5, 1.25], "size": 256}
+    save_generator(tmp_path / "a", JOHNSON, variables, record)
+    found = load_generator(tmp_path / "a")
+    assert found.config == JOHNSON
+    assert same(found.variables, variables)
+    assert record.items() <= found.record.items()
+    assert (found.record["kind"], found.record["dtype"]) == ("generator", "float32")
+
+
+def test_without_running_statistics(tmp_path: Path) -> None:
+    own = init_generator(ULYANOV, jax.random.key(0))
+    assert own["batch_stats"] == {}
+    save_generator(tmp_path / "a", ULYANOV, own, {})
+    found = load_generator(str(tmp_path / "a"))
+    assert found.config == ULYANOV
+    assert same(found.variables, own)
+
+
+def test_float16_paints_nearly_the_same_picture(tmp_path: Path, variables, pictures) -> None:
+    photo = pictures[0]
+    save_generator(tmp_path / "half", JOHNSON, variables, {}, np.float16)
+    save_generator(tmp_path / "whole", JOHNSON, variables, {})
+    half, whole = load_generator(tmp_path / "half"), load_generator(tmp_path / "whole")
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.variables)} == {np.dtype(np.float32)}
+    assert not same(half.variables, whole.variables)
+    assert same(half.variables["batch_stats"], whole.variables["batch_stats"])
+    one, other = (np.asarray(generate(JOHNSON, g.variables, photo)) for g in (half, whole))
+    assert 0 < np.abs(one - other).max() < 0.5 / 255
+    size = {name: sum(p.stat().st_size for p in (tmp_path / name).rglob("*")) for name in ("half", "whole")}
+    assert size["half"] < size["whole"]
+
+
+def test_float16_that_cannot_hold_it(tmp_path: Path, variables) -> None:
+    huge = jax.tree.map(lambda leaf: leaf * 1e6, variables["params"])
+    with pytest.raises(nstjax.InputError, match=r"parameters beyond float16: save it as float32"):
+        save_generator(
+            tmp_path / "a", JOHNSON, {"params": huge, "batch_stats": variables["batch_stats"]}, {}, np.float16
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_again_replaces(tmp_path: Path, variables) -> None:
+    save_generator(tmp_path / "a", JOHNSON, variables, {"steps": 1})
+    save_generator(tmp_path / "a", ULYANOV, init_generator(ULYANOV, jax.random.key(0)), {"steps": 2})
+    assert load_generator(tmp_path / "a").record["steps"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_names(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path / "cache"))
+    save_generator(tmp_path / "ckpts" / "both", JOHNSON, variables, {"steps": 1})
+    save_generator(cache_folder() / "models" / "both", JOHNSON, variables, {"steps": 2})
+    save_generator(cache_folder() / "models" / "cached", JOHNSON, variables, {"steps": 3})
+    save_backbone(random_backbone(convs=1), tmp_path / "ckpts" / "network")
+    (tmp_path / "ckpts" / "torn" / "record").mkdir(parents=True)
+    (tmp_path / "ckpts" / "torn" / "tree").mkdir()
+    found = installed_generators()
+    assert {"both", "cached"} <= set(found)
+    assert not {"network", "torn", "embedded"} & set(found)
+    assert found["both"][0] == Path("ckpts/both")
+    assert load_generator("both").record["steps"] == 1
+    assert load_generator("cached").record["steps"] == 3
+    with pytest.raises(
+        nstjax.InputError, match=r"no model called 'monet', nor such a folder: installed are both, cached"
+    ):
+        load_generator("monet")
+    with pytest.raises(
+        nstjax.InputError, match=r"network is a checkpoint of a feature network, not of a generator"
+    ):
+        load_generator("network")
+    with pytest.raises(nstjax.InputError, match=r"embedded is a checkpoint of a feature network"):
+        load_generator("embedded")
+
+
+def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:
+    save_generator(tmp_path / "run" / "model", JOHNSON, variables, {"steps": 7})
+    assert load_generator(tmp_path / "run").record["steps"] == 7
+    (tmp_path / "other").mkdir()
+    with pytest.raises(nstjax.InputError, match=r"other holds no trained generator: name a store"):
+        load_generator(tmp_path / "other")
+
+
+def test_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"x")
+    with pytest.raises(nstjax.InputError, match=r"a.npz is a file where a generator's folder is wanted"):
+        load_generator(tmp_path / "a.npz")
+
+
+def edited(path: Path, **changes: object) -> None:
+    """Rewrite fields of a store's record."""
+    file = path / "record" / "metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, r"a is of a later nstjax \(format 2\): install a newer one"),
+        ({"kind": "training"}, r"a is a checkpoint of something else, not of a generator"),
+        ({"config": None}, r"a is damaged: train or copy it again"),
+        ({"config": {"kind": "johnson", "colour": 3}}, r"a is damaged \(.*\): train or copy it again"),
+        ({"config": {"kind": "monet"}}, r"a is damaged \(.*names no generator.*\): train"),
+        ({"config": {"kind": "johnson", "width": 0.5}}, r"a is damaged: train or copy it again"),
+        ({"config": {"kind": "ulyanov"}}, r"a is damaged: train or copy it again"),
+    ],
+)
+def test_records_that_do_not_fit(tmp_path: Path, variables, changes, message) -> None:
+    save_generator(tmp_path / "a", JOHNSON, variables, {})
+    edited(tmp_path / "a", **changes)
+    with pytest.raises(nstjax.InputError, match=message):
+        load_generator(tmp_path / "a")
+
+
+def test_damage(tmp_path: Path, variables) -> None:
+    save_generator(tmp_path / "a", JOHNSON, variables, {})
+    for path in (tmp_path / "a" / "tree").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(nstjax.InputError, match=r"cannot read the checkpoint .*a: it is damaged"):
+        load_generator(tmp_path / "a")
+    (tmp_path / "a" / "record" / "metadata").write_text("{")
+    with pytest.raises(nstjax.InputError, match=r"is not a whole checkpoint of nstjax"):
+        load_generator(tmp_path / "a")
+
+
+def test_a_tree_of_another_kind(tmp_path: Path) -> None:
+    """The record is a generator's, the arrays are not."""
+    record = {"kind": "generator", "format": 1, "config": {"kind": "johnson"}}
+    checkpoints.save(tmp_path / "a", {"params": np.ones(3)}, record)
+    with pytest.raises(nstjax.InputError, match=r"a is damaged: train or copy it again"):
+        load_generator(tmp_path / "a")
+
+
+def test_a_store_tells_nothing_of_the_machine(tmp_path: Path, variables) -> None:
+    save_generator(tmp_path / "a", JOHNSON, variables, {})
+    for path in (tmp_path / "a").rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_lazily_in_the_package() -> None:
+    assert nstjax.load_generator is load_generator
+    assert {"load_generator", "stylize"} <= set(dir(nstjax)) & set(nstjax.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
+        nstjax.stylise  # noqa: B018
