@@ -17,7 +17,7 @@ from nstjax.inference.moments import deviations, merge, on_host
 from nstjax.inference.tiles import generate_in_bands
 
 ROOT = Path(__file__).parents[1]
-WHOLE = jax.jit(generate, static_argnames="config")
+WHOLE = jax.jit(generate, static_argnames=("config", "size"))
 
 
 def random_generator(config, seed: int = 0):
@@ -26,9 +26,9 @@ def random_generator(config, seed: int = 0):
     rng = np.random.default_rng(seed)
 
     def moved(leaf):
-        return leaf + jnp.asarray(rng.uniform(0, 0.3, leaf.shape), jnp.float32)
+        return leaf + rng.uniform(0, 0.3, leaf.shape).astype(np.float32)
 
-    return jax.tree.map(moved, dict(found))
+    return jax.tree.map(moved, jax.device_get(dict(found)))
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:

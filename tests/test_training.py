@@ -159,3 +159,21 @@ def test_arrays_of_another_state_are_refused() -> None:
 def test_presets_round_trip(name: str) -> None:
     config = TRAIN_PRESETS[name]
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_a_photograph_without_contrast_changes_nothing(tmp_path: Path) -> None:
+    """Fifteen instance normalisations of nothing: the gradient leaves float32's range."""
+    generator = dataclasses.replace(TINY, residual_blocks=5)
+    config = dataclasses.replace(CONFIG, generator=generator)
+    state, optimizer = init_state(config), make_optimizer(config)
+    step = jax.jit(partial(train_step, config, optimizer))
+    targets = style_targets(config, NETWORK, STYLE)
+    index = np.arange(2, dtype=np.int32)
+    flat = Batch(np.full((2, 16, 16, 3), 0.5, np.float32), index)
+    photographs = Batch(np.random.default_rng(6).random((2, 16, 16, 3), np.float32), index)
+    after, metrics = step(state, NETWORK, targets, flat)
+    assert not np.isfinite(metrics["gradient_norm"])
+    assert_same_bits(after.params, state.params)
+    after, metrics = step(after, NETWORK, targets, photographs)
+    assert np.isfinite(metrics["loss"])
+    assert all(np.isfinite(leaf).all() for leaf in leaves(after))

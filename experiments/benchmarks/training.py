@@ -3,7 +3,7 @@
 Images a second of a whole training step, forward and backward through Johnson's network and the feature network,
 losses and Adam, in nstjax and in PyTorch (:mod:`experiments.benchmarks.torch_training`): same weights,
 photographs, batch, threads; in turns, medians, warm. The same for its parts. Before anything is timed, loss and
-gradient are compared. Writes ``experiments/benchmarks/training.json``. Runtime: about 15 minutes on 2 quiet cores.
+gradient are compared. Writes ``experiments/benchmarks/training.json``. Wants a quiet machine.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
 A generator that is trained on 18 photographs, each resized to a square, with Adam at 0.1 and batches of one
 (section 2.4, appendix C). The report takes 600 epochs at 256 pixels, 10,800 steps (``--full``); the default is
-22 epochs at 128 pixels for 2 cores. Runtime: about 20 minutes for 9 trainings; they are kept under
+17 epochs at 128 pixels for 2 cores. Runtime: about 20 minutes for 9 trainings; they are kept under
 figures/runs, and go on where they were interrupted.
 """
 
@@ -24,8 +24,7 @@ from experiments.duke_ulyanov.measures import (
     sample_distance,
 )
 from experiments.duke_ulyanov.settings import RATE, STARRY, Duke, painted
-from experiments.trained import TrainArguments
-from nstjax.cli.runtime import enable_compilation_cache
+from experiments.trained import TrainArguments, keep_programs
 from nstjax.generators import UlyanovConfig
 from nstjax.generators.plan import Norm
 from nstjax.inference import stylize
@@ -237,7 +236,7 @@ def texture(lab: Duke) -> None:
 
 def main() -> None:
     """Make every figure."""
-    enable_compilation_cache()  # most trainings are one program
+    keep_programs()
     lab = Duke(tyro.cli(TrainArguments, description=__doc__))
     lab.note("devices", [str(device) for device in jax.devices()])
     lab.note("photographs", sorted(path.name for path in Path(lab.source).iterdir()))

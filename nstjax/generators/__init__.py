@@ -116,10 +116,11 @@ def _run(
         raise InputError("the generator was not given the images and the noise that it is made for")
     inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
-        size = images.shape[1:3]
-        height, width = (-(-side // plan.multiple) * plan.multiple for side in size)
-        inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), height, width)
-    height, width = size or noise[0].shape[1:3]
+        _, height, width, _ = images.shape
+        high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
+        inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), high, wide)
+    else:
+        height, width = size or noise[0].shape[1:3]
     network = Network(plan, train, axis_name)
     picture, changed = network.apply(dict(variables), inputs, mutable=["batch_stats"] if train else [])
     picture = picture[:, :height, :width]

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from nstjax.generators.norm import normalise
 from nstjax.generators.plan import Padding, Step, Window, window
+from nstjax.nn.fast_conv import convolve
+from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, sRGB
 REACH = 150 / 255  # of the paper's scaled tanh
@@ -23,55 +25,17 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Padd
     return jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode=mode)
 
 
-def _between(x: Array, axis: int) -> Array:
-    """Bilinear along an axis; ``jax.image.resize`` is a product with a dense matrix, ten times slower."""
-    size = x.shape[axis]
-    before = jnp.concatenate(
-        [lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis
-    )
-    after = jnp.concatenate(
-        [lax.slice_in_dim(x, 1, size, axis=axis), lax.slice_in_dim(x, size - 1, size, axis=axis)], axis
-    )
-    both = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1)
-    return both.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
-
-
-def upsample(x: Array, how: str) -> Array:
-    """Twice the size, ``"nearest"`` or ``"bilinear"`` (half-pixel centres, edges repeated)."""
-    n, h, w, c = x.shape
-    if how == "nearest":
-        return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
-    return _between(_between(x, 1), 2)
-
-
-def convolve(x: Array, kernel: Array, stride: int) -> Array:
-    """A convolution without padding."""
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _transposed(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), [(1, 2), (1, 2)], (2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _conv(
-    step: Step, params: Mapping[str, Array], x: Array, rows: Window, columns: Window, inner: Convolve
-) -> Array:
-    kernel = params["kernel"].astype(x.dtype)
+def _part(step: Step, kernel: Array, x: Array, rows: Window, columns: Window, inner: Convolve) -> Array:
     if step.upsampling == "transposed":
-        y = _transposed(x, kernel)[:, rows.skip :][:, : rows.length, columns.skip :][:, :, : columns.length]
-    else:
-        if step.upsampling:
-            x = upsample(x, step.upsampling)
-            x = x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
-        x = pad(x, (rows.before, rows.after), (columns.before, columns.after), step.padding)
-        high, wide = ((w.length - 1) * step.stride + step.kernel for w in (rows, columns))
-        x = x[:, rows.offset :][:, :high, columns.offset :][:, :, :wide]
-        y = inner(x, kernel, step.stride)
-    return y + params["bias"].astype(y.dtype) if step.bias else y
+        y = convolve_transposed(x, kernel)
+        return y[:, rows.skip :][:, : rows.length, columns.skip :][:, :, : columns.length]
+    if step.upsampling:
+        x = upsample(x, step.upsampling)
+        x = x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
+    x = pad(x, (rows.before, rows.after), (columns.before, columns.after), step.padding)
+    high, wide = ((w.length - 1) * step.stride + step.kernel for w in (rows, columns))
+    x = x[:, rows.offset :][:, :high, columns.offset :][:, :, :wide]
+    return inner(x, kernel, step.stride)
 
 
 def apply_step(
@@ -112,6 +76,7 @@ def apply_step(
     if step.op == "pool":
         k = step.stride
         return x.reshape(n, h // k, k, w // k, k, c).mean((2, 4))
+    whole = rows is None or columns is None
     if rows is None or columns is None:
         factor = 2 if step.upsampling or step.op == "upsample" else 1
         high, wide = (-(-size * factor // step.stride) for size in (h, w))
@@ -119,4 +84,9 @@ def apply_step(
     if step.op == "upsample":
         x = upsample(x, "nearest")
         return x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
-    return _conv(step, params, x, rows, columns, inner)
+    kernel = params["kernel"].astype(x.dtype)
+    if whole and step.upsampling in ("nearest", "bilinear") and step.padding != "circular":
+        y = upsample_convolve(x, kernel, step.upsampling, step.padding)
+    else:
+        y = _part(step, kernel, x, rows, columns, inner)
+    return y + params["bias"].astype(y.dtype) if step.bias else y

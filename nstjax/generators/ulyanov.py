@@ -100,7 +100,7 @@ def ulyanov_plan(config: UlyanovConfig) -> Plan:
 
 
 def pyramid_noise(
-    config: UlyanovConfig, keys: Array, height: int, width: int, scale: float
+    config: UlyanovConfig, keys: Array, height: int, width: int, scale: float | Array
 ) -> tuple[Array, ...]:
     """U[0, scale] at every scale, each image's from its own key; see :func:`nstjax.generators.draw_noise`."""
     multiple = 2 ** (config.scales - 1)

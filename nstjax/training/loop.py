@@ -82,7 +82,7 @@ def train(
     Raises:
         InputError: a setting makes no sense, data cannot be read, the folder cannot be written, or holds the
             checkpoint of another generator.
-        TrainingFailed: the loss became non-finite.
+        TrainingFailed: the loss stays non-finite.
     """
     cadence = cadence or Cadence()
     config = config.for_backbone(backbone)
@@ -173,7 +173,7 @@ class _Run:
                 stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
             every = self.cadence.checkpoint_every
             if self.course and (last or stop or (every and done % every == 0)):
-                window.flush()  # what is not finite is not kept
+                window.flush()  # a run that has failed writes nothing more
                 self._save(done, state, batches)
             if self.samples and (last or done % self.cadence.sample_every == 0):
                 self._write_samples(done, state)

@@ -10,6 +10,7 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.files import write_atomically
 from nstjax.images import save_image
+from nstjax.training.state import MOST_BAD
 
 LINES, EVENTS, SAMPLES = "metrics.jsonl", "events", "samples"
 
@@ -94,7 +95,7 @@ class Log:
 
 
 class TrainingFailed(RuntimeError):
-    """The loss became non-finite; the last checkpoint is as it was."""
+    """The loss stays non-finite; the last checkpoint is as it was."""
 
 
 class Window:
@@ -107,14 +108,14 @@ class Window:
     def __init__(self) -> None:
         self.loss = math.nan
         self._sums: dict[str, float] = {}
-        self._count = 0
+        self._count = self._bad = self._bad_in_a_row = 0
         self._pending: tuple[int, dict[str, Any]] | None = None
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
         """Count one step's scalars, and look at those of the step before.
 
         Raises:
-            TrainingFailed: its loss is not finite.
+            TrainingFailed: it is one of many in a row that are not finite.
         """
         self.flush()
         self._pending = step, metrics
@@ -125,18 +126,27 @@ class Window:
             return
         step, metrics = self._pending
         self._pending = None
-        self.loss = float(metrics["loss"])
-        if not math.isfinite(self.loss):
-            raise TrainingFailed(
-                f"the loss is {self.loss} at step {step}: lower --learning-rate or give --clip; checkpoints are as they were"
-            )
+        values = {name: float(value) for name, value in metrics.items()}
+        if not all(math.isfinite(value) for value in values.values()):
+            self._bad += 1
+            self._bad_in_a_row += 1
+            if self._bad_in_a_row >= MOST_BAD:
+                raise TrainingFailed(
+                    f"the loss is not finite since step {step - MOST_BAD + 1}: lower --learning-rate or give --clip; "
+                    f"checkpoints are as they were"
+                )
+            return
+        self._bad_in_a_row = 0
+        self.loss = values["loss"]
         self._count += 1
-        for name, value in metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
 
     def take(self) -> dict[str, float]:
         """The averages; then begin anew; errors as :meth:`add`."""
         self.flush()
         found = {name: total / self._count for name, total in self._sums.items()}
-        self._sums, self._count = {}, 0
+        if self._bad:  # said where there are any: such a step changed nothing
+            found["not_finite"] = float(self._bad)
+        self._sums, self._count, self._bad = {}, 0, 0
         return found

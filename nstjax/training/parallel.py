@@ -56,9 +56,10 @@ def check_batch(size: int) -> None:
 
 
 def on_every_device(tree: Any) -> Any:
-    """The tree, put on each of this process's devices once, so that no step has to bring it there again."""
-    if jax.device_count() == 1:
-        return jax.device_put(tree)
+    """The tree, put on each of this process's devices once, so that no step has to bring it there again.
+
+    Also with one device: what a step gives has the form that this gives, and the step is compiled once.
+    """
     spread = jax.pmap(lambda _, x: x, AXIS, in_axes=(0, None), out_axes=None)
     return spread(np.zeros(jax.local_device_count()), tree)
 

@@ -12,6 +12,8 @@ from nstjax.errors import InputError
 from nstjax.generators import init_generator
 from nstjax.training.config import TrainConfig, TrainSettings
 
+MOST_BAD = 10  # steps in a row whose gradient is not finite: then it is no photograph's fault
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +53,16 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015, arXiv 1412.6980) with its schedule, clipping and accumulation."""
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980) with its schedule, clipping and accumulation.
+
+    A gradient that is not finite changes nothing. There are such ones though all is well: where a photograph has no
+    contrast, each instance normalisation multiplies the gradient by 1/√ε, and fifteen of them leave float32's range.
+    """
     steps = [] if settings.clip is None else [optax.clip_by_global_norm(settings.clip)]
     optimizer = optax.chain(*steps, optax.adam(make_schedule(settings), eps=settings.epsilon))
-    if settings.accumulate == 1:
-        return optimizer
-    return optax.MultiSteps(optimizer, settings.accumulate).gradient_transformation()
+    if settings.accumulate > 1:
+        optimizer = optax.MultiSteps(optimizer, settings.accumulate).gradient_transformation()
+    return optax.apply_if_finite(optimizer, MOST_BAD)
 
 
 def init_state(config: TrainConfig) -> TrainState:

@@ -149,7 +149,12 @@ def train_step(
     metrics = {"loss": value, **terms}
     if axis_name is not None:
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
+    norm = optax.tree.norm(gradient)
+    # One whose squares leave float32's range would fill Adam's second moments with infinity.
+    finite = jnp.isfinite(norm)
+    gradient = jax.tree.map(lambda g: jnp.where(finite, g, jnp.nan), gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics["gradient_norm"] = optax.tree.norm(gradient)
+    batch_stats = jax.tree.map(lambda new, old: jnp.where(finite, new, old), batch_stats, state.batch_stats)
+    metrics["gradient_norm"] = norm
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics

@@ -1,0 +1,156 @@
+"""Convolutions to twice the size, computed at the small size: one convolution for each phase of the result.
+
+Upsampling by two and a 3×3 convolution after it are one linear map, of which the pixels of the result at even and
+odd rows and columns are four 3×3 convolutions (nearest neighbour: 2×2) of the source. That spares the larger
+picture and its gradient: nearest neighbour takes a third of the time of the two steps on a CPU, bilinear half,
+gradients included.
+"""
+
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+from nstjax.nn.fast_conv import convolve, interleaved
+from nstjax.typing import FeatureMap
+
+Border = Literal["reflect", "zeros"]
+# Rows of the source that a row of the result reads, for each of its taps: [phase][row of the source, tap].
+NEAREST = (((1, 0, 0), (0, 1, 1)), ((1, 1, 0), (0, 0, 1)))
+BILINEAR = (
+    ((0.75, 0.25, 0), (0.25, 0.75, 0.75), (0, 0, 0.25)),
+    ((0.25, 0, 0), (0.75, 0.75, 0.25), (0, 0.25, 0.75)),
+)
+
+
+def _phase_kernels(kernel: Array, taps: tuple[tuple[tuple[float, ...], ...], ...]) -> Array:
+    """``(k, k, c, 4d)``, the phases in the order of :func:`interleaved`."""
+    rows = [jnp.array(matrix, kernel.dtype) for matrix in taps]
+    product = functools.partial(jnp.einsum, "ia,jb,abcd->ijcd", precision=lax.Precision.HIGHEST)
+    return jnp.concatenate([product(r, u, kernel) for r in rows for u in rows], -1)
+
+
+def between(x: Array, axis: int) -> Array:
+    """Bilinear upsampling by two along an axis: half-pixel centres, edges repeated."""
+    size = x.shape[axis]
+    part = functools.partial(lax.slice_in_dim, x, axis=axis)
+    before = jnp.concatenate([part(0, 1), part(0, size - 1)], axis)
+    after = jnp.concatenate([part(1, size), part(size - 1, size)], axis)
+    both = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1)
+    return both.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+
+
+def upsample(x: FeatureMap, how: str) -> FeatureMap:
+    """Twice the size, ``"nearest"`` or ``"bilinear"`` (half-pixel centres, edges repeated)."""
+    n, h, w, c = x.shape
+    if how == "nearest":
+        return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
+    return between(between(x, 1), 2)
+
+
+def convolve_transposed(x: FeatureMap, kernel: Float[Array, "3 3 c d"]) -> FeatureMap:
+    """A transposed 3×3 convolution of stride 2: row ``i`` and tap ``t`` add to row ``2i + t − 1``.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        kernel: ``(3, 3, c, d)``, its taps as in PyTorch's ``ConvTranspose2d`` with padding 1 and output padding 1.
+
+    Returns:
+        ``(n, 2h, 2w, d)``.
+    """
+    h, w = x.shape[1:3]
+    x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+
+    def phase(r: int, u: int) -> Array:
+        # An even row is met by the middle tap alone, an odd one by the last of its row and the first of the next.
+        part = kernel[2::-2] if r else kernel[1:2]
+        part = part[:, 2::-2] if u else part[:, 1:2]
+        return convolve(x[:, : h + r, : w + u], part)
+
+    return interleaved([[phase(r, u) for u in range(2)] for r in range(2)])
+
+
+def upsample_convolve(x: FeatureMap, kernel: Float[Array, "3 3 c d"], how: str, border: Border) -> FeatureMap:
+    """:func:`upsample`, then padding by a pixel, then a 3×3 convolution.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        kernel: ``(3, 3, c, d)``.
+        how: ``"nearest"`` or ``"bilinear"``.
+        border: of the padding.
+
+    Returns:
+        ``(n, 2h, 2w, d)``.
+    """
+    if how == "nearest":
+        # Upsampled pixels come in pairs, so that what is reflected at the border is the border's own pixel.
+        mode = "edge" if border == "reflect" else "constant"
+        y = convolve(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode), _phase_kernels(kernel, NEAREST))
+        h, w, d = x.shape[1], x.shape[2], kernel.shape[-1]
+        phases = [
+            [y[:, r : r + h, u : u + w, (2 * r + u) * d :][..., :d] for u in range(2)] for r in range(2)
+        ]
+        return interleaved(phases)
+    y = convolve(_repeat_edges(x, 1, 2), _phase_kernels(kernel, BILINEAR))
+    return _with_borders(interleaved_channels(y), *_borders(x, kernel, border))
+
+
+def interleaved_channels(y: FeatureMap) -> FeatureMap:
+    """``(n, h, w, 4c)``, the phases one after another, to ``(n, 2h, 2w, c)``."""
+    n, h, w, c = y.shape
+    return y.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c // 4)
+
+
+def _repeat_edges(x: Array, *axes: int) -> Array:
+    return jnp.pad(x, [(1, 1) if axis in axes else (0, 0) for axis in range(4)], mode="edge")
+
+
+def _borders(x: Array, kernel: Array, border: Border) -> tuple[Array, Array, Array, Array]:
+    """What padding adds to the outermost rows and columns beyond what repeated edges of ``x`` give them.
+
+    Padding is a map of rows after one of columns. With R for padding as asked for and E for repeating edges,
+    R·R′ − E·E′ = (R − E)·R′ + E·(R′ − E′), and R − E is not zero in the outermost rows alone.
+    """
+
+    def beyond(axis: int) -> tuple[Array, Array]:
+        size = x.shape[axis]
+        part = functools.partial(lax.slice_in_dim, x, axis=axis)
+        first, last = part(0, 1), part(size - 1, size)
+        if border == "zeros":
+            return -first, -last
+        inner = part(min(1, size - 1), min(1, size - 1) + 1), part(max(0, size - 2), max(0, size - 2) + 1)
+        return 0.25 * (inner[0] - first), 0.25 * (inner[1] - last)
+
+    mode = "reflect" if border == "reflect" else "constant"
+    rows = [jnp.pad(between(row, 2), ((0, 0), (0, 0), (1, 1), (0, 0)), mode=mode) for row in beyond(1)]
+    columns = [_repeat_edges(between(column, 1), 1) for column in beyond(2)]
+    return (
+        convolve(rows[0], kernel[:1]),
+        convolve(rows[1], kernel[2:]),
+        convolve(columns[0], kernel[:, :1]),
+        convolve(columns[1], kernel[:, 2:]),
+    )
+
+
+@jax.custom_vjp
+def _with_borders(y: Array, top: Array, bottom: Array, left: Array, right: Array) -> Array:
+    """Add to the outermost rows and columns. Autodiff would copy the whole gradient for each."""
+    for axis, first, last in ((1, top, bottom), (2, left, right)):
+        for start, more in ((0, first), (y.shape[axis] - 1, last)):
+            sum_ = lax.slice_in_dim(y, start, start + 1, axis=axis) + more
+            y = lax.dynamic_update_slice_in_dim(y, sum_, start, axis)
+    return y
+
+
+def _with_borders_fwd(*parts: Array) -> tuple[Array, None]:
+    return _with_borders(*parts), None
+
+
+def _with_borders_bwd(_: None, dy: Array) -> tuple[Array, ...]:
+    return dy, dy[:, :1], dy[:, -1:], dy[:, :, :1], dy[:, :, -1:]
+
+
+_with_borders.defvjp(_with_borders_fwd, _with_borders_bwd)
