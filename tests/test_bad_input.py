@@ -1,5 +1,6 @@
 """Bad input of every kind: one sentence that names the file or option and the mend, exit code 2, nothing lost."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -8,12 +9,15 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 import nstjax
 from nstjax.cli.main import main
+from nstjax.generators import UlyanovConfig, init_generator
+from nstjax.generators.store import save_generator
 from nstjax.weights.store import save_backbone
 from tests import weight_files
 from tests.conftest import random_backbone, random_params
@@ -135,6 +139,26 @@ def store(name: str) -> Callable[[Path], None]:
     return lambda folder: save_backbone(random_backbone(convs=3), folder / name)
 
 
+def trained(*also: Callable[[Path], None], content: bool = True) -> Callable[[Path], None]:
+    """A generator, and what else is to be done."""
+
+    def make(folder: Path) -> None:
+        config = UlyanovConfig(scales=1, channels=1, content=content)
+        save_generator(folder / "model", config, init_generator(config, jax.random.key(0)), {})
+        for prepare in also:
+            prepare(folder)
+
+    return make
+
+
+def record_of_model(**changes: object) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        file = folder / "model" / "record" / "metadata"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return edit
+
+
 def folder_of(kind: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         (folder / "photos").mkdir()
@@ -158,6 +182,14 @@ GOOD += ["--scales", "16", "--iterations", "2", "-q"]
 
 TWO = ["transfer", "photo.png", "painting.jpg", "painting.jpg", *GOOD[3:]]
 TEXTURE = ["texture", "painting.jpg", *GOOD[3:]]
+
+
+STYLIZE = ["stylize", "photo.png", "-m", "./model", "-o", "out.png", "-q", "--no-compilation-cache"]
+EXPORT = ["export", "-m", "./model", "-o", "out.stablehlo", "-q"]
+
+
+def stylize(old: str, new: str) -> list[str]:
+    return [new if word == old else word for word in STYLIZE]
 
 
 def change(old: str, new: str) -> list[str]:
@@ -836,6 +868,112 @@ KINDS: dict[str, Kind] = {
         ["weights", "normalize", "w.npz", "photos", "--network", "vgg19", "--size", "1"],
         "--size is 1",
     ),
+    # stylize and export.
+    "stylize nothing": (nothing, ["stylize"], "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT"),
+    "stylize without a model": (
+        nothing,
+        ["stylize", "photo.png", "-o", "out.png"],
+        "--model is missing: name",
+    ),
+    "stylize without an output": (nothing, STYLIZE[:4], "-o is missing: name the file or folder"),
+    "stylize by an unknown model": (nothing, stylize("./model", "monet"), "there is no model called 'monet'"),
+    "stylize by a feature network": (store("model"), STYLIZE, "model is a checkpoint of a feature network"),
+    "stylize by a file": (nothing, stylize("./model", "w.npz"), "w.npz is a file where a generator's folder"),
+    "stylize by a folder": (
+        folder_of("empty"),
+        stylize("./model", "photos"),
+        "photos holds no trained generator: name a store",
+    ),
+    "stylize by a later model": (
+        trained(record_of_model(format=7)),
+        STYLIZE,
+        "model is of a later nstjax (format 7): install a newer one",
+    ),
+    "stylize by a damaged model": (
+        trained(record_of_model(config={"kind": "ulyanov"})),
+        STYLIZE,
+        "model is damaged: train or copy it again",
+    ),
+    "stylize what is missing": (trained(), stylize("photo.png", "no.png"), "no.png does not exist: check"),
+    "stylize what is truncated": (
+        trained(truncate("photo.png")),
+        STYLIZE,
+        "photo.png is a damaged or truncated image: copy",
+    ),
+    "stylize one pixel": (trained(tiny(1, 1)), STYLIZE, "photo.png has 1×1 pixels: at least 8×8"),
+    "stylize onto the photograph": (
+        nothing,
+        stylize("out.png", "photo.png"),
+        "-o photo.png is also PHOTO, which would be overwritten",
+    ),
+    "stylize a folder onto itself": (
+        lambda f: (f / "photos").mkdir() or black("photos/b.png")(f),
+        ["stylize", "photos", "-m", "./model", "-o", "photos"],
+        "b.png is also PHOTO, which would be overwritten",
+    ),
+    "stylize a folder to a file": (
+        folder_of("photos"),
+        stylize("photo.png", "photos"),
+        "so -o out.png must be a folder",
+    ),
+    "stylize an empty folder": (folder_of("empty"), stylize("photo.png", "photos"), "photos has no image"),
+    "stylize to no format": (nothing, stylize("out.png", "out.xyz"), "out.xyz has no known suffix"),
+    "stylize a photograph to a GIF": (
+        nothing,
+        stylize("out.png", "out.gif"),
+        "photo.png is no animation, so the output out.gif cannot be one",
+    ),
+    "stylize a GIF to a photograph": (
+        black("a.gif"),
+        stylize("photo.png", "a.gif"),
+        "a.gif is an animation, so the output out.png must end in .gif",
+    ),
+    "stylize a damaged GIF": (
+        trained(write("a.gif", b"GIF89a")),
+        ["stylize", "a.gif", "-m", "./model", "-o", "out.gif", "-q", "--no-compilation-cache"],
+        "a.gif is not a GIF that can be read",
+    ),
+    "stylize into a missing folder": (nothing, stylize("out.png", "no/out.png"), "folder no does not exist"),
+    "stylize to a size of 0": (
+        nothing,
+        [*STYLIZE, "--size", "0"],
+        "--size is 0: it must be 8 pixels or more",
+    ),
+    "stylize in bands of 3": (nothing, [*STYLIZE, "--tile", "3"], "--tile is 3: it must be 0 (never), or 16"),
+    "stylize twice as strongly": (nothing, [*STYLIZE, "--strength", "2"], "--strength is 2.0: it must be"),
+    "stylize with noise of nan": (nothing, [*STYLIZE, "--noise-scale", "nan"], "--noise-scale is nan: it"),
+    "stylize with a seed below 0": (nothing, [*STYLIZE, "--seed", "-1"], "--seed is -1: it must be between"),
+    "stylize with no quality": (nothing, [*STYLIZE, "--quality", "0"], "--quality is 0: it must be between"),
+    "stylize with 12 bits": (nothing, [*STYLIZE, "--bits", "12"], "--bits is 12: it must be 8 or 16"),
+    "stylize by textures": (
+        trained(content=False),
+        STYLIZE,
+        "makes textures of noise alone: leave PHOTO out",
+    ),
+    "a texture of no size": (
+        trained(content=False),
+        ["stylize", "-m", "./model", "-o", "out.png", "--no-compilation-cache"],
+        "give the side of the texture with --size",
+    ),
+    "a texture by a painter": (
+        trained(),
+        ["stylize", "-m", "./model", "-o", "out.png", "--size", "32", "--no-compilation-cache"],
+        "PHOTO is missing: --model ./model paints photographs",
+    ),
+    "export without a model": (nothing, ["export", "-o", "out.stablehlo"], "--model is missing: name"),
+    "export without an output": (nothing, EXPORT[:3], "-o is missing: name the file to write with -o OUT"),
+    "export to another suffix": (nothing, [*EXPORT[:4], "out.onnx"], "out.onnx must end in .stablehlo"),
+    "export into a missing folder": (
+        nothing,
+        [*EXPORT[:4], "no/out.stablehlo"],
+        "folder no does not exist: make it first",
+    ),
+    "export a size of 0": (
+        trained(),
+        [*EXPORT, "--size", "0", "8"],
+        "--size is 0 8: both must be at least 1",
+    ),
+    "export a texture of any size": (trained(content=False), EXPORT, "give --size HEIGHT WIDTH"),
 }
 
 

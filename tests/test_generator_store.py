@@ -1,6 +1,8 @@
 """Generators on disk."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -182,3 +184,9 @@ def test_lazily_in_the_package() -> None:
     assert {"load_generator", "stylize"} <= set(dir(nstjax)) & set(nstjax.__all__)
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
         nstjax.stylise  # noqa: B018
+
+
+def test_the_package_alone_does_not_import_flax() -> None:
+    program = "import sys, nstjax; print(sorted({'flax', 'av', 'grain', 'orbax'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -95,7 +95,7 @@ def test_the_weights_keep_the_thesis_s_factors() -> None:
     assert full.steps * full.data.batch_size == 118_000  # one pass over COCO
 
 
-@pytest.mark.slow
+@pytest.mark.toy
 def test_pomona_johnson_makes_its_figures_at_a_toy_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,6 +166,7 @@ def test_photographs_kept_apart_are_never_trained_on(material: TrainArguments) -
         lab.choose_photographs(1, 6)
 
 
+@pytest.mark.slow
 def test_a_training_is_kept_and_a_failed_one_is_told(
     material: TrainArguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +193,7 @@ def test_a_training_is_kept_and_a_failed_one_is_told(
     assert failed.failure == "the loss is nan"
 
 
-@pytest.mark.slow
+@pytest.mark.toy
 @pytest.mark.parametrize("name", ["duke_ulyanov", "realtime"])
 def test_trained_experiments_make_their_figures_at_a_toy_size(
     material: TrainArguments, monkeypatch: pytest.MonkeyPatch, name: str

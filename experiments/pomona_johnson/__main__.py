@@ -26,8 +26,7 @@ from experiments.pomona_johnson.measures import (
     with_contrast,
 )
 from experiments.pomona_johnson.settings import Studio, objective
-from experiments.trained import TrainArguments
-from nstjax.cli.runtime import enable_compilation_cache
+from experiments.trained import TrainArguments, keep_programs
 from nstjax.generators import init_generator
 from nstjax.generators.store import Generator
 from nstjax.inference import stylize
@@ -201,7 +200,7 @@ def borders(studio: Studio) -> None:
 
 def main(arguments: TrainArguments) -> None:
     """Make every figure."""
-    enable_compilation_cache()
+    keep_programs()
     studio = Studio(arguments, Path(__file__).parent, PHOTO, PAINTING)
     photo = fit(studio.photo, studio.scale.side)
     variation = {"tv_1": "1", "tv_1_10": "1/10", "tv_1_100": "1/100", "modified": "1/1000"}

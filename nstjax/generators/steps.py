@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from nstjax.generators.norm import normalise
 from nstjax.generators.plan import Padding, Step, Window, window
@@ -21,7 +21,13 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Padd
     """Pad ``(n, h, w, c)`` by so many rows and columns before and after."""
     if not any(rows + columns):
         return x
-    mode = {"zeros": "constant", "reflect": "reflect", "circular": "wrap"}[padding]
+    if padding == "circular":  # not by jnp.pad, which wants to know the size: an exported program does not
+        for axis, (before, after) in ((1, rows), (2, columns)):
+            size = x.shape[axis]
+            ends = ((size - before, size), (0, size), (0, after))
+            x = jnp.concatenate([lax.slice_in_dim(x, *end, axis=axis) for end in ends], axis)
+        return x
+    mode = "reflect" if padding == "reflect" else "constant"
     return jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode=mode)
 
 

@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from nstjax.generators.plan import Plan, Step, Window, window
 from nstjax.generators.steps import apply_step, convolve
 from nstjax.inference.moments import deviations
-from nstjax.nn import cpu_conv
+from nstjax.nn import winograd
 
 Beyond: TypeAlias = Literal["wrap", "reflect", "edge"]
 _OF_PADDING: dict[str, Beyond] = {"circular": "wrap", "reflect": "reflect", "zeros": "edge"}
@@ -196,7 +196,7 @@ def run(
         measured: whether its :func:`~nstjax.inference.moments.deviations` are.
         dtype: of the arithmetic.
     """
-    inner = cpu_conv.convolve if jax.default_backend() == "cpu" else convolve
+    inner = winograd.convolve if jax.default_backend() == "cpu" else convolve
     at_hand = {str(i): source.astype(dtype) for i, source in enumerate(sources)}
     result = at_hand["0"]
     for part, own, of_norm, mask in zip(parts, weights, statistics, masks, strict=True):

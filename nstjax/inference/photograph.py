@@ -16,7 +16,7 @@ from nstjax.inference.tiles import generate_in_bands
 from nstjax.typing import Images
 
 WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
-CPU_BAND_PIXELS = 2**16
+CPU_BAND_PIXELS = 2**15
 LEAST_ROWS = 16  # of a band
 
 

@@ -8,8 +8,10 @@ full resolution that are too large are not kept but computed again, normalised, 
 them: in Johnson's network the first layer's and the last but one's, twice each, for a sixth more work.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -19,12 +21,13 @@ from jax.typing import DTypeLike
 
 from nstjax.generators import GeneratorConfig, Variables
 from nstjax.generators.plan import Plan, Step
-from nstjax.inference.bands import fetched, run, trace
+from nstjax.inference.bands import Band, Part, fetched, run, trace
 from nstjax.inference.moments import Moments, merge, on_host
 
 KEPT_BYTES = 2**29  # of a full-resolution array; larger ones are computed again
 REUSED_BYTES = 2**28  # arrays up to this size are handed on; larger ones make room at once
-AT_ONCE = 2  # bands under way: while one is copied the next is computed
+# XLA computes most of a band in one thread on a CPU; elsewhere one is copied while the next is computed.
+AT_ONCE = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class _Executor:
@@ -39,7 +42,9 @@ class _Executor:
         rows: int,
         kept_bytes: int,
         dtype: DTypeLike,
+        workers: ThreadPoolExecutor,
     ) -> None:
+        self._workers = workers
         self._plan, self._dtype, self._kept_bytes = plan, jnp.dtype(dtype), kept_bytes
         self._arrays = inputs  # (h, w, c) each
         self._height, self._width = size
@@ -81,23 +86,11 @@ class _Executor:
     def evaluate(self, step: Step, write: Callable[[int, np.ndarray], None] | None, measured: bool) -> None:
         """Compute a step's result in bands, to write it, to measure it for the norms that read it, or both."""
         height, width = self._height >> step.level, self._width >> step.level
-        rows = min(self._rows, height)
         found: Moments | None = None
-        begun: deque[tuple[int, int, Any]] = deque()
+        rows = min(self._rows, height)
 
-        def finish() -> None:
-            nonlocal found
-            start, skip, (result, seen) = begun.popleft()
-            if write is not None:
-                write(start + skip, np.asarray(result)[0, skip:])
-            if seen is not None:
-                found = merge(found, on_host((rows - skip) * width, seen))
-
-        for wanted in range(0, height, rows):
-            # The last band begins earlier rather than be shorter, which would be another program.
-            start = min(wanted, height - rows)
-            band = trace(self._plan, self._arrays, step.name, start, start + rows, self._height, self._width)
-            outcome = run(
+        def compute(wanted: int, start: int, band: Band) -> Moments | None:
+            result, seen = run(
                 band.parts,
                 [jnp.asarray(fetched(self._arrays[read.name], read)[None]) for read in band.reads],
                 [self._weights.get(name, {}) for name in band.names],
@@ -108,11 +101,23 @@ class _Executor:
                 measured=measured,
                 dtype=self._dtype,
             )
-            begun.append((start, wanted - start, outcome))
-            if len(begun) == AT_ONCE:
-                finish()
-        while begun:
-            finish()
+            if write is not None:
+                write(wanted, np.asarray(result)[0, wanted - start :])
+            return None if seen is None else on_host((start + rows - wanted) * width, seen)
+
+        begun: deque[Future[Moments | None]] = deque()
+        compiled: set[tuple[Part, ...]] = set()
+        for wanted in range(0, height, rows):
+            # The last band begins earlier rather than be shorter, which would be another program.
+            start = min(wanted, height - rows)
+            band = trace(self._plan, self._arrays, step.name, start, start + rows, self._height, self._width)
+            begun.append(self._workers.submit(compute, wanted, start, band))
+            if band.parts not in compiled:  # two threads would both compile it
+                compiled.add(band.parts)
+                wait(begun)
+            while len(begun) > (0 if wanted + rows >= height else AT_ONCE):
+                seen = begun.popleft().result()
+                found = found if seen is None else merge(found, seen)
         if found is not None:
             shape = (1, 1, 1, -1)
             known = (
@@ -190,18 +195,19 @@ def generate_in_bands(
     if image is not None:
         margin = ((0, height - image.shape[1]), (0, width - image.shape[2]), (0, 0))
         inputs["image"] = np.pad(image[0], margin, mode="reflect") if any(map(any, margin)) else image[0]
-    executor = _Executor(plan, variables, inputs, (height, width), rows, kept_bytes, dtype)
     work = np.cumsum([_work(plan, step) for step in plan.steps])
-    for index, step in enumerate(plan.steps[:-1]):
-        executor.pass_over(step)
-        executor.forget(index + 1)
-        progress(float(work[index] / work[-1]))
     picture = np.empty((1, *size, 3), np.float32)
 
     def write(start: int, band: np.ndarray) -> None:
         picture[0, start : start + len(band)] = band[: max(0, size[0] - start), : size[1]]
 
-    executor.evaluate(plan.steps[-1], write, measured=False)
+    with ThreadPoolExecutor(AT_ONCE) as workers:
+        executor = _Executor(plan, variables, inputs, (height, width), rows, kept_bytes, dtype, workers)
+        for index, step in enumerate(plan.steps[:-1]):
+            executor.pass_over(step)
+            executor.forget(index + 1)
+            progress(float(work[index] / work[-1]))
+        executor.evaluate(plan.steps[-1], write, measured=False)
     progress(1.0)
     return picture
 

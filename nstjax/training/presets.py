@@ -22,7 +22,6 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         steps=400,
         learning_rate=3e-3,
         schedule="cosine",
-        warmup_steps=20,
         clip=20.0,
         generator=JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
         objective=_GENTLE,

@@ -1,0 +1,145 @@
+"""Generators as portable programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import nstjax
+from nstjax.cli.main import main
+from nstjax.generators import JohnsonConfig, UlyanovConfig, init_generator
+from nstjax.generators.store import Generator, save_generator
+from nstjax.inference import export_generator, load_exported, stylize
+from nstjax.inference.export import LEAST, header_path
+
+pytest.importorskip("flatbuffers")
+
+JOHNSON = JohnsonConfig(width=1 / 32, residual_blocks=0)
+ULYANOV = UlyanovConfig(scales=2, channels=1)
+
+
+def generator(config) -> Generator:
+    return Generator(config, init_generator(config, jax.random.key(0)), {})
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "u.stablehlo"
+    export_generator(generator(ULYANOV), path)
+    return path
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).uniform(size=(1, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "size", [(17, 24), pytest.param((2 * LEAST, 2 * LEAST), marks=pytest.mark.slow)], ids=str
+)
+def test_open_sizes(exported: Path, size: tuple[int, int]) -> None:
+    program, photo = load_exported(exported), photograph(*size)
+    for seed, scale in ((0, 1.0), (2**31 + 7, 0.25)):
+        expected = stylize(generator(ULYANOV), photo, seed=seed, noise_scale=scale, tile=0)
+        found = program(photo, seed, scale)
+        assert found.shape == photo.shape
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_it_does_not_take(exported: Path) -> None:
+    program = load_exported(exported)
+    with pytest.raises(nstjax.InputError, match=r"takes 6×6 pixels or more, not 24×5"):
+        program(photograph(5, 24))
+    with pytest.raises(nstjax.InputError, match=r"shape \(1, height, width, 3\)"):
+        program(photograph(8, 8)[0])
+
+
+def test_the_header(exported: Path) -> None:
+    header = json.loads(header_path(exported).read_text())
+    assert [of["name"] for of in header["inputs"]] == ["image", "seed", "noise_scale"]
+    assert header["inputs"][0]["shape"] == ["1", "2*a", "2*b", "3"]
+    assert header["output"]["dtype"] == "float32"
+    assert header["platforms"] == ["cpu", "cuda", "tpu"]
+    assert header["generator"]["kind"] == "ulyanov"
+    assert header["checked"]["largest_difference"] < 1e-4
+
+
+def test_the_file_needs_jax_alone(exported: Path) -> None:
+    """In a process that does not have nstjax."""
+    program = """
+import sys
+sys.modules["nstjax"] = None
+import numpy as np
+from jax import export
+with open(sys.argv[1], "rb") as file:
+    program = export.deserialize(bytearray(file.read()))
+image = np.full((1, 8, 12, 3), 0.5, np.float32)
+print(program.call(image, np.uint32(3), np.float32(1)).shape)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(exported)], cwd="/", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(1, 8, 12, 3)" in done.stdout
+
+
+def test_a_fixed_size(tmp_path: Path) -> None:
+    path = tmp_path / "j.stablehlo"
+    said: list[str] = []
+    export_generator(generator(JOHNSON), path, (13, 18), said.append)
+    assert "checked" in said[0]
+    program, photo = load_exported(path), photograph(13, 18)
+    np.testing.assert_allclose(program(photo), stylize(generator(JOHNSON), photo, tile=0), atol=1e-5)
+    with pytest.raises(nstjax.InputError, match=r"takes 18×13 pixels, not 13×18"):
+        program(photograph(18, 13))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["j.stablehlo", "j.stablehlo.json"]
+
+
+def test_a_texture(tmp_path: Path) -> None:
+    config = UlyanovConfig(scales=2, channels=1, content=False)
+    with pytest.raises(nstjax.InputError, match="give --size HEIGHT WIDTH"):
+        export_generator(generator(config), tmp_path / "t.stablehlo")
+    export_generator(generator(config), tmp_path / "t.stablehlo", (10, 12))
+    found = load_exported(tmp_path / "t.stablehlo")(seed=4)
+    expected = stylize(generator(config), None, seed=4, size=(10, 12))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_broken_generator_is_not_written(tmp_path: Path) -> None:
+    whole = generator(JOHNSON)
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, whole.variables)
+    with pytest.raises(nstjax.InputError, match="differs from the generator by nan: nothing was written"):
+        export_generator(Generator(JOHNSON, broken, {}), tmp_path / "j.stablehlo", (8, 8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.stablehlo"
+    with pytest.raises(nstjax.InputError, match=r"cannot read .*a.stablehlo: No such file"):
+        load_exported(path)
+    path.write_bytes(exported.read_bytes())
+    with pytest.raises(nstjax.InputError, match=r"a.stablehlo.json: No such file.*side by side"):
+        load_exported(path)
+    header = json.loads(header_path(exported).read_text())
+    for changed, message in (
+        ("{", "no header of an exported program"),
+        (json.dumps({"kind": "else"}), "no header of an exported program"),
+        (json.dumps({**header, "format": 9}), "of a later nstjax"),
+        (json.dumps({**header, "sha256": "0"}), "damaged, or not the file of its .json"),
+    ):
+        header_path(path).write_text(changed)
+        with pytest.raises(nstjax.InputError, match=message):
+            load_exported(path)
+
+
+def test_the_command(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_generator(tmp_path / "ckpts" / "mine", JOHNSON, generator(JOHNSON).variables, {})
+    assert main(["export", "-m", "mine", "-o", "m.stablehlo", "--size", "8", "12"]) == 0
+    said = capsys.readouterr().out
+    assert "checked: a random photograph's picture" in said
+    assert "takes image (1×8×12×3)" in said
+    assert load_exported("m.stablehlo")(photograph(8, 12)).shape == (1, 8, 12, 3)

@@ -1,0 +1,215 @@
+"""The generators: their tables, norms, noise, gradients, and an independent implementation."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nstjax.generators import (
+    GeneratorConfig,
+    JohnsonConfig,
+    UlyanovConfig,
+    draw_noise,
+    generate,
+    generate_train,
+    init_generator,
+)
+from nstjax.generators.norm import moments
+from nstjax.generators.steps import apply_step
+
+SMALL = JohnsonConfig(width=1 / 16, residual_blocks=1)
+PYRAMID = UlyanovConfig(scales=3, channels=2)
+CONFIGS = [
+    SMALL,
+    dataclasses.replace(SMALL, upsampling="nearest", norm="batch", padding="zeros", output="linear"),
+    dataclasses.replace(SMALL, upsampling="transposed", residual_blocks=0),
+    PYRAMID,
+    dataclasses.replace(PYRAMID, content=False, padding="circular", join_norm=True, norm="instance"),
+]
+
+
+def photos(n: int, h: int, w: int, seed: int = 0) -> jax.Array:
+    return jax.random.uniform(jax.random.key(seed), (n, h, w, 3))
+
+
+def keys(n: int, seed: int = 0) -> jax.Array:
+    return jax.random.split(jax.random.key(seed), n)
+
+
+def shuffled(config: GeneratorConfig, seed: int = 1) -> dict[str, Any]:
+    """Weights of which no norm is the identity and no running statistic 0 or 1."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda x: jnp.asarray(x * rng.uniform(0.5, 1.5, x.shape) + rng.uniform(0, 0.2, x.shape), x.dtype),
+        dict(init_generator(config, jax.random.key(seed))),
+    )
+
+
+def paint(config: GeneratorConfig, variables: Any, n: int, h: int, w: int, seed: int = 0) -> jax.Array:
+    images = photos(n, h, w, seed) if getattr(config, "content", True) else None
+    noise = draw_noise(config, keys(n, seed), h, w)
+    return jax.jit(lambda v: generate(config, v, images, noise, size=(h, w)))(variables)
+
+
+def count(config: GeneratorConfig) -> int:
+    shapes = jax.eval_shape(lambda: init_generator(config, jax.random.key(0)))
+    return sum(x.size for x in jax.tree.leaves(shapes["params"]))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.norm}-{c.padding}")
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (30, 21)], ids=str)
+def test_any_size_comes_out_as_it_went_in(config: GeneratorConfig, size: tuple[int, int]) -> None:
+    picture = paint(config, init_generator(config, jax.random.key(0)), 2, *size)
+    assert picture.shape == (2, *size, 3)
+    assert picture.dtype == jnp.float32
+    assert jnp.isfinite(picture).all()
+
+
+def test_parameters_of_report_004_s_table() -> None:
+    down = 9 * 9 * 3 * 32 + 3 * 3 * 32 * 64 + 3 * 3 * 64 * 128
+    blocks = 5 * 2 * 3 * 3 * 128 * 128
+    up = 3 * 3 * 128 * 64 + 3 * 3 * 64 * 32 + 9 * 9 * 32 * 3 + 3
+    norms = 2 * (32 + 64 + 128 + 10 * 128 + 64 + 32)
+    for upsampling in ("transposed", "nearest", "bilinear"):
+        assert count(JohnsonConfig(upsampling=upsampling)) == down + blocks + up + norms == 1_677_635
+    sizes = {step.name: step.level for step in JohnsonConfig().plan().steps}
+    assert [sizes[name] for name in ("down0", "down1", "down2", "block4", "up1", "up0", "last")] == [
+        *(0, 1, 2, 2, 1, 0, 0)
+    ]
+
+
+def test_parameters_of_report_000_s_section_2_4() -> None:
+    def block(before: int, after: int) -> int:
+        return 9 * before * after + 9 * after * after + after * after + 3 * 2 * after
+
+    total = 6 * block(6, 8) + sum(block(c, c) for c in (16, 24, 32, 40, 48)) + 48 * 3 + 3
+    assert count(UlyanovConfig()) == total == 117_267
+    texture = 5 * block(3, 8) + sum(block(c, c) for c in (16, 24, 32, 40)) + 40 * 3 + 3
+    assert count(UlyanovConfig(scales=5, content=False)) == texture
+    joins = 2 * sum((16, 24, 32, 40, 48))
+    assert count(UlyanovConfig(join_norm=True)) == total + joins
+
+
+def test_initial_weights_are_torch_s() -> None:
+    params = init_generator(JohnsonConfig(width=0.5), jax.random.key(0))["params"]
+    kernel = params["block0_conv0"]["kernel"]
+    bound = (3 * 3 * 64) ** -0.5
+    assert 0.99 * bound < jnp.abs(kernel).max() <= bound
+    np.testing.assert_allclose(kernel.std(), bound / 3**0.5, rtol=0.01)
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.3])
+def test_instance_norm_takes_contrast_and_brightness_away(scale: float) -> None:
+    variables, images = shuffled(SMALL), photos(1, 24, 20)
+    for config, same in ((SMALL, True), (dataclasses.replace(SMALL, norm="batch"), False)):
+        found = variables if same else shuffled(config)
+        difference = generate(config, found, scale * images + 0.1) - generate(config, found, images)
+        assert bool(jnp.abs(difference).max() < 2e-3) == same
+
+
+def test_noise_is_an_image_s_own() -> None:
+    three, scaled = draw_noise(PYRAMID, keys(3), 22, 13), draw_noise(PYRAMID, keys(3), 22, 13, 2.5)
+    assert [z.shape for z in three] == [(3, 24, 16, 3), (3, 12, 8, 3), (3, 6, 4, 3)]
+    for k, one in enumerate(draw_noise(PYRAMID, keys(3)[1:2], 22, 13)):
+        np.testing.assert_array_equal(one[0], three[k][1])
+        np.testing.assert_allclose(scaled[k], 2.5 * three[k], rtol=1e-6)
+        assert 0 <= three[k].min() < 0.1
+        assert 0.9 < three[k].max() <= 1
+    assert len({float(z[i, 0, 0, 0]) for z in three for i in range(3)}) == 9
+    assert draw_noise(SMALL, keys(3), 22, 13) == ()
+
+
+def test_without_noise_the_key_says_nothing() -> None:
+    variables, images = shuffled(PYRAMID), photos(1, 16, 16)
+    pictures = [
+        generate(PYRAMID, variables, images, draw_noise(PYRAMID, keys(1, seed), 16, 16, k))
+        for seed, k in ((0, 0.0), (1, 0.0), (0, 1.0), (1, 1.0))
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert jnp.abs(pictures[2] - pictures[3]).max() > 1e-3
+
+
+def test_an_image_does_not_see_its_batch() -> None:
+    for config in (SMALL, PYRAMID):
+        variables, images, noise = shuffled(config), photos(3, 16, 20), draw_noise(config, keys(3), 16, 20)
+        of_all = generate(config, variables, images, noise)
+        alone = generate(config, variables, images[1:2], [z[1:2] for z in noise])
+        np.testing.assert_allclose(of_all[1:2], alone, atol=2e-5)
+
+
+def test_batch_norm_in_training_and_after() -> None:
+    config = dataclasses.replace(SMALL, norm="batch")
+    variables, images = shuffled(config), photos(4, 16, 12)
+    _, running = generate_train(config, variables, images)
+    first = next(step for step in config.plan().steps if step.op == "conv")
+    centred = images - jnp.array([0.485, 0.456, 0.406])
+    maps = np.asarray(apply_step(first, variables["params"][first.name], (centred,)), np.float64)
+    old, new = variables["batch_stats"]["down0_norm"], running["down0_norm"]
+    np.testing.assert_allclose(new["mean"], 0.9 * old["mean"] + 0.1 * maps.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * maps.var((0, 1, 2)), atol=1e-5)
+    assert generate_train(SMALL, shuffled(SMALL), images)[1] == {}
+    # Statistics that are the batch's own make the two the same.
+    for _ in range(150):
+        running = jax.jit(lambda r: generate_train(config, {**variables, "batch_stats": r}, images)[1])(
+            running
+        )
+    settled = {**variables, "batch_stats": running}
+    np.testing.assert_allclose(
+        generate(config, settled, images), generate_train(config, settled, images)[0], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("config", [dataclasses.replace(SMALL, norm="batch"), PYRAMID], ids=["J", "U"])
+def test_statistics_of_a_batch_that_is_spread(config: GeneratorConfig) -> None:
+    variables, images, noise = shuffled(config), photos(4, 16, 12), draw_noise(config, keys(4), 16, 12)
+
+    def loss(params: Any, *data: Any, axis: str | None = None) -> tuple[jax.Array, Any]:
+        found = {**variables, "params": params}
+        picture, running = generate_train(config, found, data[0], data[1:], axis_name=axis)
+        value = jnp.mean(picture**2)
+        return (jax.lax.pmean(value, axis) if axis else value), running
+
+    def spread(*data: jax.Array) -> Any:
+        return jax.vmap(
+            lambda *d: jax.value_and_grad(loss, has_aux=True)(variables["params"], *d, axis="d"),
+            axis_name="d",
+        )(*data)
+
+    whole = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"], images, *noise)
+    halves = jax.jit(spread)(*(x.reshape(2, 2, *x.shape[1:]) for x in (images, *noise)))
+    (value, running), gradient = halves
+    for found, expected in zip(jax.tree.leaves((value, running)), jax.tree.leaves(whole[0]), strict=True):
+        np.testing.assert_allclose(found[0], expected, rtol=2e-4, atol=2e-5)
+        np.testing.assert_array_equal(found[0], found[1])
+    # What each device has is its share: the gradient of the mean is the mean of theirs.
+    for found, expected in zip(jax.tree.leaves(gradient), jax.tree.leaves(whole[1]), strict=True):
+        np.testing.assert_allclose(found.mean(0), expected, rtol=2e-2, atol=2e-5)
+
+
+def test_moments_are_numpy_s() -> None:
+    x = np.random.default_rng(0).normal(2, 3, (3, 5, 4, 2)).astype(np.float32)
+    for batch, axes in ((True, (0, 1, 2)), (False, (1, 2))):
+        mean, variance = moments(jnp.asarray(x), batch)
+        np.testing.assert_allclose(mean, x.mean(axes, keepdims=True), rtol=1e-5)
+        np.testing.assert_allclose(variance, x.var(axes, keepdims=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.norm}-{c.padding}")
+def test_gradient_by_central_differences(x64: None, config: GeneratorConfig) -> None:
+    variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), shuffled(config))
+    images = photos(2, 12, 9).astype(jnp.float64) if getattr(config, "content", True) else None
+    noise = draw_noise(config, keys(2), 12, 9)
+
+    def loss(params: Any) -> jax.Array:
+        found = {**variables, "params": params}
+        return jnp.sum(generate_train(config, found, images, noise, dtype=jnp.float64)[0] ** 3)
+
+    rng, params = np.random.default_rng(0), variables["params"]
+    direction = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), params)
+    h, compiled = 1e-6, jax.jit(loss)
+    ends = [compiled(jax.tree.map(lambda x, d, s=s: x + s * h * d, params, direction)) for s in (1, -1)]
+    slopes = jax.tree.map(jnp.vdot, jax.jit(jax.grad(loss))(params), direction)
+    np.testing.assert_allclose(sum(jax.tree.leaves(slopes)), (ends[0] - ends[1]) / (2 * h), rtol=1e-5)
