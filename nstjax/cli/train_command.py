@@ -51,7 +51,7 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any], dict[s
             config = TrainConfig.from_json(record["config"])
             known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
             return config, record, {**train_defaults(config), **known}
-        except (KeyError, TypeError) as error:
+        except (InputError, KeyError, TypeError) as error:
             raise InputError(f"{Path(folder) / RECORD} is damaged: start the training anew") from error
     preset = preset or "default"
     if preset not in TRAIN_PRESETS:
