@@ -197,11 +197,12 @@ def config_from_json(record: object) -> GeneratorConfig:
     Raises:
         InputError: it is damaged, or of another version.
     """
-    if not isinstance(record, Mapping) or record.get("kind") not in GENERATORS:
+    kind = record.get("kind") if isinstance(record, Mapping) else None
+    if not isinstance(record, Mapping) or not isinstance(kind, str) or kind not in GENERATORS:
         raise InputError("the record names no generator that nstjax has: name another checkpoint")
     fields = {name: value for name, value in record.items() if name != "kind"}
     try:
-        return GENERATORS[record["kind"]](**fields)
+        return GENERATORS[kind](**fields)
     except (TypeError, ValueError) as error:
         raise InputError(f"the generator's record is damaged ({error}): name another checkpoint") from error
 

@@ -28,9 +28,10 @@ BILINEAR = (
 
 def _phase_kernels(kernel: Array, taps: tuple[tuple[tuple[float, ...], ...], ...]) -> Array:
     """``(k, k, c, 4d)``, the phases in the order of :func:`interleaved`."""
-    rows = [jnp.array(matrix, kernel.dtype) for matrix in taps]
-    product = functools.partial(jnp.einsum, "ia,jb,abcd->ijcd", precision=lax.Precision.HIGHEST)
-    return jnp.concatenate([product(r, u, kernel) for r in rows for u in rows], -1)
+    matrices = jnp.array(taps, kernel.dtype)
+    k, c, d = matrices.shape[1], *kernel.shape[2:]
+    product = jnp.einsum("ria,ujb,abcd->ijcrud", matrices, matrices, kernel, precision=lax.Precision.HIGHEST)
+    return product.reshape(k, k, c, 4 * d)
 
 
 def between(x: Array, axis: int) -> Array:
