@@ -67,6 +67,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: os.environ.pop("NSTJAX_TEST_CACHE"))
     os.environ["NSTJAX_CACHE"] = os.environ["NSTJAX_TEST_CACHE"]
     enable_compilation_cache()
+    _optimize(False)
+
+
+def _optimize(how: bool) -> None:
+    """Whether XLA optimises. What most tests run is so small that compiling it takes most of the time."""
+    jax.config.update("jax_disable_most_optimizations", not how)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not how))  # of processes that tests start
+
+
+@pytest.fixture(autouse=True)
+def _optimized_where_it_is_slow(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Slow tests, and those against PyTorch, run programs as users do."""
+    how = any(request.node.get_closest_marker(name) for name in ("slow", "toy", "torch"))
+    _optimize(how)
+    yield
+    _optimize(False)
+
+
+@pytest.fixture(autouse=True)
+def _own_random_numbers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's numbers are the same whichever tests ran before it."""
+    if hasattr(request.module, "RNG"):
+        monkeypatch.setattr(request.module, "RNG", np.random.default_rng(1))
 
 
 @pytest.fixture(autouse=True)

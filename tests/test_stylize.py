@@ -366,6 +366,7 @@ def test_interrupted(folder: Path) -> None:
 import os, signal, sys
 import nstjax.cli.stylize_command as command
 from nstjax.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 real = command.stylize
 def slow(*arguments, **options):
     os.kill(os.getpid(), signal.SIGINT)
