@@ -25,6 +25,7 @@ from nstjax.generators import (
 from nstjax.generators.norm import moments
 from nstjax.generators.plan import window
 from nstjax.generators.steps import apply_step
+from tests.generator_parts import shuffled
 
 SMALL = JohnsonConfig(width=1 / 16, residual_blocks=1)
 PYRAMID = UlyanovConfig(scales=2, channels=2)
@@ -47,18 +48,6 @@ def photos(n: int, h: int, w: int, seed: int = 0) -> jax.Array:
 
 def keys(n: int, seed: int = 0) -> jax.Array:
     return jax.random.split(jax.random.key(seed), n)
-
-
-def shuffled(config: GeneratorConfig, seed: int = 1) -> dict[str, Any]:
-    """Weights of which no norm is the identity, no running statistic 0 or 1, and no map nearly flat."""
-    rng = np.random.default_rng(seed)
-
-    def new(x: jax.Array) -> jax.Array:
-        factor = rng.uniform(0.5, 1.5, x.shape)
-        other = 3 * x * factor if x.ndim == 4 else x * factor + rng.uniform(0, 0.2, x.shape)
-        return jnp.asarray(other, x.dtype)
-
-    return jax.tree.map(new, dict(init_generator(config, jax.random.key(seed))))
 
 
 def paint(config: GeneratorConfig, variables: Any, n: int, h: int, w: int, seed: int = 0) -> jax.Array:

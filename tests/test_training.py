@@ -93,6 +93,7 @@ def test_a_step_is_adam_along_the_gradient() -> None:
         assert float(metrics["gradient_norm"]) > 0
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32() -> None:
     losses = {}
     for compute in ("float32", "bfloat16"):
@@ -139,6 +140,7 @@ def test_schedules() -> None:
     np.testing.assert_allclose([float(rate(i)) for i in (0, 9, 10, 20)], [2, 2, 1, 0.5])
 
 
+@pytest.mark.slow
 def test_a_texture_needs_no_photographs_and_training_lowers_the_loss(tmp_path: Path) -> None:
     generator = UlyanovConfig(scales=2, channels=4, content=False)
     config = dataclasses.replace(CONFIG, steps=25, learning_rate=0.02, generator=generator)

@@ -1,0 +1,21 @@
+"""What tests of generators share."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax.generators import GeneratorConfig, init_generator
+
+
+def shuffled(config: GeneratorConfig, seed: int = 1) -> dict[str, Any]:
+    """Weights of which no norm is the identity, no running statistic 0 or 1, and no map nearly flat."""
+    rng = np.random.default_rng(seed)
+
+    def new(x: jax.Array) -> jax.Array:
+        factor = rng.uniform(0.5, 1.5, x.shape)
+        other = 3 * x * factor if x.ndim == 4 else x * factor + rng.uniform(0, 0.2, x.shape)
+        return jnp.asarray(other, x.dtype)
+
+    return jax.tree.map(new, dict(init_generator(config, jax.random.key(seed))))
