@@ -13,6 +13,7 @@ from scipy import ndimage
 
 import nstjax
 from nstjax import Style, StyleRegion
+from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
@@ -41,6 +42,7 @@ class Lab:
     """
 
     def __init__(self, arguments: Arguments, folder: Path) -> None:
+        keep_freed_memory()
         self.backbone = nstjax.load_backbone(arguments.weights)
         self.images = arguments.images
         self.out = arguments.out or folder / "figures"

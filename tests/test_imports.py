@@ -12,6 +12,7 @@ ALWAYS = {"errors", "files", "plain", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
+    "heap": set(),
     "plain": set(),
     "typing": set(),
     "checkpoints": set(),
@@ -39,7 +40,7 @@ TABLE: dict[str, set[str]] = {
     "reports": {"images"},
     "cli": {
         *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
-        *("generators", "data", "training", "inference"),
+        *("generators", "data", "training", "inference", "heap"),
     },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

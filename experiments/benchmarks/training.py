@@ -23,6 +23,7 @@ import nstjax
 from experiments.benchmarks.timing import Neighbours, measure
 from nstjax.data import Batch, DataConfig
 from nstjax.generators import JohnsonConfig, generate_train
+from nstjax.heap import keep_freed_memory
 from nstjax.losses import Objective
 from nstjax.nn.vgg import kernel_shape, layer_names, make_backbone
 from nstjax.reports import environment
@@ -195,6 +196,7 @@ def main(arguments: Arguments) -> None:
         raise SystemExit(
             "this measures nstjax against PyTorch, which is not installed: pip install 'torch==2.13.0'"
         ) from None
+    keep_freed_memory()  # as the command line does; PyTorch, in the same process, has the benefit too
     threads = len(os.sched_getaffinity(0))
     version = use_threads(threads)  # XLA takes one for each core
     backbones = {

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from nstjax.errors import InputError
+from nstjax.heap import keep_freed_memory
 
 USAGE = """usage: nstjax COMMAND ...
 
@@ -39,6 +40,7 @@ def _run(arguments: list[str]) -> int:
 
         print(f"nstjax {importlib.metadata.version('nstjax')}")
         return 0
+    keep_freed_memory()
     # Imported as needed: JAX takes a second, and help should not.
     if command in ("transfer", "texture", "reconstruct"):
         from nstjax.cli.synthesis_command import run_synthesis

@@ -7,7 +7,7 @@ it. Measured with jaxlib 0.10.2 on two cores, batch 4, milliseconds of CPU time:
 * XLA hands convolutions to YNNPACK, whose kernel gradients take up to ten times as long as those by Eigen
   (128 to 128 channels at 64×64: 592 against 80), and whose unpadded convolutions take two to five times as long
   as padded ones (171 against 61). A convolution goes to Eigen where the "kernel" is taller than the picture:
-  :func:`_kernel_gradient` lengthens the gradient by rows of zeros. One with a row of padding more, which is cut
+  :func:`kernel_gradient` lengthens the gradient by rows of zeros. One with a row of padding more, which is cut
   off again, is a padded one.
 * The gradients of a stride of two multiply by zeros three times in four; :func:`_input_gradient` and
   :func:`_kernel_gradient_strided` make them of four dense convolutions, one for each phase.
@@ -85,18 +85,28 @@ def _input_gradient(x_shape: tuple[int, ...], kernel: Array, dy: Array, stride: 
     return jnp.pad(y, ((0, 0), (0, h - y.shape[1]), (0, w - y.shape[2]), (0, 0)))
 
 
-def _kernel_gradient(x: Array, dy: Array) -> Array:
-    """Of stride 1: the correlation of ``x`` and ``dy``, over images and positions."""
+def kernel_gradient(x: Array, dy: Array) -> Array:
+    """The gradient of an unpadded convolution of stride 1 with respect to its kernel.
+
+    It is the correlation of the two arguments over images and positions.
+
+    Args:
+        x: ``(n, h, w, c)``, what was convolved.
+        dy: ``(n, h − k + 1, w − l + 1, d)``, the gradient with respect to the result.
+
+    Returns:
+        ``(k, l, c, d)``.
+    """
     high, wide = (a - b + 1 for a, b in zip(x.shape[1:3], dy.shape[1:3], strict=True))
     if high * wide == 1:
         return (x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1]))[None, None]
     d = dy.shape[-1]
     if d <= FEW and high >= 5:  # as _tall
         shifted = [jnp.pad(dy, ((0, 0), (i, high - 1 - i), (0, 0), (0, 0))) for i in range(high)]
-        rows = _kernel_gradient(x, jnp.concatenate(shifted, -1))
+        rows = kernel_gradient(x, jnp.concatenate(shifted, -1))
         return rows.reshape(wide, -1, high, d).transpose(2, 0, 1, 3)
     if wide == 1:  # XLA has no good routine for results one column wide
-        return _kernel_gradient(x.swapaxes(1, 2), dy.swapaxes(1, 2)).swapaxes(0, 1)
+        return kernel_gradient(x.swapaxes(1, 2), dy.swapaxes(1, 2)).swapaxes(0, 1)
     lengthened = jnp.pad(dy, ((0, 0), (0, high), (0, 0), (0, 0)))
     dimensions = ("CHWN", "IHWO", "HWNC")
     return lax.conv_general_dilated(x, lengthened, (1, 1), [(0, high), (0, 0)], dimension_numbers=dimensions)
@@ -106,7 +116,7 @@ def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array
     """Of stride 2: each of the kernel's phases has met one phase of ``x``."""
     h, w = dy.shape[1:3]
     phases = {
-        (r, u): _kernel_gradient(
+        (r, u): kernel_gradient(
             x[:, r::2, u::2][:, : h + len(range(r, high, 2)) - 1, : w + len(range(u, wide, 2)) - 1], dy
         )
         for r in range(min(2, high))
@@ -152,7 +162,7 @@ def _convolve_bwd(stride: int, saved: tuple[Array, Array], dy: Array) -> tuple[A
         high, wide = kernel.shape[:2]
         if stride == 2:
             return _kernel_gradient_strided(x, dy, high, wide)
-        return _kernel_gradient(x, dy)
+        return kernel_gradient(x, dy)
 
     return (
         lax.platform_dependent(x, kernel, dy, cpu=input_cpu, default=input_plain),

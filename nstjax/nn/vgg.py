@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
-from nstjax.nn.conv import conv3x3, pool2x2
+from nstjax.nn.conv import Method, conv3x3, pool2x2
 from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Preprocessing
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -152,7 +152,7 @@ def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
             )
 
 
-@partial(jax.jit, static_argnames=("layers", "pooling", "pooling_scale", "padding"))
+@partial(jax.jit, static_argnames=("layers", "pooling", "pooling_scale", "padding", "convolution"))
 def _forward(
     backbone: Backbone,
     images: Images,
@@ -160,6 +160,7 @@ def _forward(
     pooling: Pooling,
     pooling_scale: float,
     padding: Padding,
+    convolution: Method,
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
@@ -174,6 +175,7 @@ def _forward(
                 weights["kernel"].astype(x.dtype),
                 weights["bias"].astype(x.dtype),
                 padding if first else "zeros",
+                convolution,
             )
         elif name.startswith("relu"):
             x = jax.nn.relu(x)
@@ -210,6 +212,7 @@ def features(
     *,
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
+    convolution: Method = "auto",
 ) -> Features:
     """Activations of named layers, computing no deeper than the deepest one asked for.
 
@@ -223,6 +226,7 @@ def features(
             ``"average"`` for the embedded network.
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
+        convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
 
     Returns:
         ``{name: (n, h', w', c)}`` in the order of depth.
@@ -234,11 +238,12 @@ def features(
     pooling = pooling or ("average" if backbone.arch == EMBEDDED else "max")
     one_of("pooling", pooling, ("max", "average"))
     one_of("padding", padding, ("zeros", "replicate"))
+    one_of("convolution", convolution, ("auto", "plain"))
     if images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
-    found = _forward(backbone, images, tuple(layers), pooling, float(pooling_scale), padding)
+    found = _forward(backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution)
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
 
 
