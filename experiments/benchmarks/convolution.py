@@ -46,7 +46,7 @@ def programs(size: int, c: int, d: int) -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, size, size, c), (3, 3, c, d)))
     bias = jnp.zeros(d)
-    forms = {
+    forms: dict[str, Callable[..., jax.Array]] = {
         "XLA": partial(conv3x3, method="plain"),
         "Winograd": lambda x, k, b: winograd(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), k) + b,
         "taken": conv3x3,

@@ -40,7 +40,8 @@ def _run(arguments: list[str]) -> int:
 
         print(f"nstjax {importlib.metadata.version('nstjax')}")
         return 0
-    keep_freed_memory()
+    if command != "stylize":
+        keep_freed_memory()
     # Imported as needed: JAX takes a second, and help should not.
     if command in ("transfer", "texture", "reconstruct"):
         from nstjax.cli.synthesis_command import run_synthesis

@@ -1,0 +1,1 @@
+"""The generators that ship with nstjax: how they were made."""
