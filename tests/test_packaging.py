@@ -7,7 +7,12 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import nstjax
+from nstjax.generators.store import installed_generators
+from nstjax.paintings import paint
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,8 +24,12 @@ def test_every_package_is_listed() -> None:
     assert settings["package-dir"] == {"nstjax.ckpts": "ckpts"}
 
 
-def test_the_network_tells_nothing_of_the_machine_it_was_made_on() -> None:
-    for path in (ROOT / "ckpts" / "embedded").rglob("*"):
+SHIPPED = ("starry_night", "dots")
+
+
+@pytest.mark.parametrize("name", ["embedded", *SHIPPED])
+def test_stores_tell_nothing_of_the_machine_they_were_made_on(name: str) -> None:
+    for path in (ROOT / "ckpts" / name).rglob("*"):
         if path.is_file():
             content = path.read_bytes()
             assert b"/work" not in content
@@ -52,3 +61,35 @@ def test_the_wheel_holds_the_network_and_the_demo(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert str(elsewhere) in ran.stdout  # the wheel's own code, not the checkout's
     assert (tmp_path / "pictures" / "sheet.png").exists()
+    photograph = ROOT / "experiments" / "distill" / "figures" / "demo.jpg"
+    command = ["stylize", str(photograph), "--model", "starry_night", "--size", "64", "-o", "starry.png"]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "starry.png").exists()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_generator_that_ships_paints(name: str) -> None:
+    """Small, and neither grey nor the photograph; what its record says is what it is."""
+    assert sum(path.stat().st_size for path in (ROOT / "ckpts" / name).rglob("*") if path.is_file()) <= 2e6
+    generator = nstjax.load_generator(ROOT / "ckpts" / name)
+    assert generator.record["dtype"] == "float16"
+    assert generator.record["steps"] == generator.record["training"]["steps"]
+    photo = paint("knife", 96, 128)
+    picture = nstjax.stylize(generator, photo)
+    assert picture.shape == photo.shape
+    assert picture.std() > 0.1
+    assert np.abs(picture - photo).mean() > 0.05
+    # What is light stays light: the photograph is still in it.
+    assert np.corrcoef(picture.mean(-1).ravel(), photo.mean(-1).ravel())[0, 1] > 0.3
+
+
+def test_they_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert set(SHIPPED) <= set(installed_generators())

@@ -1,7 +1,7 @@
 """What the embedded network saves: ``python -m experiments.benchmarks.embedded --weights W``.
 
 Value and gradient of the default objective with small networks, beside VGG-19 to conv3_4, in one run, in turns;
-medians. Writes ``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
+medians; with the quickest form of every convolution, and with XLA's own. Writes ``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
 """
 
 import dataclasses
@@ -18,7 +18,9 @@ import tyro
 
 import nstjax
 from nstjax import TransferConfig
+from nstjax.heap import keep_freed_memory
 from nstjax.losses import make_targets, objective
+from nstjax.nn.conv import Method
 from nstjax.reports import environment
 from nstjax.synthesis.transfer import Apply
 from nstjax.typing import Backbone
@@ -38,7 +40,9 @@ class Arguments:
     """Of each measurement; the median counts."""
 
 
-def evaluation(network: Backbone, content_layer: str | None, side: int) -> Callable[[], None]:
+def evaluation(
+    network: Backbone, content_layer: str | None, side: int, convolution: Method
+) -> Callable[[], None]:
     """One value and gradient of the default objective, compiled, as a function of nothing."""
     rng = np.random.default_rng(0)
     image, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
@@ -47,7 +51,7 @@ def evaluation(network: Backbone, content_layer: str | None, side: int) -> Calla
         record = dataclasses.replace(config.objective, content_layers=(content_layer,))
         config = dataclasses.replace(config, objective=record)
     config = config.for_backbone(network)
-    record, apply = config.objective, Apply(config.pooling, config.pooling_scale, config.padding)
+    record, apply = config.objective, Apply(config.pooling, config.pooling_scale, config.padding, convolution)
     targets = make_targets(
         record, apply(network, content, record.content_layers), apply(network, style, record.style_layers)
     )
@@ -68,10 +72,12 @@ def measure(networks: dict[str, Callable[[], None]], repeats: int) -> dict[str, 
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def speeds(teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int) -> dict[str, Any]:
+def speeds(
+    teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int, convolution: Method = "auto"
+) -> dict[str, Any]:
     """How many times faster than VGG-19 to conv3_4 each network is."""
-    runs = {"vgg19 to conv3_4": evaluation(teacher, "relu3_4", side)}
-    runs |= {name: evaluation(network, None, side) for name, network in networks.items()}
+    runs = {"vgg19 to conv3_4": evaluation(teacher, "relu3_4", side, convolution)}
+    runs |= {name: evaluation(network, None, side, convolution) for name, network in networks.items()}
     seconds = measure(runs, repeats)
     base = seconds["vgg19 to conv3_4"]
     return {
@@ -82,8 +88,13 @@ def speeds(teacher: Backbone, networks: dict[str, Backbone], side: int, repeats:
 
 def main(arguments: Arguments) -> None:
     """Measure, print and write."""
+    keep_freed_memory()  # as the command line does
     networks = {name: nstjax.load_backbone(name) for name in arguments.networks}
-    found = speeds(nstjax.load_backbone(arguments.weights), networks, arguments.size, arguments.repeats)
+    teacher = nstjax.load_backbone(arguments.weights)
+    found: dict[str, Any] = {
+        convolution: speeds(teacher, networks, arguments.size, arguments.repeats, convolution)
+        for convolution in ("auto", "plain")
+    }
     found |= {"size": arguments.size, "environment": environment()}
     print(json.dumps(found, indent=1))
     Path(__file__).with_name("embedded.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -86,7 +86,7 @@ def painting_of(lab: TrainLab, model: Model) -> np.ndarray:
 def record_of(lab: TrainLab, name: str, model: Model, config: TrainConfig) -> dict[str, Any]:
     """What a model says of itself; nothing of the machine."""
     training = config.for_backbone(lab.backbone).to_json()
-    training["data"]["source"] = Path(config.data.source).name
+    training["data"]["source"] = "photographs"  # no path of this machine
     return {
         "style": {"name": name, "about": model.about},
         "steps": config.steps,

@@ -1,7 +1,8 @@
 """Gram matrices and the style losses made of them."""
 
+import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from nstjax.errors import one_of
 from nstjax.losses.distance import distance, relative
@@ -9,6 +10,25 @@ from nstjax.typing import FeatureMap, Gram, Scalar
 
 GRAM_NORMALIZATIONS = ("none", "size", "positions")
 STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
+
+
+@jax.custom_vjp
+def _second_moments(f: Array) -> Array:
+    # Squares of activations span many orders of magnitude: no reduced-precision product here.
+    return jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
+
+
+def _second_moments_forward(f: Array) -> tuple[Array, Array]:
+    return _second_moments(f), f
+
+
+def _second_moments_backward(f: Array, cotangent: Array) -> tuple[Array]:
+    # One product, where automatic differentiation takes one for each of the two factors.
+    both = cotangent + cotangent.swapaxes(1, 2)
+    return (jnp.matmul(f, both, precision=lax.Precision.HIGHEST),)
+
+
+_second_moments.defvjp(_second_moments_forward, _second_moments_backward)
 
 
 def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
@@ -19,6 +39,8 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     ``size``       F'F / (c·h·w): Johnson et al. 2016, eq. 3
     ``positions``  F'F / (h·w): Gatys's own code; the mean outer product
     ============== ==========================================================
+
+    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
 
     Args:
         features: ``(n, h, w, c)``.
@@ -33,8 +55,7 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     one_of("the Gram matrix's normalization", normalization, GRAM_NORMALIZATIONS)
     n, h, w, c = features.shape
     f = features.reshape(n, h * w, c)
-    # Squares of activations span many orders of magnitude: no reduced-precision product here.
-    gram = jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
+    gram = _second_moments(f)
     divisor = {"none": 1, "size": c * h * w, "positions": h * w}[normalization]
     return gram / divisor if divisor != 1 else gram
 

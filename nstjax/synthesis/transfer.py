@@ -7,6 +7,7 @@ import numpy as np
 
 from nstjax.images.resize import fit_long_side
 from nstjax.losses import balance, make_targets, objective
+from nstjax.nn.conv import Method
 from nstjax.nn.vgg import check_layers, check_pooling, check_size, features
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
@@ -24,11 +25,18 @@ class Apply:
     pooling: Pooling
     pooling_scale: float
     padding: Padding
+    convolution: Method = "auto"
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
         """Activations of ``layers``."""
         return features(
-            network, images, layers, self.pooling, pooling_scale=self.pooling_scale, padding=self.padding
+            network,
+            images,
+            layers,
+            self.pooling,
+            pooling_scale=self.pooling_scale,
+            padding=self.padding,
+            convolution=self.convolution,
         )
 
 
