@@ -259,6 +259,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
     assert json.loads((folder / "out.png.run.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_presets_and_sizes(folder: Path) -> None:
     base = [*COMMAND, "--network", "vgg19", "-q"]
     assert main([*base, "--preset", "fast", "--size", "20", "--iterations", "2"]) == 0

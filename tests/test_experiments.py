@@ -189,7 +189,11 @@ def test_benchmark_s_masks_share_the_image() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [stanford, pomona, li2017], ids=lambda m: m.__name__.split(".")[1])
+@pytest.mark.parametrize(
+    "module",
+    [stanford, pomona, pytest.param(li2017, marks=pytest.mark.toy)],
+    ids=lambda m: m.__name__.split(".")[1],
+)
 def test_control_experiments_make_their_figures_at_a_toy_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures, module
 ) -> None:

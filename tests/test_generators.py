@@ -233,6 +233,7 @@ def test_bfloat16_is_near() -> None:
         assert 0 < jnp.sqrt(jnp.mean((half - single) ** 2)) < 0.03 * single.std() + 0.01
 
 
+@pytest.mark.slow
 def test_a_part_of_a_step_is_a_part_of_its_result() -> None:
     image = photos(1, 24, 20)
     for config in (SMALL, CONFIGS[1], CONFIGS[2], PYRAMID):

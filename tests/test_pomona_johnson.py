@@ -118,6 +118,7 @@ def test_pomona_johnson_makes_its_figures_at_a_toy_size(
     assert results["measures"]["seams"]["bands"]["rms"] < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("upsampling", ["bilinear", pytest.param("nearest", marks=pytest.mark.slow)])
 def test_the_benchmark_s_two_trainings_are_the_same(upsampling: str) -> None:

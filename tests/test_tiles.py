@@ -206,7 +206,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
-    ["JohnsonConfig()", "UlyanovConfig(norm='instance')"],
+    ["JohnsonConfig()", pytest.param("UlyanovConfig(norm='instance')", marks=pytest.mark.toy)],
 )
 def test_sixteen_megapixels_in_four_gigabytes(config: str) -> None:
     """The whole process, Python and XLA included."""

@@ -34,6 +34,7 @@ def train(*arguments: str) -> int:
     return main(["train", *arguments])
 
 
+@pytest.mark.slow
 def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

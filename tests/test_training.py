@@ -111,6 +111,7 @@ def test_bfloat16_is_near_float32() -> None:
     assert losses["bfloat16"] != losses["float32"]
 
 
+@pytest.mark.slow
 def test_accumulated_batches_are_one_large_batch() -> None:
     rng = np.random.default_rng(5)
     images = rng.random((4, 16, 16, 3), np.float32)

@@ -85,6 +85,7 @@ HOST = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_to_the_parameters_of_one(tmp_path: Path) -> None:
     port = str(random.Random(os.getpid()).randint(20000, 60000))
     runs = [("none", "0", "one"), (port, "0", "two"), (port, "1", "two")]
