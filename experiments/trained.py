@@ -13,7 +13,6 @@ import numpy as np
 import nstjax
 from experiments.common import Arguments, Lab, square
 from nstjax.data.folder import find_photographs
-from nstjax.files import cache_folder
 from nstjax.generators.store import Generator, load_generator
 from nstjax.losses import Objective
 from nstjax.training import Cadence, Progress, TrainConfig, TrainingFailed, read_metrics, train
@@ -214,13 +213,6 @@ def _tell(label: str) -> Any:
             print(f"{label}: step {progress.step}, loss {progress.loss:.4g}", flush=True)
 
     return tell
-
-
-def keep_programs() -> None:
-    """Keep compiled programs in the user's cache: most trainings of an experiment are one program."""
-    folder = cache_folder() / "xla"
-    folder.mkdir(parents=True, exist_ok=True)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def caption_of(config: TrainConfig, lab: Lab) -> str:

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from nstjax.cli.runtime import enable_compilation_cache
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
+from nstjax.programs import enable_compilation_cache
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import CAFFE_BGR
 

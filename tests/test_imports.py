@@ -14,6 +14,7 @@ TABLE: dict[str, set[str]] = {
     "files": set(),
     "heap": set(),
     "plain": set(),
+    "programs": set(),
     "typing": set(),
     "checkpoints": set(),
     "images": set(),
@@ -40,7 +41,7 @@ TABLE: dict[str, set[str]] = {
     "reports": {"images"},
     "cli": {
         *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
-        *("generators", "data", "training", "inference", "heap"),
+        *("generators", "data", "training", "inference", "heap", "programs"),
     },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

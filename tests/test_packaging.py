@@ -49,28 +49,19 @@ def test_the_wheel_holds_the_network_and_the_demo(tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(elsewhere)
     assert "CC BY 4.0" in (elsewhere / "nstjax" / "ckpts" / "README.md").read_text()
     program = "import sys, nstjax.cli.main as m; print(m.__file__); sys.exit(m.main(sys.argv[1:]))"
-    command = ["demo", "-o", "pictures", "--size", "32", "--iterations", "2", "--paintings", "knife"]
     environment = {**os.environ, "PYTHONPATH": str(elsewhere)}
-    ran = subprocess.run(
-        [sys.executable, "-c", program, *command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert str(elsewhere) in ran.stdout  # the wheel's own code, not the checkout's
+
+    def run(*command: str) -> str:
+        arguments = [sys.executable, "-c", program, *command]
+        ran = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    said = run("demo", "-o", "pictures", "--size", "32", "--iterations", "2", "--paintings", "knife")
+    assert str(elsewhere) in said  # the wheel's own code, not the checkout's
     assert (tmp_path / "pictures" / "sheet.png").exists()
     photograph = ROOT / "experiments" / "distill" / "figures" / "demo.jpg"
-    command = ["stylize", str(photograph), "--model", "starry_night", "--size", "64", "-o", "starry.png"]
-    ran = subprocess.run(
-        [sys.executable, "-c", program, *command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
+    run("stylize", str(photograph), "--model", "starry_night", "--size", "64", "-o", "starry.png")
     assert (tmp_path / "starry.png").exists()
 
 

@@ -1,7 +1,8 @@
 """What the embedded network saves: ``python -m experiments.benchmarks.embedded --weights W``.
 
 Value and gradient of the default objective with small networks, beside VGG-19 to conv3_4, in one run, in turns;
-medians; with the quickest form of every convolution, and with XLA's own. Writes ``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
+medians; with the quickest form of every convolution, and with XLA's own. Writes
+``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
 """
 
 import dataclasses

@@ -2,8 +2,8 @@
 
 Seconds of :func:`nstjax.stylize` at 1024×1024, the first time in a process whose programs were compiled before, and
 after that; at 4096×4096 also the process's peak memory; and how much bands differ from the whole picture. Every
-network is measured in a process of its own. Time does not depend on what the weights are: they are random, or a
-shipped model's. Writes ``experiments/benchmarks/stylize.json``. Wants a quiet machine.
+network is measured in a process of its own. Weights are random: time
+does not depend on what they are. Writes ``experiments/benchmarks/stylize.json``. Wants a quiet machine.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ import numpy as np
 import tyro
 
 import nstjax
-from experiments.trained import keep_programs
 from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, init_generator
 from nstjax.generators.store import Generator
+from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment
 
 NETWORKS: dict[str, GeneratorConfig] = {
@@ -59,7 +59,7 @@ def generator_of(name: str) -> Generator:
 
 def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
     """Of one network; bands of 256 rows against the whole in steps of 8 bits."""
-    keep_programs()
+    enable_compilation_cache()
     generator, photo = generator_of(name), picture(arguments.side)
     nstjax.stylize(generator, photo[:, :64, :64])  # the start of JAX
     seconds = []
@@ -77,7 +77,7 @@ def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
 
 def memory_of(name: str, arguments: Arguments) -> dict[str, Any]:
     """Of the large picture: seconds, and the process's peak in GiB."""
-    keep_programs()
+    enable_compilation_cache()
     generator, photo = generator_of(name), picture(arguments.large)
     began = time.perf_counter()
     nstjax.stylize(generator, photo)
@@ -91,11 +91,11 @@ def main(arguments: Arguments) -> None:
     processes = multiprocessing.get_context("spawn")
     for name in NETWORKS:
         found[name] = {}
-        for side, measure in ((arguments.side, seconds_of), (arguments.large, memory_of)):
-            for _ in range(2 if measure is seconds_of else 1):  # the first compiles
-                if side:
-                    with processes.Pool(1) as pool:
-                        found[name][str(side)] = pool.apply(measure, (name, arguments))
+        measures = [(arguments.side, seconds_of)] * 2  # the first compiles
+        measures += [(arguments.large, memory_of)] if arguments.large else []
+        for side, measure in measures:
+            with processes.Pool(1) as pool:
+                found[name][str(side)] = pool.apply(measure, (name, arguments))
         print(name, json.dumps(found[name]), flush=True)
     arguments.out.write_text(json.dumps({"networks": found, "environment": environment()}, indent=1) + "\n")
 

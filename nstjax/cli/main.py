@@ -40,7 +40,7 @@ def _run(arguments: list[str]) -> int:
 
         print(f"nstjax {importlib.metadata.version('nstjax')}")
         return 0
-    if command != "stylize":
+    if command != "stylize":  # of one pass over a large picture, most of what is kept would not be used again
         keep_freed_memory()
     # Imported as needed: JAX takes a second, and help should not.
     if command in ("transfer", "texture", "reconstruct"):

@@ -1,13 +1,11 @@
-"""What is settled before any work: the device, and the compilation cache."""
+"""What is settled before any work: the device, and how warnings are said."""
 
 import contextlib
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.files import cache_folder
 
 
 def check_device() -> None:
@@ -18,23 +16,6 @@ def check_device() -> None:
         jax.devices()
     except Exception as error:  # a backend's start may fail with anything, an assertion included
         raise InputError("JAX finds no device to run on: check JAX_PLATFORMS, or set it to cpu") from error
-
-
-def enable_compilation_cache() -> None:
-    """Keep every compiled program in the user's cache, so that the next run need not compile it.
-
-    Where the cache cannot be written, nothing is kept: the run does not depend on it.
-    """
-    import jax
-
-    folder = cache_folder() / "xla"
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture
 from nstjax.cli.run_record import record_path
-from nstjax.cli.runtime import check_device, enable_compilation_cache
+from nstjax.cli.runtime import check_device
 from nstjax.cli.stylize_jobs import Job, make_jobs
 from nstjax.errors import InputError
 from nstjax.generators import config_to_json
@@ -27,6 +27,7 @@ from nstjax.images.gif import open_gif, write_gif
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import LEAST_ROWS
+from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment, file_facts, write_record
 
 BAD_INPUT = 2

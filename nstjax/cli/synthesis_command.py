@@ -19,12 +19,13 @@ from nstjax.cli.jobs import Job, make_jobs, make_output_folder
 from nstjax.cli.pictures import load_picture, load_pictures
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
-from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
+from nstjax.cli.runtime import check_device, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.mask_spec import mask_files
 from nstjax.nn.vgg import EMBEDDED
+from nstjax.programs import enable_compilation_cache
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
 from nstjax.typing import Backbone

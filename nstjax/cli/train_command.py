@@ -16,9 +16,10 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import flags, parse, value_of
 from nstjax.cli.pictures import load_picture
-from nstjax.cli.runtime import check_device, enable_compilation_cache, warnings_as_notes
+from nstjax.cli.runtime import check_device, warnings_as_notes
 from nstjax.errors import InputError
 from nstjax.images import resize
+from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
 from nstjax.training.parallel import join_hosts

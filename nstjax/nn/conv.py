@@ -27,10 +27,14 @@ def _plain(x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+def _zeros_around(x: Array) -> Array:
+    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+
 def _side_by_side(x: Array, kernel: Array) -> Array:
     """Every tap's product at every position; the shifted results' sum."""
     h, w, c, d = *x.shape[1:3], *kernel.shape[2:]
-    taps = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * d)
+    taps = _zeros_around(x) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * d)
     first, *others = (
         taps[:, i : i + h, j : j + w, (3 * i + j) * d :][..., :d] for i in range(3) for j in range(3)
     )
@@ -43,7 +47,7 @@ def _on_cpu(x: Array, kernel: Array) -> Array:
     if d <= FEW < c:
         return _side_by_side(x, kernel)
     if min(c, d) >= CHANNELS and x.shape[0] * x.shape[1] * x.shape[2] >= POSITIONS and x.dtype.itemsize >= 4:
-        return winograd(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel)
+        return winograd(_zeros_around(x), kernel)
     return _plain(x, kernel)
 
 
@@ -60,7 +64,7 @@ def _quick_bwd(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
 
     def on_cpu(x: Array, kernel: Array, dy: Array) -> Array:
-        return kernel_gradient(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), dy)
+        return kernel_gradient(_zeros_around(x), dy)
 
     def plain(x: Array, kernel: Array, dy: Array) -> Array:
         return jax.linear_transpose(lambda k: _plain(x, k), kernel)(dy)[0]
