@@ -10,7 +10,8 @@ import pytest
 
 import nstjax
 from nstjax.nn import conv
-from nstjax.nn.conv import conv3x3
+from nstjax.nn.conv import conv3x3, freeze
+from nstjax.nn.prepare import prepared
 
 SHAPES = {
     "Winograd": (1, 48, 44, 32, 32),
@@ -67,6 +68,48 @@ def test_which_form_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         *arrays(*SHAPES["Winograd"], dtype=jnp.bfloat16)[:2]
     )  # whose rounding the form would multiply
     assert taken == ["_plain"]
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_a_frozen_kernel_is_the_kernel_and_a_constant(padding: str, x64: None) -> None:
+    x, kernel, bias = arrays(2, 17, 22, 32, 40, dtype=np.float64)
+    kernels = freeze(kernel)
+
+    def loss(x: jax.Array, kernel: jax.Array, kernels: conv.Frozen | None) -> jax.Array:
+        return (conv3x3(x, kernel, bias, padding, frozen=kernels) ** 2).sum()
+
+    run = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    value, (of_x, of_kernel) = run(x, kernel, kernels)
+    expected, (expected_of_x, _) = run(x, kernel, None)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(of_x, expected_of_x, atol=1e-11 * jnp.abs(expected_of_x).max())
+    assert not of_kernel.any()
+
+
+def test_a_frozen_kernel_of_another_precision_is_not_taken() -> None:
+    x, kernel, bias = arrays(1, 17, 22, 32, 32, dtype=jnp.bfloat16)
+    found = conv3x3(x, kernel, bias, frozen=freeze(kernel.astype(jnp.float32)))
+    np.testing.assert_array_equal(found, conv3x3(x, kernel, bias, method="plain"))
+    assert freeze(jnp.zeros((3, 3, 16, 64))) is None
+
+
+def test_a_prepared_network_gives_the_same(small: nstjax.Backbone) -> None:
+    images = jax.random.uniform(jax.random.key(0), (1, 48, 56, 3))
+    layers = ("relu1_2", "relu2_1")
+    ready = prepared(small, ("relu1_2",))
+    assert "frozen" in ready.params["conv1_2"]
+    assert "frozen" not in ready.params["conv2_1"]  # deeper than asked for
+
+    def loss(network: nstjax.Backbone, x: jax.Array, how: str) -> jax.Array:
+        found = nstjax.features(network, x, layers, convolution=how)
+        return sum((value**2).sum() for value in found.values())
+
+    run = jax.jit(jax.value_and_grad(loss, 1), static_argnums=2)
+    value, gradient = run(prepared(small, layers), images, "auto")
+    expected, expected_gradient = run(small, images, "plain")
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-4 * jnp.abs(expected_gradient).max())
+    assert float(run(ready, images, "plain")[0]) == float(expected)  # the switch
 
 
 def test_a_gradient_of_the_image_alone_has_none_of_the_kernel() -> None:

@@ -20,7 +20,7 @@ import tyro
 from experiments.benchmarks.timing import measure
 from nstjax.heap import keep_freed_memory
 from nstjax.nn.conv import conv3x3
-from nstjax.nn.winograd import winograd
+from nstjax.nn.winograd import transformed, winograd
 from nstjax.reports import environment
 
 
@@ -46,12 +46,18 @@ def programs(size: int, c: int, d: int) -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, size, size, c), (3, 3, c, d)))
     bias = jnp.zeros(d)
+    kernels = transformed(kernel)
     forms: dict[str, Callable[..., jax.Array]] = {
         "XLA": partial(conv3x3, method="plain"),
-        "Winograd": lambda x, k, b: winograd(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), k) + b,
+        "Winograd": lambda x, k, b: winograd(_around(x), transformed(k)) + b,
         "taken": conv3x3,
+        "transformed once": lambda x, k, b: winograd(_around(x), kernels) + b,
     }
     return {name: partial(_run, jax.jit(form), x, kernel, bias) for name, form in forms.items()}
+
+
+def _around(x: jax.Array) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
 def _run(program: Callable[..., jax.Array], *arrays: jax.Array) -> None:

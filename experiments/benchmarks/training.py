@@ -25,6 +25,7 @@ from nstjax.data import Batch, DataConfig
 from nstjax.generators import JohnsonConfig, generate_train
 from nstjax.heap import keep_freed_memory
 from nstjax.losses import Objective
+from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import kernel_shape, layer_names, make_backbone
 from nstjax.reports import environment
 from nstjax.training import TrainConfig, parallel
@@ -97,7 +98,7 @@ def nstjax_programs(
     targets = style_targets(config, backbone, style)
     step = parallel.pmap_step(config, make_optimizer(config))
     batch = parallel.split(Batch(photographs, np.arange(len(photographs), dtype=np.int32)))
-    fixed = parallel.on_every_device((state, backbone, targets))
+    fixed = parallel.on_every_device((state, prepared(backbone, config.objective.layers), targets))
     after, metrics = step(fixed, batch)
     first = {name: float(metrics[name]) for name in ("loss", "gradient_norm")}
     kept = [after]

@@ -6,7 +6,8 @@ is large enough to make up for transforming the kernel, and one product with a k
 gradient of the first layer, which has 3 channels. Elsewhere XLA's own convolution is taken.
 """
 
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from nstjax.nn.fast_conv import kernel_gradient
-from nstjax.nn.winograd import winograd
+from nstjax.nn.winograd import transformed, winograd
 from nstjax.typing import FeatureMap, Padding, Pooling
 
 Method = Literal["auto", "plain"]
 FEW = 4  # outputs
 CHANNELS = 32  # from which Winograd's form is the faster one
 POSITIONS = 2048  # likewise, of all images together
+POSITIONS_FROZEN = 256  # likewise, where the kernel has been transformed already
 
 
 def _plain(x: Array, kernel: Array) -> Array:
@@ -46,9 +48,71 @@ def _on_cpu(x: Array, kernel: Array) -> Array:
     c, d = kernel.shape[2:]
     if d <= FEW < c:
         return _side_by_side(x, kernel)
-    if min(c, d) >= CHANNELS and x.shape[0] * x.shape[1] * x.shape[2] >= POSITIONS and x.dtype.itemsize >= 4:
-        return winograd(_zeros_around(x), kernel)
+    if _pays(x, kernel, POSITIONS):
+        return winograd(_zeros_around(x), transformed(kernel))
     return _plain(x, kernel)
+
+
+def _pays(x: Array, kernel: Array, positions: int) -> bool:
+    """Whether Winograd's form is taken; not in half precision, whose rounding it would multiply."""
+    n, h, w, _ = x.shape
+    return min(kernel.shape[2:]) >= CHANNELS and n * h * w >= positions and x.dtype.itemsize >= 4
+
+
+class Frozen(NamedTuple):
+    """A kernel that is a constant, transformed once for the convolution and for its gradient.
+
+    Attributes:
+        forward: ``(36, c, d)``.
+        backward: ``(36, d, c)``.
+    """
+
+    forward: Array
+    backward: Array
+
+
+def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen | None:
+    """What :func:`conv3x3` takes beside a kernel that gets no gradient; None where it would be of no use.
+
+    It is eight times as large as the kernel.
+    """
+    if min(kernel.shape[2:]) < CHANNELS:
+        return None
+    return Frozen(transformed(kernel), transformed(_reversed(kernel)))
+
+
+def _reversed(kernel: Array) -> Array:
+    """The kernel of the gradient with respect to the input."""
+    return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
+def _frozen_on_cpu(x: Array, kernel: Array, transformed_kernel: Array) -> Array:
+    return winograd(_zeros_around(x), transformed_kernel)
+
+
+def _frozen_elsewhere(x: Array, kernel: Array, transformed_kernel: Array) -> Array:
+    return _plain(x, kernel)
+
+
+_either = partial(lax.platform_dependent, cpu=_frozen_on_cpu, default=_frozen_elsewhere)
+
+
+@jax.custom_vjp
+def _constant(x: Array, kernel: Array, frozen: Frozen) -> Array:
+    return _either(x, kernel, frozen.forward)
+
+
+def _constant_fwd(x: Array, kernel: Array, frozen: Frozen) -> tuple[Array, tuple[Array, Frozen]]:
+    return _constant(x, kernel, frozen), (kernel, frozen)
+
+
+def _constant_bwd(saved: tuple[Array, Frozen], dy: Array) -> tuple[Array, Array, Frozen]:
+    kernel, frozen = saved
+    # A constant has no gradient; XLA drops the zeros.
+    return _either(dy, _reversed(kernel), frozen.backward), *jax.tree.map(jnp.zeros_like, saved)
+
+
+_constant.defvjp(_constant_fwd, _constant_bwd)
 
 
 @jax.custom_vjp
@@ -71,7 +135,7 @@ def _quick_bwd(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
 
     # Where the kernel is a constant, as VGG's are, XLA leaves its gradient out.
     of_kernel = lax.platform_dependent(x, kernel, dy, cpu=on_cpu, default=plain)
-    return _quick(dy, kernel[::-1, ::-1].swapaxes(2, 3)), of_kernel
+    return _quick(dy, _reversed(kernel)), of_kernel
 
 
 _quick.defvjp(_quick_fwd, _quick_bwd)
@@ -83,6 +147,7 @@ def conv3x3(
     bias: Float[Array, " d"],
     padding: Padding = "zeros",
     method: Method = "auto",
+    frozen: Frozen | None = None,
 ) -> Float[Array, "n h w d"]:
     """A 3×3 convolution (cross-correlation, as in every deep-learning library) of stride 1.
 
@@ -94,15 +159,20 @@ def conv3x3(
             repeats the border so that a picture does not darken there.
         method: ``"auto"``, which on a CPU takes Winograd's form where that is faster (Lavin and Gray 2016, arXiv
             1509.09308; relative error 1e-5 in float32; no forward-mode derivative), or ``"plain"``, XLA's own.
+        frozen: from :func:`freeze` of this kernel: it is then a constant, whose gradient is 0 wherever Winograd's
+            form is taken.
 
     Returns:
         ``(n, h, w, d)``.
     """
-    convolve = _quick if method == "auto" else _plain
-    if padding == "zeros":
-        return convolve(x, kernel) + bias
-    y = convolve(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), kernel)
-    return y[:, 1:-1, 1:-1] + bias
+    if padding == "replicate":
+        wider = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        return conv3x3(wider, kernel, bias, "zeros", method, frozen)[:, 1:-1, 1:-1]
+    if method == "plain":
+        return _plain(x, kernel) + bias
+    if frozen is not None and frozen.forward.dtype == x.dtype and _pays(x, kernel, POSITIONS_FROZEN):
+        return _constant(x, kernel, frozen) + bias
+    return _quick(x, kernel) + bias
 
 
 def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> FeatureMap:

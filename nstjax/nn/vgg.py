@@ -164,7 +164,7 @@ def _forward(
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
-    for name in _operations(backbone):
+    for name in operations(backbone):
         if len(found) == len(set(layers)):
             break
         if name.startswith("conv"):
@@ -176,6 +176,7 @@ def _forward(
                 weights["bias"].astype(x.dtype),
                 padding if first else "zeros",
                 convolution,
+                weights.get("frozen"),
             )
         elif name.startswith("relu"):
             x = jax.nn.relu(x)
@@ -186,7 +187,7 @@ def _forward(
     return found
 
 
-def _operations(backbone: Backbone) -> tuple[str, ...]:
+def operations(backbone: Backbone) -> tuple[str, ...]:
     """Every layer to compute, shallow to deep; a small network may lack convolutions of the table."""
     if backbone.arch != EMBEDDED:
         return backbone.layers

@@ -101,12 +101,20 @@ def _jaxopt_solver(fun: Any, history_size: int, stepsize: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames="config")
-def _jaxopt_start(fun: Any, x: jax.Array, config: Lbfgs) -> _State:
-    state = _jaxopt_solver(fun, config.history_size, 1.0).init_state(x)
-    steepest = jnp.maximum(jnp.abs(state.grad).max(), jnp.finfo(x.dtype).tiny)
+def _jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, config: Lbfgs) -> _State:
+    """A point with no history."""
+    known = jaxopt.LBFGS(
+        fun=lambda _: ((value, terms), grad),
+        value_and_grad=True,
+        has_aux=True,
+        history_size=config.history_size,
+        implicit_diff=False,
+    )
+    steepest = jnp.abs(grad).max()
     # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
-    memory = state._replace(gamma=config.initial_step / steepest)
-    return _State(x, state.value, state.grad, state.aux, memory)
+    gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
+    memory = known.init_state(x)._replace(gamma=jnp.where(steepest > 0, gamma, 1.0))
+    return _State(x, value, grad, terms, memory)
 
 
 @partial(jax.jit, static_argnames="config")
@@ -130,8 +138,8 @@ def _optax_transform(config: OptaxLbfgs) -> Any:
 
 
 @partial(jax.jit, static_argnames="config")
-def _optax_start(fun: Any, x: jax.Array, config: OptaxLbfgs) -> _State:
-    (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
+def _optax_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, config: OptaxLbfgs) -> _State:
+    """A point with no history."""
     return _State(x, value, grad, terms, _optax_transform(config).init(x))
 
 
@@ -141,6 +149,14 @@ def _optax_trial(fun: Any, state: _State, length: jax.Array, config: OptaxLbfgs)
     x = state.x + length * direction
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
     return _State(x, value, grad, terms, memory), jnp.vdot(state.grad, direction)
+
+
+def _unknown(rest: Any, fun: Any, x: jax.Array, config: Lbfgs | OptaxLbfgs) -> _State:
+    """A point whose value and gradient are not known: zeros stand for them."""
+    value, terms = jax.eval_shape(fun, x)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (value, terms))
+    state: _State = rest(x, zeros[0], jnp.zeros_like(x), zeros[1], config)
+    return state
 
 
 def _shorter(length: float, value: float, trial_value: float, slope: float) -> float:
@@ -161,16 +177,23 @@ def minimise_lbfgs(
 ) -> Result:
     """See :func:`nstjax.optim.minimise`."""
     uses_optax = isinstance(config, OptaxLbfgs)
-    start: Any = _optax_start if uses_optax else _jaxopt_start
+    rest: Any = _optax_rest if uses_optax else _jaxopt_rest
     trial: Any = _optax_trial if uses_optax else _jaxopt_trial
     # The number of iterations is no part of the compiled program.
     static = dataclasses.replace(config, iterations=0, max_backtracks=0)
     fun, began = as_partial(fun), time.perf_counter()
     iteration, evaluations, status = 0, 1, "done"
+
+    def start(x: jax.Array) -> _State:
+        # A trial along no direction: one program, slow to compile, for this evaluation and all others.
+        there, _ = trial(fun, _unknown(rest, fun, x, static), jnp.ones((), x.dtype), static)
+        found: _State = rest(x, there.value, there.grad, there.terms, static)
+        return found
+
     if resume is None:
-        state = start(fun, x0, static)
+        state = start(x0)
     else:
-        state = check_saved(resume, config, jax.eval_shape(partial(start, config=static), fun, x0))
+        state = check_saved(resume, config, _unknown(rest, fun, x0, static))
         iteration, evaluations = resume.iteration, resume.evaluations
     value, terms = to_floats(state.value, state.terms)
     if not math.isfinite(value):
@@ -204,7 +227,7 @@ def minimise_lbfgs(
         if accepted is None:
             if not fresh:
                 fresh = True
-                state = start(fun, state.x, static)
+                state = start(state.x)
                 evaluations += 1
                 continue
             if not math.isfinite(trial_value):

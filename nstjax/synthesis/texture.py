@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side, resize
 from nstjax.losses import make_targets, objective
+from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_pooling, check_size
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import first_image
@@ -78,6 +79,9 @@ def texture(
     check_layers(backbone, record.style_layers)
     check_pooling(backbone, config.pooling)
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
+    # Targets are computed once: XLA's own convolutions, slower to run, are quicker to compile.
+    once = dataclasses.replace(apply, convolution="plain")
+    network = prepared(backbone, record.layers)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])
 
@@ -90,12 +94,12 @@ def texture(
             config,
             backbone.arch,
             lambda image: exemplar_at(image, side, config),
-            lambda image: apply(backbone, image, record.style_layers),
+            lambda image: once(backbone, image, record.style_layers),
         )
         targets = make_targets(record, {}, found, layer_sizes(apply, backbone, blank, record.style_layers))
         exemplar = regions[0].styles[0].image
         return Stage(
-            objective(record, apply, backbone, targets),
+            objective(record, apply, network, targets),
             size,
             lambda: first_image(config, blank, exemplar_at(exemplar, side, config), init_image),
         )

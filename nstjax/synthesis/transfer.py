@@ -8,6 +8,7 @@ import numpy as np
 from nstjax.images.resize import fit_long_side
 from nstjax.losses import balance, make_targets, objective
 from nstjax.nn.conv import Method
+from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_pooling, check_size, features
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
@@ -79,6 +80,9 @@ def transfer(
     check_layers(backbone, record.content_layers + record.style_layers)
     check_pooling(backbone, config.pooling)
     apply = Apply(config.pooling, config.pooling_scale, config.padding)
+    # Targets are computed once: XLA's own convolutions, slower to run, are quicker to compile.
+    once = dataclasses.replace(apply, convolution="plain")
+    network = prepared(backbone, record.layers)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))
     for one in (s for region in regions for s in region.styles):
@@ -98,24 +102,24 @@ def transfer(
         height, width = here.shape[1:3]
         targets = make_targets(
             record,
-            apply(backbone, here, record.used_content_layers),
+            once(backbone, here, record.used_content_layers),
             regions_at(
                 regions,
                 (height, width),
                 config,
                 backbone.arch,
                 lambda image: style_at(image, side, config),
-                lambda image: apply(backbone, image, record.used_style_layers),
+                lambda image: once(backbone, image, record.used_style_layers),
             ),
             layer_sizes(apply, backbone, here, record.used_style_layers),
         )
         if config.style_strength is not None:
-            targets = balance(record, apply, backbone, targets, here, config.style_strength)
+            targets = balance(record, apply, network, targets, here, config.style_strength)
 
         def start() -> jax.Array:
             return first_image(config, here, style_at(regions[0].styles[0].image, side, config), init_image)
 
-        return Stage(objective(record, apply, backbone, targets), (height, width), start)
+        return Stage(objective(record, apply, network, targets), (height, width), start)
 
     def colored(image: np.ndarray) -> np.ndarray:
         return finish(config, photo, image)

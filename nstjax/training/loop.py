@@ -14,6 +14,7 @@ from nstjax.checkpoints import Course
 from nstjax.generators import GeneratorConfig, draw_noise, generate
 from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
+from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.reports import environment
 from nstjax.training import parallel
@@ -98,7 +99,9 @@ def train(
             state = from_arrays(state, kept[0])
             batches.set_state(kept[1]["data"])
         targets = style_targets(config, backbone, scaled_style(config, style))
-        state, backbone_there, targets = parallel.on_every_device((state, backbone, targets))
+        state, network, targets = parallel.on_every_device(
+            (state, prepared(backbone, config.objective.layers), targets)
+        )
         run = _Run(config, cadence, folder, course, about or {}, backbone.describe())
         if begin is not None:
             begin()
@@ -108,7 +111,7 @@ def train(
             run.log = log
             if cadence.sample_every:
                 run.samples = samples if samples is not None else first_photographs(config)
-        state = run.go(state, lambda s, b: run.step((s, backbone_there, targets), b), batches, callback)
+        state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
         return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
     finally:
         batches.close()
