@@ -2,7 +2,7 @@
 
 A generator that is trained on 18 photographs, each resized to a square, with Adam at 0.1 and batches of one
 (section 2.4, appendix C). The report takes 600 epochs at 256 pixels, 10,800 steps (``--full``); the default is
-17 epochs at 128 pixels for 2 cores. Runtime: about 20 minutes for 9 trainings; they are kept under
+55 epochs at 128 pixels for 2 cores. Runtime: about 40 minutes for 8 trainings; they are kept under
 figures/runs, and go on where they were interrupted.
 """
 

@@ -25,7 +25,7 @@ ONWARD = 60  # iterations from a generator's picture
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200)
 # For all methods. Less style than single pictures have by default (180), with which a generator paints the colours
 # and textures of the painting and has found nothing of the photograph after some hundred steps.
-OBJECTIVE = Objective(style_weight=15.0, tv_weight=0.3)
+OBJECTIVE = Objective(style_weight=12.0, tv_weight=0.3)
 FROM_GENERATOR = 20  # iterations shown
 
 
@@ -50,7 +50,7 @@ class Size:
 
 SMALL = Size(
     128,
-    300,
+    1000,
     {"johnson": 2, "ulyanov": 2},
     {
         "johnson": JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
