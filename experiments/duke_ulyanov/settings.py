@@ -33,9 +33,9 @@ STARRY = "starry_night"
 class Size:
     """How large everything is."""
 
-    side: int = SIDE
-    steps: int = STEPS
-    reported_steps: int = REPORTED_STEPS
+    side: int
+    steps: int
+    reported_steps: int
     """At the report's learning rate."""
 
 
@@ -78,7 +78,7 @@ class Duke(TrainLab):
 
     def __init__(self, arguments: TrainArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
-        size = Size(FULL_SIDE, FULL_STEPS, FULL_STEPS) if arguments.full else Size()
+        size = Size(FULL_SIDE, FULL_STEPS, FULL_STEPS) if arguments.full else Size(SIDE, STEPS, REPORTED_STEPS)
         steps = arguments.steps
         self.size = size if steps is None else Size(size.side, steps, min(steps, size.reported_steps))
         self.source = str(self.squares(PHOTOGRAPHS, self.size.side))
