@@ -447,7 +447,7 @@ def test_adam_and_regions_by_function(small, two) -> None:
 def test_a_painting_that_serves_two_regions_is_looked_at_once(small, two, monkeypatch) -> None:
     import importlib
 
-    module = importlib.import_module("nstjax.synthesis.transfer")
+    module = importlib.import_module("nstjax.synthesis.network")
 
     photo, red, _ = two
     sizes = []

@@ -9,7 +9,7 @@ import pytest
 from scipy import linalg
 
 import nstjax
-from nstjax.losses import Objective, balance, make_targets, mmd2, objective, wasserstein2
+from nstjax.losses import Objective, Targets, balance, make_targets, mmd2, objective, wasserstein2
 from nstjax.losses.mmd import kernel_matrix
 from nstjax.losses.points import points_loss, points_order, points_target
 from nstjax.losses.wasserstein import covariance_root
@@ -155,9 +155,11 @@ def _balanced(record: Objective, strength: float, backbone, content, style):
         features(backbone, content, record.content_layers),
         features(backbone, style, record.style_layers),
     )
-    return objective(
-        record, features, backbone, balance(record, features, backbone, targets, content, strength)
-    )
+
+    def loss(targets: Targets):
+        return objective(record, features, backbone, targets)
+
+    return loss(balance(record, loss, targets, content, strength))
 
 
 def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> None:

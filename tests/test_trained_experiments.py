@@ -76,9 +76,9 @@ def test_duke_s_layers_are_the_report_s_where_the_weights_have_them() -> None:
     assert config.objective.content_layers == ("conv2_2",)
     assert (config.learning_rate, config.schedule, config.data.batch_size) == (0.1, "constant", 1)
     embedded = nstjax.load_backbone("embedded")
-    config = duke_settings.config(embedded, duke_settings.Size(128, 2, 2), "photographs", reported=False).for_backbone(
-        embedded
-    )
+    config = duke_settings.config(
+        embedded, duke_settings.Size(128, 2, 2), "photographs", reported=False
+    ).for_backbone(embedded)
     assert config.objective.style_layers == ("relu1_1", "relu2_1", "relu3_1")
     assert config.schedule == "exponential"
     assert (duke_settings.FULL_SIDE, duke_settings.FULL_STEPS) == (256, 10_800)

@@ -25,9 +25,9 @@ import nstjax
 from nstjax import Style, StyleRegion, TransferConfig
 from nstjax.losses import Objective, make_targets, mmd2, objective
 from nstjax.reports import environment
+from nstjax.synthesis.network import Apply, layer_sizes
 from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.sources import check_regions
-from nstjax.synthesis.transfer import Apply, layer_sizes
 
 REGIONS = 4
 ROWS, CHANNELS = 64, 256  # of the MMD

@@ -22,8 +22,8 @@ from nstjax.losses import make_targets, objective
 from nstjax.nn.student import init_student, make_student
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet, environment
+from nstjax.synthesis.network import Apply
 from nstjax.synthesis.pyramid import content_at, style_at
-from nstjax.synthesis.transfer import Apply
 from nstjax.typing import Backbone
 
 # Not among these: rhone_night, the_scream and udnie, on which the students are trained.

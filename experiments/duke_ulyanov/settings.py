@@ -78,7 +78,9 @@ class Duke(TrainLab):
 
     def __init__(self, arguments: TrainArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
-        size = Size(FULL_SIDE, FULL_STEPS, FULL_STEPS) if arguments.full else Size(SIDE, STEPS, REPORTED_STEPS)
+        size = (
+            Size(FULL_SIDE, FULL_STEPS, FULL_STEPS) if arguments.full else Size(SIDE, STEPS, REPORTED_STEPS)
+        )
         steps = arguments.steps
         self.size = size if steps is None else Size(size.side, steps, min(steps, size.reported_steps))
         self.source = str(self.squares(PHOTOGRAPHS, self.size.side))

@@ -11,9 +11,9 @@ import numpy as np
 import nstjax
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
+from nstjax.synthesis.network import Apply
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.synthesis.solve import Progress
-from nstjax.synthesis.transfer import Apply
 from nstjax.typing import Backbone
 
 _evaluate = jax.jit(lambda fun, image: fun(image))

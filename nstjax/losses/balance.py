@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nstjax.losses.objective import objective
 from nstjax.losses.record import Objective
 from nstjax.losses.targets import Targets
-from nstjax.typing import Features, Images
+from nstjax.typing import Images
 
 STYLE_UNIT = 120.0
 """Style to content at strength 1, in shares; with it 1 looks like the default weights (experiments/stanford_controls)."""
@@ -28,8 +27,7 @@ def _terms(fun: Any, image: Images) -> dict[str, jax.Array]:
 
 def balance(
     record: Objective,
-    apply: Callable[..., Features],
-    network: Any,
+    loss: Callable[[Targets], Callable[..., Any]],
     targets: Targets,
     content: Images,
     strength: float,
@@ -43,14 +41,13 @@ def balance(
 
     Args:
         record: what is minimised.
-        apply: as for :func:`nstjax.losses.objective`.
-        network: likewise.
+        loss: makes the function of the image from targets, as :func:`nstjax.losses.objective` does.
         targets: from :func:`nstjax.losses.make_targets`.
         content: the photograph at the size of the picture, ``(1, h, w, 3)``.
         strength: ``s > 0``; shares of style count ``s·STYLE_UNIT`` times those of content.
     """
     plain = dataclasses.replace(targets, balance={})
-    fun = objective(record, apply, network, plain)
+    fun = loss(plain)
     grey = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
 
     def total(terms: dict[str, jax.Array], kind: str) -> jax.Array:

@@ -35,10 +35,16 @@ def content_loss(
     """
     one_of("the content loss", normalization, CONTENT_LOSSES)
     d = distance(features - target, kind)
+    return d.mean() if normalization == "mean" else content_of_sum(d.sum(), target, normalization, kind)
+
+
+def content_of_sum(total: Scalar, target: FeatureMap, normalization: str, kind: str) -> Scalar:
+    """:func:`content_loss` of one image from ``Σ d(F − P)``, which may have been added up in parts."""
+    one_of("the content loss", normalization, CONTENT_LOSSES)
     if normalization == "half_sum":
-        return 0.5 * d.sum()
+        return 0.5 * total
     if normalization == "sum":
-        return d.sum()
+        return total
     if normalization == "mean":
-        return d.mean()
-    return relative(d.sum(), distance(target, kind).sum())
+        return total / target.size
+    return relative(total, distance(target, kind).sum())

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,13 @@ from nstjax.errors import InputError
 from nstjax.losses.content import content_loss
 from nstjax.losses.record import Objective
 from nstjax.losses.spatial import Plan, make_plan
-from nstjax.losses.statistics import Description, describe, discrepancy, discrepancy_of_points
+from nstjax.losses.statistics import (
+    Description,
+    Statistic,
+    describe,
+    discrepancy,
+    discrepancy_of_points,
+)
 from nstjax.losses.targets import Region, RegionTarget, Source, Targets, layer_targets
 from nstjax.losses.tv import total_variation
 from nstjax.typing import Features, Images, Scalar, Terms
@@ -60,62 +66,110 @@ def make_targets(
     return Targets({name: content[name] for name in record.used_content_layers}, found, plans)
 
 
-def _style_term(
-    record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: Plan | None
+Described: TypeAlias = tuple[Description, Description]
+"""Of the regions with masks, in their order, and of those without."""
+
+
+def by_statistic(regions: tuple[RegionTarget, ...]) -> dict[Statistic, list[RegionTarget]]:
+    """The regions of a layer that are described alike."""
+    found: dict[Statistic, list[RegionTarget]] = {}
+    for region in regions:
+        found.setdefault(region.statistic, []).append(region)
+    return found
+
+
+def _describe_regions(
+    features: jax.Array, statistic: Statistic, group: list[RegionTarget], plan: Plan | None
+) -> Described:
+    """At once: one product for all regions."""
+    masks = [region.mask for region in group if region.mask is not None]
+    guided = describe(statistic, features, jnp.concatenate(masks), plan) if masks else {}
+    return guided, describe(statistic, features, None) if len(masks) < len(group) else {}
+
+
+def style_of(
+    record: Objective,
+    group: list[RegionTarget],
+    described: Described,
+    dtype: Any,
 ) -> Scalar:
-    """The style loss of one layer: Σ_k factor_k Σ_j weight_kj · discrepancy_kj."""
-    total = jnp.zeros((), features.dtype)
-    for statistic in dict.fromkeys(region.statistic for region in regions):
-        group = [region for region in regions if region.statistic == statistic]
-        masks = [region.mask for region in group if region.mask is not None]
-        guided: Description = {}
-        plain: Description = {}
-        if not statistic.by_points:  # described at once: one product for all regions
-            guided = describe(statistic, features, jnp.concatenate(masks), plan) if masks else {}
-            plain = describe(statistic, features, None) if len(masks) < len(group) else {}
-        at = 0
-        for region in group:
-            found, k = (plain, 0) if region.mask is None else (guided, at)
-            at += region.mask is not None
-            mine = {name: value[:, k] for name, value in found.items()}
-            for weight, target in zip(region.weights, region.targets, strict=True):
-                if statistic.by_points:
-                    assert region.order is not None, "made with the target"
-                    loss = discrepancy_of_points(
-                        statistic, features, region.mask, region.order, target, record.style_loss
-                    )
-                else:
-                    loss = discrepancy(statistic, mine, target, record.style_loss, record.style_distance)
-                total += region.factor * weight * loss
+    """Σ_k factor_k Σ_j weight_kj · discrepancy_kj over regions that are described alike."""
+    guided, plain = described
+    total, at = jnp.zeros((), dtype), 0
+    for region in group:
+        found, k = (plain, 0) if region.mask is None else (guided, at)
+        at += region.mask is not None
+        mine = {name: value[:, k] for name, value in found.items()}
+        for weight, target in zip(region.weights, region.targets, strict=True):
+            loss = discrepancy(region.statistic, mine, target, record.style_loss, record.style_distance)
+            total += region.factor * weight * loss
     return total
 
 
-def _objective(
-    record: Objective, apply: Callable[..., Features], network: Any, targets: Targets, image: Images
+def _style_of_points(record: Objective, group: list[RegionTarget], features: jax.Array) -> Scalar:
+    total = jnp.zeros((), features.dtype)
+    for region in group:
+        assert region.order is not None, "made with the target"
+        for weight, target in zip(region.weights, region.targets, strict=True):
+            loss = discrepancy_of_points(
+                region.statistic, features, region.mask, region.order, target, record.style_loss
+            )
+            total += region.factor * weight * loss
+    return total
+
+
+def _style_term(
+    record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: Plan | None
+) -> Scalar:
+    """The style loss of one layer."""
+    return sum(
+        (
+            _style_of_points(record, group, features)
+            if statistic.by_points
+            else style_of(record, group, _describe_regions(features, statistic, group, plan), features.dtype)
+            for statistic, group in by_statistic(regions).items()
+        ),
+        jnp.zeros((), features.dtype),
+    )
+
+
+def weighted(
+    record: Objective,
+    targets: Targets,
+    image: Images,
+    content: Callable[[str], Scalar],
+    style: Callable[[str], Scalar],
 ) -> tuple[Scalar, Terms]:
+    """The loss and its terms from the losses of each layer, by its name, and the image's variation."""
     terms: Terms = {}
-    found = apply(network, image, record.layers) if record.layers else {}
     factors = record.content_layer_weights or (1.0,) * len(record.content_layers)
     for name, factor in zip(record.content_layers, factors, strict=True):
         if name in targets.content:
-            loss = content_loss(
-                found[name], targets.content[name], record.content_loss, record.content_distance
-            )
-            terms[f"content/{name}"] = record.content_weight * factor * loss
+            terms[f"content/{name}"] = record.content_weight * factor * content(name)
     count = len(record.style_layers)
     factors = record.style_layer_weights or (1.0 / max(count, 1),) * count
     for name, factor in zip(record.style_layers, factors, strict=True):
         if name in targets.style:
-            terms[f"style/{name}"] = (
-                record.beta
-                * factor
-                * _style_term(record, found[name], targets.style[name], targets.plans.get(name))
-            )
+            terms[f"style/{name}"] = record.beta * factor * style(name)
     if record.tv_weight:
         terms["tv"] = record.tv_weight * total_variation(image, record.tv_distance, record.tv_reduction)
     if targets.balance:
         terms = {name: targets.balance[name.split("/")[0]] * term for name, term in terms.items()}
     return jnp.stack(list(terms.values())).sum(), terms
+
+
+def _objective(
+    record: Objective, apply: Callable[..., Features], network: Any, targets: Targets, image: Images
+) -> tuple[Scalar, Terms]:
+    found = apply(network, image, record.layers) if record.layers else {}
+
+    def content(name: str) -> Scalar:
+        return content_loss(found[name], targets.content[name], record.content_loss, record.content_distance)
+
+    def style(name: str) -> Scalar:
+        return _style_term(record, found[name], targets.style[name], targets.plans.get(name))
+
+    return weighted(record, targets, image, content, style)
 
 
 def objective(

@@ -11,6 +11,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from nstjax.losses.distance import distance, relative
 from nstjax.losses.gram import gram_matrix, style_loss
@@ -42,6 +43,15 @@ class Statistic:
         return self.name == "gaussian" or (self.name == "polynomial" and self.degree > 2)
 
 
+MOMENTS = {  # what is averaged over positions for each
+    "gram": ("gram",),
+    "linear": ("mean",),
+    "moments": ("mean", "square"),
+    "polynomial": ("gram", "mean"),
+    "wasserstein": ("gram", "mean"),
+}
+
+
 @partial(jax.jit, static_argnums=0)
 def describe(
     statistic: Statistic, features: FeatureMap, masks: Masks | None, plan: Plan | None = None
@@ -68,17 +78,43 @@ def describe(
             return gram_matrix(features, "positions")[:, None]
         return guided_gram(features, masks) if plan is None else planned_gram(features, plan)
 
-    if statistic.name == "gram":
-        return {"gram": gram()}
-    mean = mean_of(features)
-    if statistic.name == "linear":
-        return {"mean": mean}
+    moments = {
+        "gram": gram,
+        "mean": lambda: mean_of(features),
+        "square": lambda: mean_of(jnp.square(features)),
+    }
+    return describe_moments(statistic, {name: moments[name]() for name in MOMENTS[statistic.name]})
+
+
+def describe_moments(statistic: Statistic, moments: Description) -> Description:
+    """The statistic from averages over positions: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``."""
     if statistic.name == "moments":
-        variance = jnp.maximum(mean_of(jnp.square(features)) - jnp.square(mean), 0.0)
+        mean = moments["mean"]
+        variance = jnp.maximum(moments["square"] - jnp.square(mean), 0.0)
         return {"mean": mean, "std": jnp.sqrt(variance + VARIANCE_FLOOR)}
-    if statistic.name == "polynomial":
-        return {"gram": gram(), "mean": mean}
-    return {"mean": mean, "covariance": gram() - mean[..., :, None] * mean[..., None, :]}
+    if statistic.name == "wasserstein":
+        mean = moments["mean"]
+        return {
+            "mean": mean,
+            "covariance": moments["gram"] - mean[..., :, None] * mean[..., None, :],
+        }
+    return moments
+
+
+def moment_sums(statistic: Statistic, features: FeatureMap, weights: Masks) -> Description:
+    """What :func:`describe_moments` takes, as sums ``(1, k, …)`` over positions with weights that get no gradient.
+
+    Sums of a map's parts add up to those of the whole; divided by the weights' sums they are averages.
+    """
+    k, c = len(weights), features.shape[-1]
+    f = features.reshape(1, -1, c)
+    root = jnp.sqrt(weights).reshape(k, -1, 1).astype(f.dtype)
+    moments = {
+        "gram": lambda: gram_matrix((root * f)[:, None])[None],
+        "mean": lambda: jnp.matmul(jnp.square(root)[..., 0], f[0], precision=lax.Precision.HIGHEST)[None],
+        "square": lambda: jnp.square(root * f).sum(1)[None],
+    }
+    return {name: moments[name]() for name in MOMENTS[statistic.name]}
 
 
 def make_target(statistic: Statistic, features: FeatureMap, mask: Masks | None) -> Description:

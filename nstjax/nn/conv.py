@@ -106,10 +106,9 @@ def _constant_fwd(x: Array, kernel: Array, frozen: Frozen) -> tuple[Array, tuple
     return _constant(x, kernel, frozen), (kernel, frozen)
 
 
-def _constant_bwd(saved: tuple[Array, Frozen], dy: Array) -> tuple[Array, Array, Frozen]:
+def _constant_bwd(saved: tuple[Array, Frozen], dy: Array) -> tuple[Array, None, None]:
     kernel, frozen = saved
-    # A constant has no gradient; XLA drops the zeros.
-    return _either(dy, _reversed(kernel), frozen.backward), *jax.tree.map(jnp.zeros_like, saved)
+    return _either(dy, _reversed(kernel), frozen.backward), None, None
 
 
 _constant.defvjp(_constant_fwd, _constant_bwd)

@@ -12,6 +12,7 @@ from nstjax.plain import build
 from nstjax.typing import Backbone
 
 MAX_SIDE = 16384
+LEAST_TILE = 32  # pixels: below, nearly all is halo
 COARSEST = 128  # where the automatic pyramid begins
 
 
@@ -51,6 +52,8 @@ class Settings:
     """Whether the photograph's colours are given to the painting beforehand or to the picture at the end."""
     style_strength: float | None = None
     """Weights found from the images: 1 is the default's look, more is more style; in place of content and style weight."""
+    tile: int = 0
+    """Compute loss and gradient in tiles of so many pixels, for pictures that do not fit in memory; 0 is in one piece."""
 
     def __post_init__(self) -> None:
         for option, sides in (
@@ -80,6 +83,10 @@ class Settings:
             raise InputError(f"--pooling-scale is {self.pooling_scale}: it must be greater than 0")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+        if self.tile and not LEAST_TILE <= self.tile <= MAX_SIDE:
+            raise InputError(
+                f"--tile is {self.tile}: it must be between {LEAST_TILE} and {MAX_SIDE} pixels, or 0 for no tiles"
+            )
         one_of("--init", self.init, ("content", "noise", "style", "image"))
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))

@@ -7,15 +7,14 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side, resize
-from nstjax.losses import make_targets, objective
-from nstjax.nn.prepare import prepared
-from nstjax.nn.vgg import check_layers, check_pooling, check_size
+from nstjax.losses import make_targets
+from nstjax.nn.vgg import check_layers, check_size
 from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.network import Network
 from nstjax.synthesis.pyramid import first_image
 from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Style, check_image, check_regions
-from nstjax.synthesis.transfer import Apply, layer_sizes
 from nstjax.typing import Backbone, Images
 
 TEXTURE = TransferConfig(
@@ -77,11 +76,7 @@ def texture(
     if any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
     check_layers(backbone, record.style_layers)
-    check_pooling(backbone, config.pooling)
-    apply = Apply(config.pooling, config.pooling_scale, config.padding)
-    # Targets are computed once: XLA's own convolutions, slower to run, are quicker to compile.
-    once = dataclasses.replace(apply, convolution="plain")
-    network = prepared(backbone, record.layers)
+    network = Network(config, backbone)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])
 
@@ -94,12 +89,12 @@ def texture(
             config,
             backbone.arch,
             lambda image: exemplar_at(image, side, config),
-            lambda image: once(backbone, image, record.style_layers),
+            lambda image: network.features(image, record.style_layers),
         )
-        targets = make_targets(record, {}, found, layer_sizes(apply, backbone, blank, record.style_layers))
+        targets = make_targets(record, {}, found, network.sizes(blank))
         exemplar = regions[0].styles[0].image
         return Stage(
-            objective(record, apply, network, targets),
+            network.loss(targets, size),
             size,
             lambda: first_image(config, blank, exemplar_at(exemplar, side, config), init_image),
         )

@@ -1,44 +1,20 @@
 """Neural style transfer by optimising one image (Gatys et al. 2016, arXiv 1508.06576), coarse to fine."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from nstjax.images.resize import fit_long_side
-from nstjax.losses import balance, make_targets, objective
-from nstjax.nn.conv import Method
-from nstjax.nn.prepare import prepared
-from nstjax.nn.vgg import check_layers, check_pooling, check_size, features
+from nstjax.losses import Targets, balance, make_targets
+from nstjax.nn.vgg import check_layers, check_size
+from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.network import Network
 from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
 from nstjax.synthesis.regions import check_masks, regions_at
 from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Styles, check_image, check_regions
-from nstjax.typing import Backbone, Features, Images, Padding, Pooling
-
-
-@dataclasses.dataclass(frozen=True)
-class Apply:
-    """:func:`nstjax.features` with its options fixed; equal options compare equal, so programs are shared."""
-
-    pooling: Pooling
-    pooling_scale: float
-    padding: Padding
-    convolution: Method = "auto"
-
-    def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-        """Activations of ``layers``."""
-        return features(
-            network,
-            images,
-            layers,
-            self.pooling,
-            pooling_scale=self.pooling_scale,
-            padding=self.padding,
-            convolution=self.convolution,
-        )
+from nstjax.typing import Backbone, Images
 
 
 def transfer(
@@ -78,11 +54,7 @@ def transfer(
         init_image = check_image("initial", init_image)
     record, sides = config.objective, config.pyramid()
     check_layers(backbone, record.content_layers + record.style_layers)
-    check_pooling(backbone, config.pooling)
-    apply = Apply(config.pooling, config.pooling_scale, config.padding)
-    # Targets are computed once: XLA's own convolutions, slower to run, are quicker to compile.
-    once = dataclasses.replace(apply, convolution="plain")
-    network = prepared(backbone, record.layers)
+    network = Network(config, backbone)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))
     for one in (s for region in regions for s in region.styles):
@@ -102,34 +74,30 @@ def transfer(
         height, width = here.shape[1:3]
         targets = make_targets(
             record,
-            once(backbone, here, record.used_content_layers),
+            network.features(here, record.used_content_layers),
             regions_at(
                 regions,
                 (height, width),
                 config,
                 backbone.arch,
                 lambda image: style_at(image, side, config),
-                lambda image: once(backbone, image, record.used_style_layers),
+                lambda image: network.features(image, record.used_style_layers),
             ),
-            layer_sizes(apply, backbone, here, record.used_style_layers),
+            network.sizes(here),
         )
+
+        def loss(targets: Targets) -> ObjectiveFn:
+            return network.loss(targets, (height, width))
+
         if config.style_strength is not None:
-            targets = balance(record, apply, network, targets, here, config.style_strength)
+            targets = balance(record, loss, targets, here, config.style_strength)
 
         def start() -> jax.Array:
             return first_image(config, here, style_at(regions[0].styles[0].image, side, config), init_image)
 
-        return Stage(objective(record, apply, network, targets), (height, width), start)
+        return Stage(loss(targets), (height, width), start)
 
     def colored(image: np.ndarray) -> np.ndarray:
         return finish(config, photo, image)
 
     return solve(config, stage, callback, resume, colored)
-
-
-def layer_sizes(
-    apply: Apply, backbone: Backbone, image: jax.Array, layers: tuple[str, ...]
-) -> dict[str, tuple[int, int]]:
-    """Rows and columns of each layer, computed without running the network."""
-    shapes = jax.eval_shape(lambda x: apply(backbone, x, layers), image)
-    return {name: (found.shape[1], found.shape[2]) for name, found in shapes.items()}

@@ -1,0 +1,92 @@
+"""The loss of an image from its parts: sums over positions that add up, then the loss from the sums."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from nstjax.errors import InputError
+from nstjax.losses.content import content_of_sum
+from nstjax.losses.distance import distance
+from nstjax.losses.objective import by_statistic, style_of, weighted
+from nstjax.losses.record import Objective
+from nstjax.losses.statistics import Description, describe_moments, moment_sums
+from nstjax.losses.targets import Targets
+from nstjax.typing import Features, Images, Scalar, Terms
+
+Sums = dict[str, Any]
+"""``content`` by layer; ``style`` by layer, for each statistic the sums of regions with masks and of those without;
+``positions`` by layer."""
+
+
+def check_parts(record: Objective) -> None:
+    """Raise :class:`InputError` where the loss compares points with points, which no sum over parts can stand for."""
+    if record.statistic.by_points:
+        raise InputError(
+            f"--tile: the style statistic {record.statistic.name} compares points of the whole picture with one "
+            f"another; use gram, linear, moments or wasserstein, or no tiles"
+        )
+
+
+def part_sums(record: Objective, targets: Targets, features: Features, own: Mapping[str, Array]) -> Sums:
+    """The sums of one part.
+
+    Args:
+        record: with its layers named.
+        targets: with contents and masks cut to the part; plans are not used.
+        features: of the part, ``{name: (1, h, w, c)}``.
+        own: ``{name: (h, w)}``, 1 at the positions that are this part's and 0 at those of others.
+    """
+    content = {
+        name: (own[name][..., None] * distance(features[name] - target, record.content_distance)).sum()
+        for name, target in targets.content.items()
+    }
+    style: dict[str, list[tuple[Description, Description]]] = {}
+    for name, regions in targets.style.items():
+        style[name] = []
+        for statistic, group in by_statistic(regions).items():
+            masks = [region.mask for region in group if region.mask is not None]
+            guided, plain = {}, {}
+            if masks:
+                guided = moment_sums(statistic, features[name], own[name] * jnp.concatenate(masks))
+            if len(masks) < len(group):
+                plain = moment_sums(statistic, features[name], own[name][None])
+            style[name].append((guided, plain))
+    return {
+        "content": content,
+        "style": style,
+        "positions": {name: own[name].sum() for name in targets.style},
+    }
+
+
+def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images) -> tuple[Scalar, Terms]:
+    """The loss and its terms, as :func:`nstjax.losses.objective` gives them, from the sums of all parts.
+
+    Args:
+        record: with its layers named.
+        targets: of the whole image.
+        sums: added up over the parts.
+        image: the whole, for its variation.
+    """
+
+    def content(name: str) -> Scalar:
+        total, target = sums["content"][name], targets.content[name]
+        return content_of_sum(total, target, record.content_loss, record.content_distance)
+
+    def averages(found: Description, weight: Array) -> Description:
+        return {name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2)) for name, x in found.items()}
+
+    def style(name: str) -> Scalar:
+        total = jnp.zeros((), image.dtype)
+        groups = by_statistic(targets.style[name])
+        for (statistic, group), (guided, plain) in zip(groups.items(), sums["style"][name], strict=True):
+            masks = [region.mask.sum() for region in group if region.mask is not None]
+            described = (
+                describe_moments(statistic, averages(guided, jnp.stack(masks))) if masks else {},
+                describe_moments(statistic, averages(plain, sums["positions"][name])) if plain else {},
+            )
+            total += style_of(record, group, described, image.dtype)
+        return total
+
+    return weighted(record, targets, image, content, style)

@@ -1,0 +1,91 @@
+"""The feature network of a synthesis: its activations, and the loss made of them, in one piece or by tiles."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from nstjax.losses import Targets, objective
+from nstjax.losses.parts import check_parts
+from nstjax.nn.conv import Method
+from nstjax.nn.prepare import prepared
+from nstjax.nn.vgg import check_pooling, features
+from nstjax.optim import ObjectiveFn
+from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.tiles import tiled_features, tiled_objective
+from nstjax.typing import Backbone, Features, Images, Padding, Pooling
+
+
+@dataclasses.dataclass(frozen=True)
+class Apply:
+    """:func:`nstjax.features` with its options fixed; equal options compare equal, so programs are shared."""
+
+    pooling: Pooling
+    pooling_scale: float
+    padding: Padding
+    convolution: Method = "auto"
+
+    def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
+        """Activations of ``layers``."""
+        return features(
+            network,
+            images,
+            layers,
+            self.pooling,
+            pooling_scale=self.pooling_scale,
+            padding=self.padding,
+            convolution=self.convolution,
+        )
+
+
+def layer_sizes(
+    apply: Apply, backbone: Backbone, image: jax.Array, layers: tuple[str, ...]
+) -> dict[str, tuple[int, int]]:
+    """Rows and columns of each layer, computed without running the network."""
+    shapes = jax.eval_shape(lambda x: apply(backbone, x, layers), image)
+    return {name: (found.shape[1], found.shape[2]) for name, found in shapes.items()}
+
+
+class Network:
+    """The network that a config asks for.
+
+    Args:
+        config: with its layers named.
+        backbone: from :func:`nstjax.load_backbone`.
+
+    Raises:
+        InputError: the loss cannot be computed by tiles where these are asked for.
+    """
+
+    def __init__(self, config: TransferConfig, backbone: Backbone) -> None:
+        check_pooling(backbone, config.pooling)
+        if config.tile:
+            check_parts(config.objective)
+        self.config, self.backbone = config, backbone
+        self._apply = Apply(config.pooling, config.pooling_scale, config.padding)
+        self._ready = prepared(backbone, config.objective.layers)
+
+    def features(self, image: Images, layers: tuple[str, ...]) -> Features:
+        """Activations for a target.
+
+        They are computed once: XLA's own convolutions, slower to run than the quick ones, are quicker to compile.
+        """
+        once = dataclasses.replace(self._apply, convolution="plain")
+        if self._by_tiles(image.shape[1], image.shape[2]):
+            return tiled_features(once, self.backbone, image, layers, self.config.tile)
+        return once(self.backbone, image, layers)
+
+    def sizes(self, image: jax.Array) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the style layers."""
+        return layer_sizes(self._apply, self.backbone, image, self.config.objective.used_style_layers)
+
+    def loss(self, targets: Targets, size: tuple[int, int]) -> ObjectiveFn:
+        """The loss of an image of ``(height, width)``."""
+        record = self.config.objective
+        if self._by_tiles(*size):
+            return tiled_objective(record, self._apply, self._ready, targets, size, self.config.tile)
+        fun: Callable[..., object] = objective(record, self._apply, self._ready, targets)
+        return fun  # type: ignore[return-value]
+
+    def _by_tiles(self, height: int, width: int) -> bool:
+        return 0 < self.config.tile < max(height, width)
