@@ -17,7 +17,7 @@ from nstjax.training.loop import scaled_style
 
 CONTENT_LAYERS, STYLE_LAYERS = ("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")
 RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5)
-STYLE_UNIT = {"squared": 15.0, "absolute": 60.0}  # nstjax's weight that stands for the thesis's ratio of 500
+STYLE_UNIT = {"squared": 3.0, "absolute": 60.0}  # nstjax's weight that stands for the thesis's ratio of 500
 TV_UNIT = 300.0  # nstjax's weight of the mean absolute variation that stands for the thesis's 1
 
 

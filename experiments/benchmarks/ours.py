@@ -1,0 +1,174 @@
+"""nstjax's side of the comparison with PyTorch, in a process of its own: ``python -m experiments.benchmarks.ours``.
+
+Prints one JSON object a line, as the peer does; times in seconds. ``eval`` times value and gradient of the five-layer
+objective (VGG-19 to conv5_1, max pooling, random weights); ``solve`` minimises the three-block objective, with time
+and loss after every iteration, twice: the first time with compilation, the second without.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from PIL import Image
+
+import nstjax
+from nstjax import TransferConfig
+from nstjax.heap import keep_freed_memory
+from nstjax.losses import Objective, make_targets, objective
+from nstjax.nn.conv import Method
+from nstjax.nn.prepare import prepared
+from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
+from nstjax.optim import Lbfgs
+from nstjax.programs import enable_compilation_cache
+from nstjax.synthesis.network import Apply
+from nstjax.typing import Backbone
+from nstjax.weights.canonical import CAFFE_BGR
+
+FIVE = Objective(
+    ("relu4_2",),
+    ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    content_weight=1.0,
+    style_weight=1.0,
+    tv_weight=0.0,
+    content_loss="mean",
+    style_loss="johnson",
+    style_layer_weights=(1.0,) * 5,
+)
+THREE = dataclasses.replace(
+    FIVE,
+    content_layers=("relu3_2",),
+    style_layers=("relu1_1", "relu2_1", "relu3_1"),
+    content_weight=5.0,
+    style_weight=100.0,
+    style_layer_weights=(1.0,) * 3,
+)
+LIKE_THE_PEER: dict[str, Any] = {"pooling": "max", "padding": "zeros"}
+
+
+def random_vgg19(convs: int = 13) -> Backbone:
+    """He-initialised weights, to conv5_1."""
+    rng = np.random.default_rng(0)
+    params = {}
+    for name in conv_names("vgg19")[:convs]:
+        shape = kernel_shape(name)
+        kernel = rng.normal(size=shape) * np.sqrt(2 / (9 * shape[2]))
+        params[name] = {
+            "kernel": jnp.asarray(kernel, jnp.float32),
+            "bias": jnp.zeros(shape[3], jnp.float32),
+        }
+    return make_backbone(params, "vgg19", CAFFE_BGR, "random weights")
+
+
+def evaluation(network: Backbone, record: Objective, side: int, convolution: Method) -> Callable[[], Any]:
+    """Value and gradient at a random image, compiled, as a function of nothing."""
+    rng = np.random.default_rng(0)
+    x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
+    apply = Apply(convolution=convolution, pooling_scale=1.0, **LIKE_THE_PEER)
+    targets = make_targets(
+        record, apply(network, content, record.content_layers), apply(network, style, record.style_layers)
+    )
+    ready = prepared(network, record.layers) if convolution == "auto" else network
+    fun = objective(record, apply, ready, targets)
+    step = jax.jit(lambda f, x: jax.value_and_grad(f, has_aux=True)(x))
+    return lambda: jax.block_until_ready(step(fun, x))
+
+
+@dataclasses.dataclass(frozen=True)
+class Eval:
+    """Value and gradient of the five-layer objective."""
+
+    sizes: tuple[int, ...] = (256,)
+    """Sides of the square image."""
+    convolution: Literal["auto", "plain"] = "auto"
+    """The quickest forms, or XLA's own."""
+    repeats: int = 7
+    """Of each."""
+
+
+def run_eval(arguments: Eval) -> None:
+    """Print a line for each size."""
+    network = random_vgg19()
+    for side in arguments.sizes:
+        run = evaluation(network, FIVE, side, arguments.convolution)
+        began = time.perf_counter()
+        run()
+        first = time.perf_counter() - began
+        run()
+        times = []
+        for _ in range(arguments.repeats):
+            began = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - began)
+        print(json.dumps({"size": side, "seconds": times, "first": first}), flush=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solve:
+    """The three-block objective, from the photograph."""
+
+    content: Path
+    """The photograph."""
+    style: Path
+    """The painting."""
+    weights: str = "vgg19"
+    """Real ones, to relu3_2 at least."""
+    size: int = 256
+    """Longer side of both, in pixels."""
+    scales: tuple[int, ...] = ()
+    """Longer sides, coarse to fine; none for one scale."""
+    iterations: tuple[int, ...] = (60,)
+    """At each."""
+    rounds: int = 2
+    """Runs in this process; the first one compiles."""
+
+
+def _scaled(path: Path, size: int) -> np.ndarray:
+    """As the peer reads it, so that both start from the same pixels."""
+    image = Image.open(path).convert("RGB")
+    ratio = size / max(image.size)
+    image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)
+    return np.asarray(image, np.float32)[None] / 255
+
+
+def run_solve(arguments: Solve) -> None:
+    """Print a line for each iteration."""
+    backbone = nstjax.load_backbone(arguments.weights)
+    content, style = (_scaled(path, arguments.size) for path in (arguments.content, arguments.style))
+    config = TransferConfig(
+        objective=THREE,
+        optimizer=Lbfgs(),
+        size=arguments.size,
+        scales=arguments.scales or (arguments.size,),
+        iterations=arguments.iterations,
+        **LIKE_THE_PEER,
+    )
+    for round_ in range(arguments.rounds):
+        began = time.perf_counter()
+        result = nstjax.transfer(content, style, backbone, config)
+        whole = time.perf_counter() - began
+        for entry in result.history:
+            line = {"round": round_, **{k: v for k, v in vars(entry).items() if k != "terms"}}
+            print(json.dumps(line), flush=True)
+        print(json.dumps({"round": round_, "what": "solve", "seconds": whole}), flush=True)
+
+
+Command = Annotated[Eval, tyro.conf.subcommand("eval")] | Annotated[Solve, tyro.conf.subcommand("solve")]
+
+
+def main() -> None:
+    """Run one of the two."""
+    keep_freed_memory()
+    enable_compilation_cache()
+    arguments: Any = tyro.cli(Command, description=__doc__)
+    run_eval(arguments) if isinstance(arguments, Eval) else run_solve(arguments)
+
+
+if __name__ == "__main__":
+    main()
