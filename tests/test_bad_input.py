@@ -315,6 +315,17 @@ KINDS: dict[str, Kind] = {
     ),
     "both weights zero": (nothing, [*GOOD, "--style-weight", "0", "--content-weight", "0"], "are both 0"),
     "size zero": (nothing, [*GOOD, "--size", "0"], "--size is 0: it must be between"),
+    "size that fits in no memory": (
+        nothing,
+        [*GOOD, "--size", "16384"],
+        "GiB are free: try --tile 512, --history",
+    ),
+    "tile too small": (nothing, [*GOOD, "--tile", "8"], "--tile is 8: it must be between 32 and"),
+    "tiles of a statistic by points": (
+        nothing,
+        [*GOOD, "--tile", "64", "--style-statistic", "gaussian"],
+        "--tile: the style statistic gaussian compares points",
+    ),
     "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
     "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
     "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations must be 1 or more"),

@@ -28,6 +28,7 @@ from nstjax.nn.vgg import EMBEDDED
 from nstjax.programs import enable_compilation_cache
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
+from nstjax.synthesis.memory import check_memory
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO
@@ -42,6 +43,12 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     pictures = load_pictures(job)
     inputs = pictures.facts
     config = job.config.for_backbone(backbone)
+    if pictures.content is not None:
+        proportions = (pictures.content.shape[1], pictures.content.shape[2])
+    else:
+        width, height = options.proportions  # type: ignore[union-attr]
+        proportions = (height, width)
+    check_memory(config, backbone, proportions, pictures.styles)
     with (
         Display(job.output.name, options.quiet) as display,
         warnings_as_notes(display.say),

@@ -56,7 +56,7 @@ def _on_cpu(x: Array, kernel: Array) -> Array:
 def _pays(x: Array, kernel: Array, positions: int) -> bool:
     """Whether Winograd's form is taken; not in half precision, whose rounding it would multiply."""
     n, h, w, _ = x.shape
-    return min(kernel.shape[2:]) >= CHANNELS and n * h * w >= positions and x.dtype.itemsize >= 4
+    return gains(kernel) and n * h * w >= positions and x.dtype.itemsize >= 4
 
 
 class Frozen(NamedTuple):
@@ -71,13 +71,13 @@ class Frozen(NamedTuple):
     backward: Array
 
 
-def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen | None:
-    """What :func:`conv3x3` takes beside a kernel that gets no gradient; None where it would be of no use.
+def gains(kernel: Float[Array, "3 3 c d"]) -> bool:
+    """Whether Winograd's form can pay for a kernel."""
+    return bool(min(kernel.shape[2:]) >= CHANNELS)
 
-    It is eight times as large as the kernel.
-    """
-    if min(kernel.shape[2:]) < CHANNELS:
-        return None
+
+def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen:
+    """What :func:`conv3x3` takes beside a kernel that gets no gradient; eight times as large as it."""
     return Frozen(transformed(kernel), transformed(_reversed(kernel)))
 
 
@@ -86,6 +86,7 @@ def _reversed(kernel: Array) -> Array:
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
+@jax.jit  # traced once for a shape, which the gradient often shares
 def _frozen_on_cpu(x: Array, kernel: Array, transformed_kernel: Array) -> Array:
     return winograd(_zeros_around(x), transformed_kernel)
 

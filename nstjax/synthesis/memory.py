@@ -1,0 +1,125 @@
+"""How much memory a synthesis will take, and whether there is as much."""
+
+from collections.abc import Sequence
+
+import jax
+import psutil
+
+from nstjax.errors import InputError
+from nstjax.images.resize import fit_long_side
+from nstjax.nn.vgg import CHANNELS_OF_BLOCK, operations, steps_to
+from nstjax.optim import Adam, Sgd
+from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.pyramid import style_size_at
+from nstjax.synthesis.tiles import make_grid
+from nstjax.typing import Backbone, Images
+
+# Fitted to peaks of whole processes on a CPU (python -m experiments.benchmarks.large): within a fifth of them.
+BASE = 0.55 * 2**30  # libraries, programs, small pictures
+OF_ACTIVATIONS = (
+    3.0  # times the convolutions' results: these, what is saved for the gradient, and what it makes
+)
+PICTURES = 12  # of the result's size, beside an optimiser's history
+TILE = 512  # that is advised
+
+
+def _activations(backbone: Backbone, layers: tuple[str, ...]) -> float:
+    """Values of all convolutions' results up to the deepest of ``layers``, a pixel of the image."""
+    names = operations(backbone)
+    total, cells = 0.0, 1
+    for name in names[: 1 + max((names.index(layer) for layer in layers), default=-1)]:
+        if name.startswith("conv"):
+            total += backbone.params[name]["bias"].shape[0] / cells
+        elif name.startswith("pool"):
+            cells *= 4
+    return total
+
+
+def _channels(backbone: Backbone, layer: str) -> int:
+    if layer.startswith("pool"):
+        return CHANNELS_OF_BLOCK[int(layer[4]) - 1]
+    weights = backbone.params[f"conv{layer[4:]}"]
+    return int(weights["head"].shape[1] if "head" in weights else weights["bias"].shape[0])
+
+
+def _vectors(config: TransferConfig) -> int:
+    """Pictures that the optimiser holds at once; a step of L-BFGS makes a new history beside the old one."""
+    optimizer = config.optimizer
+    return 4 if isinstance(optimizer, Adam | Sgd) else 4 * optimizer.history_size
+
+
+def estimated_bytes(
+    config: TransferConfig,
+    backbone: Backbone,
+    height: int,
+    width: int,
+    styles: tuple[tuple[int, int], ...] = (),
+) -> float:
+    """Peak memory of the process at the last scale, in bytes; about, and for a CPU.
+
+    Args:
+        config: with its layers named.
+        backbone: the feature network.
+        height: of the result, in pixels.
+        width: likewise.
+        styles: ``(height, width)`` of each painting as it is looked at.
+    """
+    layers = config.objective.layers
+    pixels = float(height * width)
+    looked_at = pixels
+    if 0 < config.tile < max(height, width):
+        grid = make_grid((height, width), config.tile, backbone.arch, layers)
+        looked_at = float(grid.rows.window * grid.columns.window)
+    values = OF_ACTIVATIONS * _activations(backbone, layers) * looked_at
+    values += 3 * (PICTURES + _vectors(config)) * pixels
+    for layer in config.objective.used_content_layers:
+        kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
+        values += _channels(backbone, layer) * kept * (2 if config.tile else 1)
+    painting = max((h * w for h, w in styles), default=0)
+    values = max(values, _activations(backbone, config.objective.used_style_layers) * painting)
+    return BASE + 4 * values
+
+
+def available_bytes() -> float:
+    """What the device of the computation can still give: of a CPU the machine's free memory."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return float(psutil.virtual_memory().available)
+
+
+def check_memory(
+    config: TransferConfig,
+    backbone: Backbone,
+    proportions: tuple[int, int],
+    styles: Sequence[Images] = (),
+) -> None:
+    """Refuse a synthesis that will not fit.
+
+    Args:
+        config: as for the synthesis.
+        backbone: likewise.
+        proportions: height and width of the photograph.
+        styles: the paintings, ``(1, h, w, 3)``.
+
+    Raises:
+        InputError: it says how much is wanted, how much there is, and what would fit.
+    """
+    config = config.for_backbone(backbone)
+    side = config.pyramid()[-1]
+    height, width = fit_long_side(*proportions, side)
+    sizes = tuple(style_size_at(image, side, config) for image in styles)
+    needed, there = estimated_bytes(config, backbone, height, width, sizes), available_bytes()
+    if needed <= there:
+        return
+    advice = []
+    if not 0 < config.tile <= TILE and not config.objective.statistic.by_points:
+        advice.append(f"--tile {TILE}")
+    if _vectors(config) > 20:
+        advice.append("--history-size 5")
+    advice += ["a smaller --size", "a smaller --style-size"] if styles else ["a smaller --size"]
+    raise InputError(
+        f"a picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB are "
+        f"free: try {', '.join(advice)}"
+    )

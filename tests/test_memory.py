@@ -1,0 +1,62 @@
+"""The estimate of a synthesis's memory, and the refusal made of it."""
+
+import dataclasses
+
+import jax
+import pytest
+
+import nstjax
+from nstjax import TransferConfig
+from nstjax.losses import Objective
+from nstjax.optim import Adam, Lbfgs
+from nstjax.synthesis import memory
+from tests.conftest import random_backbone
+
+CONFIG = TransferConfig(
+    objective=Objective(("relu2_1",), ("relu1_1", "relu2_1")), optimizer=Lbfgs(history_size=3)
+)
+
+
+def bytes_of(backbone: nstjax.Backbone, side: int, **changes: object) -> float:
+    config = dataclasses.replace(CONFIG, size=side, **changes)
+    return memory.estimated_bytes(config, backbone, side, side) - memory.BASE
+
+
+def test_it_grows_with_the_picture_and_not_with_what_is_not_used(small: nstjax.Backbone) -> None:
+    assert bytes_of(small, 2048) == pytest.approx(4 * bytes_of(small, 1024), rel=1e-6)
+    assert bytes_of(random_backbone(convs=5), 1024) == bytes_of(small, 1024)
+    deeper = dataclasses.replace(CONFIG.objective, style_layers=("relu3_1",))
+    assert bytes_of(random_backbone(convs=5), 1024, objective=deeper) > bytes_of(small, 1024)
+
+
+def test_tiles_and_fewer_pairs_take_less(small: nstjax.Backbone) -> None:
+    whole = bytes_of(small, 4096)
+    assert bytes_of(small, 4096, tile=512) < 0.5 * whole
+    assert bytes_of(small, 4096, optimizer=Lbfgs(history_size=20)) > whole
+    assert bytes_of(small, 4096, optimizer=Adam()) < whole
+
+
+def test_a_large_painting_counts(small: nstjax.Backbone) -> None:
+    alone = memory.estimated_bytes(CONFIG, small, 256, 256)
+    assert memory.estimated_bytes(CONFIG, small, 256, 256, ((8192, 8192),)) > 4 * alone
+
+
+def test_what_does_not_fit_is_refused_with_advice(
+    small: nstjax.Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painting = jax.numpy.zeros((1, 64, 64, 3))
+    config = dataclasses.replace(CONFIG, size=4096, optimizer=Lbfgs())
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e15)
+    memory.check_memory(config, small, (300, 400), (painting,))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2.0 * 2**30)
+    with pytest.raises(
+        nstjax.InputError,
+        match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*--tile 512.*--history-size 5",
+    ):
+        memory.check_memory(config, small, (300, 400), (painting,))
+    fits = dataclasses.replace(config, size=256)
+    memory.check_memory(fits, small, (300, 400), (painting,))
+
+
+def test_there_is_some_memory() -> None:
+    assert memory.available_bytes() > 2**26
