@@ -317,7 +317,7 @@ KINDS: dict[str, Kind] = {
     "size zero": (nothing, [*GOOD, "--size", "0"], "--size is 0: it must be between"),
     "size that fits in no memory": (
         nothing,
-        [*GOOD, "--size", "16384"],
+        [*GOOD, "--scales", "16384"],
         "GiB are free: try --tile 512, --history",
     ),
     "tile too small": (nothing, [*GOOD, "--tile", "8"], "--tile is 8: it must be between 32 and"),

@@ -27,7 +27,9 @@ from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.optim import Lbfgs
 from nstjax.programs import enable_compilation_cache
+from nstjax.synthesis import Progress
 from nstjax.synthesis.network import Apply
+from nstjax.synthesis.solve import HistoryEntry
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import CAFFE_BGR
 
@@ -52,11 +54,16 @@ THREE = dataclasses.replace(
 LIKE_THE_PEER: dict[str, Any] = {"pooling": "max", "padding": "zeros"}
 
 
-def random_vgg19(convs: int = 13) -> Backbone:
+def random_vgg19_names() -> tuple[str, ...]:
+    """Convolutions to conv5_1."""
+    return conv_names("vgg19")[:13]
+
+
+def random_vgg19() -> Backbone:
     """He-initialised weights, to conv5_1."""
     rng = np.random.default_rng(0)
     params = {}
-    for name in conv_names("vgg19")[:convs]:
+    for name in random_vgg19_names():
         shape = kernel_shape(name)
         kernel = rng.normal(size=shape) * np.sqrt(2 / (9 * shape[2]))
         params[name] = {
@@ -129,7 +136,7 @@ class Solve:
     """Runs in this process; the first one compiles."""
 
 
-def _scaled(path: Path, size: int) -> np.ndarray:
+def scaled(path: Path, size: int) -> np.ndarray:
     """As the peer reads it, so that both start from the same pixels."""
     image = Image.open(path).convert("RGB")
     ratio = size / max(image.size)
@@ -137,10 +144,39 @@ def _scaled(path: Path, size: int) -> np.ndarray:
     return np.asarray(image, np.float32)[None] / 255
 
 
+def gatys_500(
+    content: np.ndarray,
+    style: np.ndarray,
+    weights: str,
+    scales: tuple[int, ...],
+    iterations: tuple[int, ...],
+    goal: float = 0.0,
+) -> tuple[HistoryEntry, ...]:
+    """The five-layer objective with real weights as far as they go and random ones beyond, till a loss is reached."""
+    real, network = nstjax.load_backbone(weights), random_vgg19()
+    params = {name: real.params.get(name, random) for name, random in network.params.items()}
+    network = make_backbone(params, "vgg19", real.preprocessing, f"{real.source}, random beyond")
+    config = TransferConfig(
+        objective=dataclasses.replace(
+            FIVE, content_loss="relative", style_loss="relative", style_weight=36.0
+        ),
+        optimizer=Lbfgs(),
+        size=scales[-1],
+        scales=scales,
+        iterations=iterations,
+    )
+
+    def reached(progress: Progress) -> bool:
+        entry = progress.entry
+        return entry.scale == len(scales) - 1 and entry.loss <= goal
+
+    return nstjax.transfer(content, style, network, config, reached).history
+
+
 def run_solve(arguments: Solve) -> None:
     """Print a line for each iteration."""
     backbone = nstjax.load_backbone(arguments.weights)
-    content, style = (_scaled(path, arguments.size) for path in (arguments.content, arguments.style))
+    content, style = (scaled(path, arguments.size) for path in (arguments.content, arguments.style))
     config = TransferConfig(
         objective=THREE,
         optimizer=Lbfgs(),

@@ -107,6 +107,8 @@ def check_memory(
         InputError: it says how much is wanted, how much there is, and what would fit.
     """
     config = config.for_backbone(backbone)
+    if not set(config.objective.layers) <= set(backbone.layers):
+        return  # the synthesis says so
     side = config.pyramid()[-1]
     height, width = fit_long_side(*proportions, side)
     sizes = tuple(style_size_at(image, side, config) for image in styles)

@@ -1,0 +1,253 @@
+"""nstjax beside PyTorch, in one run: ``python -m experiments.benchmarks --weights W --images DIR``.
+
+Value and gradient by size, the time to a given loss, the start of the command, in turns with the peer (a script that
+prints JSON lines, see ``--peer``) where it and PyTorch are there. Writes results.json, and with the other benchmarks' files
+the table in the README. Runtime: about 15 minutes on 2 cores, which it wants for itself; ``--long`` adds half an hour.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments.benchmarks import ours
+from experiments.benchmarks.table import write_table
+from experiments.benchmarks.timing import Neighbours, measure
+from nstjax import save_image
+from nstjax.heap import keep_freed_memory
+from nstjax.nn.vgg import kernel_shape
+from nstjax.paintings import paint
+from nstjax.reports import environment
+
+FOLDER = Path(__file__).parent
+PEER = FOLDER.parents[2] / "shared" / "bench" / "torch_peer.py"
+ITERATIONS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What is measured."""
+
+    weights: str = "vgg19"
+    """Real weights to relu3_2: an installed name, a weights file, or a store's folder."""
+    weights_file: Path | None = None
+    """The same for the peer, a Keras file; needed to compare times to a loss."""
+    images: Path = Path("images")
+    """content/golden_gate.jpg and style/starry_night.jpg are used."""
+    peer: Path = PEER
+    """The peer's script."""
+    python: str = sys.executable
+    """An interpreter that has PyTorch."""
+    sizes: tuple[int, ...] = (128, 256, 333, 512, 1024)
+    """Of value and gradient, in pixels."""
+    rounds: int = 3
+    """In turns."""
+    repeats: int = 5
+    """In a round."""
+    long: bool = False
+    """Also 500×500 pixels, VGG-19 to conv5_1: 300 plain iterations, and the time to their loss."""
+    out: Path = FOLDER / "results.json"
+    """Where the numbers go."""
+
+
+def lines_of(command: list[str], **env: str) -> Iterator[dict[str, Any]]:
+    """What a process prints, one JSON object a line."""
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env})
+    for line in found.stdout.splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def peer_is_there(arguments: Arguments) -> bool:
+    """Whether PyTorch can be measured; says so if not."""
+    if not arguments.peer.exists():
+        print(f"{arguments.peer} is not here: nothing is compared with PyTorch")
+        return False
+    known = subprocess.run([arguments.python, "-c", "import torch"], capture_output=True, check=False)
+    if known.returncode:
+        print(f"{arguments.python} has no PyTorch: nothing is compared with it")
+    return not known.returncode
+
+
+def peaks() -> dict[str, float]:
+    """Of this machine: products of matrices, GFLOP/s, and a large copy, GB/s read and written."""
+    a, b = jnp.ones((2048, 2048)), jnp.ones(2**26)
+    product, copy = jax.jit(lambda a: a @ a), jax.jit(lambda b: b + 1)
+    times = measure(
+        {
+            "product": lambda: product(a).block_until_ready(),
+            "copy": lambda: copy(b).block_until_ready(),
+        },
+        7,
+    )
+    seconds = {name: float(np.median(each.wall)) for name, each in times.items()}
+    return {
+        "GFLOP/s": round(2 * 2048**3 / seconds["product"] / 1e9, 1),
+        "GB/s": round(2 * b.nbytes / seconds["copy"] / 1e9, 1),
+    }
+
+
+def cpu_model() -> str:
+    """As the system names it."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def least_seconds(side: int, machine: dict[str, float]) -> dict[str, float]:
+    """Of the five-layer objective: its convolutions at the products' peak; its activations read and written once each way."""
+    products = written = 0.0
+    for name in ours.random_vgg19_names():
+        _, _, c, d = kernel_shape(name)
+        pixels = (side // 2 ** (int(name[4]) - 1)) ** 2
+        products += 2 * 2 * 9 * c * d * pixels
+        written += 2 * 2 * 4 * d * pixels
+    return {
+        "products": round(products / machine["GFLOP/s"] / 1e9, 3),
+        "bytes": round(written / machine["GB/s"] / 1e9, 3),
+    }
+
+
+def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> list[dict[str, Any]]:
+    """Value and gradient by size."""
+    network, found = ours.random_vgg19(), []
+    for side in arguments.sizes:
+        runs = {
+            "nstjax": ours.evaluation(network, ours.FIVE, side, "auto"),
+            "nstjax, plain": ours.evaluation(network, ours.FIVE, side, "plain"),
+        }
+        times: dict[str, list[float]] = {name: [] for name in (*runs, "PyTorch")}
+        for _ in range(arguments.rounds):
+            for name, run in runs.items():
+                times[name] += measure({name: run}, arguments.repeats)[name].wall
+            if peer:
+                command = [arguments.python, str(arguments.peer), "eval", "--size", str(side)]
+                lines = lines_of([*command, "--repeats", str(arguments.repeats)])
+                times["PyTorch"] += [line["median_s"] for line in lines]
+        medians = {name: round(float(np.median(all_)), 4) for name, all_ in times.items() if all_}
+        found.append({"size": side, "seconds": medians, "least": least_seconds(side, machine)})
+        print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
+    """The three-block objective at 256 pixels: the peer's loss after 60 iterations, and when it is reached here."""
+    if not peer or arguments.weights_file is None:
+        print("no --weights-file: the time to a loss is not compared")
+        return {}
+    pictures = [
+        str(arguments.images / "content" / "golden_gate.jpg"),
+        str(arguments.images / "style" / "starry_night.jpg"),
+    ]
+    mine = [sys.executable, "-m", "experiments.benchmarks.ours", "solve", "--weights", arguments.weights]
+    mine += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
+    theirs = [arguments.python, str(arguments.peer), "solve", "--weights", str(arguments.weights_file)]
+    theirs += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
+    reached: dict[str, list[float]] = {"compiling": [], "cached": [], "compiled": [], "PyTorch": []}
+    goal, needed = 0.0, 0
+    with tempfile.TemporaryDirectory() as cache:
+        for round_ in range(arguments.rounds):
+            end = list(lines_of(theirs))[-1]
+            goal = end["final_loss"]
+            reached["PyTorch"].append(end["seconds"])
+            lines = [line for line in lines_of(mine, NSTJAX_CACHE=cache) if "loss" in line]
+            for which, kind in ((0, "cached" if round_ else "compiling"), (1, "compiled")):
+                hit = [line for line in lines if line["round"] == which and line["loss"] <= goal]
+                reached[kind].append(hit[0]["seconds"] if hit else float("inf"))
+                needed = hit[0]["iteration"] if hit else 0
+    medians = {name: round(float(np.median(all_)), 2) for name, all_ in reached.items() if all_}
+    found = {"goal": goal, "iterations": {"nstjax": needed, "PyTorch": ITERATIONS}, "seconds": medians}
+    print(json.dumps(found), flush=True)
+    return found
+
+
+def starts(rounds: int) -> dict[str, Any]:
+    """Seconds from the command to its first iteration at 256 pixels, embedded network, with an empty cache and after it."""
+    found: dict[str, list[float]] = {"cold": [], "warm": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for which, kind in (("photo.png", "glass"), ("painting.png", "swirls")):
+                save_image(folder / which, paint(kind, 512, 512))
+            command = [sys.executable, "-c", "import sys; from nstjax.cli.main import main; sys.exit(main())"]
+            command += ["transfer", *(str(folder / f"{kind}.png") for kind in ("photo", "painting"))]
+            command += ["-o", str(folder / "out.png"), "--size", "256", "-w", "embedded"]
+            for state in ("cold", "warm"):
+                found[state].append(_first_iteration(command, folder / "cache"))
+    medians = {name: round(float(np.median(all_)), 2) for name, all_ in found.items()}
+    print(json.dumps(medians), flush=True)
+    return medians
+
+
+def _first_iteration(command: list[str], cache: Path) -> float:
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, env={**os.environ, "NSTJAX_CACHE": str(cache)}, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdout is not None
+        seen = b""
+        while b"iteration 1/" not in seen and (new := process.stdout.read(64)):
+            seen += new
+        seconds = time.perf_counter() - began
+        process.kill()
+    if b"iteration 1/" not in seen:
+        raise RuntimeError(f"no iteration in: {seen[-300:]!r}")
+    return seconds
+
+
+def long_run(arguments: Arguments) -> dict[str, Any]:
+    """500×500 to conv5_1: the loss of 300 plain iterations, and the time to it by the default pyramid."""
+    content, style = (
+        ours.scaled(arguments.images / kind / name, 500)
+        for kind, name in (("content", "golden_gate.jpg"), ("style", "starry_night.jpg"))
+    )
+    plain = ours.gatys_500(content, style, arguments.weights, (500,), (300,))
+    goal = plain[-1].loss
+    pyramid = ours.gatys_500(content, style, arguments.weights, (125, 250, 500), (150, 100, 200), goal)
+    found = {
+        "plain": {"loss": goal, "seconds": round(plain[-1].seconds, 1), "iterations": len(plain)},
+        "pyramid": {
+            "loss": pyramid[-1].loss,
+            "seconds": round(pyramid[-1].seconds, 1),
+            "iterations": len(pyramid),
+        },
+    }
+    print(json.dumps(found), flush=True)
+    return found
+
+
+def main(arguments: Arguments) -> None:
+    """Measure, print, write the numbers and the table."""
+    keep_freed_memory()
+    peer, neighbours = peer_is_there(arguments), Neighbours()
+    machine = peaks()
+    print(json.dumps(machine), flush=True)
+    results: dict[str, Any] = {
+        "machine": machine,
+        "evaluations": evaluations(arguments, peer, machine),
+        "solve": solve(arguments, peer),
+        "start": starts(arguments.rounds),
+    }
+    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    results["long"] = long_run(arguments) if arguments.long else known.get("long", {})
+    results["cpu"] = f"{cpu_model()}, {os.cpu_count()} cores"
+    results |= {"others_share_of_the_machine": neighbours.share(), "environment": environment()}
+    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    write_table(arguments.out)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))

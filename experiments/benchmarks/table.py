@@ -1,0 +1,88 @@
+"""The README's table from the benchmarks' files: ``python -m experiments.benchmarks.table``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+README = FOLDER.parents[1] / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = FOLDER / name
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What, nstjax, PyTorch, and nstjax over PyTorch (of times: below 1 is faster)."""
+    found = []
+    for line in results["evaluations"]:
+        seconds, least = line["seconds"], line["least"]
+        what = f"value and gradient, VGG-19 to conv5_1, {line['size']}² (direct products at the peak: {least['products']} s)"
+        found.append(_timed(what, seconds["nstjax"], seconds.get("PyTorch")))
+    if solve := results["solve"]:
+        seconds = solve["seconds"]
+        what = "256 px, real blocks 1 to 3, to PyTorch's loss of 60 iterations"
+        found.append(_timed(f"{what}, compiled", seconds["compiled"], seconds["PyTorch"]))
+        if "cached" in seconds:
+            found.append(_timed(f"{what}, compiled programs loaded", seconds["cached"], seconds["PyTorch"]))
+        found.append(_timed(f"{what}, compiling", seconds["compiling"], seconds["PyTorch"]))
+    for state, seconds in results["start"].items():
+        found.append(
+            _timed(f"`nstjax transfer` at 256 px to its first iteration, {state} cache", seconds, None)
+        )
+    if long := results.get("long"):
+        for how, line in long.items():
+            what = (
+                f"500², VGG-19 to conv5_1, loss {line['loss']:.4g} by {line['iterations']} iterations, {how}"
+            )
+            found.append(_timed(what, line["seconds"], None))
+    for case in _read("training.json").get("cases", []):
+        speeds = case["images_per_second"]
+        best = max(value for name, value in speeds.items() if name.startswith("PyTorch"))
+        what = (
+            f"training, {case['network']}, {case['size']} px, width {case['width']:g}, {case['upsampling']}"
+        )
+        ratio = f"{best / speeds['nstjax']:.2f}"
+        found.append((what, f"{speeds['nstjax']:.2f} images/s", f"{best:.2f} images/s", ratio))
+    for name, sides in _read("stylize.json").get("networks", {}).items():
+        for side, line in sides.items():
+            memory = f", {line['GiB']} GiB" if "GiB" in line else ""
+            found.append((f"stylize, {side}², {name}", f"{line['seconds']} s{memory}", "", ""))
+    for line in _read("large.json").get("lines", []):
+        what = (
+            f"{line['size']}², {line['network']}, tiles of {line['tile']}: one L-BFGS iteration, peak memory"
+        )
+        found.append((what, f"{line['seconds']} s, {line['peak_GiB']} GiB", "", ""))
+    return found
+
+
+def _timed(what: str, mine: float, theirs: float | None) -> tuple[str, str, str, str]:
+    if theirs is None:
+        return what, f"{mine:.3g} s", "", ""
+    return what, f"{mine:.3g} s", f"{theirs:.3g} s", f"{mine / theirs:.2f}"
+
+
+def write_table(results: Path = FOLDER / "results.json") -> None:
+    """Put the table between the README's marks."""
+    found = json.loads(results.read_text())
+    machine = found["machine"]
+    lines = [
+        f"Medians, in turns in one run; {found['cpu']}, "
+        f"{machine['GFLOP/s']:g} GFLOP/s in products of matrices, {machine['GB/s']:g} GB/s in a copy; other processes "
+        f"took {100 * found['others_share_of_the_machine']:.0f} % of the machine. Ratios are of times: below 1 nstjax is faster.",
+        "",
+        "| what | nstjax | PyTorch 2.13.0 | ratio |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows(found)),
+    ]
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    write_table()
