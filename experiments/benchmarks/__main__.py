@@ -181,7 +181,7 @@ def starts(rounds: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for which, kind in (("photo.png", "glass"), ("painting.png", "swirls")):
-                save_image(folder / which, paint(kind, 512, 512))
+                save_image(folder / which, np.asarray(paint(kind, 512, 512)))
             command = [sys.executable, "-c", "import sys; from nstjax.cli.main import main; sys.exit(main())"]
             command += ["transfer", *(str(folder / f"{kind}.png") for kind in ("photo", "painting"))]
             command += ["-o", str(folder / "out.png"), "--size", "256", "-w", "embedded"]
