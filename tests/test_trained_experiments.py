@@ -71,13 +71,15 @@ def test_batch_normalisation_by_one_picture_is_instance_normalisation() -> None:
 
 def test_duke_s_layers_are_the_report_s_where_the_weights_have_them() -> None:
     first = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-    config = duke_settings.config(random_backbone("vgg19", 5), duke_settings.Size(128, 2, 2), "photographs")
+    config = duke_settings.config(
+        random_backbone("vgg19", 5), duke_settings.Size(128, 2, 2, 2), "photographs"
+    )
     assert config.objective.style_layers == first
     assert config.objective.content_layers == ("conv2_2",)
     assert (config.learning_rate, config.schedule, config.data.batch_size) == (0.1, "constant", 1)
     embedded = nstjax.load_backbone("embedded")
     config = duke_settings.config(
-        embedded, duke_settings.Size(128, 2, 2), "photographs", reported=False
+        embedded, duke_settings.Size(128, 2, 2, 2), "photographs", reported=False
     ).for_backbone(embedded)
     assert config.objective.style_layers == ("relu1_1", "relu2_1", "relu3_1")
     assert config.schedule == "exponential"
@@ -172,7 +174,7 @@ def test_a_training_is_kept_and_a_failed_one_is_told(
 ) -> None:
     lab = TrainLab(material, material.images)
     style = lab.picture("style", "starry_night")
-    config = duke_settings.config(lab.backbone, duke_settings.Size(16, 2, 2), str(lab.squares(4, 16)))
+    config = duke_settings.config(lab.backbone, duke_settings.Size(16, 2, 2, 2), str(lab.squares(4, 16)))
     small = UlyanovConfig(scales=2, channels=2)
     config = dataclasses.replace(config, generator=small)
     first = lab.train("toy", config, style)

@@ -2,7 +2,7 @@
 
 A generator that is trained on 18 photographs, each resized to a square, with Adam at 0.1 and batches of one
 (section 2.4, appendix C). The report takes 600 epochs at 256 pixels, 10,800 steps (``--full``); the default is
-55 epochs at 128 pixels for 2 cores. Runtime: about 40 minutes for 8 trainings; they are kept under
+55 epochs at 128 pixels for 2 cores. Runtime: about half an hour for 8 trainings; they are kept under
 figures/runs, and go on where they were interrupted.
 """
 
@@ -47,17 +47,18 @@ def norms(lab: Duke) -> None:
         row: list[Cell] = [(photo, "photograph") if reported else (style, STARRY)]
         for norm in NORMS:
             trained = lab.trained(STARRY, norm=norm, reported=reported)
+            plan = f"{course}, {trained.config.steps} steps"
             axes.plot(
                 [line["step"] for line in trained.lines],
                 [line["loss"] for line in trained.lines],
                 ":" if reported else "-",
                 color="C0" if norm == "batch" else "C1",
-                label=f"{norm}, {course}",
+                label=f"{norm}, {plan}",
             )
-            pictures = {f"{norm}, {course}": painted(trained, photo)}
+            pictures = {f"{norm}, {plan}": painted(trained, photo)}
             if norm == "batch" and trained.generator is not None:
                 mine = own_statistics(trained.generator, photo)
-                pictures[f"{norm}, {course},\nthe picture's own statistics"] = mine
+                pictures[f"{norm}, {plan},\nthe picture's own statistics"] = mine
             for name, image in pictures.items():
                 losses = lab.losses_of(trained.config, style, image, photo)
                 plain = name.replace("\n", " ")
@@ -208,7 +209,7 @@ def texture(lab: Duke) -> None:
     config = dataclasses.replace(
         base,
         generator=dataclasses.replace(base.generator, scales=settings.TEXTURE_SCALES),
-        steps=lab.size.steps,
+        steps=lab.size.texture_steps,
         style_size=side,
         data=dataclasses.replace(base.data, size=side, batch_size=2),
     )

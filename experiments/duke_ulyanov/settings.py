@@ -19,6 +19,7 @@ EPOCHS = 600  # appendix C
 SCALES, TEXTURE_SCALES = 6, 5  # section 2.4; Fig. 7
 SIDE, STEPS = 128, 1000
 REPORTED_STEPS = 300  # enough to see what the report's rate does
+TEXTURE_STEPS = 300
 FULL_SIDE, FULL_STEPS = 256, EPOCHS * PHOTOGRAPHS
 # What works in few steps: a tenth of the report's rate, and the paper's factor (Ulyanov et al. 2016, section 4.1:
 # 0.1, by 0.7 after half of 2000 iterations and then every tenth) after every tenth from the beginning.
@@ -37,6 +38,7 @@ class Size:
     steps: int
     reported_steps: int
     """At the report's learning rate."""
+    texture_steps: int
 
 
 def config(
@@ -78,11 +80,13 @@ class Duke(TrainLab):
 
     def __init__(self, arguments: TrainArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
-        size = (
-            Size(FULL_SIDE, FULL_STEPS, FULL_STEPS) if arguments.full else Size(SIDE, STEPS, REPORTED_STEPS)
-        )
+        size = Size(SIDE, STEPS, REPORTED_STEPS, TEXTURE_STEPS)
+        if arguments.full:
+            size = Size(FULL_SIDE, FULL_STEPS, FULL_STEPS, FULL_STEPS)
         steps = arguments.steps
-        self.size = size if steps is None else Size(size.side, steps, min(steps, size.reported_steps))
+        if steps is not None:
+            size = Size(size.side, steps, min(steps, size.reported_steps), min(steps, size.texture_steps))
+        self.size = size
         self.source = str(self.squares(PHOTOGRAPHS, self.size.side))
 
     def photo(self, name: str) -> np.ndarray:
