@@ -103,13 +103,10 @@ def test_two_processes_train_to_the_parameters_of_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "generator",
-    [
-        TINY,
-        pytest.param(UlyanovConfig(scales=2, channels=2), marks=SLOW),
-        pytest.param(dataclasses.replace(TINY, norm="batch"), marks=SLOW),
-    ],
+    [TINY, UlyanovConfig(scales=2, channels=2), dataclasses.replace(TINY, norm="batch")],
     ids=["instance", "ulyanov", "batch"],
 )
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path, generator: Any) -> None:
     config = dataclasses.replace(
         CONFIG, generator=generator, accumulate=2, schedule="cosine", warmup_steps=2, clip=1.0
@@ -178,6 +175,7 @@ def test_kill_9_at_five_random_moments_changes_no_bit(tmp_path: Path) -> None:
     assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 def test_a_loss_that_diverges_ends_the_run_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     train(CONFIG, STYLE, NETWORK, tmp_path)
     wild = dataclasses.replace(CONFIG, steps=30, learning_rate=1e30)
