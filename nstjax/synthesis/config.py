@@ -54,6 +54,8 @@ class Settings:
     """Weights found from the images: 1 is the default's look, more is more style; in place of content and style weight."""
     tile: int = 0
     """Compute loss and gradient in tiles of so many pixels, for pictures that do not fit in memory; 0 is in one piece."""
+    shard: bool = False
+    """Share the picture's rows among all devices."""
 
     def __post_init__(self) -> None:
         for option, sides in (
@@ -87,6 +89,8 @@ class Settings:
             raise InputError(
                 f"--tile is {self.tile}: it must be between {LEAST_TILE} and {MAX_SIDE} pixels, or 0 for no tiles"
             )
+        if self.tile and self.shard:
+            raise InputError("--tile and --shard contradict each other: give one of them")
         one_of("--init", self.init, ("content", "noise", "style", "image"))
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))

@@ -1,7 +1,6 @@
 """The feature network of a synthesis: its activations, and the loss made of them, in one piece or by tiles."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 
@@ -12,6 +11,7 @@ from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_pooling, features
 from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.sharding import sharded
 from nstjax.synthesis.tiles import tiled_features, tiled_objective
 from nstjax.typing import Backbone, Features, Images, Padding, Pooling
 
@@ -62,8 +62,10 @@ class Network:
         if config.tile:
             check_parts(config.objective)
         self.config, self.backbone = config, backbone
-        self._apply = Apply(config.pooling, config.pooling_scale, config.padding)
-        self._ready = prepared(backbone, config.objective.layers)
+        self._apply = Apply(
+            config.pooling, config.pooling_scale, config.padding, "plain" if config.shard else "auto"
+        )
+        self._ready = backbone if config.shard else prepared(backbone, config.objective.layers)
 
     def features(self, image: Images, layers: tuple[str, ...]) -> Features:
         """Activations for a target.
@@ -84,8 +86,8 @@ class Network:
         record = self.config.objective
         if self._by_tiles(*size):
             return tiled_objective(record, self._apply, self._ready, targets, size, self.config.tile)
-        fun: Callable[..., object] = objective(record, self._apply, self._ready, targets)
-        return fun  # type: ignore[return-value]
+        fun = objective(record, self._apply, self._ready, targets)
+        return sharded(fun, size[0]) if self.config.shard else fun
 
     def _by_tiles(self, height: int, width: int) -> bool:
         return 0 < self.config.tile < max(height, width)

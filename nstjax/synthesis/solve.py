@@ -153,7 +153,8 @@ def solve(
         settings = config.optimizer_at(index)
         height, width = here.size
         if result is not None:
-            x0 = enlarge(result.x, height, width)
+            # By the host: the last scale may have been on another number of devices.
+            x0 = enlarge(jnp.asarray(np.asarray(result.x)) if config.shard else result.x, height, width)
             carried = optim.carry(
                 settings, result.saved, x0, partial(enlarge_moment, height=height, width=width)
             )
