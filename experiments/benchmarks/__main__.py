@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,11 @@ def starts(rounds: int) -> dict[str, Any]:
 def _first_iteration(command: list[str], cache: Path) -> float:
     began = time.perf_counter()
     with subprocess.Popen(
-        command, env={**os.environ, "NSTJAX_CACHE": str(cache)}, stdout=subprocess.PIPE, bufsize=0
+        command,
+        env={**os.environ, "NSTJAX_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
     ) as process:
         assert process.stdout is not None
         seen = b""
@@ -233,19 +237,24 @@ def main(arguments: Arguments) -> None:
     """Measure, print, write the numbers and the table."""
     keep_freed_memory()
     peer, neighbours = peer_is_there(arguments), Neighbours()
-    machine = peaks()
+    results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    results["machine"] = machine = peaks()
     print(json.dumps(machine), flush=True)
-    results: dict[str, Any] = {
-        "machine": machine,
-        "evaluations": evaluations(arguments, peer, machine),
-        "solve": solve(arguments, peer),
-        "start": starts(arguments.rounds),
+    parts: dict[str, Callable[[], Any]] = {
+        "start": lambda: starts(arguments.rounds),
+        "solve": lambda: solve(arguments, peer),
+        "evaluations": lambda: evaluations(arguments, peer, machine),
     }
-    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    results["long"] = long_run(arguments) if arguments.long else known.get("long", {})
-    results["cpu"] = f"{cpu_model()}, {os.cpu_count()} cores"
-    results |= {"others_share_of_the_machine": neighbours.share(), "environment": environment()}
-    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.long:
+        parts["long"] = lambda: long_run(arguments)
+    for name, part in parts.items():  # written after each, so that an interruption costs one of them
+        results[name] = part()
+        results |= {
+            "cpu": f"{cpu_model()}, {os.cpu_count()} cores",
+            "others_share_of_the_machine": neighbours.share(),
+            "environment": environment(),
+        }
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
     write_table(arguments.out)
 
 

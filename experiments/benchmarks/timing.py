@@ -39,7 +39,7 @@ def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 class Neighbours:
-    """What other processes took of the cores' time since it was made (Linux)."""
+    """What other processes, but this one's children, took of the cores' time since it was made (Linux)."""
 
     def __init__(self) -> None:
         self._began = self._seconds()
@@ -48,7 +48,7 @@ class Neighbours:
     def _seconds() -> tuple[float, float]:
         fields = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
         busy = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # neither idle nor waiting
-        return sum(os.times()[:2]), busy
+        return sum(os.times()[:4]), busy  # of children that have ended, too
 
     def share(self) -> float:
         """Of all time that was spent; 0 is a quiet machine."""

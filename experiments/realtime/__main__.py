@@ -24,7 +24,7 @@ from nstjax.inference import stylize
 from nstjax.programs import enable_compilation_cache
 from nstjax.reports import Cell, contact_sheet
 
-PAINTINGS = ("starry_night", "great_wave")
+PAINTINGS = ("starry_night",)
 SHOWN = (10, 50, 200)
 GOALS = (
     20,
