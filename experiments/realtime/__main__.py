@@ -3,8 +3,8 @@
 "Implement a real-time style transfer algorithm and compare its performance with Gatys method": generators after
 Johnson and after Ulyanov beside the optimisation of every picture, all judged by the objective of the latter, on
 photographs that no training saw: loss against seconds, how many iterations a generator is worth, how many it saves
-as a start, and after how many pictures its training has paid. Runtime: about 40 minutes on 2 cores, most of it
-four trainings, which are kept under figures/runs; ``--full`` is for a GPU.
+as a start, and after how many pictures its training has paid. Runtime: about half an hour on 2 cores, most of it
+two trainings, which are kept under figures/runs; ``--full`` is for a GPU.
 """
 
 import math
