@@ -7,7 +7,6 @@ medians; with the quickest form of every convolution, and with XLA's own. Writes
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import tyro
 
 import nstjax
+from experiments.benchmarks.timing import measure
 from nstjax import TransferConfig
 from nstjax.heap import keep_freed_memory
 from nstjax.losses import make_targets, objective
@@ -62,24 +62,13 @@ def evaluation(
     return lambda: jax.block_until_ready(step(fun, image)) and None
 
 
-def measure(networks: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, measured in turns."""
-    times: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(repeats):
-        for name, run in networks.items():
-            began = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - began)
-    return {name: float(np.median(values)) for name, values in times.items()}
-
-
 def speeds(
     teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int, convolution: Method = "auto"
 ) -> dict[str, Any]:
     """How many times faster than VGG-19 to conv3_4 each network is."""
     runs = {"vgg19 to conv3_4": evaluation(teacher, "relu3_4", side, convolution)}
     runs |= {name: evaluation(network, None, side, convolution) for name, network in networks.items()}
-    seconds = measure(runs, repeats)
+    seconds = {name: float(np.median(times.wall)) for name, times in measure(runs, repeats).items()}
     base = seconds["vgg19 to conv3_4"]
     return {
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
