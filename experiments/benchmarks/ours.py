@@ -54,16 +54,17 @@ THREE = dataclasses.replace(
 LIKE_THE_PEER: dict[str, Any] = {"pooling": "max", "padding": "zeros"}
 
 
-def random_vgg19_names() -> tuple[str, ...]:
-    """Convolutions to conv5_1."""
-    return conv_names("vgg19")[:13]
+def random_vgg19_names(deepest: str = "conv5_1") -> tuple[str, ...]:
+    """Convolutions to that one."""
+    names = conv_names("vgg19")
+    return names[: names.index(deepest) + 1]
 
 
-def random_vgg19() -> Backbone:
-    """He-initialised weights, to conv5_1."""
+def random_vgg19(deepest: str = "conv5_1") -> Backbone:
+    """VGG-19 with He's initialisation: its shape and its time, not its knowledge."""
     rng = np.random.default_rng(0)
     params = {}
-    for name in random_vgg19_names():
+    for name in random_vgg19_names(deepest):
         shape = kernel_shape(name)
         kernel = rng.normal(size=shape) * np.sqrt(2 / (9 * shape[2]))
         params[name] = {

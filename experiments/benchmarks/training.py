@@ -20,19 +20,18 @@ import numpy as np
 import tyro
 
 import nstjax
+from experiments.benchmarks.ours import random_vgg19
 from experiments.benchmarks.timing import Neighbours, measure
 from nstjax.data import Batch, DataConfig
 from nstjax.generators import JohnsonConfig, generate_train
 from nstjax.heap import keep_freed_memory
 from nstjax.losses import Objective
 from nstjax.nn.prepare import prepared
-from nstjax.nn.vgg import kernel_shape, layer_names, make_backbone
 from nstjax.reports import environment
 from nstjax.training import TrainConfig, parallel
 from nstjax.training.state import init_state, make_optimizer
 from nstjax.training.step import batch_loss, make_apply, style_targets
 from nstjax.typing import Backbone
-from nstjax.weights.canonical import CAFFE_BGR
 
 TOLERANCE = 1e-3  # relative, of loss and of the gradient's norm
 
@@ -55,19 +54,6 @@ class Arguments:
     """Of each step; the median counts. Parts have half as many."""
     out: Path = Path(__file__).with_name("training.json")
     """Where the numbers go."""
-
-
-def random_vgg19(seed: int = 0) -> Backbone:
-    """VGG-19 to conv3_2 with He's initialisation: its shape and its time, not its knowledge."""
-    rng = np.random.default_rng(seed)
-    params = {}
-    for name in layer_names("vgg19"):
-        if name.startswith("conv") and name <= "conv3_2":
-            shape = kernel_shape(name)
-            deviation = (2 / np.prod(shape[:3])) ** 0.5
-            kernel = deviation * rng.standard_normal(shape)
-            params[name] = {"kernel": kernel.astype(np.float32), "bias": np.zeros(shape[3], np.float32)}
-    return make_backbone(jax.tree.map(jnp.asarray, params), "vgg19", CAFFE_BGR, "random weights")
 
 
 def make_config(size: int, width: float, upsampling: Any, batch: int) -> TrainConfig:
@@ -201,7 +187,8 @@ def main(arguments: Arguments) -> None:
     threads = len(os.sched_getaffinity(0))
     version = use_threads(threads)  # XLA takes one for each core
     backbones = {
-        name: random_vgg19() if name == "vgg19" else nstjax.load_backbone(name) for name in arguments.networks
+        name: random_vgg19("conv3_2") if name == "vgg19" else nstjax.load_backbone(name)
+        for name in arguments.networks
     }
     about = {**environment(), "torch": version, "threads": threads, "batch": arguments.batch}
     cases: list[dict[str, Any]] = []

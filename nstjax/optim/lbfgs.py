@@ -88,9 +88,9 @@ class _State(NamedTuple):
     memory: Any
 
 
-def _jaxopt_solver(fun: Any, history_size: int, stepsize: Any) -> Any:
+def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
     return jaxopt.LBFGS(
-        fun=jax.value_and_grad(fun, has_aux=True),
+        fun=value_and_grad,
         value_and_grad=True,
         has_aux=True,
         # A callable, so that the step's length can be an argument of the compiled program.
@@ -103,13 +103,7 @@ def _jaxopt_solver(fun: Any, history_size: int, stepsize: Any) -> Any:
 @partial(jax.jit, static_argnames="config")
 def _jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, config: Lbfgs) -> _State:
     """A point with no history."""
-    known = jaxopt.LBFGS(
-        fun=lambda _: ((value, terms), grad),
-        value_and_grad=True,
-        has_aux=True,
-        history_size=config.history_size,
-        implicit_diff=False,
-    )
+    known = _jaxopt_solver(lambda _: ((value, terms), grad), config.history_size)
     steepest = jnp.abs(grad).max()
     # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
     gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
@@ -120,7 +114,8 @@ def _jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, co
 @partial(jax.jit, static_argnames="config")
 def _jaxopt_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> tuple[_State, jax.Array]:
     before = state.memory
-    x, after = _jaxopt_solver(fun, config.history_size, length).update(state.x, before)
+    evaluate = jax.value_and_grad(fun, has_aux=True)
+    x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
     slope = jnp.vdot(before.grad, x - state.x) / length
     # A pair with s'y ≤ 0 would make the Hessian's estimate indefinite. Armijo's condition does not
     # exclude such pairs as Wolfe's would, and jaxopt stores them: with ρ = 0 a pair has no effect.

@@ -106,6 +106,10 @@ class Settings:
     def _style(self) -> tuple[int, ...]:
         return () if self.style_size is None else (self.style_size,)
 
+    def by_tiles(self, height: int, width: int) -> bool:
+        """Whether an image of this size is computed by tiles."""
+        return 0 < self.tile < max(height, width)
+
     def pyramid(self) -> tuple[int, ...]:
         """Longer sides, coarse to fine."""
         if self.scales:

@@ -67,7 +67,7 @@ def estimated_bytes(
     layers = config.objective.layers
     pixels = float(height * width)
     looked_at = pixels
-    if 0 < config.tile < max(height, width):
+    if config.by_tiles(height, width):
         grid = make_grid((height, width), config.tile, backbone.arch, layers)
         looked_at = float(grid.rows.window * grid.columns.window)
     values = OF_ACTIVATIONS * _activations(backbone, layers) * looked_at

@@ -73,7 +73,7 @@ class Network:
         They are computed once: XLA's own convolutions, slower to run than the quick ones, are quicker to compile.
         """
         once = dataclasses.replace(self._apply, convolution="plain")
-        if self._by_tiles(image.shape[1], image.shape[2]):
+        if self.config.by_tiles(image.shape[1], image.shape[2]):
             return tiled_features(once, self.backbone, image, layers, self.config.tile)
         return once(self.backbone, image, layers)
 
@@ -84,10 +84,7 @@ class Network:
     def loss(self, targets: Targets, size: tuple[int, int]) -> ObjectiveFn:
         """The loss of an image of ``(height, width)``."""
         record = self.config.objective
-        if self._by_tiles(*size):
+        if self.config.by_tiles(*size):
             return tiled_objective(record, self._apply, self._ready, targets, size, self.config.tile)
         fun = objective(record, self._apply, self._ready, targets)
         return sharded(fun, size[0]) if self.config.shard else fun
-
-    def _by_tiles(self, height: int, width: int) -> bool:
-        return 0 < self.config.tile < max(height, width)

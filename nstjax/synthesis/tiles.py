@@ -21,6 +21,8 @@ from nstjax.losses.parts import Sums, check_parts, loss_of_sums, part_sums
 from nstjax.nn.vgg import steps_to
 from nstjax.typing import Backbone, Features, Images, Scalar, Terms
 
+_FAR = 2**20  # positions: beyond any picture
+
 Apply = Callable[[Any, Images, tuple[str, ...]], Features]
 
 
@@ -37,6 +39,14 @@ class Axis:
     tile: int
     window: int
     starts: tuple[int, ...]
+
+    def own(self, number: Any, stride: int) -> tuple[Any, Any]:
+        """First position of a tile's own on a layer's grid, and the one after the last.
+
+        For the last tile, whose rest of the layer may be longer, that one lies far beyond.
+        """
+        first, after = number * self.tile // stride, (number + 1) * self.tile // stride
+        return first, after + (number == len(self.starts) - 1) * _FAR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,50 +116,6 @@ def _cut(grid: Grid, image: Images, corner: jax.Array) -> jax.Array:
     return lax.dynamic_slice(image, _place(corner), shape)
 
 
-def _own(axis: Axis, number: jax.Array, start: jax.Array, count: int, stride: int) -> jax.Array:
-    """Which of a window's ``count`` positions are the tile's own; those after the last tile are its, too."""
-    at = start // stride + jnp.arange(count)
-    first, end = number * axis.tile // stride, (number + 1) * axis.tile // stride
-    return (at >= first) & ((at < end) | (number == len(axis.starts) - 1))
-
-
-def _part(
-    record: Objective,
-    apply: Apply,
-    grid: Grid,
-    network: Any,
-    targets: Targets,
-    corner: jax.Array,
-    image: Images,
-) -> Sums:
-    """The sums of one tile from what is around it, ``(1, window, window, 3)``."""
-    found = apply(network, image, record.layers)
-    strides = dict(grid.strides)
-
-    def of_window(name: str, whole: jax.Array, channels: tuple[int, ...] = ()) -> jax.Array:
-        zero = jnp.zeros((), corner.dtype)
-        start = (zero, *(corner[:, 1] // strides[name]), *(zero for _ in channels))
-        return lax.dynamic_slice(whole, start, (len(whole), *found[name].shape[1:3], *channels))
-
-    style = {
-        name: tuple(
-            region if region.mask is None else dataclasses.replace(region, mask=of_window(name, region.mask))
-            for region in regions
-        )
-        for name, regions in targets.style.items()
-    }
-    content = {name: of_window(name, whole, whole.shape[3:]) for name, whole in targets.content.items()}
-    own = {}
-    for name, value in found.items():
-        down, right = (
-            _own(axis, corner[side, 0], corner[side, 1], value.shape[1 + side], strides[name])
-            for side, axis in enumerate((grid.rows, grid.columns))
-        )
-        own[name] = (down[:, None] & right[None, :]).astype(value.dtype)
-    cut = dataclasses.replace(targets, content=content, style=style, plans={})
-    return part_sums(record, cut, found, own)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Static:
     """The hashable half: equal ones share a compiled program."""
@@ -162,7 +128,36 @@ class _Static:
         return _loss(self, network, targets, image)
 
     def part(self, network: Any, targets: Targets, corner: jax.Array, window: Images) -> Sums:
-        return _part(self.record, self.apply, self.grid, network, targets, corner, window)
+        """The sums of one tile from what is around it, ``(1, window, window, 3)``."""
+        found = self.apply(network, window, self.record.layers)
+        strides = dict(self.grid.strides)
+
+        def of_window(name: str, whole: jax.Array, channels: tuple[int, ...] = ()) -> jax.Array:
+            zero = jnp.zeros((), corner.dtype)
+            start = (zero, *(corner[:, 1] // strides[name]), *(zero for _ in channels))
+            return lax.dynamic_slice(whole, start, (len(whole), *found[name].shape[1:3], *channels))
+
+        style = {
+            name: tuple(
+                region
+                if region.mask is None
+                else dataclasses.replace(region, mask=of_window(name, region.mask))
+                for region in regions
+            )
+            for name, regions in targets.style.items()
+        }
+        content = {name: of_window(name, whole, whole.shape[3:]) for name, whole in targets.content.items()}
+        own = {}
+        for name, value in found.items():
+            sides = []
+            for side, axis in enumerate((self.grid.rows, self.grid.columns)):
+                at = corner[side, 1] // strides[name] + jnp.arange(value.shape[1 + side])
+                first, after = axis.own(corner[side, 0], strides[name])
+                sides.append((at >= first) & (at < after))
+            down, right = sides
+            own[name] = (down[:, None] & right[None, :]).astype(value.dtype)
+        cut = dataclasses.replace(targets, content=content, style=style, plans={})
+        return part_sums(self.record, cut, found, own)
 
 
 def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sums:
@@ -261,9 +256,8 @@ def tiled_features(
             for (number, start), axis, end in zip(
                 corner, (grid.rows, grid.columns), whole[name].shape[1:3], strict=True
             ):
-                last = number == len(axis.starts) - 1
-                first, after = number * axis.tile // stride, (number + 1) * axis.tile // stride
-                places.append((first, end if last else after, start // stride))
+                first, after = axis.own(int(number), stride)
+                places.append((first, min(after, end), start // stride))
             (top, bottom, y), (left, right, x) = places
             whole[name][:, top:bottom, left:right] = value[:, top - y : bottom - y, left - x : right - x]
     return {name: jnp.asarray(whole[name]) for name in layers}
