@@ -1,9 +1,20 @@
 """Compiled programs, kept from one run to the next."""
 
 import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import platform
 import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-from nstjax.files import cache_folder
+from nstjax.files import cache_folder, write_atomically
+
+_kept: dict[str, Path] = {}  # "folder": of whole programs, once they are kept
+_loaded: dict[Any, Any] = {}  # programs of this process
 
 
 def enable_compilation_cache() -> None:
@@ -21,3 +32,82 @@ def enable_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        _kept["folder"] = folder
+
+
+def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+    """``jitted(*arguments, static)``, without tracing where an earlier process has left the whole program.
+
+    JAX's own cache saves the compilation alone: tracing and lowering a network and its gradient take a second
+    more. Nothing is kept before :func:`enable_compilation_cache`, nor where the program could not be known again:
+    for arrays on several devices, within another trace, or functions told apart by their address alone.
+
+    Args:
+        jitted: of ``jax.jit``; what it does is fixed by the code of installed packages, its arguments and ``static``.
+        arguments: trees of arrays.
+        static: the last argument, which is static: hashable, with a ``repr`` that says all there is to it.
+    """
+    import jax
+
+    if "folder" not in _kept:
+        return jitted(*arguments, static)
+    leaves, structure = jax.tree.flatten(arguments)
+    if not all(_is_plain(leaf) for leaf in leaves):
+        return jitted(*arguments, static)
+    kinds = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in leaves)
+    key = (jitted, structure, kinds, static)
+    if key not in _loaded:
+        said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
+        path = _kept["folder"] / f"nstjax-{hashlib.sha256(said.encode()).hexdigest()}"
+        by_address = " at 0x" in said  # another function may lie there the next time
+        _loaded[key] = jitted if by_address else _load(path) or _make(path, jitted, arguments, static)
+    program = _loaded[key]
+    return program(*arguments, static) if program is jitted else program(*arguments)
+
+
+def _is_plain(leaf: Any) -> bool:
+    import jax
+    import numpy as np
+
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+        return leaf.sharding == jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return isinstance(leaf, np.ndarray | np.generic)
+
+
+@functools.cache
+def _surroundings() -> str:
+    """All else that a program depends on: this machine, the packages, their settings."""
+    import jax
+
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        code.update(path.read_bytes())
+    device = jax.devices()[0]
+    settings = {
+        "flags": [os.environ.get(name) for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
+        "settings": {name: value for name, value in jax.config.values.items() if "cache" not in name},
+        "packages": [(name, version(name)) for name in ("jax", "jaxlib", "jaxopt", "optax")],
+        "machine": (platform.uname(), device.platform, device.device_kind),
+        "cores": os.cpu_count(),
+        "code": code.hexdigest(),
+    }
+    return repr(settings)
+
+
+def _load(path: Path) -> Any:
+    from jax.experimental import serialize_executable
+
+    try:
+        # The user's own folder: what lies there is trusted, as JAX trusts its compiled code beside it.
+        return serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+    except Exception:  # missing, damaged or of another release: it is made anew
+        return None
+
+
+def _make(path: Path, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+    from jax.experimental import serialize_executable
+
+    program = jitted.lower(*arguments, static).compile()
+    with contextlib.suppress(Exception):  # some platforms cannot; a full disk is no reason to stop either
+        write_atomically(path, pickle.dumps(serialize_executable.serialize(program)))
+    return program

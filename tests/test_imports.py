@@ -21,7 +21,7 @@ TABLE: dict[str, set[str]] = {
     "paintings": set(),
     "nn": set(),
     "losses": set(),
-    "optim": set(),
+    "optim": {"programs"},
     "weights": {"nn", "checkpoints"},
     "generators": {"nn", "checkpoints"},
     "data": {"images"},

@@ -41,6 +41,22 @@ def test_a_large_painting_counts(small: nstjax.Backbone) -> None:
     assert memory.estimated_bytes(CONFIG, small, 256, 256, ((8192, 8192),)) > 4 * alone
 
 
+def test_devices_share_what_is_not_a_picture(small: nstjax.Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(CONFIG, size=2048, shard=True)
+    one, four = (memory.estimated_bytes(config, small, 2048, 2048, (), count) for count in (1, 4))
+    activations = memory.OF_ACTIVATIONS * 4 * 2048**2 * memory._activations(small, ("relu2_1",))
+    assert one - four == pytest.approx(0.75 * activations)
+    assert memory.devices_sharing(config, 2048) == 1  # of this machine's CPU, however many it simulates
+
+    class Rows:
+        num_devices = 4
+
+    monkeypatch.setattr(memory, "rows_on_devices", lambda height: Rows())
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert memory.devices_sharing(config, 2048) == 4
+    assert memory.devices_sharing(CONFIG, 2048) == 1
+
+
 def test_what_does_not_fit_is_refused_with_advice(
     small: nstjax.Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,7 @@ def test_default_has_no_loop_around_the_network(small, pictures) -> None:
 
     fun, x0 = nst_objective(small, pictures)
     config = Lbfgs(iterations=0, max_backtracks=0)
-    state = lbfgs._unknown(lbfgs._jaxopt_rest, fun, x0, config)
+    state = lbfgs._unknown(lbfgs._jaxopt_rest, x0, config)
     jaxpr = jax.make_jaxpr(lambda f, s: lbfgs._jaxopt_trial.__wrapped__(f, s, 1.0, config))(fun, state)
 
     def primitives(j, inside_loop: bool):

@@ -6,11 +6,11 @@ is large enough to make up for transforming the kernel, and one product with a k
 gradient of the first layer, which has 3 channels. Elsewhere XLA's own convolution is taken.
 """
 
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -78,38 +78,31 @@ def gains(kernel: Float[Array, "3 3 c d"]) -> bool:
 
 def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen:
     """What :func:`conv3x3` takes beside a kernel that gets no gradient; eight times as large as it."""
-    return Frozen(transformed(kernel), transformed(_reversed(kernel)))
+    known = np.asarray(kernel)  # transformed on the host: nothing to compile
+    return Frozen(*jax.device_put((transformed(known), transformed(_reversed(known)))))
 
 
-def _reversed(kernel: Array) -> Array:
+def _reversed(kernel: Any) -> Any:
     """The kernel of the gradient with respect to the input."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
 @jax.jit  # traced once for a shape, which the gradient often shares
-def _frozen_on_cpu(x: Array, kernel: Array, transformed_kernel: Array) -> Array:
-    return winograd(_zeros_around(x), transformed_kernel)
-
-
-def _frozen_elsewhere(x: Array, kernel: Array, transformed_kernel: Array) -> Array:
-    return _plain(x, kernel)
-
-
-_either = partial(lax.platform_dependent, cpu=_frozen_on_cpu, default=_frozen_elsewhere)
+def _by_constant(x: Array, kernels: Array) -> Array:
+    return winograd(_zeros_around(x), kernels)
 
 
 @jax.custom_vjp
-def _constant(x: Array, kernel: Array, frozen: Frozen) -> Array:
-    return _either(x, kernel, frozen.forward)
+def _constant(x: Array, frozen: Frozen) -> Array:
+    return _by_constant(x, frozen.forward)
 
 
-def _constant_fwd(x: Array, kernel: Array, frozen: Frozen) -> tuple[Array, tuple[Array, Frozen]]:
-    return _constant(x, kernel, frozen), (kernel, frozen)
+def _constant_fwd(x: Array, frozen: Frozen) -> tuple[Array, Frozen]:
+    return _constant(x, frozen), frozen
 
 
-def _constant_bwd(saved: tuple[Array, Frozen], dy: Array) -> tuple[Array, None, None]:
-    kernel, frozen = saved
-    return _either(dy, _reversed(kernel), frozen.backward), None, None
+def _constant_bwd(frozen: Frozen, dy: Array) -> tuple[Array, None]:
+    return _by_constant(dy, frozen.backward), None
 
 
 _constant.defvjp(_constant_fwd, _constant_bwd)
@@ -159,8 +152,8 @@ def conv3x3(
             repeats the border so that a picture does not darken there.
         method: ``"auto"``, which on a CPU takes Winograd's form where that is faster (Lavin and Gray 2016, arXiv
             1509.09308; relative error 1e-5 in float32; no forward-mode derivative), or ``"plain"``, XLA's own.
-        frozen: from :func:`freeze` of this kernel: it is then a constant, whose gradient is 0 wherever Winograd's
-            form is taken.
+        frozen: from :func:`freeze` of this kernel, for a CPU: it is then a constant, whose gradient is 0 wherever
+            Winograd's form is taken.
 
     Returns:
         ``(n, h, w, d)``.
@@ -171,7 +164,7 @@ def conv3x3(
     if method == "plain":
         return _plain(x, kernel) + bias
     if frozen is not None and frozen.forward.dtype == x.dtype and _pays(x, kernel, POSITIONS_FROZEN):
-        return _constant(x, kernel, frozen) + bias
+        return _constant(x, frozen) + bias
     return _quick(x, kernel) + bias
 
 

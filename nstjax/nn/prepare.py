@@ -3,9 +3,8 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
-from nstjax.nn.conv import Frozen, freeze, gains
+from nstjax.nn.conv import freeze, gains
 from nstjax.nn.vgg import operations
 from nstjax.typing import Backbone
 
@@ -27,17 +26,8 @@ def prepared(backbone: Backbone, layers: tuple[str, ...]) -> Backbone:
         return backbone
     names = operations(backbone)
     wanted = names[: max(names.index(layer) for layer in layers) + 1]
-    kernels = {
-        name: jnp.asarray(backbone.params[name]["kernel"]) for name in wanted if name in backbone.params
-    }
-    found = _freeze({name: kernel for name, kernel in kernels.items() if gains(kernel)})
-    params = {
-        name: {**weights, "frozen": found[name]} if name in found else weights
-        for name, weights in backbone.params.items()
-    }
+    params = dict(backbone.params)
+    for name in wanted:
+        if name in params and gains(params[name]["kernel"]):
+            params[name] = {**params[name], "frozen": freeze(params[name]["kernel"])}
     return dataclasses.replace(backbone, params=params)
-
-
-@jax.jit  # one program for all of them
-def _freeze(kernels: dict[str, jax.Array]) -> dict[str, Frozen]:
-    return {name: freeze(kernel) for name, kernel in kernels.items()}

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from nstjax.errors import InputError
 from nstjax.optim.types import (
@@ -92,6 +91,8 @@ class _State(NamedTuple):
 
 
 def _transform(config: Adam | Sgd) -> Any:
+    import optax  # late: the default method has no use for it
+
     if isinstance(config, Adam):
         return optax.adam(config.learning_rate, config.b1, config.b2)
     return optax.sgd(optax.exponential_decay(config.learning_rate, config.decay_steps, config.decay_rate))
@@ -106,7 +107,7 @@ def _start(x: jax.Array, config: Adam | Sgd) -> _State:
 def _update(fun: Any, state: _State, config: Adam | Sgd) -> tuple[_State, Any, Any]:
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(state.x)
     updates, moments = _transform(config).update(grad, state.moments, state.x)
-    x = optax.apply_updates(state.x, updates)
+    x = state.x + updates
     if config.bounds is not None:
         x = jnp.clip(x, *config.bounds)
     average, averaged = state.average, state.averaged
@@ -175,6 +176,8 @@ def carry_moments(
         x0: the start at the new size.
         resample: maps an array of the old size to the new one. (Second moments stay non-negative.)
     """
+    from optax import ScaleByAdamState
+
     old_shape = saved.leaves[0].shape
     state = check_saved(saved, config, _start(jnp.zeros(old_shape, x0.dtype), config))
 
@@ -184,10 +187,10 @@ def carry_moments(
     moments = jax.tree.map(carried, state.moments)
     moments = jax.tree.map(
         lambda leaf: (
-            leaf._replace(nu=jnp.maximum(leaf.nu, 0)) if isinstance(leaf, optax.ScaleByAdamState) else leaf
+            leaf._replace(nu=jnp.maximum(leaf.nu, 0)) if isinstance(leaf, ScaleByAdamState) else leaf
         ),
         moments,
-        is_leaf=lambda leaf: isinstance(leaf, optax.ScaleByAdamState),
+        is_leaf=lambda leaf: isinstance(leaf, ScaleByAdamState),
     )
     fresh = _start(x0, config)._replace(moments=moments)
     return Saved(type(config).__name__, 0, 0, to_host(fresh))

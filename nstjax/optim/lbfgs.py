@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
+from nstjax import programs
 from nstjax.errors import InputError
 from nstjax.optim.types import (
     Callback,
@@ -30,7 +31,6 @@ from nstjax.optim.types import (
     as_partial,
     check_history_size,
     check_saved,
-    to_floats,
     to_host,
 )
 
@@ -84,8 +84,16 @@ class _State(NamedTuple):
     x: jax.Array
     value: jax.Array
     grad: jax.Array
-    terms: dict[str, jax.Array]
     memory: Any
+
+
+class _Trial(NamedTuple):
+    """A point that has been tried: the loss's terms, the slope that led there, the gradient's largest element."""
+
+    state: _State
+    terms: dict[str, jax.Array]
+    slope: jax.Array
+    steepest: jax.Array
 
 
 def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
@@ -101,18 +109,18 @@ def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) 
 
 
 @partial(jax.jit, static_argnames="config")
-def _jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, config: Lbfgs) -> _State:
+def _jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: Lbfgs) -> _State:
     """A point with no history."""
-    known = _jaxopt_solver(lambda _: ((value, terms), grad), config.history_size)
+    known = _jaxopt_solver(lambda _: ((value, None), grad), config.history_size)
     steepest = jnp.abs(grad).max()
     # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
     gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
     memory = known.init_state(x)._replace(gamma=jnp.where(steepest > 0, gamma, 1.0))
-    return _State(x, value, grad, terms, memory)
+    return _State(x, value, grad, memory)
 
 
 @partial(jax.jit, static_argnames="config")
-def _jaxopt_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> tuple[_State, jax.Array]:
+def _jaxopt_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> _Trial:
     before = state.memory
     evaluate = jax.value_and_grad(fun, has_aux=True)
     x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
@@ -121,37 +129,50 @@ def _jaxopt_trial(fun: Any, state: _State, length: jax.Array, config: Lbfgs) -> 
     # exclude such pairs as Wolfe's would, and jaxopt stores them: with ρ = 0 a pair has no effect.
     slot = before.iter_num % config.history_size
     usable = after.rho_history[slot] > 0
-    after = after._replace(
-        rho_history=jnp.where(usable, after.rho_history, after.rho_history.at[slot].set(0.0)),
-        gamma=jnp.where(usable, after.gamma, before.gamma),
+    terms, after = (
+        after.aux,
+        after._replace(
+            aux=None,
+            rho_history=jnp.where(usable, after.rho_history, after.rho_history.at[slot].set(0.0)),
+            gamma=jnp.where(usable, after.gamma, before.gamma),
+        ),
     )
-    return _State(x, after.value, after.grad, after.aux, after), slope
+    return _Trial(_State(x, after.value, after.grad, after), terms, slope, jnp.abs(after.grad).max())
 
 
 def _optax_transform(config: OptaxLbfgs) -> Any:
+    import optax
+
     return optax.lbfgs(memory_size=config.history_size, linesearch=None)
 
 
 @partial(jax.jit, static_argnames="config")
-def _optax_rest(x: jax.Array, value: jax.Array, grad: jax.Array, terms: Any, config: OptaxLbfgs) -> _State:
+def _optax_rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: OptaxLbfgs) -> _State:
     """A point with no history."""
-    return _State(x, value, grad, terms, _optax_transform(config).init(x))
+    return _State(x, value, grad, _optax_transform(config).init(x))
 
 
 @partial(jax.jit, static_argnames="config")
-def _optax_trial(fun: Any, state: _State, length: jax.Array, config: OptaxLbfgs) -> tuple[_State, jax.Array]:
+def _optax_trial(fun: Any, state: _State, length: jax.Array, config: OptaxLbfgs) -> _Trial:
     direction, memory = _optax_transform(config).update(state.grad, state.memory, state.x)
     x = state.x + length * direction
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
-    return _State(x, value, grad, terms, memory), jnp.vdot(state.grad, direction)
+    slope = jnp.vdot(state.grad, direction)
+    return _Trial(_State(x, value, grad, memory), terms, slope, jnp.abs(grad).max())
 
 
-def _unknown(rest: Any, fun: Any, x: jax.Array, config: Lbfgs | OptaxLbfgs) -> _State:
+def _unknown(rest: Any, x: jax.Array, config: Lbfgs | OptaxLbfgs) -> _State:
     """A point whose value and gradient are not known: zeros stand for them."""
-    value, terms = jax.eval_shape(fun, x)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (value, terms))
-    state: _State = rest(x, zeros[0], jnp.zeros_like(x), zeros[1], config)
+    state: _State = rest(x, np.zeros((), x.dtype), np.zeros(x.shape, x.dtype), config)
     return state
+
+
+def _to_host(trial: _Trial) -> tuple[float, dict[str, float], float, float]:
+    """Loss, terms, slope and the gradient's largest element, in one transfer."""
+    value, terms, slope, steepest = jax.device_get(
+        (trial.state.value, trial.terms, trial.slope, trial.steepest)
+    )
+    return float(value), {name: float(term) for name, term in terms.items()}, float(slope), float(steepest)
 
 
 def _shorter(length: float, value: float, trial_value: float, slope: float) -> float:
@@ -179,18 +200,20 @@ def minimise_lbfgs(
     fun, began = as_partial(fun), time.perf_counter()
     iteration, evaluations, status = 0, 1, "done"
 
-    def start(x: jax.Array) -> _State:
+    def start(x: jax.Array) -> _Trial:
         # A trial along no direction: one program, slow to compile, for this evaluation and all others.
-        there, _ = trial(fun, _unknown(rest, fun, x, static), jnp.ones((), x.dtype), static)
-        found: _State = rest(x, there.value, there.grad, there.terms, static)
+        there = programs.run(trial, (fun, _unknown(rest, x, static), np.ones((), x.dtype)), static)
+        found: _Trial = there._replace(state=rest(x, there.state.value, there.state.grad, static))
         return found
 
     if resume is None:
-        state = start(x0)
+        first = start(x0)
+        state = first.state
+        value, terms, _, steepest = _to_host(first)
     else:
-        state = check_saved(resume, config, _unknown(rest, fun, x0, static))
+        state = check_saved(resume, config, _unknown(rest, x0, static))
         iteration, evaluations = resume.iteration, resume.evaluations
-    value, terms = to_floats(state.value, state.terms)
+        value, terms, steepest = float(state.value), {}, float(jnp.abs(state.grad).max())
     if not math.isfinite(value):
         raise NonFiniteLoss(x0, iteration, terms)
     slack = 4 * float(jnp.finfo(state.x.dtype).eps)
@@ -200,7 +223,6 @@ def minimise_lbfgs(
 
     fresh = iteration == 0  # whether the direction is the gradient's, so that a reset cannot help
     while iteration < config.iterations:
-        steepest = float(jnp.abs(state.grad).max())
         if not math.isfinite(steepest):
             raise NonFiniteLoss(state.x, iteration, terms)
         if steepest == 0:
@@ -208,21 +230,20 @@ def minimise_lbfgs(
             break
         length, accepted, trial_terms = 1.0, None, terms
         for _ in range(config.max_backtracks + 1):
-            candidate, slope_array = trial(fun, state, jnp.asarray(length, state.x.dtype), static)
+            candidate = programs.run(trial, (fun, state, np.asarray(length, state.x.dtype)), static)
             evaluations += 1
-            trial_value, trial_terms = to_floats(candidate.value, candidate.terms)
-            slope = float(slope_array)
+            trial_value, trial_terms, slope, steepest_there = _to_host(candidate)
             if slope >= 0 or math.isnan(slope):
                 break
             # Rounding of the loss itself must not look like an increase near a minimum.
             if trial_value <= value + ARMIJO * length * slope + slack * abs(value):
-                accepted = candidate
+                accepted, steepest = candidate.state, steepest_there
                 break
             length = _shorter(length, value, trial_value, slope)
         if accepted is None:
             if not fresh:
                 fresh = True
-                state = start(state.x)
+                state = start(state.x).state
                 evaluations += 1
                 continue
             if not math.isfinite(trial_value):

@@ -11,6 +11,7 @@ from nstjax.nn.vgg import CHANNELS_OF_BLOCK, operations, steps_to
 from nstjax.optim import Adam, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import style_size_at
+from nstjax.synthesis.sharding import rows_on_devices
 from nstjax.synthesis.tiles import make_grid
 from nstjax.typing import Backbone, Images
 
@@ -54,8 +55,9 @@ def estimated_bytes(
     height: int,
     width: int,
     styles: tuple[tuple[int, int], ...] = (),
+    devices: int = 1,
 ) -> float:
-    """Peak memory of the process at the last scale, in bytes; about, and for a CPU.
+    """Peak memory at the last scale, in bytes; about. Of the process on a CPU, else of the first device.
 
     Args:
         config: with its layers named.
@@ -63,6 +65,7 @@ def estimated_bytes(
         height: of the result, in pixels.
         width: likewise.
         styles: ``(height, width)`` of each painting as it is looked at.
+        devices: that share the picture's rows, each in memory of its own.
     """
     layers = config.objective.layers
     pixels = float(height * width)
@@ -70,7 +73,7 @@ def estimated_bytes(
     if config.by_tiles(height, width):
         grid = make_grid((height, width), config.tile, backbone.arch, layers)
         looked_at = float(grid.rows.window * grid.columns.window)
-    values = OF_ACTIVATIONS * _activations(backbone, layers) * looked_at
+    values = OF_ACTIVATIONS * _activations(backbone, layers) * looked_at / devices
     values += 3 * (PICTURES + _vectors(config)) * pixels
     for layer in config.objective.used_content_layers:
         kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
@@ -78,6 +81,12 @@ def estimated_bytes(
     painting = max((h * w for h, w in styles), default=0)
     values = max(values, _activations(backbone, config.objective.used_style_layers) * painting)
     return BASE + 4 * values
+
+
+def devices_sharing(config: TransferConfig, height: int) -> int:
+    """Devices with memory of their own among which the rows are divided; those of one CPU share its memory."""
+    sharding = rows_on_devices(height) if config.shard else None
+    return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices
 
 
 def available_bytes() -> float:
@@ -112,7 +121,8 @@ def check_memory(
     side = config.pyramid()[-1]
     height, width = fit_long_side(*proportions, side)
     sizes = tuple(style_size_at(image, side, config) for image in styles)
-    needed, there = estimated_bytes(config, backbone, height, width, sizes), available_bytes()
+    devices = devices_sharing(config, height)
+    needed, there = estimated_bytes(config, backbone, height, width, sizes, devices), available_bytes()
     if needed <= there:
         return
     advice = []

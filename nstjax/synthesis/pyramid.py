@@ -1,5 +1,7 @@
 """Images at one scale of a coarse-to-fine synthesis, and the start there."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -9,10 +11,17 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Images
 
 
+@partial(
+    jax.jit, static_argnames=("height", "width", "method")
+)  # one small program where it would be several
+def _fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
+    return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
+
+
 def content_at(content: Images, side: int) -> jax.Array:
     """The content image with its longer side of ``side`` pixels, its aspect ratio kept, in [0, 1]."""
     height, width = fit_long_side(content.shape[1], content.shape[2], side)
-    return jnp.clip(resize(content, height, width), 0.0, 1.0)
+    return _fitted(content, height, width)
 
 
 def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
@@ -27,7 +36,7 @@ def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
     An enlarged painting has no detail of its own size, and its blur would be taken for style.
     """
     height, width = style_size_at(style, side, config)
-    return jnp.clip(resize(style, height, width), 0.0, 1.0)
+    return _fitted(style, height, width)
 
 
 def first_image(
@@ -49,12 +58,12 @@ def first_image(
     if config.init == "image" and init_image is None:
         raise InputError("the start is an image, but none is given: name a file with --init")
     source = style if config.init == "style" else jnp.asarray(init_image, content.dtype)
-    return jnp.clip(resize(source, height, width), 0.0, 1.0)
+    return _fitted(source, height, width)
 
 
 def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
     """The last scale's result as the next one's start."""
-    return jnp.clip(resize(image, height, width, "cubic"), 0.0, 1.0)
+    return _fitted(image, height, width, "cubic")
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:

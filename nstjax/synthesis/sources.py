@@ -56,12 +56,12 @@ def check_image(name: str, image: Any) -> jax.Array:
     Raises:
         InputError: it is not ``(1, height, width, 3)`` and finite.
     """
-    array = jnp.asarray(image, jnp.float32)
+    array = np.asarray(image, np.float32)  # on the host, where this needs no program compiled
     if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
         raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")
-    if not bool(jnp.isfinite(array).all()):
+    if not np.isfinite(array).all():
         raise InputError(f"the {name} image holds values that are not finite: check where it comes from")
-    return array
+    return jnp.asarray(array)
 
 
 def _check_mask(name: str, mask: Any, image: jax.Array) -> np.ndarray | None:
