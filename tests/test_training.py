@@ -164,6 +164,7 @@ def test_presets_round_trip(name: str) -> None:
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
+@pytest.mark.slow
 def test_a_photograph_without_contrast_changes_nothing(tmp_path: Path) -> None:
     """Fifteen instance normalisations of nothing: the gradient leaves float32's range."""
     generator = dataclasses.replace(TINY, residual_blocks=5)

@@ -62,7 +62,7 @@ DEVICES = """
 
 
 @pytest.mark.parametrize(
-    "kind", ["batch", pytest.param("instance", marks=SLOW), pytest.param("ulyanov", marks=SLOW)]
+    "kind", [pytest.param(kind, marks=SLOW) for kind in ("batch", "instance", "ulyanov")]
 )
 def test_eight_devices_give_the_parameters_of_one(kind: str) -> None:
     out, err = (process := run_python(DEVICES, kind)).communicate(timeout=200)
