@@ -74,6 +74,15 @@ def _is_plain(leaf: Any) -> bool:
     return isinstance(leaf, np.ndarray | np.generic)
 
 
+def _processor() -> list[str]:
+    """What tells apart processors that do not run each other's code."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return list(platform.uname())
+    return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+
+
 @functools.cache
 def _surroundings() -> str:
     """All else that a program depends on: this machine, the packages, their settings."""
@@ -87,8 +96,7 @@ def _surroundings() -> str:
         "flags": [os.environ.get(name) for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
         "settings": {name: value for name, value in jax.config.values.items() if "cache" not in name},
         "packages": [(name, version(name)) for name in ("jax", "jaxlib", "jaxopt", "optax")],
-        "machine": (platform.uname(), device.platform, device.device_kind),
-        "cores": os.cpu_count(),
+        "machine": (_processor(), os.cpu_count(), device.platform, device.device_kind),
         "code": code.hexdigest(),
     }
     return repr(settings)

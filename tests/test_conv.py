@@ -166,3 +166,19 @@ def test_kept_memory_is_not_asked_for_again() -> None:
         pytest.skip("this version of JAX keeps its buffers by itself")
     assert given_back > 10_000
     assert kept < 0.2 * given_back
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 8, 3), (2, 7, 5, 4)])
+def test_max_pooling_shares_its_gradient_as_jax_does(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(np.maximum(rng.integers(-3, 3, shape), 0), jnp.float32)  # with many equal ones
+    n, h, w, c = shape
+
+    def plain(x: jax.Array) -> jax.Array:
+        return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+    y, pull = jax.vjp(lambda x: conv.pool2x2(x, "max"), x)
+    expected, expected_pull = jax.vjp(plain, x)
+    np.testing.assert_array_equal(y, expected)
+    dy = jnp.asarray(rng.normal(size=y.shape), jnp.float32)
+    np.testing.assert_allclose(pull(dy)[0], expected_pull(dy)[0], rtol=1e-6)

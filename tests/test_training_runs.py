@@ -61,9 +61,8 @@ DEVICES = """
 """
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=SLOW) for kind in ("batch", "instance", "ulyanov")]
-)
+@SLOW
+@pytest.mark.parametrize("kind", ["batch", "instance", "ulyanov"])
 def test_eight_devices_give_the_parameters_of_one(kind: str) -> None:
     out, err = (process := run_python(DEVICES, kind)).communicate(timeout=200)
     assert process.returncode == 0, err[-2000:]

@@ -168,8 +168,32 @@ def conv3x3(
     return _quick(x, kernel) + bias
 
 
+@jax.custom_vjp
+def _largest(windows: Array) -> Array:
+    """Of ``(n, h, 2, w, 2, c)``, over both axes of 2."""
+    return windows.max(axis=(2, 4))
+
+
+def _largest_fwd(windows: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = _largest(windows)
+    return y, (windows, y)
+
+
+def _largest_bwd(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    # As JAX's own derivative, equal ones share; but which they are is not written out as an array of floats.
+    windows, y = saved
+    equal = sum((windows[:, :, i, :, j] == y).astype(dy.dtype) for i in range(2) for j in range(2))
+    y, share = (part[:, :, None, :, None] for part in (y, dy / equal))
+    return (jnp.where(windows == y, share, 0),)
+
+
+_largest.defvjp(_largest_fwd, _largest_bwd)
+
+
 def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> FeatureMap:
     """2×2 pooling of stride 2; an odd last row or column is dropped, as in VGG.
+
+    The maximum has a reverse-mode derivative of its own and no forward-mode one.
 
     Args:
         x: ``(n, h, w, c)`` with ``h, w ≥ 2``.
@@ -182,5 +206,5 @@ def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> Feat
     """
     n, h, w, c = x.shape
     windows = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
-    y = windows.max(axis=(2, 4)) if pooling == "max" else windows.mean(axis=(2, 4))
+    y = _largest(windows) if pooling == "max" else windows.mean(axis=(2, 4))
     return y if scale == 1.0 else y * scale
