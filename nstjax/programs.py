@@ -59,8 +59,9 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     if key not in _loaded:
         said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
         path = _kept["folder"] / f"nstjax-{hashlib.sha256(said.encode()).hexdigest()}"
-        by_address = " at 0x" in said  # another function may lie there the next time
-        _loaded[key] = jitted if by_address else _load(path) or _make(path, jitted, arguments, static)
+        # At an address another function may lie the next time; a sharding moves its arguments by itself.
+        strange = " at 0x" in said or "Sharding(" in str(structure)
+        _loaded[key] = jitted if strange else _load(path) or _make(path, jitted, arguments, static)
     program = _loaded[key]
     return program(*arguments, static) if program is jitted else program(*arguments)
 

@@ -11,9 +11,8 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Images
 
 
-@partial(
-    jax.jit, static_argnames=("height", "width", "method")
-)  # one small program where it would be several
+# One small program where it would be several.
+@partial(jax.jit, static_argnames=("height", "width", "method"))
 def _fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
     return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
 
