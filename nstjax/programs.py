@@ -7,12 +7,14 @@ import os
 import pickle
 import platform
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from nstjax.files import cache_folder, write_atomically
 
+LIMIT = 2**30  # bytes of kept programs; a new shape of photograph or painting leaves about one million
 _kept: dict[str, Path] = {}  # "folder": of whole programs, once they are kept
 _loaded: dict[Any, Any] = {}  # programs of this process
 
@@ -29,10 +31,24 @@ def enable_compilation_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _prune(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         _kept["folder"] = folder
+
+
+def _prune(folder: Path) -> None:
+    """Remove what was used longest ago, where there is too much."""
+    files = [(path, path.stat()) for path in folder.iterdir()]
+    total = sum(facts.st_size for _, facts in files)
+    if total <= LIMIT:
+        return
+    for path, facts in sorted(files, key=lambda file: file[1].st_mtime):
+        path.unlink(missing_ok=True)
+        total -= facts.st_size
+        if total <= LIMIT / 2:
+            break
 
 
 def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
@@ -61,7 +77,15 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
         path = _kept["folder"] / f"nstjax-{hashlib.sha256(said.encode()).hexdigest()}"
         # At an address another function may lie the next time; a sharding moves its arguments by itself.
         strange = " at 0x" in said or "Sharding(" in str(structure)
-        _loaded[key] = jitted if strange else _load(path) or _make(path, jitted, arguments, static)
+        if strange:
+            _loaded[key] = jitted
+        elif kept := _load(path):
+            with contextlib.suppress(Exception):  # a damaged program may be loaded, and fail when it is run
+                found = jax.block_until_ready(kept(*arguments))
+                _loaded[key] = kept
+                return found
+        if key not in _loaded:
+            _loaded[key] = _make(path, jitted, arguments, static)
     program = _loaded[key]
     return program(*arguments, static) if program is jitted else program(*arguments)
 
@@ -108,15 +132,34 @@ def _load(path: Path) -> Any:
 
     try:
         # The user's own folder: what lies there is trusted, as JAX trusts its compiled code beside it.
-        return serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+        program = serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+        os.utime(path)  # used today
+        return program
     except Exception:  # missing, damaged or of another release: it is made anew
         return None
+
+
+@contextlib.contextmanager
+def _without_jax_cache() -> Iterator[None]:
+    """A program that JAX has taken from its cache loses its functions when it is written again (jaxlib 0.10.2)."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    before = jax.config.values["jax_enable_compilation_cache"]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # whether there is one is asked once
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
 
 
 def _make(path: Path, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     from jax.experimental import serialize_executable
 
-    program = jitted.lower(*arguments, static).compile()
+    with _without_jax_cache():
+        program = jitted.lower(*arguments, static).compile()
     with contextlib.suppress(Exception):  # some platforms cannot; a full disk is no reason to stop either
         write_atomically(path, pickle.dumps(serialize_executable.serialize(program)))
     return program

@@ -134,12 +134,12 @@ def test_default_costs_at_most_1_15_evaluations_an_iteration(small, pictures) ->
 
 
 def test_default_has_no_loop_around_the_network(small, pictures) -> None:
-    from nstjax.optim import lbfgs
+    from nstjax.optim import lbfgs, trial
 
     fun, x0 = nst_objective(small, pictures)
     config = Lbfgs(iterations=0, max_backtracks=0)
-    state = lbfgs._unknown(lbfgs._jaxopt_rest, x0, config)
-    jaxpr = jax.make_jaxpr(lambda f, s: lbfgs._jaxopt_trial.__wrapped__(f, s, 1.0, config))(fun, state)
+    state = lbfgs._unknown(trial.jaxopt_rest, x0, config)
+    jaxpr = jax.make_jaxpr(lambda f, s: trial.jaxopt_trial.__wrapped__(f, s, 1.0, config))(fun, state)
 
     def primitives(j, inside_loop: bool):
         for equation in j.eqns:

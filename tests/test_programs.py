@@ -1,5 +1,6 @@
 """Whole programs, kept from one process to the next."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from nstjax import programs
 
@@ -89,6 +91,25 @@ def test_a_damaged_program_is_made_anew(folder: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 3)["a"], [0, 2, 16])
 
 
+def test_what_jax_kept_is_made_anew(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """jaxlib writes a program that it has read without its functions: the third process would fail."""
+    before = jax.config.jax_compilation_cache_dir
+    factor = np.float32(2.0)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "of jax"))
+    compilation_cache.reset_cache()
+    try:
+        scaled_power(TREE, factor, 3)
+        assert len(list((tmp_path / "of jax").iterdir())) >= 1
+        new_process(monkeypatch)
+        programs.run(scaled_power, (TREE, factor), 3)
+        new_process(monkeypatch)
+        np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 3)["a"], [0, 2, 16])
+        assert traced == []
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
+
+
 @jax.jit
 def plain_call(fun, factor: jax.Array, static: None = None) -> jax.Array:
     return fun(factor)
@@ -115,3 +136,22 @@ def test_a_folder_that_cannot_be_written_costs_nothing(folder: Path, monkeypatch
     monkeypatch.setitem(programs._kept, "folder", folder / "missing")
     factor = np.float32(2.0)
     np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 3)["a"], [0, 2, 16])
+
+
+def test_what_was_used_longest_ago_makes_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factor = np.float32(2.0)
+    programs.run(scaled_power, (TREE, factor), 3)
+    (used,) = folder.iterdir()
+    unit = used.stat().st_size
+    for number in range(4):
+        other = folder / f"program-{number}"
+        other.write_bytes(bytes(10 * unit))
+        os.utime(other, (1000 + number, 1000 + number))
+    os.utime(used, (1, 1))
+    new_process(monkeypatch)
+    programs.run(scaled_power, (TREE, factor), 3)  # used again: the newest
+    for limit, left in ((41, 5), (40, 2)):  # of 41 units; down to the half of what is allowed
+        monkeypatch.setattr(programs, "LIMIT", limit * unit)
+        programs._prune(folder)
+        assert len(list(folder.iterdir())) == left
+    assert {path.name for path in folder.iterdir()} == {used.name, "program-3"}

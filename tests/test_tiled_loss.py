@@ -37,7 +37,7 @@ def both(
 ):
     """Loss and gradient in one piece and by tiles."""
     x, photo, painting = picture(*size), picture(*size, 1), picture(50, 41, 2)
-    shapes = layer_sizes(apply, network, x, record.style_layers)
+    shapes = layer_sizes(apply, network, x.shape[1:3], record.style_layers)
     style = apply(network, painting, record.style_layers)
     targets = make_targets(
         record,

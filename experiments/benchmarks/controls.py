@@ -68,7 +68,7 @@ def regions_cost(arguments: Arguments) -> dict[str, Any]:
         record = config.objective
         apply = Apply(config.pooling, config.pooling_scale, config.padding)
         content = apply(backbone, image, record.content_layers)
-        sizes = layer_sizes(apply, backbone, image, record.style_layers)
+        sizes = layer_sizes(apply, backbone, (image.shape[1], image.shape[2]), record.style_layers)
         step = jax.jit(jax.value_and_grad(lambda f, x: f(x)[0], argnums=1))
 
         def prepared(

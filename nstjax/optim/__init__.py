@@ -6,8 +6,9 @@ import jax
 
 from nstjax.errors import InputError
 from nstjax.optim.first_order import Adam, Sgd, carry_moments, minimise_first_order
-from nstjax.optim.lbfgs import Lbfgs, OptaxLbfgs, minimise_lbfgs
+from nstjax.optim.lbfgs import minimise_lbfgs
 from nstjax.optim.scipy_lbfgsb import ScipyLbfgsb, minimise_scipy
+from nstjax.optim.trial import Lbfgs, OptaxLbfgs
 from nstjax.optim.types import Callback, NonFiniteLoss, ObjectiveFn, Result, Saved, Step
 
 Config = Lbfgs | OptaxLbfgs | ScipyLbfgsb | Adam | Sgd

@@ -39,9 +39,10 @@ class Apply:
 
 
 def layer_sizes(
-    apply: Apply, backbone: Backbone, image: jax.Array, layers: tuple[str, ...]
+    apply: Apply, backbone: Backbone, size: tuple[int, int], layers: tuple[str, ...]
 ) -> dict[str, tuple[int, int]]:
-    """Rows and columns of each layer, computed without running the network."""
+    """Rows and columns of each layer for an image of ``(height, width)``, without running the network."""
+    image = jax.ShapeDtypeStruct((1, *size, 3), "float32")
     shapes = jax.eval_shape(lambda x: apply(backbone, x, layers), image)
     return {name: (found.shape[1], found.shape[2]) for name, found in shapes.items()}
 
@@ -67,19 +68,20 @@ class Network:
         )
         self._ready = backbone if config.shard else prepared(backbone, config.objective.layers)
 
+    @property
+    def once(self) -> Apply:
+        """For activations that are computed once: XLA's own convolutions, slower to run, are quicker to compile."""
+        return dataclasses.replace(self._apply, convolution="plain")
+
     def features(self, image: Images, layers: tuple[str, ...]) -> Features:
-        """Activations for a target.
-
-        They are computed once: XLA's own convolutions, slower to run than the quick ones, are quicker to compile.
-        """
-        once = dataclasses.replace(self._apply, convolution="plain")
+        """Activations for a target."""
         if self.config.by_tiles(image.shape[1], image.shape[2]):
-            return tiled_features(once, self.backbone, image, layers, self.config.tile)
-        return once(self.backbone, image, layers)
+            return tiled_features(self.once, self.backbone, image, layers, self.config.tile)
+        return self.once(self.backbone, image, layers)
 
-    def sizes(self, image: jax.Array) -> dict[str, tuple[int, int]]:
-        """Rows and columns of the style layers."""
-        return layer_sizes(self._apply, self.backbone, image, self.config.objective.used_style_layers)
+    def sizes(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the style layers for a picture of ``(height, width)``."""
+        return layer_sizes(self._apply, self.backbone, size, self.config.objective.used_style_layers)
 
     def loss(self, targets: Targets, size: tuple[int, int]) -> ObjectiveFn:
         """The loss of an image of ``(height, width)``."""

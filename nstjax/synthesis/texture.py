@@ -7,14 +7,13 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side, resize
-from nstjax.losses import make_targets
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.network import Network
 from nstjax.synthesis.pyramid import first_image
-from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Style, check_image, check_regions
+from nstjax.synthesis.targets import targets_at
 from nstjax.typing import Backbone, Images
 
 TEXTURE = TransferConfig(
@@ -83,15 +82,7 @@ def texture(
     def stage(side: int) -> Stage:
         blank = jnp.zeros((1, *fit_long_side(*shape, side), 3), jnp.float32)
         size = (blank.shape[1], blank.shape[2])
-        found = regions_at(
-            regions,
-            size,
-            config,
-            backbone.arch,
-            lambda image: exemplar_at(image, side, config),
-            lambda image: network.features(image, record.style_layers),
-        )
-        targets = make_targets(record, {}, found, network.sizes(blank))
+        targets = targets_at(network, regions, lambda image: exemplar_at(image, side, config), size)
         exemplar = regions[0].styles[0].image
         return Stage(
             network.loss(targets, size),

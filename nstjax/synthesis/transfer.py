@@ -4,16 +4,17 @@ import jax
 import numpy as np
 
 from nstjax.images.resize import fit_long_side
-from nstjax.losses import Targets, balance, make_targets
+from nstjax.losses import Targets, balance
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.colors import finish, prepare
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.network import Network
 from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
-from nstjax.synthesis.regions import check_masks, regions_at
+from nstjax.synthesis.regions import check_masks
 from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Styles, check_image, check_regions
+from nstjax.synthesis.targets import targets_at
 from nstjax.typing import Backbone, Images
 
 
@@ -72,18 +73,8 @@ def transfer(
     def stage(side: int) -> Stage:
         here = content_at(content, side)
         height, width = here.shape[1:3]
-        targets = make_targets(
-            record,
-            network.features(here, record.used_content_layers),
-            regions_at(
-                regions,
-                (height, width),
-                config,
-                backbone.arch,
-                lambda image: style_at(image, side, config),
-                lambda image: network.features(image, record.used_style_layers),
-            ),
-            network.sizes(here),
+        targets = targets_at(
+            network, regions, lambda image: style_at(image, side, config), (height, width), here
         )
 
         def loss(targets: Targets) -> ObjectiveFn:

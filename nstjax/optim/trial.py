@@ -1,0 +1,150 @@
+"""One iteration of L-BFGS as one program: jaxopt's or optax's direction, and loss and gradient where it leads.
+
+Each is a jitted function of the objective, which is a pytree, and of all that is known at a point.
+"""
+
+import dataclasses
+import functools
+import math
+import warnings
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nstjax.errors import InputError
+from nstjax.optim.types import check_history_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Lbfgs:
+    """``jaxopt.LBFGS``, the default."""
+
+    iterations: int = 300
+    """Iterations."""
+    history_size: int = 20
+    """Curvature pairs kept."""
+    initial_step: float = 0.05
+    """Largest change of a value in the first iteration, when nothing is known of the curvature."""
+    max_backtracks: int = 12
+    """Shorter steps tried before the history is thrown away."""
+
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
+        if not 0 < self.initial_step < math.inf:
+            raise InputError(
+                f"--initial-step is {self.initial_step}: it must be a finite number greater than 0"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptaxLbfgs:
+    """``optax.lbfgs``, under the same search for a step; its first step has the norm 1 at most."""
+
+    iterations: int = 300
+    """Iterations."""
+    history_size: int = 20
+    """Curvature pairs kept."""
+    max_backtracks: int = 12
+    """Shorter steps tried before the history is thrown away."""
+
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
+
+
+class State(NamedTuple):
+    """A point with what is known there. ``memory`` is the library's own state, jaxopt's as a dict."""
+
+    x: jax.Array
+    value: jax.Array
+    grad: jax.Array
+    memory: Any
+
+
+class Trial(NamedTuple):
+    """A point that has been tried: the loss's terms, the slope that led there, the gradient's largest element."""
+
+    state: State
+    terms: dict[str, jax.Array]
+    slope: jax.Array
+    steepest: jax.Array
+
+
+@functools.cache
+def _jaxopt() -> Any:
+    """Imported where something is traced: a third of a second, which a program that was kept does without."""
+    with warnings.catch_warnings():
+        # Raised once, by the import; the version is pinned by tests, not by upstream's promises.
+        warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)
+        import jaxopt
+    return jaxopt
+
+
+def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
+    return _jaxopt().LBFGS(
+        fun=value_and_grad,
+        value_and_grad=True,
+        has_aux=True,
+        # A callable, so that the step's length can be an argument of the compiled program.
+        stepsize=lambda _: stepsize,
+        history_size=history_size,
+        implicit_diff=False,
+    )
+
+
+@partial(jax.jit, static_argnames="config")
+def jaxopt_rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: Lbfgs) -> State:
+    """A point with no history."""
+    known = _jaxopt_solver(lambda _: ((value, None), grad), config.history_size)
+    steepest = jnp.abs(grad).max()
+    # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
+    gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
+    memory = known.init_state(x)._replace(gamma=jnp.where(steepest > 0, gamma, 1.0))
+    # As a dict, so that a kept program is loaded without jaxopt.
+    return State(x, value, grad, memory._asdict())
+
+
+@partial(jax.jit, static_argnames="config")
+def jaxopt_trial(fun: Any, state: State, length: jax.Array, config: Lbfgs) -> Trial:
+    """The direction of jaxopt, taken ``length`` times, and what is found there."""
+    known = _jaxopt_solver(lambda _: ((state.value, None), state.grad), config.history_size)
+    before = known.init_state(state.x)._replace(**state.memory)
+    evaluate = jax.value_and_grad(fun, has_aux=True)
+    x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
+    slope = jnp.vdot(before.grad, x - state.x) / length
+    # A pair with s'y ≤ 0 would make the Hessian's estimate indefinite. Armijo's condition does not
+    # exclude such pairs as Wolfe's would, and jaxopt stores them: with ρ = 0 a pair has no effect.
+    slot = before.iter_num % config.history_size
+    usable = after.rho_history[slot] > 0
+    terms, after = (
+        after.aux,
+        after._replace(
+            aux=None,
+            rho_history=jnp.where(usable, after.rho_history, after.rho_history.at[slot].set(0.0)),
+            gamma=jnp.where(usable, after.gamma, before.gamma),
+        ),
+    )
+    return Trial(State(x, after.value, after.grad, after._asdict()), terms, slope, jnp.abs(after.grad).max())
+
+
+def _optax_transform(config: OptaxLbfgs) -> Any:
+    import optax
+
+    return optax.lbfgs(memory_size=config.history_size, linesearch=None)
+
+
+@partial(jax.jit, static_argnames="config")
+def optax_rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: OptaxLbfgs) -> State:
+    """A point with no history."""
+    return State(x, value, grad, _optax_transform(config).init(x))
+
+
+@partial(jax.jit, static_argnames="config")
+def optax_trial(fun: Any, state: State, length: jax.Array, config: OptaxLbfgs) -> Trial:
+    """The direction of optax, taken ``length`` times, and what is found there."""
+    direction, memory = _optax_transform(config).update(state.grad, state.memory, state.x)
+    x = state.x + length * direction
+    (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)
+    slope = jnp.vdot(state.grad, direction)
+    return Trial(State(x, value, grad, memory), terms, slope, jnp.abs(grad).max())
