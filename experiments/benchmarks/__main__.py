@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import ours
+from experiments.benchmarks.curves import plot_curves
+from experiments.benchmarks.peer import has_pytorch, lines_of
 from experiments.benchmarks.table import write_table
 from experiments.benchmarks.timing import Neighbours, measure
 from nstjax import save_image
@@ -62,23 +64,12 @@ class Arguments:
     """Where the numbers go."""
 
 
-def lines_of(command: list[str], **env: str) -> Iterator[dict[str, Any]]:
-    """What a process prints, one JSON object a line."""
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env})
-    for line in found.stdout.splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
-
-
 def peer_is_there(arguments: Arguments) -> bool:
     """Whether PyTorch can be measured; says so if not."""
     if not arguments.peer.exists():
         print(f"{arguments.peer} is not here: nothing is compared with PyTorch")
         return False
-    known = subprocess.run([arguments.python, "-c", "import torch"], capture_output=True, check=False)
-    if known.returncode:
-        print(f"{arguments.python} has no PyTorch: nothing is compared with it")
-    return not known.returncode
+    return has_pytorch(arguments.python)
 
 
 def peaks() -> dict[str, float]:
@@ -109,14 +100,11 @@ def cpu_model() -> str:
 
 def least_seconds(side: int, machine: dict[str, float]) -> dict[str, float]:
     """Of the five-layer objective: its convolutions at the products' peak; its activations read and written once each way."""
-    products = written = 0.0
+    written = 0.0
     for name in ours.random_vgg19_names():
-        _, _, c, d = kernel_shape(name)
-        pixels = (side // 2 ** (int(name[4]) - 1)) ** 2
-        products += 2 * 2 * 9 * c * d * pixels
-        written += 2 * 2 * 4 * d * pixels
+        written += 2 * 2 * 4 * kernel_shape(name)[3] * (side // 2 ** (int(name[4]) - 1)) ** 2
     return {
-        "products": round(products / machine["GFLOP/s"] / 1e9, 3),
+        "products": round(ours.products(side) / machine["GFLOP/s"] / 1e9, 3),
         "bytes": round(written / machine["GB/s"] / 1e9, 3),
     }
 
@@ -158,19 +146,28 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
     theirs += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
     reached: dict[str, list[float]] = {"compiling": [], "cached": [], "compiled": [], "PyTorch": []}
     goal, needed = 0.0, 0
+    curves: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as cache:
         for round_ in range(arguments.rounds):
-            end = list(lines_of(theirs))[-1]
+            *steps, end = lines_of(theirs)
             goal = end["final_loss"]
+            # The loss of a line is that before its step, and so of the line before.
+            losses = [step["loss_before"] for step in steps[1:]] + [goal]
+            at = [[step["seconds"], loss] for step, loss in zip(steps, losses, strict=True)]
+            curves = {"PyTorch": at}
             reached["PyTorch"].append(end["seconds"])
             lines = [line for line in lines_of(mine, NSTJAX_CACHE=cache) if "loss" in line]
             for which, kind in ((0, "cached" if round_ else "compiling"), (1, "compiled")):
                 hit = [line for line in lines if line["round"] == which and line["loss"] <= goal]
                 reached[kind].append(hit[0]["seconds"] if hit else float("inf"))
                 needed = hit[0]["iteration"] if hit else 0
+                at = [[round(line["seconds"], 3), line["loss"]] for line in lines if line["round"] == which]
+                curves[f"nstjax, {kind.replace('cached', 'compiled programs loaded')}"] = at
     medians = {name: round(float(np.median(all_)), 2) for name, all_ in reached.items() if all_}
     found = {"goal": goal, "iterations": {"nstjax": needed, "PyTorch": ITERATIONS}, "seconds": medians}
     print(json.dumps(found), flush=True)
+    found["curves"] = curves  # of the last round
+    plot_curves(found, FOLDER / "figures" / "loss_against_time.png")
     return found
 
 

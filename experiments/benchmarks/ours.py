@@ -74,6 +74,15 @@ def random_vgg19(deepest: str = "conv5_1") -> Backbone:
     return make_backbone(params, "vgg19", CAFFE_BGR, "random weights")
 
 
+def products(side: int) -> float:
+    """Operations of the convolutions of value and gradient, forward and back to the image, computed directly."""
+    total = 0.0
+    for name in random_vgg19_names():
+        _, _, c, d = kernel_shape(name)
+        total += 2 * 2 * 9 * c * d * (side // 2 ** (int(name[4]) - 1)) ** 2
+    return total
+
+
 def evaluation(network: Backbone, record: Objective, side: int, convolution: Method) -> Callable[[], Any]:
     """Value and gradient at a random image, compiled, as a function of nothing."""
     rng = np.random.default_rng(0)

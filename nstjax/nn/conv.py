@@ -6,6 +6,7 @@ is large enough to make up for transforming the kernel, and one product with a k
 gradient of the first layer, which has 3 channels. Elsewhere XLA's own convolution is taken.
 """
 
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float
 
 from nstjax.nn.fast_conv import kernel_gradient
 from nstjax.nn.winograd import transformed, winograd
-from nstjax.typing import FeatureMap, Padding, Pooling
+from nstjax.typing import FeatureMap, Padding, Pooling, Precision
 
 Method = Literal["auto", "plain"]
 FEW = 4  # outputs
@@ -25,8 +26,11 @@ POSITIONS = 2048  # likewise, of all images together
 POSITIONS_FROZEN = 256  # likewise, where the kernel has been transformed already
 
 
-def _plain(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _plain(x: Array, kernel: Array, precision: Precision | None = None) -> Array:
+    # A GPU's "high" products are TF32's, a TPU's three of bfloat16; operands in half precision have but one way.
+    how = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}.get(precision or "")
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout, precision=how)
 
 
 def _zeros_around(x: Array) -> Array:
@@ -108,27 +112,27 @@ def _constant_bwd(frozen: Frozen, dy: Array) -> tuple[Array, None]:
 _constant.defvjp(_constant_fwd, _constant_bwd)
 
 
-@jax.custom_vjp
-def _quick(x: Array, kernel: Array) -> Array:
-    return lax.platform_dependent(x, kernel, cpu=_on_cpu, default=_plain)
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _quick(x: Array, kernel: Array, precision: Precision | None) -> Array:
+    return lax.platform_dependent(x, kernel, cpu=_on_cpu, default=partial(_plain, precision=precision))
 
 
-def _quick_fwd(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _quick(x, kernel), (x, kernel)
+def _quick_fwd(x: Array, kernel: Array, precision: Precision | None) -> tuple[Array, tuple[Array, Array]]:
+    return _quick(x, kernel, precision), (x, kernel)
 
 
-def _quick_bwd(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _quick_bwd(precision: Precision | None, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
 
     def on_cpu(x: Array, kernel: Array, dy: Array) -> Array:
         return kernel_gradient(_zeros_around(x), dy)
 
     def plain(x: Array, kernel: Array, dy: Array) -> Array:
-        return jax.linear_transpose(lambda k: _plain(x, k), kernel)(dy)[0]
+        return jax.linear_transpose(lambda k: _plain(x, k, precision), kernel)(dy)[0]
 
     # Where the kernel is a constant, as VGG's are, XLA leaves its gradient out.
     of_kernel = lax.platform_dependent(x, kernel, dy, cpu=on_cpu, default=plain)
-    return _quick(dy, _reversed(kernel)), of_kernel
+    return _quick(dy, _reversed(kernel), precision), of_kernel
 
 
 _quick.defvjp(_quick_fwd, _quick_bwd)
@@ -141,6 +145,7 @@ def conv3x3(
     padding: Padding = "zeros",
     method: Method = "auto",
     frozen: Frozen | None = None,
+    precision: Precision | None = None,
 ) -> Float[Array, "n h w d"]:
     """A 3×3 convolution (cross-correlation, as in every deep-learning library) of stride 1.
 
@@ -154,18 +159,20 @@ def conv3x3(
             1509.09308; relative error 1e-5 in float32; no forward-mode derivative), or ``"plain"``, XLA's own.
         frozen: from :func:`freeze` of this kernel, for a CPU: it is then a constant, whose gradient is 0 wherever
             Winograd's form is taken.
+        precision: of the products, ``"float32"`` or ``"tf32"``, on devices that have a choice (a CPU has none);
+            by default JAX's own (``jax.default_matmul_precision``). ``"bfloat16"`` is that of ``x``.
 
     Returns:
         ``(n, h, w, d)``.
     """
     if padding == "replicate":
         wider = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-        return conv3x3(wider, kernel, bias, "zeros", method, frozen)[:, 1:-1, 1:-1]
+        return conv3x3(wider, kernel, bias, "zeros", method, frozen, precision)[:, 1:-1, 1:-1]
     if method == "plain":
-        return _plain(x, kernel) + bias
+        return _plain(x, kernel, precision) + bias
     if frozen is not None and frozen.forward.dtype == x.dtype and _pays(x, kernel, POSITIONS_FROZEN):
         return _constant(x, frozen) + bias
-    return _quick(x, kernel) + bias
+    return _quick(x, kernel, precision) + bias
 
 
 @jax.custom_vjp

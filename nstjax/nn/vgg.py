@@ -13,10 +13,11 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
 from nstjax.nn.conv import Method, conv3x3, pool2x2
-from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Preprocessing
+from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Precision, Preprocessing
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+PRECISIONS = ("float32", "tf32", "bfloat16")
 EMBEDDED = "embedded"  # a small network that imitates VGG-19 and has its names; see nn/student.py
 
 
@@ -152,7 +153,9 @@ def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
             )
 
 
-@partial(jax.jit, static_argnames=("layers", "pooling", "pooling_scale", "padding", "convolution"))
+@partial(
+    jax.jit, static_argnames=("layers", "pooling", "pooling_scale", "padding", "convolution", "precision")
+)
 def _forward(
     backbone: Backbone,
     images: Images,
@@ -161,9 +164,13 @@ def _forward(
     pooling_scale: float,
     padding: Padding,
     convolution: Method,
+    precision: Precision | None,
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
+    given = x.dtype
+    if precision == "bfloat16":
+        x = x.astype(jnp.bfloat16)
     for name in operations(backbone):
         if len(found) == len(set(layers)):
             break
@@ -177,13 +184,15 @@ def _forward(
                 padding if first else "zeros",
                 convolution,
                 weights.get("frozen"),
+                precision,
             )
         elif name.startswith("relu"):
             x = jax.nn.relu(x)
         else:
             x = pool2x2(x, pooling, pooling_scale)
         if name in layers:
-            found[name] = _project(x, backbone.params.get(f"conv{name.removeprefix('relu')}", {}))
+            weights = backbone.params.get(f"conv{name.removeprefix('relu')}", {})
+            found[name] = _project(x, weights).astype(given)
     return found
 
 
@@ -214,6 +223,7 @@ def features(
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
     convolution: Method = "auto",
+    precision: Precision | None = None,
 ) -> Features:
     """Activations of named layers, computing no deeper than the deepest one asked for.
 
@@ -228,9 +238,12 @@ def features(
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
+        precision: ``"float32"``; ``"tf32"``, which GPUs and TPUs are quicker at (a CPU takes float32); or ``"bfloat16"``,
+            in which all activations are then computed (relative error 1e-2), for devices made for it. By default
+            that of JAX's own settings: TF32 on an NVIDIA GPU, bfloat16's products on a TPU.
 
     Returns:
-        ``{name: (n, h', w', c)}`` in the order of depth.
+        ``{name: (n, h', w', c)}`` in the order of depth, in the images' dtype.
 
     Raises:
         InputError: an unknown layer, one deeper than a partial network goes, an image too small for
@@ -240,11 +253,14 @@ def features(
     one_of("pooling", pooling, ("max", "average"))
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))
+    one_of("precision", precision or "float32", PRECISIONS)
     if images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
-    found = _forward(backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution)
+    found = _forward(
+        backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution, precision
+    )
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
 
 

@@ -13,7 +13,7 @@ from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sharding import sharded
 from nstjax.synthesis.tiles import tiled_features, tiled_objective
-from nstjax.typing import Backbone, Features, Images, Padding, Pooling
+from nstjax.typing import Backbone, Features, Images, Padding, Pooling, Precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Apply:
     pooling_scale: float
     padding: Padding
     convolution: Method = "auto"
+    precision: Precision = "float32"
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
         """Activations of ``layers``."""
@@ -35,6 +36,7 @@ class Apply:
             pooling_scale=self.pooling_scale,
             padding=self.padding,
             convolution=self.convolution,
+            precision=self.precision,
         )
 
 
@@ -63,10 +65,10 @@ class Network:
         if config.tile:
             check_parts(config.objective)
         self.config, self.backbone = config, backbone
-        self._apply = Apply(
-            config.pooling, config.pooling_scale, config.padding, "plain" if config.shard else "auto"
-        )
-        self._ready = backbone if config.shard else prepared(backbone, config.objective.layers)
+        how: Method = "plain" if config.shard else "auto"
+        self._apply = Apply(config.pooling, config.pooling_scale, config.padding, how, config.precision)
+        constant = how == "auto" and config.precision != "bfloat16"
+        self._ready = prepared(backbone, config.objective.layers) if constant else backbone
 
     @property
     def once(self) -> Apply:
