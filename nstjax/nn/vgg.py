@@ -238,9 +238,8 @@ def features(
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
-        precision: ``"float32"``; ``"tf32"``, which GPUs and TPUs are quicker at (a CPU takes float32); or ``"bfloat16"``,
-            in which all activations are then computed (relative error 1e-2), for devices made for it. By default
-            that of JAX's own settings: TF32 on an NVIDIA GPU, bfloat16's products on a TPU.
+        precision: of the products, ``"float32"``, ``"tf32"`` (on a CPU the same) or ``"bfloat16"`` (that of all
+            activations, too; relative error 1e-2). By default JAX's own: TF32 on an NVIDIA GPU, bfloat16 on a TPU.
 
     Returns:
         ``{name: (n, h', w', c)}`` in the order of depth, in the images' dtype.
