@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import ours
-from experiments.benchmarks.curves import plot_curves
+from experiments.benchmarks.curves import Curves, write_curves
 from experiments.benchmarks.peer import has_pytorch, lines_of
 from experiments.benchmarks.table import write_table
 from experiments.benchmarks.timing import Neighbours, measure
@@ -146,7 +146,7 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
     theirs += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
     reached: dict[str, list[float]] = {"compiling": [], "cached": [], "compiled": [], "PyTorch": []}
     goal, needed = 0.0, 0
-    curves: dict[str, list[list[float]]] = {}
+    curves: Curves = {}
     with tempfile.TemporaryDirectory() as cache:
         for round_ in range(arguments.rounds):
             *steps, end = lines_of(theirs)
@@ -166,8 +166,7 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
     medians = {name: round(float(np.median(all_)), 2) for name, all_ in reached.items() if all_}
     found = {"goal": goal, "iterations": {"nstjax": needed, "PyTorch": ITERATIONS}, "seconds": medians}
     print(json.dumps(found), flush=True)
-    found["curves"] = curves  # of the last round
-    plot_curves(found, FOLDER / "figures" / "loss_against_time.png")
+    write_curves(goal, curves)  # of the last round
     return found
 
 
