@@ -56,7 +56,24 @@ def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a directory is of the form that :func:`save` writes."""
+    _put_back(path)
+    return _is_whole(path)
+
+
+def _is_whole(path: Path) -> bool:
     return (path / "record").is_dir() and (path / "tree").is_dir()
+
+
+def _aside(path: Path) -> Path:
+    """Where the old checkpoint goes before the new one takes its place."""
+    return path.with_name(f".{path.name}.old")
+
+
+def _put_back(path: Path) -> None:
+    """After a kill between the two renamings of :func:`save`."""
+    if _is_whole(_aside(path)) and not path.exists():
+        with contextlib.suppress(OSError):  # another process has done it
+            _aside(path).rename(path)
 
 
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
@@ -79,8 +96,12 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
             checkpointer.save(fresh, args=args, force=True)
         for told in fresh.rglob("commit_success.txt"):
             told.unlink()  # holds a path of this machine, and says what the renaming below says better
-        shutil.rmtree(path, ignore_errors=True)
+        # Renamed before it is removed: a kill amid the removal would leave a part of it under its name.
+        shutil.rmtree(_aside(path), ignore_errors=True)
+        if path.exists():
+            path.rename(_aside(path))
         fresh.rename(path)
+        shutil.rmtree(_aside(path), ignore_errors=True)
     except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
         for left_over in path.parent.glob(f"{fresh.name}*"):
             shutil.rmtree(left_over, ignore_errors=True)
@@ -107,6 +128,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def load_record(path: Path) -> dict[str, Any]:
     """The JSON record alone, without reading an array; errors as :func:`load`."""
+    _put_back(path)
     try:
         record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
         if not isinstance(record, dict):

@@ -1,6 +1,7 @@
 """Orbax checkpoints: exact, atomic, the newest kept."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,60 @@ def test_saving_again_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None
     tree, record = load(tmp_path / "c")
     assert list(tree) == ["z"]
     assert record == {"n": 2}
+    assert os.listdir(tmp_path) == ["c"]
+
+
+class Kill(BaseException):
+    """What no handler of errors sees."""
+
+
+@pytest.mark.parametrize("moment", range(1, 20))
+def test_a_kill_while_one_is_replaced_leaves_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """At every step of the replacement: before and after each renaming, and with half a directory removed."""
+    path, steps = tmp_path / "c", 0
+    save(path, TREE, {"n": 1})
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == moment:
+            raise Kill
+
+    def slow_rename(source: Path, target: Path) -> Path:
+        if tmp_path not in (source.parent, target.parent):  # Orbax's own
+            return rename(source, target)
+        step()
+        found = rename(source, target)
+        step()
+        return found
+
+    def slow_rmtree(directory: Path, **how: object) -> None:
+        if Path(directory).parent != tmp_path or not Path(directory).exists():
+            return rmtree(directory, **how)
+        step()
+        rmtree(Path(directory) / "record", ignore_errors=True)
+        step()
+        rmtree(directory, **how)
+        step()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", slow_rename)
+        patch.setattr(shutil, "rmtree", slow_rmtree)
+        try:
+            save(path, {"z": np.ones(1)}, {"n": 2})
+        except Kill:
+            killed = True
+        else:
+            killed = False
+    assert killed == (moment <= steps)
+    tree, record = load(path)
+    assert (list(tree), record) in ((["a", "b"], {"n": 1}), (["z"], {"n": 2}))
+    assert load_record(path) == record
+    save(path, {"y": np.ones(1)}, {"n": 3})
+    assert load(path)[1] == {"n": 3}
     assert os.listdir(tmp_path) == ["c"]
 
 

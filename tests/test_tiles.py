@@ -87,7 +87,8 @@ def test_bands_are_the_whole(config, height: int, width: int, kept: int) -> None
 @pytest.mark.parametrize(("config", "height", "width", "kept"), MORE, ids=name_of)
 def test_bands_are_the_whole_for_every_network(config, height: int, width: int, kept: int) -> None:
     whole, found = both(config, height, width, 16, kept)
-    assert np.abs(found - whole).max() < 2e-5
+    # Of the largest value: Ulyanov's network ends without a tanh, at values up to 8 with these weights.
+    assert np.abs(found - whole).max() < 2e-5 * max(1, np.abs(whole).max())
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
-from nstjax.nn.conv import Method, conv3x3, pool2x2
+from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
 from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Precision, Preprocessing
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -168,9 +168,8 @@ def _forward(
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
-    given = x.dtype
-    if precision == "bfloat16":
-        x = x.astype(jnp.bfloat16)
+    given, half = x.dtype, precision == "bfloat16"
+    x = x.astype(jnp.bfloat16) if half else x
     for name in operations(backbone):
         if len(found) == len(set(layers)):
             break
@@ -190,6 +189,7 @@ def _forward(
             x = jax.nn.relu(x)
         else:
             x = pool2x2(x, pooling, pooling_scale)
+        x = computed_apart(x)
         if name in layers:
             weights = backbone.params.get(f"conv{name.removeprefix('relu')}", {})
             found[name] = _project(x, weights).astype(given)
