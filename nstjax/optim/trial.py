@@ -73,7 +73,7 @@ class Trial(NamedTuple):
 
 @functools.cache
 def _jaxopt() -> Any:
-    """Imported where something is traced: a third of a second, which a program that was kept does without."""
+    """Imported where something is traced: a program that was kept does without, and starts sooner."""
     with warnings.catch_warnings():
         # Raised once, by the import; the version is pinned by tests, not by upstream's promises.
         warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)

@@ -71,7 +71,7 @@ def targets_at(
     size: tuple[int, int],
     content: jax.Array | None = None,
 ) -> Targets:
-    """The targets of one scale, by one program where nothing has a mask: a tenth of a second at every start.
+    """The targets of one scale; where nothing has a mask, by one program, which is kept (:func:`nstjax.programs.run`).
 
     Args:
         network: of the synthesis.
