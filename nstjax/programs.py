@@ -31,11 +31,11 @@ def enable_compilation_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _prune(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         _kept["folder"] = folder
+        _prune(folder)  # last: another process may remove a file before it is looked at
 
 
 def _prune(folder: Path) -> None:

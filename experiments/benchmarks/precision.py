@@ -27,6 +27,7 @@ from experiments.benchmarks.peer import has_pytorch, lines_of
 from experiments.benchmarks.timing import measure
 from nstjax.heap import keep_freed_memory
 from nstjax.losses import make_targets, objective
+from nstjax.nn.conv import LAX_PRECISION
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import preprocess
 from nstjax.reports import environment
@@ -34,8 +35,6 @@ from nstjax.synthesis.network import Apply
 from nstjax.typing import Backbone, Features, Images, Precision
 
 FOLDER = Path(__file__).parent
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-OF_JAX = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH, "bfloat16": lax.Precision.DEFAULT}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Arguments:
 
     sizes: tuple[int, ...] = (256, 512, 1024)
     """Sides of the square image."""
-    precisions: tuple[Precision, ...] = PRECISIONS
+    precisions: tuple[Precision, ...] = get_args(Precision)
     """Of the products."""
     rounds: int = 3
     """In turns with PyTorch."""
@@ -66,16 +65,15 @@ class ChannelsFirst:
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
         """Activations of ``layers``, as :func:`nstjax.features` with max pooling."""
-        half = self.precision == "bfloat16"
         x = preprocess(images, network.preprocessing).transpose(0, 3, 1, 2)
-        x = x.astype(jnp.bfloat16) if half else x
+        x = x.astype(jnp.bfloat16) if self.precision == "bfloat16" else x
         found: Features = {}
         for name in network.layers:
             if len(found) == len(layers):
                 break
             if name.startswith("conv"):
                 kernel, bias = (network.params[name][part].astype(x.dtype) for part in ("kernel", "bias"))
-                how = None if half else OF_JAX[self.precision]
+                how = LAX_PRECISION.get(self.precision)
                 layout = ("NCHW", "HWIO", "NCHW")
                 x = lax.conv_general_dilated(
                     x, kernel, (1, 1), "SAME", dimension_numbers=layout, precision=how
@@ -108,9 +106,9 @@ def evaluations(
     def run(fun: Any) -> Any:
         return jax.block_until_ready(step(fun, x))
 
+    ready = prepared(network, record.layers)  # bfloat16 takes the kernels as they are
     found: dict[str, Callable[[], Any]] = {}
     for precision in precisions:
-        ready = prepared(network, record.layers) if precision != "bfloat16" else network
         for layout, apply, weights in (
             ("NHWC", Apply("max", 1.0, "zeros", "auto", precision), ready),
             ("NCHW", ChannelsFirst(precision), network),
@@ -125,12 +123,11 @@ def rates(side: int, precisions: tuple[Precision, ...]) -> dict[str, float]:
     a = jax.random.normal(jax.random.key(0), (side, side))
     product = jax.jit(lambda a, how: jnp.matmul(a, a, precision=how), static_argnums=1)
 
-    def run(a: jax.Array, how: lax.Precision) -> Any:
+    def run(a: jax.Array, how: lax.Precision | None) -> Any:
         return product(a, how).block_until_ready()
 
-    runs = {
-        str(p): partial(run, a.astype(jnp.bfloat16) if p == "bfloat16" else a, OF_JAX[p]) for p in precisions
-    }
+    half = a.astype(jnp.bfloat16)
+    runs = {str(p): partial(run, half if p == "bfloat16" else a, LAX_PRECISION.get(p)) for p in precisions}
     times = measure(runs, 7)
     return {p: round(2 * side**3 / float(np.median(times[p].wall)) / 1e12, 4) for p in precisions}
 

@@ -21,14 +21,15 @@ from nstjax.typing import FeatureMap, Padding, Pooling, Precision
 
 Method = Literal["auto", "plain"]
 FEW = 4  # outputs
+# A GPU's "high" products are TF32's, a TPU's three of bfloat16; operands in half precision have but one way.
+LAX_PRECISION = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}
 CHANNELS = 32  # from which Winograd's form is the faster one
 POSITIONS = 2048  # likewise, of all images together
 POSITIONS_FROZEN = 256  # likewise, where the kernel has been transformed already
 
 
 def _plain(x: Array, kernel: Array, precision: Precision | None = None) -> Array:
-    # A GPU's "high" products are TF32's, a TPU's three of bfloat16; operands in half precision have but one way.
-    how = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}.get(precision or "")
+    how = LAX_PRECISION.get(precision or "")
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout, precision=how)
 

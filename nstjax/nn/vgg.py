@@ -7,6 +7,7 @@ fully-connected layers have no part in style transfer and are left out.
 import warnings
 from collections.abc import Mapping
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,6 @@ from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, 
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
-PRECISIONS = ("float32", "tf32", "bfloat16")
 EMBEDDED = "embedded"  # a small network that imitates VGG-19 and has its names; see nn/student.py
 
 
@@ -168,8 +168,8 @@ def _forward(
 ) -> Features:
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
-    given, half = x.dtype, precision == "bfloat16"
-    x = x.astype(jnp.bfloat16) if half else x
+    given = x.dtype
+    x = x.astype(jnp.bfloat16) if precision == "bfloat16" else x
     for name in operations(backbone):
         if len(found) == len(set(layers)):
             break
@@ -252,7 +252,7 @@ def features(
     one_of("pooling", pooling, ("max", "average"))
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))
-    one_of("precision", precision or "float32", PRECISIONS)
+    one_of("precision", precision or "float32", get_args(Precision))
     if images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
     check_layers(backbone, layers)

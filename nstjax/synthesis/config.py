@@ -1,16 +1,15 @@
 """The frozen record of a transfer, and its form in JSON."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nstjax import optim
 from nstjax.errors import InputError, one_of
 from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
-from nstjax.nn.vgg import PRECISIONS
 from nstjax.plain import build
-from nstjax.typing import Backbone
+from nstjax.typing import Backbone, Precision
 
 MAX_SIDE = 16384
 LEAST_TILE = 32  # pixels: below, nearly all is halo
@@ -43,7 +42,7 @@ class Settings:
     """Factor on every pooling's output."""
     padding: Literal["zeros", "replicate"] = "replicate"
     """Padding of the network's first layer."""
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the network's products; the other two are quicker on devices made for them, and on a CPU no faster."""
     mask_carry: Literal["average", "all", "inside"] = "inside"
     """How the photograph's masks reach deeper layers: averaged, all that touches a region, or what lies inside it."""
@@ -97,7 +96,7 @@ class Settings:
         one_of("--init", self.init, ("content", "noise", "style", "image"))
         one_of("--pooling", self.pooling, ("average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))
-        one_of("--precision", self.precision, PRECISIONS)
+        one_of("--precision", self.precision, get_args(Precision))
         one_of("--mask-carry", self.mask_carry, CARRIES)
         one_of("--style-mask-carry", self.style_mask_carry, CARRIES)
         one_of("--colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
