@@ -9,13 +9,15 @@ import pytest
 from scipy import linalg
 
 import nstjax
-from nstjax.losses import Objective, Targets, balance, make_targets, mmd2, objective, wasserstein2
+from nstjax.losses import Objective, Targets, balance, make_targets, mmd2, objective, total_variation, wasserstein2
 from nstjax.losses.mmd import kernel_matrix
 from nstjax.losses.points import points_loss, points_order, points_target
+from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS, SHALLOW_FACTOR, VGG16_FACTOR
 from nstjax.losses.wasserstein import covariance_root
 from tests.conftest import random_backbone
 
 RNG = np.random.default_rng(8)
+UNIT = 8.0
 X, S = RNG.normal(0.5, 1, size=(1, 6, 7, 4)), RNG.normal(0.2, 1.3, size=(1, 5, 9, 4))
 
 
@@ -159,7 +161,7 @@ def _balanced(record: Objective, strength: float, backbone, content, style):
     def loss(targets: Targets):
         return objective(record, features, backbone, targets)
 
-    return loss(balance(record, loss, targets, content, strength))
+    return loss(balance(record, loss, targets, content, strength, UNIT))
 
 
 def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> None:
@@ -178,20 +180,32 @@ def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> Non
     np.testing.assert_allclose(values, values[0], rtol=1e-9)
 
 
-def test_strength_is_the_share_of_style(x64: None) -> None:
-    from nstjax.losses.balance import STYLE_UNIT, TV_UNIT
-
+def test_strength_weighs_shares_of_what_a_plain_picture_lacks(x64: None) -> None:
     backbone = random_backbone(convs=3, dtype=np.float64)
     content, style = (jnp.asarray(RNG.uniform(size=(1, 16, 18, 3))) for _ in range(2))
-    record = Objective(("relu2_1",), ("relu1_1", "relu2_1"))
+    record = Objective(("relu2_1",), ("relu1_1", "relu2_1"), tv_weight=2.0)
+    grey = jnp.broadcast_to(content.mean((1, 2), keepdims=True), content.shape)
+    variation = float(total_variation(content, "absolute", "mean"))
     for strength in (0.5, 3.0):
-        fun = _balanced(record, strength, backbone, content, style)
-        _, terms = fun(content)
-        style_total = sum(v for name, v in terms.items() if name.startswith("style"))
-        assert float(style_total) == pytest.approx(strength * STYLE_UNIT, rel=1e-12)
-        assert float(terms["tv"]) == pytest.approx(TV_UNIT, rel=1e-12)
-        grey = jnp.broadcast_to(content.mean((1, 2), keepdims=True), content.shape)
-        assert float(fun(grey)[1]["content/relu2_1"]) == pytest.approx(1.0, rel=1e-12)
+        for tv in ({}, {"tv_distance": "squared", "tv_reduction": "sum"}):
+            changed = dataclasses.replace(record, **tv)
+            fun = _balanced(changed, strength, backbone, content, style)
+            terms = fun(grey)[1]
+            style_total = sum(v for name, v in terms.items() if name.startswith("style"))
+            assert float(style_total) == pytest.approx(strength * UNIT, rel=1e-12)
+            assert float(terms["content/relu2_1"]) == pytest.approx(1.0, rel=1e-12)
+            assert float(fun(content)[1]["tv"]) == pytest.approx(2.0 * min(strength, 1) * variation, rel=1e-12)
+
+
+def test_the_default_weight_is_that_of_the_network() -> None:
+    def weight(arch: str, convs: int, **changes) -> float:
+        return Objective(**changes).for_layers(random_backbone(arch, convs).layers).style_weight
+
+    assert weight("vgg19", 16) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"]
+    assert weight("vgg16", 13) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"] * VGG16_FACTOR
+    assert weight("vgg19", 8) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"] * SHALLOW_FACTOR
+    assert weight("vgg19", 16, style_statistic="linear") == DEFAULT_STYLE_WEIGHTS["squared"]["linear"]
+    assert weight("vgg19", 16, style_weight=0.5) == 0.5
 
 
 def test_balance_of_a_blank_photograph_and_of_a_painting_of_itself_is_finite(small) -> None:

@@ -25,6 +25,20 @@ from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
 
 
+EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
+    "squared": {
+        "gram": 180.0,
+        "linear": 260.0,
+        "moments": 300.0,
+        "polynomial": 180.0,
+        "gaussian": 600.0,
+        "wasserstein": 40.0,
+    },
+    "absolute": {"gram": 60.0, "linear": 70.0, "moments": 70.0},
+}
+"""Default style weights of the versions whose run records name none, by distance and statistic."""
+
+
 def _recorded_defaults(record: dict[str, Any], default: Options) -> Options:
     """The options that a run record stands for."""
     inputs, output = record["inputs"], record["output"]
@@ -44,6 +58,15 @@ def _recorded_defaults(record: dict[str, Any], default: Options) -> Options:
     if isinstance(default, TransferOptions):
         known["content"] = paths["content"]
     return from_sources(dataclasses.replace(default, **known), record.get("sources", {}))
+
+
+def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:
+    """The config of a run record; an older record leaves out the style weight that it used."""
+    objective = config.objective
+    if objective.style_weight is not None:
+        return config
+    weight = EARLIER_STYLE_WEIGHTS[objective.style_distance][objective.style_statistic]
+    return dataclasses.replace(config, objective=dataclasses.replace(objective, style_weight=weight))
 
 
 def _check_raw(command: str, arguments: Sequence[str]) -> None:
@@ -89,7 +112,7 @@ def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Optio
             f"{source} is a record of nstjax {made_by}, not of nstjax {command}: use that command"
         )
     try:
-        base = TransferConfig.from_json(record["config"])
+        base = _with_earlier_defaults(TransferConfig.from_json(record["config"]))
         if flags(arguments) & {"--style-weight", "--content-weight"}:
             base = dataclasses.replace(base, style_strength=None)  # weights that are given are meant
         default = _recorded_defaults(record, default_options(command, base))

@@ -1,4 +1,7 @@
-"""Weights from the images themselves: one number in place of content and style weight (Stanford poster, future work)."""
+"""Loss weights from the images: one strength in place of the weights of content and style.
+
+The automatic choice of hyper-parameters is the Stanford poster's future work; this method is the project's own.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,15 +12,11 @@ import jax.numpy as jnp
 
 from nstjax.losses.record import Objective
 from nstjax.losses.targets import Targets
+from nstjax.losses.tv import total_variation
 from nstjax.typing import Images
 
-STYLE_UNIT = 120.0
-"""Style to content at strength 1, in shares; with it 1 looks like the default weights (experiments/stanford_controls)."""
-TV_UNIT = 0.08
-"""Total variation to content, likewise, at ``tv_weight`` 1."""
-LEAST = (
-    1e-3  # of what a picture without content has: a photograph that is its own painting divides by no zero
-)
+LEAST = 1e-3
+"""Least share of a black or white picture's loss by which a term is divided; a blank photograph needs it."""
 
 
 @jax.jit
@@ -31,43 +30,52 @@ def balance(
     targets: Targets,
     content: Images,
     strength: float,
+    unit: float,
 ) -> Targets:
-    """The targets with factors that make terms shares of what there is to lose and to gain.
+    """The targets with a factor for each kind of term, found from the images.
 
-    The content loss is divided by that of a plain picture of the photograph's mean colour (1: all content
-    lost), the style loss by that of the photograph itself (1: no style gained), the total variation by the
-    photograph's. So the minimum does not depend on how a loss is normalised, and a strength means much the
-    same for other images, sizes, layers and networks. The raw weights of content and style cancel out.
+    Content and style loss are divided by those of a plain picture of the photograph's mean color, so that 1 means
+    that all content or all style is missing, however a loss is normalized. The style then counts ``strength *
+    unit`` times as much as the content; the given weights of content and style cancel out. The total variation is
+    scaled so that the photograph's equals its mean absolute difference of neighboring pixels, times ``tv_weight``.
+    Below a strength of 1 it counts ``strength`` times as much: less style makes less noise to smooth.
+
+    With relative losses, the default, a strength of 1 is nearly the default weights: a plain picture then has a
+    content loss of 0.82 to 0.96 and a style loss of 0.73 to 0.99.
 
     Args:
-        record: what is minimised.
+        record: what is minimized.
         loss: makes the function of the image from targets, as :func:`nstjax.losses.objective` does.
         targets: from :func:`nstjax.losses.make_targets`.
         content: the photograph at the size of the picture, ``(1, h, w, 3)``.
-        strength: ``s > 0``; shares of style count ``s·STYLE_UNIT`` times those of content.
+        strength: greater than 0; 0.1 is a touch of the style, 1 the default look, 10 repaints the photograph.
+        unit: style weight at strength 1, from :meth:`Objective.default_style_weight`.
+
+    Returns:
+        ``targets`` with ``balance`` set: ``{"content": (), "style": (), "tv": ()}``.
     """
-    plain = dataclasses.replace(targets, balance={})
-    fun = loss(plain)
+    fun = loss(dataclasses.replace(targets, balance={}))
     grey = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
 
     def total(terms: dict[str, jax.Array], kind: str) -> jax.Array:
         parts = [value for name, value in terms.items() if name.split("/")[0] == kind]
         return jnp.stack(parts).sum() if parts else jnp.ones(())
 
-    # Black or white, whichever is farther: a blank photograph has nothing to lose against its own colour.
+    # Black or white, whichever is farther: a blank photograph has nothing to lose against its own color.
     far = jnp.broadcast_to(jnp.where(jnp.mean(content) < 0.5, 1.0, 0.0), content.shape).astype(content.dtype)
-    at_content, at_grey, at_far = (_terms(fun, image) for image in (content, grey, far))
+    at_grey, at_far = (_terms(fun, image) for image in (grey, far))
 
-    def inverse(value: jax.Array, at_least: jax.Array) -> jax.Array:
-        floored = jnp.maximum(value, LEAST * at_least)
+    def inverse(kind: str) -> jax.Array:
+        floored = jnp.maximum(total(at_grey, kind), LEAST * total(at_far, kind))
         return 1 / jnp.where(floored > 0, floored, 1.0)
 
-    variation = total(at_content, "tv") / (record.tv_weight or 1.0)
+    variation = total_variation(content, record.tv_distance, record.tv_reduction)
+    plain_variation = total_variation(content, "absolute", "mean")
     return dataclasses.replace(
         targets,
         balance={
-            "content": inverse(total(at_grey, "content"), total(at_far, "content")),
-            "style": strength * STYLE_UNIT * inverse(total(at_content, "style"), total(at_far, "style")),
-            "tv": TV_UNIT * inverse(variation, jnp.ones(())),
+            "content": inverse("content"),
+            "style": strength * unit * inverse("style"),
+            "tv": min(strength, 1.0) * plain_variation / jnp.where(variation > 0, variation, 1.0),
         },
     )

@@ -15,16 +15,20 @@ CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
 GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
 DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
-        "gram": 180.0,
-        "linear": 260.0,
-        "moments": 300.0,
-        "polynomial": 180.0,
-        "gaussian": 600.0,
-        "wasserstein": 40.0,
+        "gram": 8.0,
+        "linear": 12.0,
+        "moments": 12.0,
+        "polynomial": 8.0,
+        "gaussian": 24.0,
+        "wasserstein": 2.0,
     },
-    "absolute": {"gram": 60.0, "linear": 70.0, "moments": 70.0},
+    "absolute": {"gram": 3.0, "linear": 3.0, "moments": 3.0},
 }
-"""β where none is given, by distance and statistic, chosen by eye for relative losses; see experiments/li2017_mmd."""
+"""β of VGG-19 where none is given, by distance and statistic, for relative losses; see experiments/gallery."""
+VGG16_FACTOR = 0.6
+"""β of VGG-16 over that of VGG-19: its relu4_1 and relu5_1 are farther from the style at the same look."""
+SHALLOW_FACTOR = 5.0
+"""The same for a network without a fourth block, whose content layer relu3_2 holds the photograph more firmly."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +42,8 @@ class Objective:
     content_weight: float = 1.0
     """α, the weight of the content loss."""
     style_weight: float | None = None
-    """β, the weight of the style loss; none given means that of the statistic, 180 for Gram matrices."""
-    tv_weight: float = 1.0
+    """β, the weight of the style loss; by default that of the statistic and network, 8 for Gram matrices and VGG-19."""
+    tv_weight: float = 3.0
     """γ, the weight of the total variation."""
     content_layer_weights: tuple[float, ...] = ()
     """A factor for each content layer; none given means 1 each."""
@@ -133,17 +137,31 @@ class Objective:
             raise InputError(f"--kernel-samples is {self.kernel_samples}: it must be 2 or more, or 0 for all")
 
     def for_layers(self, layers: tuple[str, ...]) -> "Objective":
-        """This record with its layers named, chosen from those of a network where none were."""
+        """This record with layers and style weight set, by those of a network where they were not.
+
+        Args:
+            layers: the layers that the network can give, shallow to deep.
+        """
         content, style = self.content_layers, self.style_layers
         if not content:
             content = (next(name for name in CONTENT_CANDIDATES if name in layers),)
         if not style:
             style = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in layers)
-        return dataclasses.replace(self, content_layers=content, style_layers=style)
+        weight = self.style_weight
+        if weight is None:
+            weight = self.default_style_weight(layers)
+        return dataclasses.replace(self, content_layers=content, style_layers=style, style_weight=weight)
+
+    def default_style_weight(self, layers: tuple[str, ...]) -> float:
+        """β with which relative losses give the default look on a network that has ``layers``."""
+        weight = DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]
+        if "relu4_1" not in layers:
+            return weight * SHALLOW_FACTOR
+        return weight if "relu4_4" in layers else weight * VGG16_FACTOR
 
     @property
     def beta(self) -> float:
-        """The style weight, that of the statistic where none was given."""
+        """The style weight; VGG-19's default where it is not set."""
         if self.style_weight is not None:
             return self.style_weight
         return DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]

@@ -127,8 +127,13 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
         )
 
 
+def default_pooling(backbone: Backbone) -> Pooling:
+    """The pooling that a network was trained with."""
+    return "average" if backbone.arch == EMBEDDED else "max"
+
+
 def check_pooling(backbone: Backbone, pooling: Pooling) -> None:
-    """Warn where a network is used with a pooling that it never saw."""
+    """Warn where a network is used with another pooling than it was trained with."""
     if backbone.arch == EMBEDDED and pooling != "average":
         warnings.warn(
             f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
@@ -248,7 +253,7 @@ def features(
         InputError: an unknown layer, one deeper than a partial network goes, an image too small for
             it, or an array that is not ``(n, h, w, 3)``.
     """
-    pooling = pooling or ("average" if backbone.arch == EMBEDDED else "max")
+    pooling = pooling or default_pooling(backbone)
     one_of("pooling", pooling, ("max", "average"))
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))

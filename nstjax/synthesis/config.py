@@ -8,6 +8,7 @@ from nstjax.errors import InputError, one_of
 from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
+from nstjax.nn.vgg import default_pooling
 from nstjax.plain import build
 from nstjax.typing import Backbone, Precision
 
@@ -36,8 +37,8 @@ class Settings:
     """Size of the style image relative to the content at each scale; it is never enlarged."""
     style_size: int | None = None
     """Longer side of the style image at every scale, in place of style_scale."""
-    pooling: Literal["average", "max"] = "average"
-    """Pooling of the network."""
+    pooling: Literal["network", "average", "max"] = "network"
+    """Pooling; network is the one that it was trained with: max for VGG, average for the embedded network."""
     pooling_scale: float = 1.0
     """Factor on every pooling's output."""
     padding: Literal["zeros", "replicate"] = "replicate"
@@ -53,7 +54,7 @@ class Settings:
     colors_of: Literal["style", "result"] = "style"
     """Whether the photograph's colours are given to the painting beforehand or to the picture at the end."""
     style_strength: float | None = None
-    """Weights found from the images: 1 is the default's look, more is more style; in place of content and style weight."""
+    """Style to content, in place of their weights: 0.1 is a touch of the style, 1 the default, 10 a repainting."""
     tile: int = 0
     """Compute loss and gradient in tiles of so many pixels, for pictures that do not fit in memory; 0 is in one piece."""
     shard: bool = False
@@ -94,7 +95,7 @@ class Settings:
         if self.tile and self.shard:
             raise InputError("--tile and --shard contradict each other: give one of them")
         one_of("--init", self.init, ("content", "noise", "style", "image"))
-        one_of("--pooling", self.pooling, ("average", "max"))
+        one_of("--pooling", self.pooling, ("network", "average", "max"))
         one_of("--padding", self.padding, ("zeros", "replicate"))
         one_of("--precision", self.precision, get_args(Precision))
         one_of("--mask-carry", self.mask_carry, CARRIES)
@@ -147,8 +148,11 @@ class TransferConfig(Settings):
         return optimizer.iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
-        """This record with its layers named, chosen from those that the network has where none were."""
-        return dataclasses.replace(self, objective=self.objective.for_layers(backbone.layers))
+        """This record with layers, style weight and pooling set, by the network's where they were not."""
+        pooling = default_pooling(backbone) if self.pooling == "network" else self.pooling
+        return dataclasses.replace(
+            self, objective=self.objective.for_layers(backbone.layers), pooling=pooling
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` is the inverse."""

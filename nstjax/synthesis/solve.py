@@ -27,6 +27,8 @@ class HistoryEntry:
         terms: weighted loss terms by name.
         evaluations: of value and gradient within the scale, so far.
         seconds: since the run began, the time before a resumption included.
+        factors: what each kind of term is multiplied by where ``style_strength`` finds the weights from the images,
+            ``{"content": …, "style": …, "tv": …}``; given at a scale's first iteration.
     """
 
     scale: int
@@ -35,6 +37,7 @@ class HistoryEntry:
     terms: dict[str, float]
     evaluations: int
     seconds: float
+    factors: dict[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,7 @@ class TransferState:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What the callback is told after every iteration.
+    """What the callback receives after every iteration.
 
     Attributes:
         entry: loss and terms.
@@ -111,11 +114,13 @@ class Stage:
         fun: the loss of the image.
         size: ``(height, width)``.
         start: gives the image to start from, if this is the first scale.
+        factors: on the kinds of terms; see :class:`HistoryEntry`.
     """
 
     fun: optim.ObjectiveFn
     size: tuple[int, int]
     start: Callable[[], jax.Array]
+    factors: dict[str, float] | None = None
 
 
 def _clamped(x: Any) -> np.ndarray:
@@ -134,7 +139,7 @@ def solve(
     Args:
         config: with its layers named.
         stage: the problem whose longer side has so many pixels.
-        callback: called after every iteration; a true answer stops, with the image as it is.
+        callback: called after every iteration; returning true stops the run with the image as it is.
         resume: go on from here.
         finish: applied to every image that is given out, never to the iterate.
 
@@ -168,9 +173,18 @@ def solve(
             index: int = index,
             size: tuple[int, int] = here.size,
             total: int = config.iterations_at(index),
+            factors: dict[str, float] | None = here.factors,
         ) -> bool:
             seconds = earlier + time.perf_counter() - began
-            entry = HistoryEntry(index, step.iteration, step.value, step.terms, step.evaluations, seconds)
+            entry = HistoryEntry(
+                index,
+                step.iteration,
+                step.value,
+                step.terms,
+                step.evaluations,
+                seconds,
+                factors if step.iteration == 1 else None,
+            )
             history.append(entry)
             if callback is None:
                 return False

@@ -28,7 +28,7 @@ def transfer(
     init_image: Images | None = None,
     resume: TransferState | None = None,
 ) -> TransferResult:
-    """Paint one image in the manner of another, or of several.
+    """Stylize a content image with one or more style images.
 
     Args:
         content: the photograph, ``(1, h, w, 3)`` in [0, 1], at its own size.
@@ -81,12 +81,14 @@ def transfer(
             return network.loss(targets, (height, width))
 
         if config.style_strength is not None:
-            targets = balance(record, loss, targets, here, config.style_strength)
+            unit = record.default_style_weight(backbone.layers)
+            targets = balance(record, loss, targets, here, config.style_strength, unit)
 
         def start() -> jax.Array:
             return first_image(config, here, style_at(regions[0].styles[0].image, side, config), init_image)
 
-        return Stage(loss(targets), (height, width), start)
+        factors = {kind: float(value) for kind, value in targets.balance.items()} or None
+        return Stage(loss(targets), (height, width), start, factors)
 
     def colored(image: np.ndarray) -> np.ndarray:
         return finish(config, photo, image)
