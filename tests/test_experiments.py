@@ -5,6 +5,7 @@ import json
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -85,14 +86,6 @@ def test_complexity_orders_plain_before_busy() -> None:
     assert complexity(plain) < 0.01 < complexity(busy)
 
 
-def test_duke_s_weight_is_the_report_s_for_torchvision_s_network() -> None:
-    backbone = random_backbone("vgg19", 5)
-    torchvision = dataclasses.replace(backbone, preprocessing=TORCHVISION)
-    assert duke.style_weight(torchvision) == pytest.approx(1e10)
-    # Caffe's input is 255·0.226 times as large.
-    assert duke.style_weight(backbone) == pytest.approx(1e10 / (255 * 0.226) ** 2, rel=1e-3)
-
-
 def test_duke_s_scaling_of_the_weight_keeps_the_balance() -> None:
     """Without biases a VGG is homogeneous: the two conventions give proportional objectives."""
     backbone = random_backbone("vgg19", 5)
@@ -119,11 +112,35 @@ def test_ahmedabad_takes_the_last_layer_of_each_network() -> None:
     for arch, convs, layer in (("vgg16", 13, "relu5_3"), ("vgg19", 16, "relu5_4")):
         config = ahmedabad.config(random_backbone(arch, convs))
         assert config.objective.content_layers == (layer,)
-        preset = PRESETS["ahmedabad"]
-        assert dataclasses.replace(config.objective, content_layers=preset.objective.content_layers) == (
-            preset.objective
+        assert config.objective.style_layers == PRESETS["ahmedabad"].objective.style_layers
+
+
+def test_ahmedabad_s_step_and_loss_do_not_depend_on_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture tiled 2×2 has the loss of one tile, and every pixel takes the same step, but at the borders."""
+    network = random_backbone("vgg19", 3)
+    rng = np.random.default_rng(0)
+    images = [rng.uniform(size=(1, 64, 64, 3)).astype(np.float32) for _ in range(3)]
+    found = []
+    for tiles in (1, 2):
+        monkeypatch.setattr(ahmedabad, "LONG_SIDE", 64 * tiles)
+        config = ahmedabad.config(network)
+        record = dataclasses.replace(
+            config.objective,
+            content_layers=("relu2_1",),
+            style_layers=("relu1_1", "relu2_1"),
+            style_layer_weights=config.objective.style_layer_weights[:2],
         )
-        assert config.optimizer == preset.optimizer
+        content, style, x = (np.tile(image, (1, tiles, tiles, 1)) for image in images)
+        targets = nstjax.losses.make_targets(
+            record,
+            nstjax.features(network, content, record.layers),
+            nstjax.features(network, style, record.layers),
+        )
+        fun = nstjax.losses.objective(record, nstjax.features, network, targets)
+        (loss, _), gradient = jax.value_and_grad(fun, has_aux=True)(x)
+        found.append((float(loss), np.asarray(config.optimizer.learning_rate * gradient)[:, 16:48, 16:48]))
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.1)  # the borders differ
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=0.1 * np.abs(found[0][1]).max())
 
 
 def test_brown_s_settings_are_the_preset_s_but_for_what_a_figure_varies() -> None:
@@ -190,7 +207,7 @@ def test_duke_makes_its_figures_at_a_toy_size(
         (tmp_path / kind).mkdir()
         for i, name in enumerate(names):
             nstjax.save_image(tmp_path / kind / f"{name}.png", pictures[i])
-    save_backbone(random_backbone("vgg19", 8), tmp_path / "store")
+    save_backbone(random_backbone("vgg19", 12), tmp_path / "store")
     monkeypatch.setattr(duke, "SIDE", 16)
     monkeypatch.setattr(duke, "ITERATIONS", 2)
     arguments = [
@@ -204,7 +221,7 @@ def test_duke_makes_its_figures_at_a_toy_size(
     ]
     monkeypatch.setattr("sys.argv", arguments)
     duke.main()
-    for figure in ("figure_1", "figure_3", "figure_5", "figure_5_balanced", "style_weight"):
+    for figure in ("starts", "figure_1", "figure_3", "figure_5", "figure_5_balanced", "style_weight"):
         assert (tmp_path / "out" / f"{figure}.jpg").stat().st_size > 5000
     assert (tmp_path / "out" / "results.json").exists()
     # Kept runs are not made again.

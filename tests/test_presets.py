@@ -119,7 +119,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "objective.content_loss": "sum",
         "objective.style_loss": "gatys",
         "optimizer": Sgd(iterations=3000, learning_rate=100 / 255**2, decay_rate=0.96, decay_steps=100),
-        "scales": (224,),
+        "scales": (600,),  # 400 rows in 3:2
         "init": "content",
         "pooling": "max",
     },

@@ -205,8 +205,11 @@ PRESETS: dict[str, TransferConfig] = {
         # V: 3000 epochs of SGD, initial rate 100; the decay is the example's. The rate is for pixels of 0 to 255:
         # with pixels of 0 to 1 the gradient is 255 times as large, and the step must be 255 times as small.
         optimizer=Sgd(iterations=3000, learning_rate=100.0 / 255**2, decay_rate=0.96, decay_steps=100),
-        size=224,  # III: the networks' 224×224; that of the pictures is not given
-        scales=(224,),
+        # Not given; the example's 400 rows of a photograph in 3:2. The style's gradient at a pixel goes with one over
+        # the number of pixels, so at smaller sizes the same rate is too large: at 128 pixels the loss overflows in
+        # the third step. experiments/ahmedabad_vgg has the conversion.
+        size=600,
+        scales=(600,),
         init="content",  # not given; the example's
         pooling="max",  # III
         padding="zeros",  # III: "same"
