@@ -21,6 +21,19 @@ from nstjax.reports import environment
 from nstjax.synthesis.sources import Styles
 from nstjax.typing import Backbone
 
+# Style to content where both losses are relative to their targets, for a whole VGG-19 or VGG-16: by statistic, and for
+# Gram matrices under absolute values. Chosen by eye; no source gives them.
+STYLE_WEIGHTS = {
+    "gram": 180.0,
+    "linear": 260.0,
+    "moments": 300.0,
+    "polynomial": 180.0,
+    "gaussian": 600.0,
+    "wasserstein": 40.0,
+}
+ABSOLUTE_STYLE_WEIGHT = 60.0
+CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; with FIRST_RELUS for the style
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -59,16 +72,17 @@ class Lab:
         self.results: dict[str, Any] = {}
         self._wanted, self._figure = arguments.figures, ""
 
-    def make(self, *figures: Callable[[Any], None]) -> None:
+    def make(self, *figures: Callable[[Any], None], **named: Callable[[Any], None]) -> None:
         """Make the figures that ``--figures`` names, or all, and write ``results.json`` after each.
 
         Args:
             figures: functions of the lab; a figure's name is its function's.
+            named: functions of the lab with names of their own.
 
         Raises:
             InputError: ``--figures`` names another one.
         """
-        known = {figure.__name__: figure for figure in figures}
+        known = {figure.__name__: figure for figure in figures} | named
         for name in self._wanted:
             if name not in known:
                 raise nstjax.InputError(
@@ -82,6 +96,13 @@ class Lab:
             self._figure = name
             known[name](self)
             self.finish()
+
+    def refuse_figures(self) -> None:
+        """Raise :class:`InputError` where ``--figures`` was given; for experiments without :meth:`make`."""
+        if self._wanted:
+            raise nstjax.InputError(
+                "--figures: this experiment makes all of its figures at once; leave it out"
+            )
 
     def _keep_results(self, others: list[str]) -> None:
         """Read what an earlier call with the same weights left of other figures."""
@@ -215,10 +236,7 @@ class Lab:
         Raises:
             InputError: ``--figures`` was given to an experiment that makes all of its figures at once.
         """
-        if self._wanted:
-            raise nstjax.InputError(
-                "--figures: this experiment makes all of its figures at once; leave it out"
-            )
+        self.refuse_figures()
         self.results["environment"] = environment()
         (self.out / "results.json").write_text(json.dumps(self.results, indent=1))
 

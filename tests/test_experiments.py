@@ -21,7 +21,6 @@ from experiments.pomona_representations import __main__ as pomona
 from experiments.stanford_controls import __main__ as stanford
 from nstjax import PRESETS
 from nstjax.optim import Lbfgs
-from nstjax.weights.canonical import TORCHVISION
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
@@ -285,7 +284,8 @@ def test_control_experiments_make_their_figures_at_a_toy_size(
                 image = np.zeros_like(pictures[1] if name.startswith("wheat") else pictures[0])
                 image[:, : image.shape[1] // 2] = 1
             nstjax.save_image(tmp_path / kind / f"{name}.png", image)
-    save_backbone(random_backbone("vgg19", 8), tmp_path / "store")
+    network = random_backbone("vgg16", 13) if module is pomona else random_backbone("vgg19", 16)
+    save_backbone(network, tmp_path / "store")
     for constant, value in (("SIDE", 24), ("STYLE_SIDE", 32), ("ITERATIONS", 2)):
         if hasattr(module, constant):
             monkeypatch.setattr(module, constant, value)
@@ -296,7 +296,7 @@ def test_control_experiments_make_their_figures_at_a_toy_size(
         "sys.argv",
         [
             "x",
-            "--weights",
+            "--vgg16" if module is pomona else "--weights",
             str(tmp_path / "store"),
             "--images",
             str(tmp_path),

@@ -48,8 +48,11 @@ def config(maxfun: int | None = None, rounds: int | None = None, **changes: Any)
     """
     preset = PRESETS["brown"]
     assert isinstance(preset.optimizer, ScipyLbfgsb)
-    given = {name: value for name, value in (("maxfun", maxfun), ("rounds", rounds)) if value is not None}
-    optimizer = dataclasses.replace(preset.optimizer, **given)
+    optimizer = dataclasses.replace(
+        preset.optimizer,
+        maxfun=preset.optimizer.maxfun if maxfun is None else maxfun,
+        rounds=preset.optimizer.rounds if rounds is None else rounds,
+    )
     own = {field.name for field in dataclasses.fields(TransferConfig)}
     objective = dataclasses.replace(
         preset.objective, **{name: value for name, value in changes.items() if name not in own}

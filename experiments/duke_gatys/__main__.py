@@ -49,7 +49,7 @@ def config(
     )
     optimizer = dataclasses.replace(preset.optimizer, iterations=ITERATIONS)
     fields = {"objective": objective, "optimizer": optimizer, "size": SIDE, "scales": (SIDE,)} | changes
-    return dataclasses.replace(preset, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(preset, **fields)
 
 
 def yellow_grey(side: int) -> np.ndarray:

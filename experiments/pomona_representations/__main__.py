@@ -15,23 +15,29 @@ import numpy as np
 import tyro
 
 import nstjax
-from experiments.common import Arguments, Lab, caption, detail_correlation, fit
+from experiments.common import (
+    CONTENT_LAYERS,
+    STYLE_WEIGHTS,
+    Arguments,
+    Lab,
+    caption,
+    detail_correlation,
+    fit,
+)
 from nstjax import InputError, TransferConfig
 from nstjax.losses import Objective, gram_matrix, mmd2, style_loss
+from nstjax.losses.statistics import StatisticName
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import RECONSTRUCT, TEXTURE
+from nstjax.synthesis.presets import FIRST_RELUS
 
 SIDE = 256
 ITERATIONS = 150
 PHOTO, PAINTING = "golden_gate", "starry_night"
-# Fig. 2.3 shows conv3_1 of VGG-16; section 2 takes the content of a transfer from conv4_2.
-CONTENT_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")
-TRANSFER_CONTENT = ("relu4_2",)  # chapter 2 and algorithm 1
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # Fig. 2.5: conv1_1 to conv5_1
-# For losses relative to their targets; chapter 2 gives no weights. Chosen by eye.
-KERNELS = {"linear": 260.0, "polynomial": 180.0, "gaussian": 600.0, "moments": 300.0}
-GRAM_WEIGHT = 180.0
+SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 has conv3_1
+STYLE_LAYERS = FIRST_RELUS  # Fig. 2.5: conv1_1 to conv5_1
+KERNELS: tuple[StatisticName, ...] = ("linear", "polynomial", "gaussian", "moments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +54,7 @@ def figure_2_3(lab: Lab) -> None:
     photo = fit(lab.picture("content", PHOTO), SIDE)
     cells = [(photo, "photograph")]
     kept = {}
-    for layer in CONTENT_LAYERS:
+    for layer in SHOWN_LAYERS:
         objective = dataclasses.replace(RECONSTRUCT.objective, content_layers=(layer,))
         config = dataclasses.replace(
             RECONSTRUCT,
@@ -81,10 +87,14 @@ def figure_2_5(lab: Lab) -> None:
     contact_sheet(lab.out / "figure_2_5.jpg", [cells], title)
 
 
-def transfer_config(**how: object) -> TransferConfig:
+def transfer_config(statistic: StatisticName = "gram") -> TransferConfig:
     """The transfer of this chapter's figures, at this experiment's size."""
-    how = {"style_weight": GRAM_WEIGHT} | how
-    objective = Objective(content_layers=TRANSFER_CONTENT, style_layers=STYLE_LAYERS, **how)  # type: ignore[arg-type]
+    objective = Objective(
+        content_layers=CONTENT_LAYERS,  # chapter 2: conv4_2
+        style_layers=STYLE_LAYERS,
+        style_statistic=statistic,
+        style_weight=STYLE_WEIGHTS[statistic],
+    )
     return TransferConfig(objective=objective, optimizer=Lbfgs(iterations=100), size=SIDE)
 
 
@@ -127,10 +137,9 @@ def kernels(lab: Lab) -> None:
     for painting in (PAINTING, "wheatfield"):
         style = fit(lab.picture("style", painting), 2 * SIDE)
         cells = [(style, painting)]
-        for kernel, weight in KERNELS.items():
-            settings = transfer_config(style_statistic=kernel, style_weight=weight)
-            run = lab.run(f"{kernel}_{painting}", photo, style, settings)
-            cells.append((run.image, f"{kernel}, weight {weight:g}"))
+        for kernel in KERNELS:
+            run = lab.run(f"{kernel}_{painting}", photo, style, transfer_config(kernel))
+            cells.append((run.image, f"{kernel}, weight {STYLE_WEIGHTS[kernel]:g}"))
         rows.append(cells)
     contact_sheet(lab.out / "kernels.jpg", rows, f"Four MMD kernels — {caption(run, lab.backbone)}")
 
