@@ -1,9 +1,10 @@
-"""What every experiment needs: its inputs, the nearest layers, a run that is kept, and measures."""
+"""What every experiment needs: its inputs, its figures one by one, runs that are kept, and measures."""
 
 import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ from nstjax.reports import environment
 from nstjax.synthesis.sources import Styles
 from nstjax.typing import Backbone
 
+# Style to content where both losses are relative to their targets, for a whole VGG-19 or VGG-16: by statistic, and for
+# Gram matrices under absolute values. Chosen by eye; no source gives them.
+STYLE_WEIGHTS = {
+    "gram": 180.0,
+    "linear": 260.0,
+    "moments": 300.0,
+    "polynomial": 180.0,
+    "gaussian": 600.0,
+    "wasserstein": 40.0,
+}
+ABSOLUTE_STYLE_WEIGHT = 60.0
+CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; with FIRST_RELUS for the style
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -31,10 +45,16 @@ class Arguments:
     """A folder with content/ and style/ inside, each holding pictures."""
     out: Path | None = None
     """Where the figures go; the experiment's own folder by default."""
+    figures: tuple[str, ...] = ()
+    """Names of the figures to make, as the functions of the experiment; none given means all. What results.json holds of
+    the others is kept, if it was made with the same weights."""
 
 
 class Lab:
     """One experiment's inputs and outputs; every run is kept, so that a figure can be made again at once.
+
+    ``results.json`` holds the runs by label, ``measures``, the ``environment``, and under ``figures`` which runs and
+    measures belong to which figure and the weights they were made with.
 
     Args:
         arguments: of the command line.
@@ -50,6 +70,70 @@ class Lab:
         self._kept = self.out / "runs"
         self._kept.mkdir(exist_ok=True)
         self.results: dict[str, Any] = {}
+        self._wanted, self._figure = arguments.figures, ""
+
+    def make(self, *figures: Callable[[Any], None], **named: Callable[[Any], None]) -> None:
+        """Make the figures that ``--figures`` names, or all, and write ``results.json`` after each.
+
+        Args:
+            figures: functions of the lab; a figure's name is its function's.
+            named: functions of the lab with names of their own.
+
+        Raises:
+            InputError: ``--figures`` names another one.
+        """
+        known = {figure.__name__: figure for figure in figures} | named
+        for name in self._wanted:
+            if name not in known:
+                raise nstjax.InputError(
+                    f"--figures {name} does not exist: the figures are {', '.join(known)}"
+                )
+        chosen = self._wanted or tuple(known)
+        if self._wanted:
+            self._keep_results([name for name in known if name not in chosen])
+        self._wanted = ()
+        for name in chosen:
+            self._figure = name
+            known[name](self)
+            self.finish()
+
+    def refuse_figures(self) -> None:
+        """Raise :class:`InputError` where ``--figures`` was given; for experiments without :meth:`make`."""
+        if self._wanted:
+            raise nstjax.InputError(
+                "--figures: this experiment makes all of its figures at once; leave it out"
+            )
+
+    def _keep_results(self, others: list[str]) -> None:
+        """Read what an earlier call with the same weights left of other figures."""
+        path = self.out / "results.json"
+        earlier = json.loads(path.read_text()) if path.exists() else {}
+        for name in others:
+            made = earlier.get("figures", {}).get(name)
+            if made is None or made["weights"] != self._weights():
+                continue
+            self.results.setdefault("figures", {})[name] = made
+            for label in made["runs"]:
+                self.results[label] = earlier[label]
+            for label in made["measures"]:
+                self.results.setdefault("measures", {})[label] = earlier["measures"][label]
+
+    def _weights(self) -> str:
+        about = self.backbone.describe()
+        return f"{about['arch']} to {about['deepest_layer']}, {about['source']}, {about['sha256'][:16]}"
+
+    def _belongs(self, kind: str, label: str) -> None:
+        """Note that a run or a measure belongs to the figure being made."""
+        if self._figure:
+            fresh: dict[str, Any] = {"weights": self._weights(), "runs": [], "measures": []}
+            labels = self.results.setdefault("figures", {}).setdefault(self._figure, fresh)[kind]
+            if label not in labels:
+                labels.append(label)
+
+    def record(self, label: str, entry: dict[str, Any]) -> None:
+        """What ``results.json`` holds of a run."""
+        self.results[label] = entry
+        self._belongs("runs", label)
 
     def picture(self, kind: str, name: str) -> np.ndarray:
         """``images/<kind>/<name>``, whatever its suffix."""
@@ -128,7 +212,7 @@ class Lab:
                 kept["image"], json.loads(str(kept["history"])), float(kept["seconds"]), pictures, config
             )
         final = run.history[-1]
-        self.results[label] = {
+        entry = {
             "loss": final["loss"],
             "terms": final["terms"],
             "iterations": len(run.history),
@@ -137,15 +221,22 @@ class Lab:
             "style_layers": config.objective.style_layers,
             "weights": f"{backbone.arch}, {backbone.source}",
         }
+        self.record(label, entry)
         return run
 
     def note(self, name: str, value: object) -> None:
         """A measured number, for the JSON beside the figures."""
         self.results.setdefault("measures", {})[name] = value
+        self._belongs("measures", name)
         print(f"{name}: {value}", flush=True)
 
     def finish(self) -> None:
-        """Write ``results.json``."""
+        """Write ``results.json``.
+
+        Raises:
+            InputError: ``--figures`` was given to an experiment that makes all of its figures at once.
+        """
+        self.refuse_figures()
         self.results["environment"] = environment()
         (self.out / "results.json").write_text(json.dumps(self.results, indent=1))
 
@@ -168,20 +259,6 @@ class Run:
     seconds: float
     frames: dict[int, np.ndarray]
     config: nstjax.TransferConfig
-
-
-def nearest_layers(backbone: Backbone, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Each layer wanted, or where the weights lack it the deepest of its kind; none twice. Says so."""
-    found = []
-    for layer in wanted:
-        kind = layer.rstrip("0123456789_")
-        same_kind = [name for name in backbone.layers if name.rstrip("0123456789_") == kind]
-        nearest = layer if layer in backbone.layers else same_kind[-1]
-        if nearest != layer:
-            print(f"these weights end at {backbone.layers[-1]}: {nearest} stands for {layer}", flush=True)
-        if nearest not in found:
-            found.append(nearest)
-    return tuple(found)
 
 
 def fit(image: np.ndarray, long_side: int) -> np.ndarray:

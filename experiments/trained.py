@@ -152,7 +152,7 @@ class TrainLab(Lab):
         pace = float(np.quantile(speeds, 0.25)) if speeds else float("nan")
         trained = Trained(generator, config, lines, pace, failure)
         objective = config.objective
-        self.results[label] = {
+        entry = {
             "steps": config.steps,
             "last_line": lines[-1] if lines else {},
             "final_loss": trained.final_loss if lines else None,
@@ -167,6 +167,7 @@ class TrainLab(Lab):
             "style_layers": objective.style_layers,
             "weights": f"{self.backbone.arch}, {self.backbone.source}",
         }
+        self.record(label, entry)
         return trained
 
     def losses_of(

@@ -1,10 +1,11 @@
 """The experiments: their settings, their measures, and one whole pass at a toy size."""
 
 import dataclasses
-import importlib
+import json
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,22 +14,57 @@ from experiments import common
 from experiments.ahmedabad_vgg import __main__ as ahmedabad
 from experiments.benchmarks import controls
 from experiments.brown_gatys import __main__ as brown
-from experiments.common import Arguments, Lab, complexity, detail_correlation, nearest_layers
+from experiments.common import Arguments, Lab, complexity, detail_correlation
 from experiments.duke_gatys import __main__ as duke
 from experiments.li2017_mmd import __main__ as li2017
 from experiments.pomona_representations import __main__ as pomona
 from experiments.stanford_controls import __main__ as stanford
+from nstjax import PRESETS
 from nstjax.optim import Lbfgs
-from nstjax.weights.canonical import TORCHVISION
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
 
-def test_nearest_layers_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    three_blocks = random_backbone("vgg19", 8)
-    assert nearest_layers(three_blocks, ("relu1_1", "relu4_1", "relu5_1")) == ("relu1_1", "relu3_4")
-    assert capsys.readouterr().out.count("relu3_4 stands for") == 2
-    assert nearest_layers(three_blocks, ("conv2_2", "pool4")) == ("conv2_2", "pool3")
+def test_a_layer_that_the_weights_lack_is_refused(tmp_path: Path, pictures) -> None:
+    for name, module in (("relu5_1", brown), ("relu5_4", ahmedabad)):
+        backbone = random_backbone("vgg19", 8)
+        save_backbone(backbone, tmp_path / name / "store")
+        lab = Lab(Arguments(str(tmp_path / name / "store"), tmp_path, tmp_path / name / "out"), tmp_path)
+        config = module.config(backbone) if module is ahmedabad else module.config()
+        with pytest.raises(nstjax.InputError, match="deeper than these vgg19 weights go"):
+            lab.run("x", *pictures, config)
+
+
+def test_figures_are_made_one_by_one_and_results_are_merged(tmp_path: Path, capsys) -> None:
+    save_backbone(random_backbone("vgg19", 1), tmp_path / "store")
+    save_backbone(random_backbone("vgg19", 2), tmp_path / "other")
+
+    def one(lab: Lab) -> None:
+        lab.record("run_one", {"loss": 1.0})
+        lab.note("of_one", lab.value)
+
+    def two(lab: Lab) -> None:
+        lab.note("of_two", lab.value)
+
+    def made(value: int, *figures: str, weights: str = "store") -> dict:
+        arguments = Arguments(str(tmp_path / weights), tmp_path, tmp_path / "out", figures)
+        lab = Lab(arguments, tmp_path)
+        lab.value = value
+        lab.make(one, two)
+        return json.loads((tmp_path / "out" / "results.json").read_text())
+
+    assert made(1)["measures"] == {"of_one": 1, "of_two": 1}
+    second = made(2, "two")
+    assert second["measures"] == {"of_one": 1, "of_two": 2}
+    assert second["run_one"] == {"loss": 1.0}
+    assert made(3, "one")["measures"] == {"of_one": 3, "of_two": 2}
+    # Numbers of other weights do not stand beside these.
+    assert made(4, "two", weights="other")["measures"] == {"of_two": 4}
+    with pytest.raises(nstjax.InputError, match="--figures three does not exist: the figures are one, two"):
+        made(5, "three")
+    lab = Lab(Arguments(str(tmp_path / "store"), tmp_path, tmp_path / "out", ("one",)), tmp_path)
+    with pytest.raises(nstjax.InputError, match="all of its figures at once"):
+        lab.finish()
 
 
 def test_detail_correlation_is_blind_to_contrast_and_falls_with_blur() -> None:
@@ -47,14 +83,6 @@ def test_complexity_orders_plain_before_busy() -> None:
         rng.uniform(size=(1, 64, 64, 3)).astype(np.float32),
     )
     assert complexity(plain) < 0.01 < complexity(busy)
-
-
-def test_duke_s_weight_is_the_report_s_for_torchvision_s_network() -> None:
-    backbone = random_backbone("vgg19", 5)
-    torchvision = dataclasses.replace(backbone, preprocessing=TORCHVISION)
-    assert duke.style_weight(torchvision) == pytest.approx(1e10)
-    # Caffe's input is 255·0.226 times as large.
-    assert duke.style_weight(backbone) == pytest.approx(1e10 / (255 * 0.226) ** 2, rel=1e-3)
 
 
 def test_duke_s_scaling_of_the_weight_keeps_the_balance() -> None:
@@ -79,48 +107,95 @@ def test_duke_s_scaling_of_the_weight_keeps_the_balance() -> None:
     np.testing.assert_allclose(*shares, rtol=1e-3)
 
 
-def test_ahmedabad_s_layer_weights_are_the_keras_example_s_division() -> None:
-    network = random_backbone("vgg19", 5)
-    record = ahmedabad.config(network).objective
+def test_ahmedabad_takes_the_last_layer_of_each_network() -> None:
+    for arch, convs, layer in (("vgg16", 13, "relu5_3"), ("vgg19", 16, "relu5_4")):
+        config = ahmedabad.config(random_backbone(arch, convs))
+        assert config.objective.content_layers == (layer,)
+        assert config.objective.style_layers == PRESETS["ahmedabad"].objective.style_layers
+
+
+def test_ahmedabad_s_step_and_loss_do_not_depend_on_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture tiled 2×2 has the loss of one tile, and every pixel takes the same step, but at the borders."""
+    network = random_backbone("vgg19", 3)
     rng = np.random.default_rng(0)
-    content, style, x = (rng.uniform(size=(1, 16, 24, 3)).astype(np.float32) for _ in range(3))
-    apply = nstjax.features
-    targets = nstjax.losses.make_targets(
-        record, apply(network, content, record.layers), apply(network, style, record.layers)
-    )
-    _, terms = nstjax.losses.objective(record, apply, network, targets)(x)
-    found = apply(network, x, record.layers), apply(network, style, record.layers)
-    for name in record.style_layers:
-        grams = [nstjax.losses.gram_matrix(f[name])[0].astype(float) for f in found]
-        channels = grams[0].shape[0]
-        keras = float(((grams[0] - grams[1]) ** 2).sum()) / (4.0 * channels**2 * (16 * 24) ** 2)
-        assert float(terms[f"style/{name}"]) == pytest.approx(
-            1e-6 / len(record.style_layers) * keras, rel=1e-3
+    images = [rng.uniform(size=(1, 64, 64, 3)).astype(np.float32) for _ in range(3)]
+    found = []
+    for tiles in (1, 2):
+        monkeypatch.setattr(ahmedabad, "LONG_SIDE", 64 * tiles)
+        config = ahmedabad.config(network)
+        record = dataclasses.replace(
+            config.objective,
+            content_layers=("relu2_1",),
+            style_layers=("relu1_1", "relu2_1"),
+            style_layer_weights=config.objective.style_layer_weights[:2],
         )
+        content, style, x = (np.tile(image, (1, tiles, tiles, 1)) for image in images)
+        targets = nstjax.losses.make_targets(
+            record,
+            nstjax.features(network, content, record.layers),
+            nstjax.features(network, style, record.layers),
+        )
+        fun = nstjax.losses.objective(record, nstjax.features, network, targets)
+        (loss, _), gradient = jax.value_and_grad(fun, has_aux=True)(x)
+        found.append((float(loss), np.asarray(config.optimizer.learning_rate * gradient)[:, 16:48, 16:48]))
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.1)  # the borders differ
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=0.1 * np.abs(found[0][1]).max())
 
 
-def test_ahmedabad_s_stand_in_is_vgg_16_s_table() -> None:
-    stand_in = ahmedabad.vgg16_shape_of(random_backbone("vgg19", 8))
-    assert stand_in.layers == nstjax.nn.vgg.layer_names("vgg16", 7)
-    assert stand_in.source.startswith("STAND-IN")
-    assert (
-        nstjax.features(stand_in, np.ones((1, 16, 16, 3), np.float32), ("pool3",))["pool3"].shape[-1] == 256
+def test_brown_s_settings_are_the_preset_s_but_for_what_a_figure_varies() -> None:
+    assert brown.config() == PRESETS["brown"]
+    changed = brown.config(50, rounds=1, pooling="average", content_weight=1.0)
+    assert (changed.optimizer.maxfun, changed.optimizer.rounds) == (50, 1)
+    assert changed.pooling == "average"
+    assert changed.objective == dataclasses.replace(PRESETS["brown"].objective, content_weight=1.0)
+    assert brown.SNAPSHOTS[-1] == PRESETS["brown"].optimizer.rounds
+
+
+@pytest.mark.slow
+def test_ahmedabad_and_brown_make_their_figures_at_a_toy_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures
+) -> None:
+    for kind, names in (
+        ("content", ("timber_houses", "tubingen")),
+        ("style", {*brown.PAINTINGS, *ahmedabad.PAINTINGS}),
+    ):
+        (tmp_path / kind).mkdir()
+        for name in names:
+            nstjax.save_image(tmp_path / kind / f"{name}.png", pictures[kind == "style"])
+    save_backbone(random_backbone("vgg19", 16), tmp_path / "vgg19")
+    save_backbone(random_backbone("vgg16", 13), tmp_path / "vgg16")
+    for module, name, changes in (
+        (ahmedabad, "ahmedabad", {"iterations": 3}),
+        (brown, "brown", {"maxfun": 1}),
+    ):
+        optimizer = dataclasses.replace(PRESETS[name].optimizer, **changes)
+        monkeypatch.setitem(PRESETS, name, dataclasses.replace(PRESETS[name], optimizer=optimizer))
+        monkeypatch.setattr(module, "LONG_SIDE", 24)
+        options = [
+            "--weights",
+            str(tmp_path / "vgg19"),
+            "--images",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / name),
+        ]
+        if module is ahmedabad:
+            options += ["--vgg16", str(tmp_path / "vgg16")]
+        monkeypatch.setattr("sys.argv", [name, *options])
+        module.main()
+    for figure in ("networks_great_wave", "networks_udnie"):
+        assert (tmp_path / "ahmedabad" / f"{figure}.jpg").stat().st_size > 5000
+    figures = ("figure_2", "figure_7", "figure_9", "figure_10", "figures_11_and_13", "starts", "poolings")
+    for figure in (*figures, "content_layers", "ratios"):
+        assert (tmp_path / "brown" / f"{figure}.jpg").stat().st_size > 5000
+    results = json.loads((tmp_path / "ahmedabad" / "results.json").read_text())
+    assert results["great_wave_vgg16"]["content_layers"] == ["relu5_3"]
+    assert results["great_wave_vgg19"]["content_layers"] == ["relu5_4"]
+    monkeypatch.setattr(
+        "sys.argv", ["x", *options[:1], str(tmp_path / "vgg16"), *options[2:6], "--vgg16", "y"]
     )
-
-
-@pytest.mark.parametrize("name", ["duke_gatys", "brown_gatys", "ahmedabad_vgg"])
-def test_settings_build_on_partial_and_whole_networks(name: str) -> None:
-    module = importlib.import_module(f"experiments.{name}.__main__")
-    for convs in (8, 16):
-        backbone = random_backbone("vgg19", convs)
-        config = module.config(backbone)
-        nstjax.nn.vgg.check_layers(backbone, config.objective.layers)
-    whole = module.config(random_backbone("vgg19", 16)).objective
-    if name == "brown_gatys":
-        assert whole.content_layers == ("relu4_2",)
-        assert whole.style_layers == brown.STYLE_LAYERS
-    if name == "ahmedabad_vgg":
-        assert whole.content_layers == ("relu5_4",)
+    with pytest.raises(nstjax.InputError):
+        ahmedabad.main()
 
 
 @pytest.mark.slow
@@ -131,7 +206,7 @@ def test_duke_makes_its_figures_at_a_toy_size(
         (tmp_path / kind).mkdir()
         for i, name in enumerate(names):
             nstjax.save_image(tmp_path / kind / f"{name}.png", pictures[i])
-    save_backbone(random_backbone("vgg19", 8), tmp_path / "store")
+    save_backbone(random_backbone("vgg19", 12), tmp_path / "store")
     monkeypatch.setattr(duke, "SIDE", 16)
     monkeypatch.setattr(duke, "ITERATIONS", 2)
     arguments = [
@@ -145,7 +220,7 @@ def test_duke_makes_its_figures_at_a_toy_size(
     ]
     monkeypatch.setattr("sys.argv", arguments)
     duke.main()
-    for figure in ("figure_1", "figure_3", "figure_5", "figure_5_balanced", "style_weight"):
+    for figure in ("starts", "figure_1", "figure_3", "figure_5", "figure_5_balanced", "style_weight"):
         assert (tmp_path / "out" / f"{figure}.jpg").stat().st_size > 5000
     assert (tmp_path / "out" / "results.json").exists()
     # Kept runs are not made again.
@@ -209,7 +284,8 @@ def test_control_experiments_make_their_figures_at_a_toy_size(
                 image = np.zeros_like(pictures[1] if name.startswith("wheat") else pictures[0])
                 image[:, : image.shape[1] // 2] = 1
             nstjax.save_image(tmp_path / kind / f"{name}.png", image)
-    save_backbone(random_backbone("vgg19", 8), tmp_path / "store")
+    network = random_backbone("vgg16", 13) if module is pomona else random_backbone("vgg19", 16)
+    save_backbone(network, tmp_path / "store")
     for constant, value in (("SIDE", 24), ("STYLE_SIDE", 32), ("ITERATIONS", 2)):
         if hasattr(module, constant):
             monkeypatch.setattr(module, constant, value)
@@ -220,7 +296,7 @@ def test_control_experiments_make_their_figures_at_a_toy_size(
         "sys.argv",
         [
             "x",
-            "--weights",
+            "--vgg16" if module is pomona else "--weights",
             str(tmp_path / "store"),
             "--images",
             str(tmp_path),

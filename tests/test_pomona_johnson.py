@@ -13,7 +13,7 @@ from experiments.benchmarks import training as benchmark
 from experiments.pomona_johnson import __main__ as pomona
 from experiments.pomona_johnson import measures, settings
 from experiments.trained import TrainArguments
-from nstjax.training import TrainConfig
+from nstjax.training import TRAIN_PRESETS, TrainConfig
 from tests.training_parts import NETWORK
 
 
@@ -91,6 +91,9 @@ def test_the_weights_keep_the_thesis_s_factors() -> None:
     for distance in ("squared", "absolute"):  # the common one has one of them
         assert len(set(settings.variants(distance).values())) == 13
     full = settings.train_config(settings.Variant(), settings.FULL, "photographs")
+    assert full == dataclasses.replace(
+        TRAIN_PRESETS["pomona"], data=dataclasses.replace(TRAIN_PRESETS["pomona"].data, source="photographs")
+    )
     assert (full.steps, full.data.batch_size, full.data.size, full.generator.width) == (29_500, 4, 256, 1.0)
     assert full.steps * full.data.batch_size == 118_000  # one pass over COCO
 

@@ -1,82 +1,132 @@
-"""Report 001: ``python -m experiments.brown_gatys --weights W --images DIR``.
+"""Report 001: ``python -m experiments.brown_gatys --weights VGG19 --images DIR``.
 
-White noise, content from conv4_2 and style from conv1_1…conv5_1 (Keras's layers, which are after the
-ReLU), ½Σ content loss and Σ/(4N²M²) style loss, α = 0.025 and β = 1, SciPy's L-BFGS-B called 20 times
-with maxfun 20, a 3×3 median filter of what is saved. Runtime: about 4 minutes a full run on 2 cores with
-the three blocks' weights, 4 runs.
+Gatys's method with SciPy's L-BFGS-B, called 20 times with maxfun 20, and a 3×3 median filter of what is saved.
+Settings are those of the preset ``brown``, which has the source of each. Runtime at 400 pixels: about 4 minutes a full
+run on 2 cores, 8 full runs.
 """
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.common import Arguments, Lab, Run, caption, fit, nearest_layers
-from nstjax import TransferConfig
+import nstjax
+from experiments.common import Arguments, Lab, Run, caption, detail_correlation, fit
+from nstjax import PRESETS, TransferConfig
 from nstjax.images import median_filter
-from nstjax.losses import Objective, total_variation
+from nstjax.losses import total_variation
 from nstjax.optim import ScipyLbfgsb
-from nstjax.reports import contact_sheet, loss_plot
+from nstjax.reports import Cell, contact_sheet, loss_plot
 from nstjax.synthesis.pyramid import first_image
-from nstjax.typing import Backbone, Pooling
 
-LONG_SIDE = 320  # the report does not say; chosen for 2 cores
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # section 2
-CONTENT_LAYERS = ("relu4_2",)  # section 2
-ALPHA, BETA = 0.025, 1.0  # section 1.2 (section 4.2 names them the other way round)
-MAXFUN, ROUNDS = 20, 20  # section 4.2
-SNAPSHOTS = (0, 10, 15, 20)  # Fig. 9
+LONG_SIDE = PRESETS["brown"].size
+SNAPSHOTS = (0, 10, 15, 20)  # Fig. 9: iterations, which are rounds; the last is the preset's number of them
+MAP_LAYERS = (
+    "relu1_1",
+    "relu2_1",
+    "relu3_1",
+    "relu4_1",
+    "relu5_1",
+    "relu4_2",
+)  # Fig. 7; section 2 names them
+MAPS = 6  # shown of each layer
 PHOTO, PAINTING = "tubingen", "starry_night"
+# Fig. 13: van Gogh, Munch, Picasso and Kandinsky. For the last two Matisse and Picabia.
+PAINTINGS = (PAINTING, "the_scream", "woman_with_hat", "udnie")
 
 
-def config(
-    backbone: Backbone, pooling: Pooling = "max", maxfun: int = MAXFUN, rounds: int = ROUNDS
-) -> TransferConfig:
-    """The report's settings, on the nearest layers that the weights have."""
-    return TransferConfig(
-        objective=Objective(
-            content_layers=nearest_layers(backbone, CONTENT_LAYERS),
-            style_layers=nearest_layers(backbone, STYLE_LAYERS),
-            content_weight=ALPHA,
-            style_weight=BETA,
-            tv_weight=0.0,
-            content_loss="half_sum",
-            style_loss="gatys",
-        ),
-        # An iteration of the report is a call of SciPy; maxfun alone ends it.
-        optimizer=ScipyLbfgsb(iterations=10**6, maxfun=maxfun, rounds=rounds),
+def config(maxfun: int | None = None, rounds: int | None = None, **changes: Any) -> TransferConfig:
+    """The preset at this experiment's size, with what a figure varies.
+
+    Args:
+        maxfun: evaluations in a round; the preset's by default.
+        rounds: calls of SciPy; the preset's by default.
+        changes: fields of the record or of its objective.
+    """
+    preset = PRESETS["brown"]
+    assert isinstance(preset.optimizer, ScipyLbfgsb)
+    optimizer = dataclasses.replace(
+        preset.optimizer,
+        maxfun=preset.optimizer.maxfun if maxfun is None else maxfun,
+        rounds=preset.optimizer.rounds if rounds is None else rounds,
+    )
+    own = {field.name for field in dataclasses.fields(TransferConfig)}
+    objective = dataclasses.replace(
+        preset.objective, **{name: value for name, value in changes.items() if name not in own}
+    )
+    return dataclasses.replace(
+        preset,
+        objective=objective,
+        optimizer=optimizer,
         size=LONG_SIDE,
         scales=(LONG_SIDE,),
-        init="noise",
-        pooling=pooling,
-        padding="zeros",
+        **{name: value for name, value in changes.items() if name in own},
     )
 
 
-def _full(lab: Lab, painting: str = PAINTING, pooling: Pooling = "max") -> tuple[np.ndarray, np.ndarray, Run]:
-    content, style = (
-        fit(lab.picture("content", PHOTO), LONG_SIDE),
-        fit(lab.picture("style", painting), LONG_SIDE),
+def _images(lab: Lab, painting: str = PAINTING) -> tuple[np.ndarray, np.ndarray]:
+    return fit(lab.picture("content", PHOTO), LONG_SIDE), fit(lab.picture("style", painting), LONG_SIDE)
+
+
+def _full(lab: Lab, painting: str = PAINTING, label: str = "report", **changes: Any) -> Run:
+    """All rounds."""
+    content, style = _images(lab, painting)
+    return lab.run(f"{PHOTO}_{painting}_{label}", content, style, config(**changes), snapshots=SNAPSHOTS)
+
+
+def figure_7(lab: Lab) -> None:
+    """The feature maps of each layer for the photograph: of those with the largest means, one row a layer."""
+    content, _ = _images(lab)
+    found = nstjax.features(lab.backbone, jnp.asarray(content), MAP_LAYERS, PRESETS["brown"].pooling)
+    rows: list[list[Cell]] = []
+    for name in MAP_LAYERS:
+        maps = np.asarray(found[name])[0]
+        strongest = np.argsort(-maps.mean((0, 1)))[:MAPS]
+        row: list[Cell] = []
+        for channel in strongest:
+            one = maps[..., channel]
+            grey = np.repeat((one / max(float(one.max()), 1e-12))[None, ..., None], 3, axis=-1)
+            row.append((grey, f"{name}, filter {channel}\nmean {one.mean():.3g}, largest {one.max():.3g}"))
+        rows.append(row)
+    lab.note(
+        "fig7_share_of_filters_that_respond",
+        {name: round(float((np.asarray(f).max((0, 1, 2)) > 0).mean()), 3) for name, f in found.items()},
     )
-    run = lab.run(
-        f"{PHOTO}_{painting}_{pooling}", content, style, config(lab.backbone, pooling), snapshots=SNAPSHOTS
+    title = f"Brown Fig. 7 — {lab.backbone.arch}, {lab.backbone.source}"
+    contact_sheet(lab.out / "figure_7.jpg", rows, title, cell=2.2)
+
+
+def figure_10(lab: Lab) -> None:
+    """The first iteration with maxfun 10 and with maxfun 50."""
+    content, style = _images(lab)
+    cells: list[Cell] = []
+    for maxfun in (10, 50):
+        run = lab.run(f"maxfun_{maxfun}", content, style, config(maxfun, rounds=1))
+        loss = run.history[-1]["loss"]
+        lab.note(f"fig10_loss_maxfun_{maxfun}", float(f"{loss:.4g}"))
+        cells.append((run.image, f"maxfun {maxfun}, loss {loss:.3g}"))
+    contact_sheet(
+        lab.out / "figure_10.jpg", [cells], f"Brown Fig. 10 — {caption(run, lab.backbone)}", cell=4.2
     )
-    return content, style, run
 
 
 def figure_9(lab: Lab) -> None:
     """The picture at iterations 0, 10, 15 and 20, as saved: filtered, while the iterate is not."""
-    content, style, full = _full(lab)
+    content, style = _images(lab)
+    full = _full(lab)
     start = np.asarray(first_image(full.config, jnp.asarray(content), jnp.asarray(style), None))
-    pictures = {0: start, **full.frames, ROUNDS: full.image}
-    cells = [(median_filter(pictures[i]), f"iteration {i}") for i in SNAPSHOTS]
+    pictures = {**full.frames, 0: start, SNAPSHOTS[-1]: full.image}
+    # A run that SciPy calls converged ends early: its later pictures are the last one.
+    cells = [(median_filter(pictures.get(i, full.image)), f"iteration {i}") for i in SNAPSHOTS]
     contact_sheet(lab.out / "figure_9.jpg", [cells], f"Brown Fig. 9 — {caption(full, lab.backbone)}")
 
 
 def figure_2(lab: Lab) -> None:
     """Before and after the 3×3 median filter."""
-    _, _, run = _full(lab)
+    run = _full(lab)
     filtered = median_filter(run.image)
     before, after = (float(total_variation(x, "absolute", "mean")) for x in (run.image, filtered))
     lab.note("fig2_total_variation", {"before": round(before, 4), "after": round(after, 4)})
@@ -87,24 +137,9 @@ def figure_2(lab: Lab) -> None:
     contact_sheet(lab.out / "figure_2.jpg", [cells], f"Brown Fig. 2 — {caption(run, lab.backbone)}", cell=4.2)
 
 
-def figure_10(lab: Lab) -> None:
-    """The first iteration with maxfun 10 and with maxfun 50."""
-    content, style = (
-        fit(lab.picture("content", PHOTO), LONG_SIDE),
-        fit(lab.picture("style", PAINTING), LONG_SIDE),
-    )
-    cells = []
-    for maxfun in (10, 50):
-        run = lab.run(f"maxfun_{maxfun}", content, style, config(lab.backbone, maxfun=maxfun, rounds=1))
-        cells.append((run.image, f"maxfun {maxfun}, loss {run.history[-1]['loss']:.3g}"))
-    contact_sheet(
-        lab.out / "figure_10.jpg", [cells], f"Brown Fig. 10 — {caption(run, lab.backbone)}", cell=4.2
-    )
-
-
 def figure_12(lab: Lab) -> None:
     """Loss against iteration; the report calls the decrease exponential."""
-    _, _, run = _full(lab)
+    run = _full(lab)
     loss_plot(lab.out / "figure_12.png", run.history, f"Brown Fig. 12 — {PHOTO}, {PAINTING}")
     loss = np.log([entry["loss"] for entry in run.history])
     steps = np.arange(1, len(loss) + 1)
@@ -118,41 +153,96 @@ def figure_12(lab: Lab) -> None:
     lab.note("fig12_r2_of_decrease", {name: round(value, 3) for name, value in fits.items()})
 
 
+def figures_11_and_13(lab: Lab) -> None:
+    """The photograph, and it in the styles of several painters."""
+    rows: list[list[Cell]] = []
+    for painting in PAINTINGS:
+        content, style = _images(lab, painting)
+        run = _full(lab, painting)
+        kept = detail_correlation(run.image, content)
+        lab.note(f"fig13_detail_kept_{painting}", round(kept, 3))
+        rows.append(
+            [
+                (content, "photograph (Fig. 11)"),
+                (style, painting),
+                (median_filter(run.image), f"result, filtered\ndetail kept {kept:.3f}"),
+            ]
+        )
+    contact_sheet(
+        lab.out / "figures_11_and_13.jpg", rows, f"Brown Fig. 11 and 13 — {caption(run, lab.backbone)}"
+    )
+
+
+def _compare(lab: Lab, name: str, title: str, variants: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    """A figure of variants of the report's run: caption, and (label, what is changed)."""
+    content, style = _images(lab)
+    cells: list[Cell] = [(content, "photograph"), (style, PAINTING)]
+    for text, (label, changes) in variants.items():
+        run = _full(lab, label=label, **changes)
+        variation = float(total_variation(run.image, "absolute", "mean"))
+        kept = detail_correlation(run.image, content)
+        lab.note(f"{name}_{label}", {"total_variation": round(variation, 4), "detail_kept": round(kept, 3)})
+        cells.append((median_filter(run.image), f"{text}\ndetail kept {kept:.3f}"))
+    style_layers = ", ".join(run.config.objective.style_layers)
+    contact_sheet(
+        lab.out / f"{name}.jpg",
+        [cells],
+        f"Brown, {title} — {lab.backbone.arch}, {lab.backbone.source}\nstyle {style_layers}",
+    )
+
+
 def poolings(lab: Lab) -> None:
     """Section 1.2: maximum pooling, where the paper recommends the average."""
-    content, style, by_max = _full(lab)
-    _, _, by_average = _full(lab, pooling="average")
-    tv = {
-        name: float(total_variation(r.image, "absolute", "mean"))
-        for name, r in (("max", by_max), ("average", by_average))
-    }
-    lab.note("pooling_total_variation", {name: round(value, 4) for name, value in tv.items()})
-    cells = [
-        (content, "photograph"),
-        (style, "painting"),
-        (median_filter(by_max.image), "maximum pooling"),
-        (median_filter(by_average.image), "average pooling"),
-    ]
-    contact_sheet(lab.out / "poolings.jpg", [cells], f"Brown, poolings — {caption(by_max, lab.backbone)}")
+    _compare(
+        lab,
+        "poolings",
+        "section 1.2: pooling",
+        {"maximum": ("report", {}), "average": ("average_pooling", {"pooling": "average"})},
+    )
 
 
-def figure_13(lab: Lab) -> None:
-    """Other styles: the report's Munch, and a second painter."""
-    rows = []
-    for painting in ("the_scream", "woman_with_hat"):
-        content, style, run = _full(lab, painting)
-        rows.append(
-            [(content, "photograph"), (style, painting), (median_filter(run.image), "result, filtered")]
-        )
-    contact_sheet(lab.out / "figure_13.jpg", rows, f"Brown Fig. 13 — {caption(run, lab.backbone)}")
+def starts(lab: Lab) -> None:
+    """Section 1.2: white noise fed to the algorithm."""
+    _compare(
+        lab,
+        "starts",
+        "section 1.2: start",
+        {"from the photograph": ("report", {}), "from white noise": ("noise", {"init": "noise"})},
+    )
+
+
+def content_layers(lab: Lab) -> None:
+    """Section 1.2: content from block 4 or from block 5."""
+    _compare(
+        lab,
+        "content_layers",
+        "section 1.2: content layer",
+        {"relu4_2": ("report", {}), "relu5_2": ("block5", {"content_layers": ("relu5_2",)})},
+    )
+
+
+def ratios(lab: Lab) -> None:
+    """Section 1.2 gives content 0.025 and style 1, section 4.2 the inverse."""
+    preset = PRESETS["brown"].objective
+    inverse = {"content_weight": preset.style_weight, "style_weight": preset.content_weight}
+    _compare(
+        lab,
+        "ratios",
+        "content and style weight",
+        {
+            "0.025 and 1 (1.2)": ("report", {}),
+            "1 and 0.025 (4.2)": ("inverse", inverse),
+        },
+    )
 
 
 def main() -> None:
-    """Make every figure."""
+    """Make the figures."""
     lab = Lab(tyro.cli(Arguments, description=__doc__), Path(__file__).parent)
-    for figure in (figure_10, figure_12, figure_2, figure_9, poolings, figure_13):
-        figure(lab)
-        lab.finish()
+    lab.make(
+        *(figure_7, figure_10, figure_9, figure_2, figure_12, starts),
+        *(figures_11_and_13, poolings, content_layers, ratios),
+    )
 
 
 if __name__ == "__main__":

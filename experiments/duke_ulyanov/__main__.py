@@ -242,9 +242,7 @@ def main() -> None:
     lab = Duke(tyro.cli(TrainArguments, description=__doc__))
     lab.note("devices", [str(device) for device in jax.devices()])
     lab.note("photographs", sorted(path.name for path in Path(lab.source).iterdir()))
-    for figure in (norms, figure_2, figure_4, figure_6, figure_8, texture):
-        figure(lab)
-        lab.finish()
+    lab.make(norms, figure_2, figure_4, figure_6, figure_8, texture)
 
 
 if __name__ == "__main__":

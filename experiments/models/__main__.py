@@ -101,6 +101,7 @@ def main(arguments: Arguments) -> None:
     """Train, save, and show."""
     enable_compilation_cache()  # most trainings are one program
     lab = TrainLab(arguments, FOLDER)
+    lab.refuse_figures()
     photos = [fit(lab.picture("content", name), SHOWN) for name in lab.names("content")]
     rows: list[list[Cell]] = [[(None, ""), *((photo, "") for photo in photos)]]
     for name in arguments.names:

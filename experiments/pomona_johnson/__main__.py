@@ -206,18 +206,16 @@ def main(arguments: TrainArguments) -> None:
     photo = fit(studio.photo, studio.scale.side)
     variation = {"tv_1": "1", "tv_1_10": "1/10", "tv_1_100": "1/100", "modified": "1/1000"}
     ratios = {"ratio_100": "100", "modified": "500", "ratio_1000": "1000", "ratio_10000": "10000"}
-    for figure in (
-        lambda: figure_5_2(studio, photo),
-        lambda: figure_5_3(studio, photo),
-        lambda: figure_5_7(studio, photo),
-        lambda: upsampling(studio, photo),
-        lambda: sweep(studio, "figure_5_5", variation, photo),
-        lambda: sweep(studio, "figure_5_6", ratios, photo),
-        lambda: borders(studio),
-    ):
-        figure()
-        studio.lab.results["scale"] = dataclasses.asdict(studio.scale)
-        studio.lab.finish()
+    studio.lab.results["scale"] = dataclasses.asdict(studio.scale)
+    studio.lab.make(
+        figure_5_2=lambda _: figure_5_2(studio, photo),
+        figure_5_3=lambda _: figure_5_3(studio, photo),
+        figure_5_7=lambda _: figure_5_7(studio, photo),
+        upsampling=lambda _: upsampling(studio, photo),
+        figure_5_5=lambda _: sweep(studio, "figure_5_5", variation, photo),
+        figure_5_6=lambda _: sweep(studio, "figure_5_6", ratios, photo),
+        borders=lambda _: borders(studio),
+    )
 
 
 if __name__ == "__main__":

@@ -12,13 +12,18 @@ from nstjax.generators import JohnsonConfig
 from nstjax.generators.store import Generator
 from nstjax.inference import stylize
 from nstjax.losses import Objective
-from nstjax.training import TrainConfig
+from nstjax.training import TRAIN_PRESETS, TrainConfig
 from nstjax.training.loop import scaled_style
 
-CONTENT_LAYERS, STYLE_LAYERS = ("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")
-RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5)
-STYLE_UNIT = {"squared": 3.0, "absolute": 60.0}  # nstjax's weight that stands for the thesis's ratio of 500
-TV_UNIT = 300.0  # nstjax's weight of the mean absolute variation that stands for the thesis's 1
+PRESET = TRAIN_PRESETS["pomona"]
+RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5), and the preset's weights stand for
+STYLE_UNIT = {
+    "squared": 3.0,
+    "absolute": PRESET.objective.beta,
+}  # the weight that stands for the ratio of 500
+TV_UNIT = (
+    PRESET.objective.tv_weight / TV
+)  # the weight of the mean absolute variation that stands for the thesis's 1
 
 
 Distance: TypeAlias = Literal["squared", "absolute"]
@@ -85,7 +90,21 @@ class Scale:
 # Of the photograph nearly the whole: a crop of clear sky alone has next to no variance for instance normalisation
 # to divide by, and its gradient drowns the others. L2: within some hundred steps L1 does not get far from grey.
 SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 320, 3, 2, (1.0, 1.25), "squared")
-FULL = Scale(1.0, 256, 29_500, 1e-3, "constant", None, 512, 768, 5, 4, (1.0, 1.25), "absolute")
+assert isinstance(PRESET.generator, JohnsonConfig)
+FULL = Scale(
+    width=PRESET.generator.width,
+    crop=PRESET.data.size,
+    steps=PRESET.steps,
+    learning_rate=PRESET.learning_rate,
+    schedule="constant",
+    clip=PRESET.clip,
+    style_size=PRESET.style_size,
+    side=768,
+    residual_blocks=PRESET.generator.residual_blocks,
+    batch=PRESET.data.batch_size,
+    zoom=PRESET.data.zoom,
+    distance=PRESET.objective.style_distance,
+)
 
 
 def objective(variant: Variant) -> Objective:
@@ -97,9 +116,8 @@ def objective(variant: Variant) -> Objective:
     absolute difference of neighbouring pixels.
     """
     beta = STYLE_UNIT[variant.distance] * variant.ratio / RATIO
-    return Objective(
-        content_layers=CONTENT_LAYERS,
-        style_layers=STYLE_LAYERS,
+    return dataclasses.replace(
+        PRESET.objective,
         style_weight=beta,
         tv_weight=TV_UNIT * variant.tv,
         content_distance=variant.distance,

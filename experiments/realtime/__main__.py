@@ -192,6 +192,7 @@ def main() -> None:
     """Train, descend, compare."""
     enable_compilation_cache()  # most trainings are one program
     lab = Race(tyro.cli(TrainArguments, description=__doc__))
+    lab.refuse_figures()
     lab.note("photographs", {"trained_on": len(list(Path(lab.source).iterdir())), "judged": list(lab.photos)})
     everything = {}
     for painting in PAINTINGS:

@@ -18,7 +18,8 @@ class StyleOptions(RunOptions):
     """What is common to the commands that take paintings."""
 
     preset: str = "default"
-    """Settings to start from: default, fast, gatys or crowson; other options change them."""
+    """Settings to start from: default, fast, gatys, gatys-code, crowson, duke, brown, ahmedabad or stanford; other
+    options change them."""
     style_weights: tuple[float, ...] = ()
     """Several STYLEs: the share of each in their blend; none given means equal ones."""
     fine_style: Annotated[Path | None, arg(metavar="FILE")] = None

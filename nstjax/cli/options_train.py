@@ -123,8 +123,8 @@ class TrainOptions:
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """The run's folder: model (for nstjax stylize), checkpoints, metrics, samples, train.json."""
     preset: str = "default"
-    """Settings to start from; other options change them: default, quick (minutes on a CPU), johnson, ulyanov, texture,
-    duke, pomona."""
+    """Settings to start from; other options change them: default, quick (minutes on a CPU), johnson, ulyanov,
+    ulyanov2016, texture, duke or pomona."""
     resume: bool = False
     """Go on from the folder's newest checkpoint; settings are the run's own unless given."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO")] = ()
