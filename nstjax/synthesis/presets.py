@@ -58,7 +58,7 @@ def keras_layer_weights(layers: int = 5) -> tuple[float, ...]:
 
 PRESETS: dict[str, TransferConfig] = {
     # Three scales, losses relative to their targets, layers by what the weights have.
-    "default": TransferConfig(optimizer=Lbfgs(iterations=150), size=512),
+    "default": TransferConfig(optimizer=Lbfgs(iterations=100), size=512),
     # A look in a fraction of the time.
     "fast": TransferConfig(optimizer=Lbfgs(iterations=60), size=256),
     # Gatys et al. 2016, Image Style Transfer Using Convolutional Neural Networks, CVPR. The paper's network has its
