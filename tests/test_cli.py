@@ -319,7 +319,9 @@ def test_weights_commands(
     (folder / "photos").mkdir()
     os.replace("photo.png", "photos/photo.png")
     assert main(["weights", "normalize", "mine", "photos", "--size", "32"]) == 0
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    assert "BGR, ×255, minus (103.939, 116.779, 123.68)" in out
+    assert "npz file weights.npz; preprocessing: as stored in the file or implied by its names" in out
     assert main(["weights", "list"]) == 0
     out = capsys.readouterr().out
     for name in ("mine", "weights", "mine-normalized", "vgg19"):
