@@ -16,22 +16,15 @@ import nstjax
 from nstjax import Style, StyleRegion
 from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
+from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
 from nstjax.synthesis.sources import Styles
 from nstjax.typing import Backbone
 
-# Style to content where both losses are relative to their targets, for a whole VGG-19 or VGG-16: by statistic, and for
-# Gram matrices under absolute values. Chosen by eye; no source gives them.
-STYLE_WEIGHTS = {
-    "gram": 180.0,
-    "linear": 260.0,
-    "moments": 300.0,
-    "polynomial": 180.0,
-    "gaussian": 600.0,
-    "wasserstein": 40.0,
-}
-ABSOLUTE_STYLE_WEIGHT = 60.0
+STYLE_WEIGHTS = DEFAULT_STYLE_WEIGHTS["squared"]
+"""Style to content where both losses are relative to their targets, for the whole VGG-19, by statistic."""
+ABSOLUTE_STYLE_WEIGHT = DEFAULT_STYLE_WEIGHTS["absolute"]["gram"]
 CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; with FIRST_RELUS for the style
 
 

@@ -9,7 +9,16 @@ import pytest
 from scipy import linalg
 
 import nstjax
-from nstjax.losses import Objective, Targets, balance, make_targets, mmd2, objective, total_variation, wasserstein2
+from nstjax.losses import (
+    Objective,
+    Targets,
+    balance,
+    make_targets,
+    mmd2,
+    objective,
+    total_variation,
+    wasserstein2,
+)
 from nstjax.losses.mmd import kernel_matrix
 from nstjax.losses.points import points_loss, points_order, points_target
 from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS, SHALLOW_FACTOR, VGG16_FACTOR
@@ -194,7 +203,9 @@ def test_strength_weighs_shares_of_what_a_plain_picture_lacks(x64: None) -> None
             style_total = sum(v for name, v in terms.items() if name.startswith("style"))
             assert float(style_total) == pytest.approx(strength * UNIT, rel=1e-12)
             assert float(terms["content/relu2_1"]) == pytest.approx(1.0, rel=1e-12)
-            assert float(fun(content)[1]["tv"]) == pytest.approx(2.0 * min(strength, 1) * variation, rel=1e-12)
+            assert float(fun(content)[1]["tv"]) == pytest.approx(
+                2.0 * min(strength, 1) * variation, rel=1e-12
+            )
 
 
 def test_the_default_weight_is_that_of_the_network() -> None:

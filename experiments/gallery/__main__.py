@@ -60,7 +60,9 @@ class Yardstick:
     def __init__(self, lab: Lab) -> None:
         nstjax.nn.vgg.check_layers(lab.backbone, (CONTENT, *STYLE))
         self._backbone = lab.backbone
-        self._of = lru_cache(maxsize=32)(lambda kind, name, side: self._seen(fit(lab.picture(kind, name), side)))
+        self._of = lru_cache(maxsize=32)(
+            lambda kind, name, side: self._seen(fit(lab.picture(kind, name), side))
+        )
 
     def _seen(self, image: np.ndarray) -> Features:
         return nstjax.features(self._backbone, jnp.asarray(image), (*STYLE, CONTENT), "max")
@@ -77,11 +79,8 @@ class Yardstick:
         found = self._seen(image)
 
         def distance(of: Features) -> float:
-            losses = [
-                style_loss(*(gram_matrix(f[layer], "positions") for f in (of, style)), "relative")
-                for layer in STYLE
-            ]
-            return float(np.mean([float(loss) for loss in losses]))
+            grams = [[gram_matrix(f[layer], "positions") for f in (of, style)] for layer in STYLE]
+            return float(np.mean([float(style_loss(own, target, "relative")) for own, target in grams]))
 
         lost = float(content_loss(found[CONTENT], content[CONTENT], "relative"))
         return {
@@ -99,7 +98,10 @@ def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: 
 def pairs(lab: Lab, backbones: dict[str, Backbone]) -> None:
     """A sheet for each photograph: a row for each painting, a column for each network."""
     yardstick = Yardstick(lab)
-    table = ["| photograph | painting | network | content lost | style missing | seconds |", "|---|---|---|---|---|---|"]
+    table = [
+        "| photograph | painting | network | content lost | style missing | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
     for photo in lab.names("content"):
         content = fit(lab.picture("content", photo), SIDE)
         rows: list[list[Cell]] = []
@@ -131,7 +133,9 @@ def sizes(lab: Lab, backbones: dict[str, Backbone]) -> None:
             f"{'_'.join(pair)}_{LARGE}",
             {**yardstick.measure(run.image, *pair), "seconds": round(run.seconds, 1)},
         )
-        content, style = (fit(lab.picture(k, n), LARGE) for k, n in zip(("content", "style"), pair, strict=True))
+        content, style = (
+            fit(lab.picture(k, n), LARGE) for k, n in zip(("content", "style"), pair, strict=True)
+        )
         rows.append([(content, pair[0]), (style, pair[1]), (run.image, "nstjax transfer")])
     contact_sheet(
         lab.out / "gallery.jpg", rows, f"Default settings, {LARGE} pixels, {lab.backbone.arch}", cell=3.6

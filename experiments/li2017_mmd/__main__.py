@@ -61,9 +61,7 @@ def gram_distances(lab: Lab, image: np.ndarray, style: np.ndarray) -> float:
     grams = [
         {
             name: nstjax.losses.gram_matrix(f, "positions")
-            for name, f in nstjax.features(
-                lab.backbone, jnp.asarray(x), layers, BASE.pooling, padding=BASE.padding
-            ).items()
+            for name, f in nstjax.features(lab.backbone, jnp.asarray(x), layers, padding=BASE.padding).items()
         }
         for x in (image, photo, fit(style, SIDE))
     ]

@@ -24,7 +24,6 @@ from nstjax.errors import InputError
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
 
-
 EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
         "gram": 180.0,

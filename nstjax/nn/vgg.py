@@ -14,7 +14,17 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
 from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
-from nstjax.typing import Backbone, Features, Images, Padding, Params, Pooling, Precision, Preprocessing
+from nstjax.typing import (
+    Backbone,
+    Features,
+    Images,
+    Padding,
+    Params,
+    Pooling,
+    PoolingChoice,
+    Precision,
+    Preprocessing,
+)
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
@@ -132,9 +142,9 @@ def default_pooling(backbone: Backbone) -> Pooling:
     return "average" if backbone.arch == EMBEDDED else "max"
 
 
-def check_pooling(backbone: Backbone, pooling: Pooling) -> None:
+def check_pooling(backbone: Backbone, pooling: PoolingChoice) -> None:
     """Warn where a network is used with another pooling than it was trained with."""
-    if backbone.arch == EMBEDDED and pooling != "average":
+    if backbone.arch == EMBEDDED and pooling == "max":
         warnings.warn(
             f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
             InputWarning,
@@ -223,7 +233,7 @@ def features(
     backbone: Backbone,
     images: Images,
     layers: tuple[str, ...],
-    pooling: Pooling | None = None,
+    pooling: PoolingChoice = "network",
     *,
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
@@ -237,9 +247,8 @@ def features(
         images: ``(n, h, w, 3)``, sRGB, values in [0, 1] (values outside are taken as they are); the
             computation is done in their dtype.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
-        pooling: ``"max"`` or ``"average"``; by default that with which the network was trained, which is
-            ``"max"`` for VGG (Gatys et al. 2016, section 2, prefer the average for synthesis) and
-            ``"average"`` for the embedded network.
+        pooling: ``"max"``, ``"average"``, or ``"network"`` for the pooling that the network was trained with:
+            ``"max"`` for VGG, ``"average"`` for the embedded network.
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
@@ -253,8 +262,8 @@ def features(
         InputError: an unknown layer, one deeper than a partial network goes, an image too small for
             it, or an array that is not ``(n, h, w, 3)``.
     """
-    pooling = pooling or default_pooling(backbone)
-    one_of("pooling", pooling, ("max", "average"))
+    one_of("pooling", pooling, get_args(PoolingChoice))
+    used = default_pooling(backbone) if pooling == "network" else pooling
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))
     one_of("precision", precision or "float32", get_args(Precision))
@@ -263,7 +272,7 @@ def features(
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(
-        backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution, precision
+        backbone, images, tuple(layers), used, float(pooling_scale), padding, convolution, precision
     )
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
 

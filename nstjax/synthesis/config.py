@@ -10,7 +10,7 @@ from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
 from nstjax.nn.vgg import default_pooling
 from nstjax.plain import build
-from nstjax.typing import Backbone, Precision
+from nstjax.typing import Backbone, PoolingChoice, Precision
 
 MAX_SIDE = 16384
 LEAST_TILE = 32  # pixels: below, nearly all is halo
@@ -37,7 +37,7 @@ class Settings:
     """Size of the style image relative to the content at each scale; it is never enlarged."""
     style_size: int | None = None
     """Longer side of the style image at every scale, in place of style_scale."""
-    pooling: Literal["network", "average", "max"] = "network"
+    pooling: PoolingChoice = "network"
     """Pooling; network is the one that it was trained with: max for VGG, average for the embedded network."""
     pooling_scale: float = 1.0
     """Factor on every pooling's output."""
@@ -95,7 +95,7 @@ class Settings:
         if self.tile and self.shard:
             raise InputError("--tile and --shard contradict each other: give one of them")
         one_of("--init", self.init, ("content", "noise", "style", "image"))
-        one_of("--pooling", self.pooling, ("network", "average", "max"))
+        one_of("--pooling", self.pooling, get_args(PoolingChoice))
         one_of("--padding", self.padding, ("zeros", "replicate"))
         one_of("--precision", self.precision, get_args(Precision))
         one_of("--mask-carry", self.mask_carry, CARRIES)

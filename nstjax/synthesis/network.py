@@ -13,14 +13,14 @@ from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sharding import sharded
 from nstjax.synthesis.tiles import tiled_features, tiled_objective
-from nstjax.typing import Backbone, Features, Images, Padding, Pooling, Precision
+from nstjax.typing import Backbone, Features, Images, Padding, PoolingChoice, Precision
 
 
 @dataclasses.dataclass(frozen=True)
 class Apply:
     """:func:`nstjax.features` with its options fixed; equal options compare equal, so programs are shared."""
 
-    pooling: Pooling
+    pooling: PoolingChoice
     pooling_scale: float
     padding: Padding
     convolution: Method = "auto"
@@ -50,7 +50,7 @@ def layer_sizes(
 
 
 class Network:
-    """The network that a config asks for.
+    """A feature network with the options of a config.
 
     Args:
         config: with its layers named.

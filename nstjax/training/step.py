@@ -19,7 +19,7 @@ from nstjax.losses import Objective, Targets, make_targets, objective
 from nstjax.nn.vgg import features
 from nstjax.training.config import TrainConfig
 from nstjax.training.state import TrainState
-from nstjax.typing import Backbone, Features, Images, Scalar, Terms
+from nstjax.typing import Backbone, Features, Images, PoolingChoice, Scalar, Terms
 
 Metrics = dict[str, jax.Array]
 
@@ -31,13 +31,12 @@ jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 class Apply:
     """The feature network with its options fixed; activations are float32 at least, whatever the arithmetic."""
 
-    pooling: str
+    pooling: PoolingChoice
     dtype: Any
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
         """Activations of ``layers``."""
-        pooling: Any = None if self.pooling == "network" else self.pooling
-        found = features(network, jnp.asarray(images, self.dtype), layers, pooling)
+        found = features(network, jnp.asarray(images, self.dtype), layers, self.pooling)
         return {
             name: value.astype(jnp.promote_types(value.dtype, jnp.float32)) for name, value in found.items()
         }
