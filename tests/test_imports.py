@@ -88,7 +88,7 @@ def test_orbax_and_jaxopt_have_one_door_each(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_are_of_one_idea(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 270
+    assert len(path.read_text().splitlines()) <= 400
 
 
 def test_experiments_import_nstjax_and_their_own_only() -> None:

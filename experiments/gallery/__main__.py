@@ -7,19 +7,15 @@ for ``pairs``, 7 for ``sizes``, 5 for ``strengths``.
 """
 
 import dataclasses
-from functools import lru_cache
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
 import tyro
 
-import nstjax
 from experiments.common import Arguments, Lab, Run, fit
+from experiments.yardstick import Yardstick
 from nstjax import PRESETS, load_backbone
-from nstjax.losses import content_loss, gram_matrix, style_loss
 from nstjax.reports import Cell, contact_sheet
-from nstjax.typing import Backbone, Features
+from nstjax.typing import Backbone
 
 SIDE = 256
 LARGE = 512
@@ -37,7 +33,6 @@ TUNED = (
 )
 SHOWN = (("golden_gate", "starry_night"), ("tubingen", "the_scream"), ("timber_houses", "great_wave"))
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
-CONTENT, STYLE = "relu4_2", ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,45 +43,6 @@ class GalleryArguments(Arguments):
     """VGG-16's weights: an installed name, a file or a store's folder."""
     embedded: str = "embedded"
     """The small network's weights."""
-
-
-class Yardstick:
-    """Content lost and style missing, by the whole VGG-19 (maximum pooling), whichever network made a picture.
-
-    Args:
-        lab: its network is VGG-19.
-    """
-
-    def __init__(self, lab: Lab) -> None:
-        nstjax.nn.vgg.check_layers(lab.backbone, (CONTENT, *STYLE))
-        self._backbone = lab.backbone
-        self._of = lru_cache(maxsize=32)(
-            lambda kind, name, side: self._seen(fit(lab.picture(kind, name), side))
-        )
-
-    def _seen(self, image: np.ndarray) -> Features:
-        return nstjax.features(self._backbone, jnp.asarray(image), (*STYLE, CONTENT), "max")
-
-    def measure(self, image: np.ndarray, photo: str, painting: str) -> dict[str, float]:
-        """Of a picture ``(1, h, w, 3)``, with the relative losses of content and style.
-
-        Returns:
-            ``content_lost``: 0 for the photograph itself, about 1 for a picture that has nothing of it.
-            ``style_missing``: the style loss over that of the photograph: 0 for the painting, 1 for the photograph.
-        """
-        side = max(image.shape[1:3])
-        content, style = self._of("content", photo, side), self._of("style", painting, side)
-        found = self._seen(image)
-
-        def distance(of: Features) -> float:
-            grams = [[gram_matrix(f[layer], "positions") for f in (of, style)] for layer in STYLE]
-            return float(np.mean([float(style_loss(own, target, "relative")) for own, target in grams]))
-
-        lost = float(content_loss(found[CONTENT], content[CONTENT], "relative"))
-        return {
-            "content_lost": round(lost, 3),
-            "style_missing": round(distance(found) / distance(content), 4),
-        }
 
 
 def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: int, **changes: float) -> Run:

@@ -1,0 +1,1 @@
+"""Every preset of nstjax transfer on one pair."""

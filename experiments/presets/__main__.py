@@ -1,0 +1,56 @@
+"""Every preset at its own size: ``python -m experiments.presets --weights W19 --images DIR``.
+
+The presets of ``nstjax transfer`` on one photograph and painting, with the layers, iterations and sizes that their
+sources name. ``--figures NAME ...`` makes some of them; ``sheet`` puts those that have been made on one sheet.
+Runtime on 2 cores: from half a minute (``fast``) and 2 minutes (``default``) to 25 (``crowson``).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from experiments.common import Arguments, Lab, fit
+from experiments.yardstick import Yardstick
+from nstjax import PRESETS, save_image
+from nstjax.images import load_image
+from nstjax.reports import Cell, contact_sheet
+
+PHOTO, PAINTING = "tubingen", "starry_night"  # Gatys et al. 2016, Fig. 2
+COLUMNS = 3
+
+
+def _picture(lab: Lab, name: str) -> Path:
+    return lab.out / f"{name}.jpg"
+
+
+def preset(lab: Lab, name: str) -> None:
+    """The picture of one preset, and its measures."""
+    content, style = lab.picture("content", PHOTO), lab.picture("style", PAINTING)
+    run = lab.run(name, content, style, PRESETS[name])
+    found = Yardstick(lab).measure(run.image, PHOTO, PAINTING)
+    lab.note(name, {**found, "seconds": round(run.seconds, 1)})
+    save_image(_picture(lab, name), run.image)
+
+
+def sheet(lab: Lab) -> None:
+    """The pictures that have been made, beside the photograph and the painting."""
+    cells: list[Cell] = [
+        (fit(lab.picture(k, n), 512), n) for k, n in (("content", PHOTO), ("style", PAINTING))
+    ]
+    for name, config in PRESETS.items():
+        if _picture(lab, name).exists():
+            image: np.ndarray = load_image(_picture(lab, name))
+            cells.append((image, f"{name}, {config.pyramid()[-1]} pixels"))
+    rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
+    contact_sheet(lab.out / "presets.jpg", rows, "nstjax transfer --preset, on VGG-19", cell=3.4)
+
+
+def main() -> None:
+    """Make every preset's picture, then the sheet."""
+    lab = Lab(tyro.cli(Arguments, description=__doc__), Path(__file__).parent)
+    lab.make(**{name: lambda lab, name=name: preset(lab, name) for name in PRESETS}, sheet=sheet)
+
+
+if __name__ == "__main__":
+    main()
