@@ -16,9 +16,12 @@ from experiments.benchmarks import controls
 from experiments.brown_gatys import __main__ as brown
 from experiments.common import Arguments, Lab, complexity, detail_correlation
 from experiments.duke_gatys import __main__ as duke
+from experiments.gallery import __main__ as gallery
 from experiments.li2017_mmd import __main__ as li2017
 from experiments.pomona_representations import __main__ as pomona
+from experiments.presets import __main__ as presets
 from experiments.stanford_controls import __main__ as stanford
+from experiments.yardstick import Yardstick
 from nstjax import PRESETS
 from nstjax.optim import Lbfgs
 from nstjax.weights.store import save_backbone
@@ -315,3 +318,58 @@ def test_control_experiments_make_their_figures_at_a_toy_size(
     for figure in figures:
         assert (tmp_path / "out" / f"{figure}.jpg").stat().st_size > 5000
     assert "measures" in (tmp_path / "out" / "results.json").read_text()
+
+
+@pytest.fixture
+def whole_lab(tmp_path: Path, pictures) -> tuple[Path, Path]:
+    """A folder with one photograph and one painting, and a whole VGG-19 with random weights."""
+    for kind, name, image in (
+        ("content", "tubingen", pictures[0]),
+        ("content", "swapped", pictures[1][..., ::-1]),
+        ("style", "starry_night", pictures[1]),
+    ):
+        (tmp_path / kind).mkdir(exist_ok=True)
+        nstjax.save_image(tmp_path / kind / f"{name}.png", image)
+    save_backbone(random_backbone("vgg19", 16), tmp_path / "vgg19")
+    return tmp_path, tmp_path / "vgg19"
+
+
+def test_the_yardstick_is_0_where_nothing_is_lost_or_missing(whole_lab: tuple[Path, Path]) -> None:
+    folder, weights = whole_lab
+    lab = Lab(Arguments(weights=str(weights), images=folder, out=folder / "out"), folder)
+    yardstick = Yardstick(lab)
+    photo, painting = lab.picture("content", "tubingen"), lab.picture("style", "starry_night")
+    assert yardstick.measure(photo, "tubingen", "starry_night") == {"content_lost": 0.0, "style_missing": 1.0}
+    found = yardstick.measure(painting, "swapped", "starry_night")
+    assert found["style_missing"] == 0
+    assert found["content_lost"] > 0.01
+    grey = np.full_like(photo, photo.mean())
+    found = yardstick.measure(grey, "tubingen", "starry_night")
+    assert found["content_lost"] > 0.3
+
+
+@pytest.mark.slow
+def test_gallery_and_presets_make_their_figures_at_a_toy_size(
+    whole_lab: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, weights = whole_lab
+    save_backbone(random_backbone("vgg16", 13), folder / "vgg16")
+    quick = nstjax.TransferConfig(optimizer=Lbfgs(iterations=2), scales=(24,), size=24)
+    monkeypatch.setitem(nstjax.PRESETS, "default", quick)
+    for constant, value in (("SIDE", 24), ("LARGE", 32), ("SHOWN", (("tubingen", "starry_night"),))):
+        monkeypatch.setattr(gallery, constant, value)
+    monkeypatch.setattr(gallery, "STRENGTH_PAIR", ("tubingen", "starry_night"))
+    shared = ["--weights", str(weights), "--images", str(folder), "--out"]
+    monkeypatch.setattr("sys.argv", ["x", *shared, str(folder / "g"), "--vgg16", str(folder / "vgg16")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nstjax.errors.InputWarning)
+        gallery.main()
+    for figure in ("pairs_tubingen.jpg", "gallery.jpg", "strengths.jpg"):
+        assert (folder / "g" / figure).stat().st_size > 5000
+    assert len((folder / "g" / "pairs.md").read_text().splitlines()) == 2 + 2 * 3  # a head; a row a network
+
+    monkeypatch.setattr(presets, "PRESETS", {"default": quick})
+    monkeypatch.setattr("sys.argv", ["x", *shared, str(folder / "p")])
+    presets.main()
+    assert (folder / "p" / "presets.jpg").stat().st_size > 5000
+    assert "style_missing" in (folder / "p" / "results.json").read_text()

@@ -170,7 +170,7 @@ def _balanced(record: Objective, strength: float, backbone, content, style):
     def loss(targets: Targets):
         return objective(record, features, backbone, targets)
 
-    return loss(balance(record, loss, targets, content, strength, UNIT))
+    return loss(balance(record, loss, targets, content, strength, strength * UNIT))
 
 
 def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> None:
@@ -217,6 +217,11 @@ def test_the_default_weight_is_that_of_the_network() -> None:
     assert weight("vgg19", 8) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"] * SHALLOW_FACTOR
     assert weight("vgg19", 16, style_statistic="linear") == DEFAULT_STYLE_WEIGHTS["squared"]["linear"]
     assert weight("vgg19", 16, style_weight=0.5) == 0.5
+    for arch, convs in (("vgg19", 16), ("vgg16", 13), ("vgg19", 8)):
+        layers = random_backbone(arch, convs).layers
+        weights = [Objective().default_style_weight(layers, strength) for strength in (0.1, 1.0, 10.0)]
+        assert weights[1] == weight(arch, convs)
+        assert weights[0] * 10 <= weights[1] <= weights[2] / 10
 
 
 def test_balance_of_a_blank_photograph_and_of_a_painting_of_itself_is_finite(small) -> None:

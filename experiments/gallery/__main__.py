@@ -32,6 +32,7 @@ TUNED = (
     ("tubingen", "woman_with_hat"),
 )
 SHOWN = (("golden_gate", "starry_night"), ("tubingen", "the_scream"), ("timber_houses", "great_wave"))
+STRENGTH_PAIR = ("golden_gate", "udnie")
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -101,7 +102,7 @@ def sizes(lab: Lab, backbones: dict[str, Backbone]) -> None:
 def strengths(lab: Lab, backbones: dict[str, Backbone]) -> None:
     """``--style-strength`` from a touch of the style to a repainting, on every network."""
     yardstick = Yardstick(lab)
-    pair = ("golden_gate", "udnie")
+    pair = STRENGTH_PAIR
     rows: list[list[Cell]] = []
     for name, backbone in backbones.items():
         row: list[Cell] = []

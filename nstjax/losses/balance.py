@@ -30,13 +30,13 @@ def balance(
     targets: Targets,
     content: Images,
     strength: float,
-    unit: float,
+    style_weight: float,
 ) -> Targets:
     """The targets with a factor for each kind of term, found from the images.
 
     Content and style loss are divided by those of a plain picture of the photograph's mean color, so that 1 means
-    that all content or all style is missing, however a loss is normalized. The style then counts ``strength *
-    unit`` times as much as the content; the given weights of content and style cancel out. The total variation is
+    that all content or all style is missing, however a loss is normalized. The style then counts ``style_weight``
+    times as much as the content; the record's weights of content and style cancel out. The total variation is
     scaled so that the photograph's equals its mean absolute difference of neighboring pixels, times ``tv_weight``.
     Below a strength of 1 it counts ``strength`` times as much: less style makes less noise to smooth.
 
@@ -49,7 +49,7 @@ def balance(
         targets: from :func:`nstjax.losses.make_targets`.
         content: the photograph at the size of the picture, ``(1, h, w, 3)``.
         strength: greater than 0; 0.1 is a touch of the style, 1 the default look, 10 repaints the photograph.
-        unit: style weight at strength 1, from :meth:`Objective.default_style_weight`.
+        style_weight: of this strength, from :meth:`Objective.default_style_weight`.
 
     Returns:
         ``targets`` with ``balance`` set: ``{"content": (), "style": (), "tv": ()}``.
@@ -75,7 +75,7 @@ def balance(
         targets,
         balance={
             "content": inverse("content"),
-            "style": strength * unit * inverse("style"),
+            "style": style_weight * inverse("style"),
             "tv": min(strength, 1.0) * plain_variation / jnp.where(variation > 0, variation, 1.0),
         },
     )

@@ -27,8 +27,9 @@ DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
 """β of VGG-19 where none is given, by distance and statistic, for relative losses; see experiments/gallery."""
 VGG16_FACTOR = 0.6
 """β of VGG-16 over that of VGG-19: its relu4_1 and relu5_1 are farther from the style at the same look."""
-SHALLOW_FACTOR = 5.0
-"""The same for a network without a fourth block, whose content layer relu3_2 holds the photograph more firmly."""
+SHALLOW_FACTOR, SHALLOW_POWER = 3.0, 1.75
+"""The same for a network without a fourth block, and the power of the style strength there: its content layer relu3_2
+holds the photograph more firmly, so that the same change of look takes a larger change of weight."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,12 +153,17 @@ class Objective:
             weight = self.default_style_weight(layers)
         return dataclasses.replace(self, content_layers=content, style_layers=style, style_weight=weight)
 
-    def default_style_weight(self, layers: tuple[str, ...]) -> float:
-        """β with which relative losses give the default look on a network that has ``layers``."""
+    def default_style_weight(self, layers: tuple[str, ...], strength: float = 1.0) -> float:
+        """β of relative losses for a style strength, the same look on every network.
+
+        Args:
+            layers: the layers that the network can give.
+            strength: 1 is the default look; see :func:`nstjax.losses.balance`.
+        """
         weight = DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]
         if "relu4_1" not in layers:
-            return weight * SHALLOW_FACTOR
-        return weight if "relu4_4" in layers else weight * VGG16_FACTOR
+            return weight * SHALLOW_FACTOR * strength**SHALLOW_POWER
+        return weight * strength * (1.0 if "relu4_4" in layers else VGG16_FACTOR)
 
     @property
     def beta(self) -> float:

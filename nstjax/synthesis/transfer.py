@@ -81,8 +81,9 @@ def transfer(
             return network.loss(targets, (height, width))
 
         if config.style_strength is not None:
-            unit = record.default_style_weight(backbone.layers)
-            targets = balance(record, loss, targets, here, config.style_strength, unit)
+            strength = config.style_strength
+            weight = record.default_style_weight(backbone.layers, strength)
+            targets = balance(record, loss, targets, here, strength, weight)
 
         def start() -> jax.Array:
             return first_image(config, here, style_at(regions[0].styles[0].image, side, config), init_image)
