@@ -364,7 +364,7 @@ def test_gallery_and_presets_make_their_figures_at_a_toy_size(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nstjax.errors.InputWarning)
         gallery.main()
-    for figure in ("pairs_tubingen.jpg", "gallery.jpg", "strengths.jpg"):
+    for figure in ("pairs_tubingen.jpg", "gallery.jpg", "strengths.jpg", "sizes.jpg"):
         assert (folder / "g" / figure).stat().st_size > 5000
     assert len((folder / "g" / "pairs.md").read_text().splitlines()) == 2 + 2 * 3  # a head; a row a network
 
