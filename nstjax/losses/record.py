@@ -16,13 +16,13 @@ GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
 DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
         "gram": 8.0,
-        "linear": 12.0,
-        "moments": 12.0,
+        "linear": 22.0,
+        "moments": 21.0,
         "polynomial": 8.0,
         "gaussian": 24.0,
-        "wasserstein": 2.0,
+        "wasserstein": 6.5,
     },
-    "absolute": {"gram": 3.0, "linear": 3.0, "moments": 3.0},
+    "absolute": {"gram": 5.0, "linear": 8.0, "moments": 8.0},
 }
 """β of VGG-19 where none is given, by distance and statistic, for relative losses; see experiments/gallery."""
 VGG16_FACTOR = 0.6
