@@ -8,11 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "plain", "typing"}
+ALWAYS = {"errors", "files", "linear", "plain", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "heap": set(),
+    "linear": set(),
     "plain": set(),
     "programs": set(),
     "typing": set(),

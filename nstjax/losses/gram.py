@@ -12,23 +12,18 @@ GRAM_NORMALIZATIONS = ("none", "size", "positions")
 STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _second_moments(f: Array) -> Array:
     # Squares of activations span many orders of magnitude: no reduced-precision product here.
     return jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
 
 
-def _second_moments_forward(f: Array) -> tuple[Array, Array]:
-    return _second_moments(f), f
-
-
-def _second_moments_backward(f: Array, cotangent: Array) -> tuple[Array]:
-    # One product, where automatic differentiation takes one for each of the two factors.
-    both = cotangent + cotangent.swapaxes(1, 2)
-    return (jnp.matmul(f, both, precision=lax.Precision.HIGHEST),)
-
-
-_second_moments.defvjp(_second_moments_forward, _second_moments_backward)
+@_second_moments.defjvp
+def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # One product, forwards and (transposed) backwards, where automatic differentiation takes one for each factor.
+    (f,), (tangent,) = primals, tangents
+    half = jnp.einsum("npi,npj->nij", f, tangent, precision=lax.Precision.HIGHEST)
+    return _second_moments(f), half + half.swapaxes(1, 2)
 
 
 def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
@@ -39,8 +34,6 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     ``size``       F'F / (c·h·w): Johnson et al. 2016, eq. 3
     ``positions``  F'F / (h·w): Gatys's own code; the mean outer product
     ============== ==========================================================
-
-    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
 
     Args:
         features: ``(n, h, w, c)``.

@@ -188,8 +188,7 @@ def objective(
         ``fn(image) -> (total, terms)``, the weighted terms by name and layer (``"content/relu4_2"``,
         ``"style/relu1_1"``, ``"tv"``), of which ``total`` is the sum. It is a pytree
         (:class:`jax.tree_util.Partial`), so that ``jax.jit`` takes it as an argument and compiles once
-        for all targets and weights of one shape. With masks it has no forward-mode derivative; see
-        :func:`nstjax.losses.spatial.planned_gram`.
+        for all targets and weights of one shape.
     """
     return jax.tree_util.Partial(_Static(record, apply), network, targets)
 

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from nstjax.errors import InputError, one_of
+from nstjax.linear import linear
 from nstjax.typing import FeatureMap
 
 CARRIES = ("average", "all", "inside")
@@ -166,42 +167,49 @@ def make_plan(masks: Masks) -> Plan:
     )
 
 
-@jax.custom_vjp
+def _gather(slots: Array, *rows_and_f: Array) -> tuple[Array, ...]:
+    *rows, f = rows_and_f
+    return tuple(f[found] for found in rows)
+
+
+def _gather_back(slots: Array, *rows_and_parts: Array) -> tuple[Array]:
+    """By gathers too: the scatter that automatic differentiation would make is slow on a CPU."""
+    parts = rows_and_parts[len(rows_and_parts) // 2 :]
+    listed = jnp.concatenate([*parts, jnp.zeros((1, parts[0].shape[1]), parts[0].dtype)])
+    gradient = listed[slots[:, 0]]
+    for r in range(1, slots.shape[1]):
+        gradient = gradient + listed[slots[:, r]]
+    return (gradient,)
+
+
 def _grams(f: Float[Array, "p c"], plan: Plan) -> Float[Array, "k c c"]:
     found = []
-    for rows, weights in zip(plan.rows, plan.weights, strict=True):
-        inside, w = f[rows], weights.astype(f.dtype)
-        product = jnp.matmul((w[:, None] * inside).T, inside, precision=lax.Precision.HIGHEST)
-        found.append(product / w.sum())
+    parts = linear(_gather, _gather_back, (plan.slots, *plan.rows), (f,))
+    for inside, weights in zip(parts, plan.weights, strict=True):
+        w = weights.astype(f.dtype)
+        found.append(_weighted_moments(inside, w[:, None]) / w.sum())
     return jnp.stack(found)
 
 
-def _grams_forward(f: Array, plan: Plan) -> tuple[Array, tuple[Array, Plan]]:
-    return _grams(f, plan), (f, plan)
+@jax.custom_jvp
+def _weighted_moments(f: Float[Array, "p c"], weights: Float[Array, "p 1"]) -> Float[Array, "c c"]:
+    return jnp.matmul((weights * f).T, f, precision=lax.Precision.HIGHEST)
 
 
-def _grams_backward(kept: tuple[Array, Plan], cotangent: Array) -> tuple[Array, None]:
-    """``Σ_k m_k f (S_k + S_k')`` by gathers: the scatter that autodiff would make is slow on a CPU."""
-    f, plan = kept
-    parts = []
-    for k, (rows, weights) in enumerate(zip(plan.rows, plan.weights, strict=True)):
-        w = weights.astype(f.dtype)
-        both = (cotangent[k] + cotangent[k].T) / w.sum()
-        parts.append(jnp.matmul(w[:, None] * f[rows], both, precision=lax.Precision.HIGHEST))
-    listed = jnp.concatenate([*parts, jnp.zeros((1, f.shape[1]), f.dtype)])
-    gradient = listed[plan.slots[:, 0]]
-    for r in range(1, plan.slots.shape[1]):
-        gradient = gradient + listed[plan.slots[:, r]]
-    return gradient, None
-
-
-_grams.defvjp(_grams_forward, _grams_backward)
+@_weighted_moments.defjvp
+def _weighted_moments_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    # One product for both factors, as for the Gram matrix of the whole; masks are constants.
+    f, weights = primals
+    half = jnp.matmul((weights * f).T, tangents[0], precision=lax.Precision.HIGHEST)
+    return _weighted_moments(f, weights), half + half.T
 
 
 def planned_gram(features: FeatureMap, plan: Plan) -> Float[Array, "n k c c"]:
     """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions.
 
-    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
+    Masks are constants: their derivative is taken to be 0.
 
     Args:
         features: ``(n, h, w, c)``.
