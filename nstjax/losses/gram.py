@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nstjax.errors import one_of
+from nstjax.linear import bilinear
 from nstjax.losses.distance import distance, relative
 from nstjax.typing import FeatureMap, Gram, Scalar
 
@@ -12,17 +13,37 @@ GRAM_NORMALIZATIONS = ("none", "size", "positions")
 STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
 
 
+def _product(f: Array, g: Array) -> Array:
+    # Squares of activations span many orders of magnitude: no reduced-precision product here.
+    return jnp.einsum("...pi,...pj->...ij", f, g, precision=lax.Precision.HIGHEST)
+
+
+def _of_first(g: Array, product: Array) -> Array:
+    return jnp.matmul(g, product.swapaxes(-1, -2), precision=lax.Precision.HIGHEST)
+
+
+def _of_second(f: Array, product: Array) -> Array:
+    return jnp.matmul(f, product, precision=lax.Precision.HIGHEST)
+
+
+def cross_moments(f: Array, g: Array) -> Array:
+    """``f'g`` over the positions, ``(…, p, i)`` and ``(…, p, j)`` to ``(…, i, j)``.
+
+    JAX's own transpose of this product gives a transposed result, which XLA copies.
+    """
+    return bilinear(_product, _of_first, _of_second, f, g)
+
+
 @jax.custom_jvp
 def _second_moments(f: Array) -> Array:
-    # Squares of activations span many orders of magnitude: no reduced-precision product here.
-    return jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
+    return _product(f, f)
 
 
 @_second_moments.defjvp
 def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     # One product, forwards and (transposed) backwards, where automatic differentiation takes one for each factor.
     (f,), (tangent,) = primals, tangents
-    half = jnp.einsum("npi,npj->nij", f, tangent, precision=lax.Precision.HIGHEST)
+    half = cross_moments(f, tangent)
     return _second_moments(f), half + half.swapaxes(1, 2)
 
 

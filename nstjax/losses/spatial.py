@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from nstjax.errors import InputError, one_of
 from nstjax.linear import linear
+from nstjax.losses.gram import cross_moments
 from nstjax.typing import FeatureMap
 
 CARRIES = ("average", "all", "inside")
@@ -202,7 +203,7 @@ def _weighted_moments_jvp(
 ) -> tuple[Array, Array]:
     # One product for both factors, as for the Gram matrix of the whole; masks are constants.
     f, weights = primals
-    half = jnp.matmul((weights * f).T, tangents[0], precision=lax.Precision.HIGHEST)
+    half = cross_moments(weights * f, tangents[0])
     return _weighted_moments(f, weights), half + half.T
 
 
