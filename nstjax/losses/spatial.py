@@ -21,7 +21,9 @@ Carry = Literal["average", "all", "inside"]
 Masks = Float[Array, "k h w"]
 
 
-def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Masks:
+def carry_down(
+    masks: Masks, steps: Sequence[str], how: str = "average", least: float = 0.0
+) -> Masks:
     """Masks of an image on the grid of a layer.
 
     ============= =============================================================================
@@ -33,11 +35,17 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
 
     A receptive field ends at the image's border: what is outside counts for neither.
 
+    ``inside`` may leave a thin region few positions, or none. With ``least``, it keeps at least that total weight:
+    the result is ``I + λ(A − I)``, where ``I`` is ``inside``, ``A`` is ``average``, and λ in [0, 1] is the smallest
+    factor for which the sum over positions reaches ``min(least, ΣA)``. The rule is the same for every mask, layer
+    and size, and continuous: positions across the border get a weight only as far as positions inside are missing.
+
     Args:
         masks: ``(k, h, w)`` in [0, 1], of the image that the network sees.
         steps: the operations up to the layer in order, each ``"conv"`` (3×3) or ``"pool"`` (2×2, an odd
             last row or column dropped), as :func:`nstjax.nn.vgg.steps_to` gives them.
         how: a name of the table.
+        least: for ``inside``, the least sum over positions of each mask; 0 keeps strictly to the inside.
 
     Returns:
         ``(k, h', w')`` in [0, 1], of the layer's size, floating.
@@ -51,7 +59,18 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
         raise InputError(f"the masks have shape {masks.shape}: they must be (k, h, w)")
     if not jnp.issubdtype(masks.dtype, jnp.floating):
         masks = masks.astype(jnp.float32)
-    return _carried(masks, tuple(steps), how)
+    carried = _carried(masks, tuple(steps), how)
+    if how == "inside" and least > 0:
+        return _completed(carried, _carried(masks, tuple(steps), "average"), least)
+    return carried
+
+
+@jax.jit
+def _completed(inside: Masks, average: Masks, least: float) -> Masks:
+    border = jnp.maximum(average - inside, 0.0)
+    has, more = (x.sum((1, 2), keepdims=True) for x in (inside, border))
+    factor = jnp.where(more > 0, (least - has) / jnp.where(more > 0, more, 1.0), 0.0)
+    return inside + jnp.clip(factor, 0.0, 1.0) * border
 
 
 @partial(jax.jit, static_argnums=(1, 2))
