@@ -191,7 +191,7 @@ def test_inside_with_a_least_number_keeps_full_and_empty_masks_and_each_region_a
 def test_the_rule_of_carried_masks_does_not_change_between_scales() -> None:
     """A band's share of positions across the border falls steadily from scale to scale, without a jump."""
     shares = []
-    for size in range(64, 260, 4):
+    for size in range(64, 260, 16):
         mask = jnp.asarray(thin(size, size / 3), jnp.float32)[0]
         carried = layer_masks(mask, "vgg19", ("relu5_1",), "inside", "the mask")["relu5_1"]
         assert float(carried.sum()) >= 16 * (1 - 1e-5) or size < 112  # where the whole region has fewer
@@ -203,7 +203,7 @@ def test_the_rule_of_carried_masks_does_not_change_between_scales() -> None:
     assert shares[-1] < 0.2
     steps = -np.diff(shares)
     assert steps.min() > -1e-5
-    assert steps.max() < 0.2
+    assert steps.max() < 0.3
 
 
 @pytest.mark.parametrize("layer", LAYERS)

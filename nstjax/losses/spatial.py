@@ -202,11 +202,12 @@ def _gather_back(slots: Array, *rows_and_parts: Array) -> tuple[Array]:
     return (gradient,)
 
 
-def _grams(f: Float[Array, "p c"], plan: Plan) -> Float[Array, "k c c"]:
+def _grams(f: Float[Array, "p c"], shift: Float[Array, "k c"] | None, plan: Plan) -> Float[Array, "k c c"]:
     found = []
     parts = linear(_gather, _gather_back, (plan.slots, *plan.rows), (f,))
-    for inside, weights in zip(parts, plan.weights, strict=True):
+    for k, (inside, weights) in enumerate(zip(parts, plan.weights, strict=True)):
         w = weights.astype(f.dtype)
+        inside = inside if shift is None else inside - shift[k]
         found.append(_weighted_moments(inside, w[:, None]) / w.sum())
     return jnp.stack(found)
 
@@ -226,7 +227,9 @@ def _weighted_moments_jvp(
     return _weighted_moments(f, weights), half + half.T
 
 
-def planned_gram(features: FeatureMap, plan: Plan) -> Float[Array, "n k c c"]:
+def planned_gram(
+    features: FeatureMap, plan: Plan, shift: Float[Array, "n k c"] | None = None
+) -> Float[Array, "n k c c"]:
     """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions.
 
     Masks are constants: their derivative is taken to be 0.
@@ -234,9 +237,11 @@ def planned_gram(features: FeatureMap, plan: Plan) -> Float[Array, "n k c c"]:
     Args:
         features: ``(n, h, w, c)``.
         plan: from :func:`make_plan`.
+        shift: subtracted from each region's features first, ``(n, k, c)``.
 
     Returns:
         ``(n, k, c, c)``.
     """
     n, h, w, c = features.shape
-    return jax.vmap(_grams, in_axes=(0, None))(features.reshape(n, h * w, c), plan)
+    axes = (0, None if shift is None else 0, None)
+    return jax.vmap(_grams, in_axes=axes)(features.reshape(n, h * w, c), shift, plan)
