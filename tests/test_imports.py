@@ -8,12 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "linear", "plain", "typing"}
+ALWAYS = {"errors", "files", "linear", "pixels", "plain", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "heap": set(),
     "linear": set(),
+    "pixels": set(),
     "plain": set(),
     "programs": set(),
     "typing": set(),
