@@ -442,3 +442,46 @@ def test_a_mask_of_another_size_and_styles_without_weight_are_refused(x64: None)
         make_targets(record, {}, [Region((Source(a),), _carried(np.eye(30)))], shapes)
     with pytest.raises(nstjax.InputError, match="weights"):
         make_targets(record, {}, [Region((Source(a, None, 0.0),))], shapes)
+
+
+@pytest.mark.parametrize("blend", ["losses", "statistics"])
+def test_undivided_gram_matrices_by_hand(x64: None, blend: str) -> None:
+    """Σ_l w_l Σ_k (1/K) ‖F'mF − S'nS‖² of images and masks of different sizes; thesis, eq. 2.1 and 2.3."""
+    _, _, x, _, shapes = _setting()
+    fx, a, b = (
+        smooth(None, image, LAYERS)
+        for image in (x, *(jnp.asarray(RNG.uniform(size=(1, h, w, 3))) for h, w in ((13, 12), (12, 16))))
+    )
+    record = Objective(
+        (), LAYERS, 0.0, 1.0, 0.0, style_layer_weights=(0.2, 0.3, 0.5), style_loss="raw_sum", blend=blend
+    )
+
+    def raw(features, mask=None):
+        f = np.asarray(features)[0].reshape(-1, features.shape[-1])
+        m = np.ones(len(f)) if mask is None else np.asarray(mask).ravel()
+        return f.T @ (m[:, None] * f)
+
+    def total(style) -> float:
+        return float(objective(record, smooth, None, make_targets(record, {}, style, shapes))(x)[0])
+
+    weights = dict(zip(LAYERS, record.style_layer_weights, strict=True))
+    expected = sum(w * np.square(raw(fx[n]) - raw(a[n])).sum() for n, w in weights.items())
+    assert total(a) == pytest.approx(expected, rel=1e-12)
+
+    left, of_b = _carried(_half(12, 14)), _carried(_half(12, 16))
+    regions = [
+        Region((Source(a, None, 2.0), Source(b, of_b, 1.0)), left),
+        Region((Source(b),), {n: 1 - mask for n, mask in left.items()}),
+    ]
+    expected = 0.0
+    for n, w in weights.items():
+        mine, of_a, other = raw(fx[n], left[n]), raw(a[n]), raw(b[n], of_b[n])
+        if blend == "losses":
+            first = 2 / 3 * np.square(mine - of_a).sum() + 1 / 3 * np.square(mine - other).sum()
+        else:
+            first = np.square(mine - (2 * of_a + other) / 3).sum()
+        second = np.square(raw(fx[n], 1 - np.asarray(left[n])) - raw(b[n])).sum()
+        expected += w / 2 * (first + second)
+    assert total(regions) == pytest.approx(expected, rel=1e-11)
+    fun = objective(record, smooth, None, make_targets(record, {}, regions, shapes))
+    assert_gradient(jax.jit(lambda image: fun(image)[0]), np.asarray(x))

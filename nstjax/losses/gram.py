@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from nstjax.errors import one_of
+from nstjax.errors import InputError, one_of
 from nstjax.linear import bilinear
 from nstjax.losses.distance import distance, relative
 from nstjax.typing import FeatureMap, Gram, Scalar
 
 GRAM_NORMALIZATIONS = ("none", "size", "positions")
-STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
+STYLE_LOSSES = ("gatys", "johnson", "relative", "sum", "raw_sum")
 
 
 def _product(f: Array, g: Array) -> Array:
@@ -74,17 +74,29 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     return gram / divisor if divisor != 1 else gram
 
 
-def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str = "squared") -> Scalar:
+def style_loss(
+    gram: Gram,
+    target: Gram,
+    normalization: str = "gatys",
+    kind: str = "squared",
+    positions: tuple[Array, Array] | None = None,
+) -> Scalar:
     """Distance of two Gram matrices, both normalised by positions, ``G = F'F/(h·w)``.
 
-    With ``d(·)`` the square or the absolute value and ``C`` channels:
+    With ``d(·)`` the square or the absolute value, ``C`` channels, and ``M`` and ``M'`` positions of the two images:
 
     ============== =========================================================================
     ``gatys``      Σ d(G − A) / (4C²): Gatys et al. 2016, eq. 4, ``Σ(F'F − S'S)²/(4N²M²)``
     ``johnson``    mean d(G/C − A/C): the Gram matrix of Johnson et al. 2016, eq. 3, under mean squares
     ``relative``   Σ d(G − A) / Σ d(A): independent of the layer's scale
-    ``sum``        Σ d(G − A): Stanford poster, normalised
+    ``sum``        Σ d(G − A): Stanford poster, with spatial control
+    ``raw_sum``    Σ d(M·G − M'·A): of the undivided F'F and S'S, each over its own image's positions; Duke report,
+                   section 2.2; Stanford poster, without spatial control; thesis, eq. 2.1 and 2.3
     ============== =========================================================================
+
+    The three reports leave the sum undivided, so ``raw_sum`` grows with the square of the picture's size, and pictures
+    of different sizes have a minimum elsewhere: at ``M·G = M'·A``, not at equal statistics. Their style weights
+    belong to one size. The poster's sum over regions divides each by its own positions, which is ``sum``.
 
     Gatys et al. give eq. 4 for one ``M``, the positions of both images; matrices normalised by
     positions extend it to two images of different sizes and equal it where the sizes are equal. With
@@ -96,14 +108,23 @@ def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str
         target: the same shape, or ``(1, C, C)``.
         normalization: a name of the table.
         kind: ``"squared"`` or ``"absolute"``.
+        positions: for ``raw_sum``, the number of positions of ``gram`` and of ``target`` (with a mask its sum), each
+            ``(n,)`` or a scalar.
 
     Returns:
         A scalar, summed over the batch (averaged for ``johnson``).
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or ``raw_sum`` without ``positions``.
     """
     one_of("the style loss", normalization, STYLE_LOSSES)
+    if normalization == "raw_sum":
+        if positions is None:
+            raise InputError("the style loss raw_sum wants positions, the numbers of positions of both images")
+        gram, target = (
+            matrix * jnp.reshape(jnp.asarray(count), (-1, 1, 1))
+            for matrix, count in zip((gram, target), positions, strict=True)
+        )
     channels = gram.shape[-1]
     if normalization == "johnson":
         return distance((gram - target) / channels, kind).mean()

@@ -52,7 +52,13 @@ def make_targets(
         )
     found = {
         name: layer_targets(
-            record.statistic, record.guidance, record.blend, name, regions, (shapes or {}).get(name, (0, 0))
+            record.statistic,
+            record.guidance,
+            record.blend,
+            name,
+            regions,
+            (shapes or {}).get(name, (0, 0)),
+            record.style_loss == "raw_sum",
         )
         for name in layers
     }

@@ -115,10 +115,15 @@ def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images)
         groups = by_statistic(targets.style[name])
         for (statistic, group), (guided, plain) in zip(groups.items(), sums["style"][name], strict=True):
             masks = [region.mask.sum() for region in group if region.mask is not None]
+            inside, everywhere = jnp.stack(masks) if masks else None, sums["positions"][name]
             described = (
-                describe_moments(statistic, averages(guided, jnp.stack(masks))) if masks else {},
-                describe_moments(statistic, averages(plain, sums["positions"][name])) if plain else {},
+                {} if inside is None else describe_moments(statistic, averages(guided, inside)),
+                describe_moments(statistic, averages(plain, everywhere)) if plain else {},
             )
+            if statistic.name == "gram":
+                for found, count in zip(described, (inside, everywhere), strict=True):
+                    if found:
+                        found["positions"] = count.reshape(1, -1)
             total += style_of(record, group, described, image.dtype)
         return total
 

@@ -67,7 +67,7 @@ def describe(
     A plan of the same masks makes it cheaper.
 
     ============== ==================================================================
-    ``gram``       ``gram``: the mean outer product; kernel (x'y)²
+    ``gram``       ``gram``: the mean outer product; kernel (x'y)²; and ``positions``, their number, ``(n, k)``
     ``linear``     ``mean``: kernel x'y
     ``moments``    ``mean`` and ``std``: batch-norm statistics (Li et al. 2017, section 4.2)
     ``polynomial`` degree 1 or 2: ``gram`` and ``mean``, of which (x'y + c)^d is made
@@ -87,7 +87,11 @@ def describe(
             "gram": lambda: gram(features, masks) if plan is None else planned_gram(features, plan),
             "mean": lambda: mean_of(features),
         }
-        return {name: moments[name]() for name in MOMENTS[statistic.name]}
+        found = {name: moments[name]() for name in MOMENTS[statistic.name]}
+        if statistic.name == "gram":
+            count = jnp.full(1, h * w, features.dtype) if masks is None else masks.sum((1, 2))
+            found["positions"] = jnp.broadcast_to(count, (n, len(count)))
+        return found
 
     mean = mean_of(features)
     shift = lax.stop_gradient(mean)
@@ -213,7 +217,8 @@ def discrepancy(
     own squared norm in the kernel's space (for ``wasserstein`` by its second moment).
     """
     if statistic.name == "gram":
-        return style_loss(found["gram"], target["gram"], normalization, kind)
+        positions = found["positions"], target["positions"]
+        return style_loss(found["gram"], target["gram"], normalization, kind, positions)
     by_size = normalization == "relative"
     if statistic.name == "wasserstein":
         loss = wasserstein2(found["mean"], found["covariance"], target["mean"], target["root"]).sum()
