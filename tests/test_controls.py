@@ -121,11 +121,11 @@ def test_a_mask_of_another_size_is_resized_with_a_warning(small, two) -> None:
         nstjax.transfer(photo, [StyleRegion((Style(red),), half(photo)[::2, ::2])], small, QUICK)
 
 
-def test_a_region_without_an_inside_at_a_layer_is_averaged_there_with_a_warning(small, two) -> None:
+def test_a_region_with_few_positions_inside_is_completed_with_a_warning(small, two) -> None:
     photo, red, _ = two
     mask = np.zeros((48, 64), np.float32)
     mask[20:28, 20:30] = 1
-    with pytest.warns(InputWarning, match="no position that lies inside it"):
+    with pytest.warns(InputWarning, match="fewer than 16 positions inside at relu"):
         result = nstjax.transfer(photo, [StyleRegion((Style(red),), mask)], small, QUICK)
     assert np.isfinite(result.image).all()
 

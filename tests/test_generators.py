@@ -263,12 +263,26 @@ def test_configs_as_json() -> None:
             config_from_json({**good, field: value})
 
 
+def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
+    """9×9 to 3 channels (Johnson et al., supplement, table 1), or 3×3×3 (report 004, table 3.1)."""
+    for side, config in ((9, SMALL), (3, dataclasses.replace(SMALL, last_kernel=3))):
+        variables = init_generator(config, jax.random.key(0))
+        assert variables["params"]["last"]["kernel"].shape == (side, side, 2, 3)
+        picture = paint(config, variables, 1, 10, 13)
+        assert picture.shape == (1, 10, 13, 3)
+        assert config_from_json(json.loads(json.dumps(config_to_json(config)))) == config
+    assert count(SMALL) - count(dataclasses.replace(SMALL, last_kernel=3)) == (81 - 9) * 2 * 3
+    older = {name: value for name, value in config_to_json(SMALL).items() if name != "last_kernel"}
+    assert config_from_json(older).last_kernel == 9  # as every checkpoint before there was a choice
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: JohnsonConfig(width=0.0), "--width is 0.0: it must be between"),
         (lambda: JohnsonConfig(width=float("nan")), "--width is nan"),
         (lambda: JohnsonConfig(residual_blocks=-1), "--residual-blocks is -1"),
+        (lambda: JohnsonConfig(last_kernel=5), "--last-kernel is 5: it must be 9"),
         (
             lambda: JohnsonConfig(padding="circular"),
             "--padding is 'circular': it must be one of reflect, zeros",

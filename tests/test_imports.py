@@ -8,11 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "plain", "typing"}
+ALWAYS = {"errors", "files", "linear", "pixels", "plain", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "heap": set(),
+    "linear": set(),
+    "pixels": set(),
     "plain": set(),
     "programs": set(),
     "typing": set(),

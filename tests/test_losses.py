@@ -111,11 +111,14 @@ def test_style_losses_against_numpy(kind: str, x64: None) -> None:
         "johnson": d(loops_gram(F) / (6 * 20) - loops_gram(S) / (6 * 21)).mean(),
         "relative": d(g - a).sum() / d(a).sum(),
         "sum": d(g - a).sum(),
+        "raw_sum": d(loops_gram(F) - loops_gram(S)).sum(),
     }
     assert set(expected) == set(STYLE_LOSSES)
     grams = [gram_matrix(jnp.asarray(x), "positions") for x in (F, S)]
     for name, value in expected.items():
-        np.testing.assert_allclose(style_loss(*grams, name, kind), value, rtol=1e-12)
+        np.testing.assert_allclose(style_loss(*grams, name, kind, (20, 21)), value, rtol=1e-12)
+    with pytest.raises(nstjax.InputError, match="raw_sum wants positions"):
+        style_loss(*grams, "raw_sum")
 
 
 def test_total_variation_by_hand(x64: None) -> None:
@@ -146,7 +149,7 @@ def test_content_gradients(name: str, kind: str, x64: None) -> None:
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 def test_style_gradients(name: str, kind: str, x64: None) -> None:
     target = gram_matrix(jnp.asarray(S), "positions")
-    assert_gradient(lambda f: style_loss(gram_matrix(f, "positions"), target, name, kind), F)
+    assert_gradient(lambda f: style_loss(gram_matrix(f, "positions"), target, name, kind, (20, 21)), F)
 
 
 @pytest.mark.parametrize("name", GRAM_NORMALIZATIONS)
@@ -169,8 +172,12 @@ def test_gradients_at_the_target(kind: str) -> None:
         np.testing.assert_array_equal(jax.grad(lambda x, name=name: content_loss(x, f, name, kind))(f), 0)
     gram = gram_matrix(f, "positions")
     for name in STYLE_LOSSES:
-        np.testing.assert_array_equal(jax.grad(lambda g, name=name: style_loss(g, gram, name, kind))(gram), 0)
-        through = jax.grad(lambda x, name=name: style_loss(gram_matrix(x, "positions"), gram, name, kind))(f)
+        np.testing.assert_array_equal(
+            jax.grad(lambda g, name=name: style_loss(g, gram, name, kind, (20, 20)))(gram), 0
+        )
+        through = jax.grad(
+            lambda x, name=name: style_loss(gram_matrix(x, "positions"), gram, name, kind, (20, 20))
+        )(f)
         assert jnp.isfinite(through).all()
     np.testing.assert_array_equal(jax.grad(partial(total_variation, kind=kind))(jnp.ones((1, 4, 4, 3))), 0)
 

@@ -13,7 +13,9 @@ import pytest
 import nstjax
 from nstjax import optim
 from nstjax.optim import Adam, Lbfgs, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
+from nstjax.optim.first_order import RATE_PER_VALUE
 from nstjax.optim.types import NonFiniteLoss
+from nstjax.paintings import paint
 
 SCALES = jnp.asarray(np.logspace(0, 2, 12))
 TARGET = jnp.asarray(np.random.default_rng(0).normal(size=12))
@@ -370,3 +372,28 @@ def test_a_state_of_another_kind_is_refused(config) -> None:
     other = minimise(quadratic, jnp.zeros(12), Adam(1) if not isinstance(config, Adam) else Lbfgs(1)).saved
     with pytest.raises(nstjax.InputError, match="another optimiser or size"):
         minimise(quadratic, jnp.zeros(12), config, resume=other)
+
+
+@pytest.mark.parametrize("style_weight", [5.0, 20.0, 180.0])
+@pytest.mark.parametrize("side", [32, 64])
+def test_sgd_s_default_rate_lowers_a_transfer_s_loss(style_weight: float, side: int) -> None:
+    """The default objective and network, at two sizes: each iteration's loss is below the one before."""
+    backbone = nstjax.load_backbone("embedded")
+    photo, painting = paint("glass", 96, 72), paint("swirls", 96, 72)
+    config = nstjax.TransferConfig(
+        objective=nstjax.losses.Objective(style_weight=style_weight),
+        optimizer=Sgd(iterations=25),
+        size=side,
+        scales=(side,),
+    )
+    result = nstjax.transfer(photo, painting, backbone, config)
+    losses = [entry["loss"] for entry in result.history]
+    assert len(losses) == 25
+    assert all(after < before for before, after in zip(losses, losses[1:], strict=False))
+    assert losses[-1] < 0.9 * losses[0] or style_weight == 5.0
+
+
+def test_sgd_s_rate_scales_with_the_number_of_values(x64: None) -> None:
+    for size in (3, 300):
+        found = minimise(lambda x: (jnp.vdot(jnp.ones(size), x), {}), jnp.zeros(size), Sgd(iterations=1))
+        np.testing.assert_allclose(found.x, -RATE_PER_VALUE * size, rtol=1e-12)

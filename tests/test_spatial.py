@@ -22,6 +22,7 @@ from nstjax.losses import (
 )
 from nstjax.losses.spatial import make_plan, planned_gram
 from nstjax.nn.vgg import steps_to
+from nstjax.synthesis.regions import layer_masks
 from tests.conftest import random_backbone
 from tests.test_losses import assert_gradient
 
@@ -143,6 +144,68 @@ def test_averages_keep_the_share_and_all_contains_average_contains_inside() -> N
         np.testing.assert_array_equal(carry_down(jnp.ones((1, 33, 47)), steps, how), np.ones((1, 8, 11)))
     with pytest.raises(nstjax.InputError, match="mask-carry"):
         carry_down(mask, steps, "middle")
+
+
+def thin(size: int, width: float) -> np.ndarray:
+    """A vertical band in the middle; its outermost columns are covered in part."""
+    at = np.arange(size)
+    cover = np.clip(np.minimum(at + 1, (size + width) / 2) - np.maximum(at, (size - width) / 2), 0, 1)
+    return np.tile(cover, (size, 1))[None]
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
+def test_inside_keeps_a_least_number_of_positions_by_one_rule(x64: None, layer: str) -> None:
+    """At all sizes, layers and widths: the stated sum, between inside and average, no jump as a band narrows."""
+    steps = steps_to("vgg19", layer)
+    before = None
+    for size in (48, 96):
+        for width in np.arange(40, 0, -0.5):
+            mask = jnp.asarray(thin(size, width))
+            inside, average = (carry_down(mask, steps, how) for how in ("inside", "average"))
+            found = carry_down(mask, steps, "inside", 16.0)
+            expected = max(float(inside.sum()), min(16.0, float(average.sum())))
+            assert float(found.sum()) == pytest.approx(expected, rel=1e-12)
+            assert bool(((found >= inside) & (found <= average + 1e-12)).all())
+            if width < 40:
+                # Half a pixel less changes the sum of the average by half a pixel's share of each row of the grid.
+                rows, cell = found.shape[1], 2 ** steps.count("pool")
+                assert abs(float(found.sum()) - before) <= rows * max(1.0, 0.5 / cell) + 1e-9
+            before = float(found.sum())
+
+
+def test_inside_with_a_least_number_keeps_full_and_empty_masks_and_each_region_apart() -> None:
+    steps = steps_to("vgg19", "relu4_1")
+    masks = np.concatenate([np.ones((1, 48, 48)), np.zeros((1, 48, 48)), thin(48, 6), thin(48, 40)])
+    found = np.asarray(carry_down(jnp.asarray(masks), steps, "inside", 16.0))
+    np.testing.assert_array_equal(found[0], 1)
+    np.testing.assert_array_equal(found[1], 0)
+    for one, mask in zip(found, masks, strict=True):
+        np.testing.assert_allclose(
+            one, carry_down(jnp.asarray(mask[None]), steps, "inside", 16.0)[0], rtol=1e-6
+        )
+    for how in ("average", "all"):  # which have enough by themselves
+        np.testing.assert_array_equal(
+            carry_down(jnp.asarray(masks), steps, how, 16.0), carry_down(jnp.asarray(masks), steps, how)
+        )
+
+
+@pytest.mark.filterwarnings("ignore::nstjax.errors.InputWarning")
+def test_the_rule_of_carried_masks_does_not_change_between_scales() -> None:
+    """A band's share of positions across the border falls steadily from scale to scale, without a jump."""
+    shares = []
+    for size in range(64, 260, 16):
+        mask = jnp.asarray(thin(size, size / 3), jnp.float32)[0]
+        carried = layer_masks(mask, "vgg19", ("relu5_1",), "inside", "the mask")["relu5_1"]
+        assert float(carried.sum()) >= 16 * (1 - 1e-5) or size < 112  # where the whole region has fewer
+        steps = steps_to("vgg19", "relu5_1")
+        inside, average = (carry_down(mask[None], steps, how)[0] for how in ("inside", "average"))
+        border = float((average - inside).sum())
+        shares.append(float((carried - inside).sum()) / border)
+    assert shares[0] == 1
+    assert shares[-1] < 0.2
+    steps = -np.diff(shares)
+    assert steps.min() > -1e-5
+    assert steps.max() < 0.3
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -381,3 +444,46 @@ def test_a_mask_of_another_size_and_styles_without_weight_are_refused(x64: None)
         make_targets(record, {}, [Region((Source(a),), _carried(np.eye(30)))], shapes)
     with pytest.raises(nstjax.InputError, match="weights"):
         make_targets(record, {}, [Region((Source(a, None, 0.0),))], shapes)
+
+
+@pytest.mark.parametrize("blend", ["losses", "statistics"])
+def test_undivided_gram_matrices_by_hand(x64: None, blend: str) -> None:
+    """Σ_l w_l Σ_k (1/K) ‖F'mF − S'nS‖² of images and masks of different sizes; thesis, eq. 2.1 and 2.3."""
+    _, _, x, _, shapes = _setting()
+    fx, a, b = (
+        smooth(None, image, LAYERS)
+        for image in (x, *(jnp.asarray(RNG.uniform(size=(1, h, w, 3))) for h, w in ((13, 12), (12, 16))))
+    )
+    record = Objective(
+        (), LAYERS, 0.0, 1.0, 0.0, style_layer_weights=(0.2, 0.3, 0.5), style_loss="raw_sum", blend=blend
+    )
+
+    def raw(features, mask=None):
+        f = np.asarray(features)[0].reshape(-1, features.shape[-1])
+        m = np.ones(len(f)) if mask is None else np.asarray(mask).ravel()
+        return f.T @ (m[:, None] * f)
+
+    def total(style) -> float:
+        return float(objective(record, smooth, None, make_targets(record, {}, style, shapes))(x)[0])
+
+    weights = dict(zip(LAYERS, record.style_layer_weights, strict=True))
+    expected = sum(w * np.square(raw(fx[n]) - raw(a[n])).sum() for n, w in weights.items())
+    assert total(a) == pytest.approx(expected, rel=1e-12)
+
+    left, of_b = _carried(_half(12, 14)), _carried(_half(12, 16))
+    regions = [
+        Region((Source(a, None, 2.0), Source(b, of_b, 1.0)), left),
+        Region((Source(b),), {n: 1 - mask for n, mask in left.items()}),
+    ]
+    expected = 0.0
+    for n, w in weights.items():
+        mine, of_a, other = raw(fx[n], left[n]), raw(a[n]), raw(b[n], of_b[n])
+        if blend == "losses":
+            first = 2 / 3 * np.square(mine - of_a).sum() + 1 / 3 * np.square(mine - other).sum()
+        else:
+            first = np.square(mine - (2 * of_a + other) / 3).sum()
+        second = np.square(raw(fx[n], 1 - np.asarray(left[n])) - raw(b[n])).sum()
+        expected += w / 2 * (first + second)
+    assert total(regions) == pytest.approx(expected, rel=1e-11)
+    fun = objective(record, smooth, None, make_targets(record, {}, regions, shapes))
+    assert_gradient(jax.jit(lambda image: fun(image)[0]), np.asarray(x))

@@ -184,7 +184,7 @@ def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> Non
     single = dataclasses.replace(base, style_layers=("relu2_1",))
     values = [
         float(_balanced(dataclasses.replace(single, style_loss=name), 2.0, backbone, content, style)(x)[0])
-        for name in ("relative", "gatys", "johnson", "sum")
+        for name in ("relative", "gatys", "johnson", "sum", "raw_sum")
     ]
     np.testing.assert_allclose(values, values[0], rtol=1e-9)
 

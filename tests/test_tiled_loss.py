@@ -95,6 +95,13 @@ def quarters(style, shapes) -> tuple[Region, ...]:
     )
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_undivided_gram_matrices_by_tiles(network: nstjax.Backbone, masked: bool) -> None:
+    record = dataclasses.replace(ONE_LAYER, style_loss="raw_sum")
+    expected, found = both(record, APPLY, network, (90, 75), 32, quarters if masked else None)
+    assert_same(found, expected)
+
+
 @pytest.mark.parametrize("guidance", ["gram", "sums"])
 def test_regions_and_blends(network: nstjax.Backbone, guidance: str) -> None:
     record = dataclasses.replace(ONE_LAYER, guidance=guidance)

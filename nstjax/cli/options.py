@@ -27,7 +27,7 @@ class OptimizerOptions:
     rounds: int | None = None
     """scipy: calls, each from the last one's result."""
     learning_rate: float | None = None
-    """adam, sgd: step."""
+    """adam: step in units of the pixel's range [0, 1]; sgd: factor on the gradient with respect to pixels in [0, 1]."""
     b1: float | None = None
     """adam: decay of the mean of gradients."""
     b2: float | None = None

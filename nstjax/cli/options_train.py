@@ -34,6 +34,8 @@ class GeneratorOptions:
     """johnson: factor on the numbers of filters."""
     residual_blocks: int | None = None
     """johnson: blocks at a quarter of the size."""
+    last_kernel: Literal[9, 3] | None = None
+    """johnson: side of the last convolution, 9 as in the paper or 3."""
     scales: int | None = None
     """ulyanov: scales of the pyramid."""
     channels: int | None = None

@@ -17,6 +17,7 @@ from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
 from nstjax.generators.network import Network, fan_in
 from nstjax.generators.ulyanov import UlyanovConfig, pyramid_noise
+from nstjax.pixels import check_floating
 from nstjax.typing import Images
 
 GeneratorConfig: TypeAlias = JohnsonConfig | UlyanovConfig
@@ -116,6 +117,7 @@ def _run(
         raise InputError("the generator was not given the images and the noise that it is made for")
     inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
+        check_floating("image", images)
         _, height, width, _ = images.shape
         high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
         inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), high, wide)
@@ -150,7 +152,7 @@ def generate(
         ``(n, h, w, 3)`` float32, about [0, 1] and not clipped.
 
     Raises:
-        InputError: images or noise do not go with the network.
+        InputError: images or noise do not go with the network, or images are integers.
     """
     return _run(config, variables, images, noise, size, dtype, False, None)[0]
 

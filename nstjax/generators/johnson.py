@@ -19,9 +19,15 @@ class JohnsonConfig:
             followed by a convolution (Odena et al. 2016), which leaves no checkerboard.
         padding: ``"reflect"`` or ``"zeros"``, at every convolution but the transposed ones, which have none. (The
             paper pads its input by 40 pixels and not inside the residual blocks; that is not here.)
-        output: ``"tanh"`` as the paper, 0.5 + 150/255·tanh; ``"linear"``, 0.5 + the last convolution.
+        output: ``"tanh"``, 0.5 + 150/255·tanh; ``"linear"``, 0.5 + the last convolution. ``"tanh"`` is the released
+            code (fast-neural-style, ``tanh_constant`` 150), which adds 150·tanh to the mean colour in units of 0 to 255;
+            the constant offset here is mid-grey. The paper (section 3.1) instead has "a scaled tanh" whose range is
+            [0, 255], 0.5 + 0.5·tanh here. The default is the code's: at black and white its tanh still has a slope of
+            0.28, where the paper's has none.
         width: factor on the numbers of filters, 32, 64 and 128 in the paper.
         residual_blocks: the paper's 5.
+        last_kernel: side of the last convolution, 9 or 3. The default is 9, as in Johnson et al. (supplement, table 1)
+            and their code, and in every checkpoint so far; report 004, table 3.1, has 3.
     """
 
     norm: Norm = "instance"
@@ -30,6 +36,7 @@ class JohnsonConfig:
     output: Output = "tanh"
     width: float = 1.0
     residual_blocks: int = 5
+    last_kernel: int = 9
 
     def __post_init__(self) -> None:
         one_of("--norm", self.norm, ("batch", "instance"))
@@ -40,6 +47,10 @@ class JohnsonConfig:
             raise InputError(f"--width is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
         if not 0 <= self.residual_blocks <= 100:
             raise InputError(f"--residual-blocks is {self.residual_blocks}: it must be between 0 and 100")
+        if self.last_kernel not in (3, 9):
+            raise InputError(
+                f"--last-kernel is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
+            )
 
     def plan(self) -> Plan:
         """The network's steps."""
@@ -47,7 +58,7 @@ class JohnsonConfig:
 
 
 def johnson_plan(config: JohnsonConfig) -> Plan:
-    """Report 004, table 3.1, as steps."""
+    """Report 004, table 3.1, as steps; its last row's 3×3 convolution only where ``last_kernel`` is 3."""
     steps = [Step("centred", "center", ("image",), 3, 0)]
 
     def conv(name: str, channels: int, level: int, **options: object) -> None:
@@ -74,6 +85,6 @@ def johnson_plan(config: JohnsonConfig) -> Plan:
     for level in (1, 0):
         conv(f"up{level}", filters[level], level, kernel=3, upsampling=config.upsampling)
         norm()
-    conv("last", 3, 0, kernel=9, bias=True)
+    conv("last", 3, 0, kernel=config.last_kernel, bias=True)
     steps.append(Step("picture", "picture", ("last",), 3, 0, output=config.output))
     return Plan(tuple(steps), (("image", 3),), 4, config.norm)

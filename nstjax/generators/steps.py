@@ -12,7 +12,8 @@ from nstjax.nn.fast_conv import convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, sRGB
-REACH = 150 / 255  # of the paper's scaled tanh
+# Of the scaled tanh: Johnson et al.'s released code (tanh_constant). Their paper's range, [0, 255], would be 0.5.
+REACH = 150 / 255
 GREY = 0.5
 Convolve: TypeAlias = Callable[[Array, Array, int], Array]
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from nstjax.errors import InputError, one_of
+from nstjax.pixels import check_floating
 from nstjax.typing import Images
 
 COLOR_TRANSFERS = ("histogram", "cholesky", "pca", "symmetric")
@@ -12,6 +13,7 @@ FLAT = 1e-6  # a standard deviation below it is rounding of float32, not contras
 
 def _image(name: str, image: Images) -> np.ndarray:
     """``(h, w, 3)`` float64."""
+    check_floating(f"{name} image", image)
     array = np.asarray(image, np.float64)
     if array.ndim != 4 or array.shape[::3] != (1, 3) or array.size == 0:
         raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")

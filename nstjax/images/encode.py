@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from nstjax.errors import InputError
 from nstjax.files import TEMPORARY, write_atomically
+from nstjax.pixels import check_floating
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 SIXTEEN_BIT = ("PNG", "TIFF")
@@ -59,6 +60,7 @@ def check_output(path: Path, bits: int = 8) -> str:
 
 def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
     """``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1] (values outside are clamped) to ``(h, w, 3)`` integers."""
+    check_floating("image", image)
     pixels = np.asarray(image, np.float64).reshape(image.shape[-3:])
     top = 2**bits - 1
     return np.rint(pixels.clip(0.0, 1.0) * top).astype(np.uint16 if bits == 16 else np.uint8)

@@ -13,6 +13,7 @@ from nstjax.errors import InputError
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
 from nstjax.inference.tiles import generate_in_bands
+from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 
 WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
@@ -86,7 +87,7 @@ def stylize(
         ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: the image is of another shape, or there is one where a texture is made; ``tile`` is negative or
+        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is negative or
             so small that bands would be all border; the noise scale is not finite.
     """
     if takes_photographs(generator) != (image is not None):
@@ -98,6 +99,8 @@ def stylize(
     if image is not None:
         if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
             raise InputError(f"the image has shape {image.shape}: it must be (1, height, width, 3)")
+        check_floating("image", image)
+        check_range("image", np.asarray(image))
         size = (image.shape[1], image.shape[2])
     if size is None or min(size) < 1:
         raise InputError(f"the size of the texture is {size}: give its height and width")

@@ -4,31 +4,47 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from nstjax.errors import one_of
+from nstjax.errors import InputError, one_of
+from nstjax.linear import bilinear
 from nstjax.losses.distance import distance, relative
 from nstjax.typing import FeatureMap, Gram, Scalar
 
 GRAM_NORMALIZATIONS = ("none", "size", "positions")
-STYLE_LOSSES = ("gatys", "johnson", "relative", "sum")
+STYLE_LOSSES = ("gatys", "johnson", "relative", "sum", "raw_sum")
 
 
-@jax.custom_vjp
-def _second_moments(f: Array) -> Array:
+def _product(f: Array, g: Array) -> Array:
     # Squares of activations span many orders of magnitude: no reduced-precision product here.
-    return jnp.einsum("npi,npj->nij", f, f, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("...pi,...pj->...ij", f, g, precision=lax.Precision.HIGHEST)
 
 
-def _second_moments_forward(f: Array) -> tuple[Array, Array]:
-    return _second_moments(f), f
+def _of_first(g: Array, product: Array) -> Array:
+    return jnp.matmul(g, product.swapaxes(-1, -2), precision=lax.Precision.HIGHEST)
 
 
-def _second_moments_backward(f: Array, cotangent: Array) -> tuple[Array]:
-    # One product, where automatic differentiation takes one for each of the two factors.
-    both = cotangent + cotangent.swapaxes(1, 2)
-    return (jnp.matmul(f, both, precision=lax.Precision.HIGHEST),)
+def _of_second(f: Array, product: Array) -> Array:
+    return jnp.matmul(f, product, precision=lax.Precision.HIGHEST)
 
 
-_second_moments.defvjp(_second_moments_forward, _second_moments_backward)
+def cross_moments(f: Array, g: Array) -> Array:
+    """``f'g`` over the positions, ``(…, p, i)`` and ``(…, p, j)`` to ``(…, i, j)``.
+
+    JAX's own transpose of this product gives a transposed result, which XLA copies.
+    """
+    return bilinear(_product, _of_first, _of_second, f, g)
+
+
+@jax.custom_jvp
+def _second_moments(f: Array) -> Array:
+    return _product(f, f)
+
+
+@_second_moments.defjvp
+def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # One product, forwards and (transposed) backwards, where automatic differentiation takes one for each factor.
+    (f,), (tangent,) = primals, tangents
+    half = cross_moments(f, tangent)
+    return _second_moments(f), half + half.swapaxes(1, 2)
 
 
 def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
@@ -39,8 +55,6 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     ``size``       F'F / (c·h·w): Johnson et al. 2016, eq. 3
     ``positions``  F'F / (h·w): Gatys's own code; the mean outer product
     ============== ==========================================================
-
-    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
 
     Args:
         features: ``(n, h, w, c)``.
@@ -60,17 +74,29 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
     return gram / divisor if divisor != 1 else gram
 
 
-def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str = "squared") -> Scalar:
+def style_loss(
+    gram: Gram,
+    target: Gram,
+    normalization: str = "gatys",
+    kind: str = "squared",
+    positions: tuple[Array, Array] | None = None,
+) -> Scalar:
     """Distance of two Gram matrices, both normalised by positions, ``G = F'F/(h·w)``.
 
-    With ``d(·)`` the square or the absolute value and ``C`` channels:
+    With ``d(·)`` the square or the absolute value, ``C`` channels, and ``M`` and ``M'`` positions of the two images:
 
     ============== =========================================================================
     ``gatys``      Σ d(G − A) / (4C²): Gatys et al. 2016, eq. 4, ``Σ(F'F − S'S)²/(4N²M²)``
     ``johnson``    mean d(G/C − A/C): the Gram matrix of Johnson et al. 2016, eq. 3, under mean squares
     ``relative``   Σ d(G − A) / Σ d(A): independent of the layer's scale
-    ``sum``        Σ d(G − A): Stanford poster, normalised
+    ``sum``        Σ d(G − A): Stanford poster, with spatial control
+    ``raw_sum``    Σ d(M·G − M'·A): of the undivided F'F and S'S, each over its own image's positions; Duke report,
+                   section 2.2; Stanford poster, without spatial control; thesis, eq. 2.1 and 2.3
     ============== =========================================================================
+
+    The three reports leave the sum undivided, so ``raw_sum`` grows with the square of the picture's size, and pictures
+    of different sizes have a minimum elsewhere: at ``M·G = M'·A``, not at equal statistics. Their style weights
+    belong to one size. The poster's sum over regions divides each by its own positions, which is ``sum``.
 
     Gatys et al. give eq. 4 for one ``M``, the positions of both images; matrices normalised by
     positions extend it to two images of different sizes and equal it where the sizes are equal. With
@@ -82,14 +108,25 @@ def style_loss(gram: Gram, target: Gram, normalization: str = "gatys", kind: str
         target: the same shape, or ``(1, C, C)``.
         normalization: a name of the table.
         kind: ``"squared"`` or ``"absolute"``.
+        positions: for ``raw_sum``, the number of positions of ``gram`` and of ``target`` (with a mask its sum), each
+            ``(n,)`` or a scalar.
 
     Returns:
         A scalar, summed over the batch (averaged for ``johnson``).
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or ``raw_sum`` without ``positions``.
     """
     one_of("the style loss", normalization, STYLE_LOSSES)
+    if normalization == "raw_sum":
+        if positions is None:
+            raise InputError(
+                "the style loss raw_sum wants positions, the numbers of positions of both images"
+            )
+        gram, target = (
+            matrix * jnp.reshape(jnp.asarray(count), (-1, 1, 1))
+            for matrix, count in zip((gram, target), positions, strict=True)
+        )
     channels = gram.shape[-1]
     if normalization == "johnson":
         return distance((gram - target) / channels, kind).mean()

@@ -52,7 +52,13 @@ def make_targets(
         )
     found = {
         name: layer_targets(
-            record.statistic, record.guidance, record.blend, name, regions, (shapes or {}).get(name, (0, 0))
+            record.statistic,
+            record.guidance,
+            record.blend,
+            name,
+            regions,
+            (shapes or {}).get(name, (0, 0)),
+            record.style_loss == "raw_sum",
         )
         for name in layers
     }
@@ -188,8 +194,7 @@ def objective(
         ``fn(image) -> (total, terms)``, the weighted terms by name and layer (``"content/relu4_2"``,
         ``"style/relu1_1"``, ``"tv"``), of which ``total`` is the sum. It is a pytree
         (:class:`jax.tree_util.Partial`), so that ``jax.jit`` takes it as an argument and compiles once
-        for all targets and weights of one shape. With masks it has no forward-mode derivative; see
-        :func:`nstjax.losses.spatial.planned_gram`.
+        for all targets and weights of one shape.
     """
     return jax.tree_util.Partial(_Static(record, apply), network, targets)
 

@@ -11,7 +11,7 @@ from nstjax.losses.content import content_of_sum
 from nstjax.losses.distance import distance
 from nstjax.losses.objective import by_statistic, style_of, weighted
 from nstjax.losses.record import Objective
-from nstjax.losses.statistics import Description, describe_moments, moment_sums
+from nstjax.losses.statistics import Description, average, describe_moments, merge_sums, moment_sums
 from nstjax.losses.targets import Targets
 from nstjax.typing import Features, Images, Scalar, Terms
 
@@ -29,7 +29,13 @@ def check_parts(record: Objective) -> None:
         )
 
 
-def part_sums(record: Objective, targets: Targets, features: Features, own: Mapping[str, Array]) -> Sums:
+def part_sums(
+    record: Objective,
+    targets: Targets,
+    features: Features,
+    own: Mapping[str, Array],
+    whole: Sums | None = None,
+) -> Sums:
     """The sums of one part.
 
     Args:
@@ -37,7 +43,14 @@ def part_sums(record: Objective, targets: Targets, features: Features, own: Mapp
         targets: with contents and masks cut to the part; plans are not used.
         features: of the part, ``{name: (1, h, w, c)}``.
         own: ``{name: (h, w)}``, 1 at the positions that are this part's and 0 at those of others.
+        whole: the sums of all parts, about whose means the squares are then taken: only so they add up, as the
+            gradient of a part needs it. By default they are about the part's own means; see :func:`merged`.
     """
+
+    def shift(name: str, at: int, guided: bool) -> Array | None:
+        found = whole["style"][name][at][0 if guided else 1] if whole else {}
+        return average(found) if "weight" in found else None
+
     content = {
         name: (own[name][..., None] * distance(features[name] - target, record.content_distance)).sum()
         for name, target in targets.content.items()
@@ -45,18 +58,34 @@ def part_sums(record: Objective, targets: Targets, features: Features, own: Mapp
     style: dict[str, list[tuple[Description, Description]]] = {}
     for name, regions in targets.style.items():
         style[name] = []
-        for statistic, group in by_statistic(regions).items():
+        for at, (statistic, group) in enumerate(by_statistic(regions).items()):
             masks = [region.mask for region in group if region.mask is not None]
             guided, plain = {}, {}
             if masks:
-                guided = moment_sums(statistic, features[name], own[name] * jnp.concatenate(masks))
+                weights = own[name] * jnp.concatenate(masks)
+                guided = moment_sums(statistic, features[name], weights, shift(name, at, True))
             if len(masks) < len(group):
-                plain = moment_sums(statistic, features[name], own[name][None])
+                plain = moment_sums(statistic, features[name], own[name][None], shift(name, at, False))
             style[name].append((guided, plain))
     return {
         "content": content,
         "style": style,
         "positions": {name: own[name].sum() for name in targets.style},
+    }
+
+
+def merged(one: Sums, other: Sums) -> Sums:
+    """The sums of two parts together."""
+    return {
+        "content": {name: value + other["content"][name] for name, value in one["content"].items()},
+        "style": {
+            name: [
+                (merge_sums(guided, guided_too), merge_sums(plain, plain_too))
+                for (guided, plain), (guided_too, plain_too) in zip(parts, other["style"][name], strict=True)
+            ]
+            for name, parts in one["style"].items()
+        },
+        "positions": {name: value + other["positions"][name] for name, value in one["positions"].items()},
     }
 
 
@@ -66,7 +95,7 @@ def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images)
     Args:
         record: with its layers named.
         targets: of the whole image.
-        sums: added up over the parts.
+        sums: of all parts, by :func:`merged`.
         image: the whole, for its variation.
     """
 
@@ -75,17 +104,26 @@ def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images)
         return content_of_sum(total, target, record.content_loss, record.content_distance)
 
     def averages(found: Description, weight: Array) -> Description:
-        return {name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2)) for name, x in found.items()}
+        return {
+            name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2))
+            for name, x in found.items()
+            if name != "weight"
+        }
 
     def style(name: str) -> Scalar:
         total = jnp.zeros((), image.dtype)
         groups = by_statistic(targets.style[name])
         for (statistic, group), (guided, plain) in zip(groups.items(), sums["style"][name], strict=True):
             masks = [region.mask.sum() for region in group if region.mask is not None]
+            inside, everywhere = jnp.stack(masks) if masks else None, sums["positions"][name]
             described = (
-                describe_moments(statistic, averages(guided, jnp.stack(masks))) if masks else {},
-                describe_moments(statistic, averages(plain, sums["positions"][name])) if plain else {},
+                {} if inside is None else describe_moments(statistic, averages(guided, inside)),
+                describe_moments(statistic, averages(plain, everywhere)) if plain else {},
             )
+            if statistic.name == "gram":
+                for found, count in zip(described, (inside, everywhere), strict=True):
+                    if found:
+                        found["positions"] = count.reshape(1, -1)
             total += style_of(record, group, described, image.dtype)
         return total
 

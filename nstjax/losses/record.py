@@ -12,7 +12,7 @@ from nstjax.losses.tv import TV_REDUCTIONS
 
 GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
 CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
-GRAM_ONLY = ("gatys", "johnson")  # normalisations that are of Gram matrices
+GRAM_ONLY = ("gatys", "johnson", "raw_sum")  # normalisations that are of Gram matrices
 DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
         "gram": 8.0,
@@ -52,8 +52,8 @@ class Objective:
     """A factor for each style layer; none given means 1 divided by their number."""
     content_loss: Literal["half_sum", "sum", "mean", "relative"] = "relative"
     """Normalisation of the content loss: ½Σ, Σ, mean, or Σ over that of the target."""
-    style_loss: Literal["gatys", "johnson", "relative", "sum"] = "relative"
-    """Normalisation of the style loss: Σ/(4N²M²), mean of F'F/(CHW), Σ over that of the target, or Σ."""
+    style_loss: Literal["gatys", "johnson", "relative", "sum", "raw_sum"] = "relative"
+    """Normalisation of the style loss: Σ/(4N²M²), mean of F'F/(CHW), Σ over that of the target, Σ of F'F/M, or Σ of F'F."""
     style_statistic: Literal["gram", "linear", "moments", "polynomial", "gaussian", "wasserstein"] = "gram"
     """Style as Gram matrices, another kernel's mean embedding, mean and deviation, or a normal distribution."""
     kernel_degree: int = 2

@@ -12,6 +12,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from nstjax.errors import InputError, one_of
+from nstjax.linear import linear
+from nstjax.losses.gram import cross_moments
 from nstjax.typing import FeatureMap
 
 CARRIES = ("average", "all", "inside")
@@ -19,7 +21,7 @@ Carry = Literal["average", "all", "inside"]
 Masks = Float[Array, "k h w"]
 
 
-def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Masks:
+def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: float = 0.0) -> Masks:
     """Masks of an image on the grid of a layer.
 
     ============= =============================================================================
@@ -31,11 +33,17 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
 
     A receptive field ends at the image's border: what is outside counts for neither.
 
+    ``inside`` may leave a thin region few positions, or none. With ``least``, it keeps at least that total weight:
+    the result is ``I + λ(A − I)``, where ``I`` is ``inside``, ``A`` is ``average``, and λ in [0, 1] is the smallest
+    factor for which the sum over positions reaches ``min(least, ΣA)``. The rule is the same for every mask, layer
+    and size, and continuous: positions across the border get a weight only as far as positions inside are missing.
+
     Args:
         masks: ``(k, h, w)`` in [0, 1], of the image that the network sees.
         steps: the operations up to the layer in order, each ``"conv"`` (3×3) or ``"pool"`` (2×2, an odd
             last row or column dropped), as :func:`nstjax.nn.vgg.steps_to` gives them.
         how: a name of the table.
+        least: for ``inside``, the least sum over positions of each mask; 0 keeps strictly to the inside.
 
     Returns:
         ``(k, h', w')`` in [0, 1], of the layer's size, floating.
@@ -49,7 +57,18 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average") -> Mask
         raise InputError(f"the masks have shape {masks.shape}: they must be (k, h, w)")
     if not jnp.issubdtype(masks.dtype, jnp.floating):
         masks = masks.astype(jnp.float32)
-    return _carried(masks, tuple(steps), how)
+    carried = _carried(masks, tuple(steps), how)
+    if how == "inside" and least > 0:
+        return _completed(carried, _carried(masks, tuple(steps), "average"), least)
+    return carried
+
+
+@jax.jit
+def _completed(inside: Masks, average: Masks, least: float) -> Masks:
+    border = jnp.maximum(average - inside, 0.0)
+    has, more = (x.sum((1, 2), keepdims=True) for x in (inside, border))
+    factor = jnp.where(more > 0, (least - has) / jnp.where(more > 0, more, 1.0), 0.0)
+    return inside + jnp.clip(factor, 0.0, 1.0) * border
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -166,49 +185,59 @@ def make_plan(masks: Masks) -> Plan:
     )
 
 
-@jax.custom_vjp
-def _grams(f: Float[Array, "p c"], plan: Plan) -> Float[Array, "k c c"]:
+def _gather(slots: Array, *rows_and_f: Array) -> tuple[Array, ...]:
+    *rows, f = rows_and_f
+    return tuple(f[found] for found in rows)
+
+
+def _gather_back(slots: Array, *rows_and_parts: Array) -> tuple[Array]:
+    """By gathers too: the scatter that automatic differentiation would make is slow on a CPU."""
+    parts = rows_and_parts[len(rows_and_parts) // 2 :]
+    listed = jnp.concatenate([*parts, jnp.zeros((1, parts[0].shape[1]), parts[0].dtype)])
+    gradient = listed[slots[:, 0]]
+    for r in range(1, slots.shape[1]):
+        gradient = gradient + listed[slots[:, r]]
+    return (gradient,)
+
+
+def _grams(f: Float[Array, "p c"], shift: Float[Array, "k c"] | None, plan: Plan) -> Float[Array, "k c c"]:
     found = []
-    for rows, weights in zip(plan.rows, plan.weights, strict=True):
-        inside, w = f[rows], weights.astype(f.dtype)
-        product = jnp.matmul((w[:, None] * inside).T, inside, precision=lax.Precision.HIGHEST)
-        found.append(product / w.sum())
+    parts = linear(_gather, _gather_back, (plan.slots, *plan.rows), (f,))
+    for k, (inside, weights) in enumerate(zip(parts, plan.weights, strict=True)):
+        w = weights.astype(f.dtype)
+        inside = inside if shift is None else inside - shift[k]
+        found.append(_weighted_moments(inside, w[:, None]) / w.sum())
     return jnp.stack(found)
 
 
-def _grams_forward(f: Array, plan: Plan) -> tuple[Array, tuple[Array, Plan]]:
-    return _grams(f, plan), (f, plan)
+@jax.custom_jvp
+def _weighted_moments(f: Float[Array, "p c"], weights: Float[Array, "p 1"]) -> Float[Array, "c c"]:
+    return jnp.matmul((weights * f).T, f, precision=lax.Precision.HIGHEST)
 
 
-def _grams_backward(kept: tuple[Array, Plan], cotangent: Array) -> tuple[Array, None]:
-    """``Σ_k m_k f (S_k + S_k')`` by gathers: the scatter that autodiff would make is slow on a CPU."""
-    f, plan = kept
-    parts = []
-    for k, (rows, weights) in enumerate(zip(plan.rows, plan.weights, strict=True)):
-        w = weights.astype(f.dtype)
-        both = (cotangent[k] + cotangent[k].T) / w.sum()
-        parts.append(jnp.matmul(w[:, None] * f[rows], both, precision=lax.Precision.HIGHEST))
-    listed = jnp.concatenate([*parts, jnp.zeros((1, f.shape[1]), f.dtype)])
-    gradient = listed[plan.slots[:, 0]]
-    for r in range(1, plan.slots.shape[1]):
-        gradient = gradient + listed[plan.slots[:, r]]
-    return gradient, None
+@_weighted_moments.defjvp
+def _weighted_moments_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # One product for both factors, as for the Gram matrix of the whole; masks are constants.
+    f, weights = primals
+    half = cross_moments(weights * f, tangents[0])
+    return _weighted_moments(f, weights), half + half.T
 
 
-_grams.defvjp(_grams_forward, _grams_backward)
-
-
-def planned_gram(features: FeatureMap, plan: Plan) -> Float[Array, "n k c c"]:
+def planned_gram(
+    features: FeatureMap, plan: Plan, shift: Float[Array, "n k c"] | None = None
+) -> Float[Array, "n k c c"]:
     """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions.
 
-    It has a reverse-mode derivative of its own and no forward-mode one (``jax.jvp``, ``jax.hessian``).
+    Masks are constants: their derivative is taken to be 0.
 
     Args:
         features: ``(n, h, w, c)``.
         plan: from :func:`make_plan`.
+        shift: subtracted from each region's features first, ``(n, k, c)``.
 
     Returns:
         ``(n, k, c, c)``.
     """
     n, h, w, c = features.shape
-    return jax.vmap(_grams, in_axes=(0, None))(features.reshape(n, h * w, c), plan)
+    axes = (0, None if shift is None else 0, None)
+    return jax.vmap(_grams, in_axes=axes)(features.reshape(n, h * w, c), shift, plan)

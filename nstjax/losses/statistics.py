@@ -50,6 +50,12 @@ MOMENTS = {  # what is averaged over positions for each
     "polynomial": ("gram", "mean"),
     "wasserstein": ("gram", "mean"),
 }
+CENTRED = ("moments", "wasserstein")
+"""Statistics with a (co)variance: their squares and Gram matrices are taken about a shift, the mean as a constant.
+
+``E[(f − c)(f − c)'] − (E[f] − c)(E[f] − c)'`` is the covariance for every ``c``, with all derivatives. With ``c``
+near the mean no two large numbers are subtracted, as they are in ``E[ff'] − E[f]E[f]'``.
+"""
 
 
 @partial(jax.jit, static_argnums=0)
@@ -61,7 +67,7 @@ def describe(
     A plan of the same masks makes it cheaper.
 
     ============== ==================================================================
-    ``gram``       ``gram``: the mean outer product; kernel (x'y)²
+    ``gram``       ``gram``: the mean outer product; kernel (x'y)²; and ``positions``, their number, ``(n, k)``
     ``linear``     ``mean``: kernel x'y
     ``moments``    ``mean`` and ``std``: batch-norm statistics (Li et al. 2017, section 4.2)
     ``polynomial`` degree 1 or 2: ``gram`` and ``mean``, of which (x'y + c)^d is made
@@ -73,48 +79,103 @@ def describe(
     def mean_of(x: FeatureMap) -> jnp.ndarray:
         return x.reshape(n, 1, h * w, c).mean(2) if masks is None else guided_sum(x, masks)
 
-    def gram() -> jnp.ndarray:
-        if masks is None:
-            return gram_matrix(features, "positions")[:, None]
-        return guided_gram(features, masks) if plan is None else planned_gram(features, plan)
+    def gram(x: FeatureMap, masks: Masks | None) -> jnp.ndarray:
+        return gram_matrix(x, "positions")[:, None] if masks is None else guided_gram(x, masks)
 
-    moments = {
-        "gram": gram,
-        "mean": lambda: mean_of(features),
-        "square": lambda: mean_of(jnp.square(features)),
-    }
-    return describe_moments(statistic, {name: moments[name]() for name in MOMENTS[statistic.name]})
+    if statistic.name not in CENTRED:
+        moments = {
+            "gram": lambda: gram(features, masks) if plan is None else planned_gram(features, plan),
+            "mean": lambda: mean_of(features),
+        }
+        found = {name: moments[name]() for name in MOMENTS[statistic.name]}
+        if statistic.name == "gram":
+            count = jnp.full(1, h * w, features.dtype) if masks is None else masks.sum((1, 2))
+            found["positions"] = jnp.broadcast_to(count, (n, len(count)))
+        return found
+
+    mean = mean_of(features)
+    shift = lax.stop_gradient(mean)
+    found = {"mean": mean}
+    if statistic.name == "wasserstein" and plan is not None:
+        found["gram"] = planned_gram(features, plan, shift)
+    else:
+        each = []
+        for k in range(shift.shape[1]):
+            centred, mask = features - shift[:, k, None, None], None if masks is None else masks[k : k + 1]
+            if statistic.name == "wasserstein":
+                each.append(gram(centred, mask))
+            else:
+                square = jnp.square(centred)
+                each.append(
+                    square.reshape(n, 1, h * w, c).mean(2) if mask is None else guided_sum(square, mask)
+                )
+        found["gram" if statistic.name == "wasserstein" else "square"] = jnp.concatenate(each, 1)
+    return describe_moments(statistic, found)
 
 
 def describe_moments(statistic: Statistic, moments: Description) -> Description:
-    """The statistic from averages over positions: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``."""
+    """The statistic from averages over positions: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``.
+
+    Those of :data:`CENTRED` have the gram and the square about the mean's value.
+    """
+    if statistic.name not in CENTRED:
+        return moments
+    mean = moments["mean"]
+    rest = mean - lax.stop_gradient(mean)  # 0, with the mean's derivatives
     if statistic.name == "moments":
-        mean = moments["mean"]
-        variance = jnp.maximum(moments["square"] - jnp.square(mean), 0.0)
+        variance = jnp.maximum(moments["square"] - jnp.square(rest), 0.0)
         return {"mean": mean, "std": jnp.sqrt(variance + VARIANCE_FLOOR)}
-    if statistic.name == "wasserstein":
-        mean = moments["mean"]
-        return {
-            "mean": mean,
-            "covariance": moments["gram"] - mean[..., :, None] * mean[..., None, :],
-        }
-    return moments
+    return {"mean": mean, "covariance": moments["gram"] - rest[..., :, None] * rest[..., None, :]}
 
 
-def moment_sums(statistic: Statistic, features: FeatureMap, weights: Masks) -> Description:
+def moment_sums(
+    statistic: Statistic, features: FeatureMap, weights: Masks, shift: jnp.ndarray | None = None
+) -> Description:
     """What :func:`describe_moments` takes, as sums ``(1, k, …)`` over positions with weights that get no gradient.
 
-    Sums of a map's parts add up to those of the whole; divided by the weights' sums they are averages.
+    :func:`merge_sums` makes those of a whole from those of its parts; divided by the weights' sums they are averages.
+
+    Args:
+        statistic: which.
+        features: of a part, ``(1, h, w, c)``.
+        weights: ``(k, h, w)``.
+        shift: for :data:`CENTRED`, what squares are about, ``(1, k, c)``; the part's own mean by default.
     """
     k, c = len(weights), features.shape[-1]
     f = features.reshape(1, -1, c)
     root = jnp.sqrt(weights).reshape(k, -1, 1).astype(f.dtype)
+    mean = jnp.matmul(jnp.square(root)[..., 0], f[0], precision=lax.Precision.HIGHEST)[None]
+    found: Description = {}
+    if statistic.name in CENTRED:
+        found = {"mean": mean, "weight": jnp.square(root).sum(1)[None]}
+        shift = average(found) if shift is None else shift
+        f = f - lax.stop_gradient(shift)[0][:, None]
     moments = {
         "gram": lambda: gram_matrix((root * f)[:, None])[None],
-        "mean": lambda: jnp.matmul(jnp.square(root)[..., 0], f[0], precision=lax.Precision.HIGHEST)[None],
+        "mean": lambda: mean,
         "square": lambda: jnp.square(root * f).sum(1)[None],
     }
-    return {name: moments[name]() for name in MOMENTS[statistic.name]}
+    return {**found, **{name: moments[name]() for name in MOMENTS[statistic.name]}}
+
+
+def average(sums: Description) -> jnp.ndarray:
+    """The mean of sums that have their weight, ``(1, k, c)``; 0 where nothing has any."""
+    weight = sums["weight"]
+    return sums["mean"] / jnp.where(weight > 0, weight, 1.0)
+
+
+def merge_sums(one: Description, other: Description) -> Description:
+    """The sums of two parts together; squares about the means of both (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    found = {name: one[name] + other[name] for name in one}
+    if "weight" in one:
+        total = found["weight"]
+        factor = one["weight"] * other["weight"] / jnp.where(total > 0, total, 1.0)
+        step = average(other) - average(one)
+        if "gram" in one:
+            found["gram"] = found["gram"] + factor[..., None] * step[..., :, None] * step[..., None, :]
+        else:
+            found["square"] = found["square"] + factor * jnp.square(step)
+    return found
 
 
 def make_target(statistic: Statistic, features: FeatureMap, mask: Masks | None) -> Description:
@@ -158,7 +219,8 @@ def discrepancy(
     own squared norm in the kernel's space (for ``wasserstein`` by its second moment).
     """
     if statistic.name == "gram":
-        return style_loss(found["gram"], target["gram"], normalization, kind)
+        positions = found["positions"], target["positions"]
+        return style_loss(found["gram"], target["gram"], normalization, kind, positions)
     by_size = normalization == "relative"
     if statistic.name == "wasserstein":
         loss = wasserstein2(found["mean"], found["covariance"], target["mean"], target["root"]).sum()

@@ -89,10 +89,13 @@ class Targets:
     balance: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
 
-def _pooled(parts: Sequence[tuple[Array, Array | None, float]]) -> tuple[Array, Array | None]:
+def _pooled(
+    parts: Sequence[tuple[Array, Array | None, float]], raw: bool = False
+) -> tuple[Array, Array | None]:
     """One map of the positions of several, ``(1, m, 1, c)``, and the share of each, ``(1, m, 1)``.
 
-    Its statistics are those of the mixture of the parts: averages of their Gram matrices and means.
+    Its statistics are those of the mixture of the parts: averages of their Gram matrices and means; ``raw``: of their
+    Gram matrices not divided by positions.
     """
     if len(parts) == 1:
         return parts[0][0], parts[0][1]
@@ -101,7 +104,7 @@ def _pooled(parts: Sequence[tuple[Array, Array | None, float]]) -> tuple[Array, 
         count = features.shape[1] * features.shape[2]
         points.append(features.reshape(1, count, 1, -1))
         inside = jnp.ones(count) if mask is None else mask.ravel()
-        shares.append(weight * (inside / inside.sum()).astype(features.dtype))
+        shares.append(weight * (inside if raw else inside / inside.sum()).astype(features.dtype))
     return jnp.concatenate(points, 1), jnp.concatenate(shares)[None, :, None]
 
 
@@ -126,8 +129,9 @@ def layer_targets(
     layer: str,
     regions: Sequence[Region],
     shape: tuple[int, int],
+    raw: bool = False,
 ) -> tuple[RegionTarget, ...]:
-    """The targets of one layer; see :func:`nstjax.losses.make_targets`."""
+    """The targets of one layer; see :func:`nstjax.losses.make_targets`. ``raw``: the loss is ``raw_sum``."""
     dtype = regions[0].sources[0].features[layer].dtype
     masks = [_mask_at(region.masks, layer, dtype) for region in regions]
     for mask in masks:
@@ -152,7 +156,7 @@ def layer_targets(
         groups = [parts] if blend == "statistics" else [[part] for part in parts]
         found.append(
             RegionTarget(
-                tuple(make_target(by_region, *_pooled(group)) for group in groups),
+                tuple(make_target(by_region, *_pooled(group, raw)) for group in groups),
                 jnp.asarray([sum(part[2] for part in group) for group in groups], dtype),
                 jnp.asarray(region.weight / len(regions), dtype),
                 mask,
@@ -166,6 +170,6 @@ def layer_targets(
         for region, mask in zip(regions, masks, strict=True):
             cover = cover + region.weight * (1.0 if mask is None else mask)
         order = points_order(shape, cover, statistic.samples) if statistic.by_points else None
-        target = make_target(statistic, *_pooled(whole))
+        target = make_target(statistic, *_pooled(whole, raw))
         found.insert(0, RegionTarget((target,), one[None], one, cover, order, statistic))
     return tuple(found)

@@ -6,6 +6,8 @@ is large enough to make up for transforming the kernel, and one product with a k
 gradient of the first layer, which has 3 channels. Elsewhere XLA's own convolution is taken.
 """
 
+import dataclasses
+import functools
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from nstjax.linear import bilinear, linear
 from nstjax.nn.fast_conv import kernel_gradient
 from nstjax.nn.winograd import transformed, winograd
 from nstjax.typing import FeatureMap, Padding, Pooling, Precision
@@ -97,46 +100,46 @@ def _by_constant(x: Array, kernels: Array) -> Array:
     return winograd(_zeros_around(x), kernels)
 
 
-@jax.custom_vjp
-def _constant(x: Array, frozen: Frozen) -> Array:
-    return _by_constant(x, frozen.forward)
+def _constant_forward(forward: Array, backward: Array, x: Array) -> tuple[Array]:
+    return (_by_constant(x, forward),)
 
 
-def _constant_fwd(x: Array, frozen: Frozen) -> tuple[Array, Frozen]:
-    return _constant(x, frozen), frozen
+def _constant_backward(forward: Array, backward: Array, dy: Array) -> tuple[Array]:
+    return (_by_constant(dy, backward),)
 
 
-def _constant_bwd(frozen: Frozen, dy: Array) -> tuple[Array, None]:
-    return _by_constant(dy, frozen.backward), None
+@dataclasses.dataclass(frozen=True)
+class _Quick:
+    """The convolution and its two transposes; equal for equal precisions."""
+
+    precision: Precision | None
+
+    def product(self, x: Array, kernel: Array) -> Array:
+        """The convolution."""
+        return lax.platform_dependent(
+            x, kernel, cpu=_on_cpu, default=partial(_plain, precision=self.precision)
+        )
+
+    def of_x(self, kernel: Array, dy: Array) -> Array:
+        """The gradient with respect to the input: a convolution too."""
+        return self.product(dy, _reversed(kernel))
+
+    def of_kernel(self, x: Array, dy: Array) -> Array:
+        """The gradient with respect to the kernel."""
+
+        def on_cpu(x: Array, dy: Array) -> Array:
+            return kernel_gradient(_zeros_around(x), dy)
+
+        def plain(x: Array, dy: Array) -> Array:
+            kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], dy.shape[-1]), x.dtype)
+            return jax.linear_transpose(lambda k: _plain(x, k, self.precision), kernel)(dy)[0]
+
+        return lax.platform_dependent(x, dy, cpu=on_cpu, default=plain)
 
 
-_constant.defvjp(_constant_fwd, _constant_bwd)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _quick(x: Array, kernel: Array, precision: Precision | None) -> Array:
-    return lax.platform_dependent(x, kernel, cpu=_on_cpu, default=partial(_plain, precision=precision))
-
-
-def _quick_fwd(x: Array, kernel: Array, precision: Precision | None) -> tuple[Array, tuple[Array, Array]]:
-    return _quick(x, kernel, precision), (x, kernel)
-
-
-def _quick_bwd(precision: Precision | None, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-
-    def on_cpu(x: Array, kernel: Array, dy: Array) -> Array:
-        return kernel_gradient(_zeros_around(x), dy)
-
-    def plain(x: Array, kernel: Array, dy: Array) -> Array:
-        return jax.linear_transpose(lambda k: _plain(x, k, precision), kernel)(dy)[0]
-
-    # Where the kernel is a constant, as VGG's are, XLA leaves its gradient out.
-    of_kernel = lax.platform_dependent(x, kernel, dy, cpu=on_cpu, default=plain)
-    return _quick(dy, _reversed(kernel), precision), of_kernel
-
-
-_quick.defvjp(_quick_fwd, _quick_bwd)
+    how = _Quick(precision)
+    return bilinear(how.product, how.of_x, how.of_kernel, x, kernel)
 
 
 def conv3x3(
@@ -157,7 +160,7 @@ def conv3x3(
         padding: one pixel on each side: ``"zeros"``, as VGG was trained, or ``"replicate"``, which
             repeats the border so that a picture does not darken there.
         method: ``"auto"``, which on a CPU takes Winograd's form where that is faster (Lavin and Gray 2016, arXiv
-            1509.09308; relative error 1e-5 in float32; no forward-mode derivative), or ``"plain"``, XLA's own.
+            1509.09308; relative error 1e-5 in float32), or ``"plain"``, XLA's own.
         frozen: from :func:`freeze` of this kernel, for a CPU: it is then a constant, whose gradient is 0 wherever
             Winograd's form is taken.
         precision: of the products, ``"float32"`` or ``"tf32"``, on devices that have a choice (a CPU has none);
@@ -172,36 +175,43 @@ def conv3x3(
     if method == "plain":
         return _plain(x, kernel, precision) + bias
     if frozen is not None and frozen.forward.dtype == x.dtype and _pays(x, kernel, POSITIONS_FROZEN):
-        return _constant(x, frozen) + bias
+        return linear(_constant_forward, _constant_backward, frozen, (x,))[0] + bias
     return _quick(x, kernel, precision) + bias
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _largest(windows: Array) -> Array:
     """Of ``(n, h, 2, w, 2, c)``, over both axes of 2."""
     return windows.max(axis=(2, 4))
 
 
-def _largest_fwd(windows: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = _largest(windows)
-    return y, (windows, y)
+def _to_largest(windows: Array, y: Array, tangent: Array) -> tuple[Array]:
+    chosen = jnp.where(windows == y[:, :, None, :, None], tangent, 0)
+    return (chosen.sum((2, 4)) / _ties(windows, y, tangent.dtype),)
 
 
-def _largest_bwd(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
-    # As JAX's own derivative, equal ones share; but which they are is not written out as an array of floats.
-    windows, y = saved
-    equal = sum((windows[:, :, i, :, j] == y).astype(dy.dtype) for i in range(2) for j in range(2))
-    y, share = (part[:, :, None, :, None] for part in (y, dy / equal))
+def _from_largest(windows: Array, y: Array, dy: Array) -> tuple[Array]:
+    y, share = (part[:, :, None, :, None] for part in (y, dy / _ties(windows, y, dy.dtype)))
     return (jnp.where(windows == y, share, 0),)
 
 
-_largest.defvjp(_largest_fwd, _largest_bwd)
+def _ties(windows: Array, y: Array, dtype: Any) -> Array:
+    equal = ((windows[:, :, i, :, j] == y).astype(dtype) for i in range(2) for j in range(2))
+    return functools.reduce(jnp.add, equal)
+
+
+@_largest.defjvp
+def _largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # Equal values share the derivative, as in JAX's own rule, which writes out where they are as an array of floats.
+    (windows,), (tangent,) = primals, tangents
+    y = _largest(windows)
+    return y, linear(_to_largest, _from_largest, (windows, y), (tangent,))[0]
 
 
 def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> FeatureMap:
     """2×2 pooling of stride 2; an odd last row or column is dropped, as in VGG.
 
-    The maximum has a reverse-mode derivative of its own and no forward-mode one.
+    Where several values are the maximum, they share its derivative equally.
 
     Args:
         x: ``(n, h, w, c)`` with ``h, w ≥ 2``.

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from nstjax.linear import linear
 from nstjax.nn.fast_conv import convolve, interleaved
 from nstjax.typing import FeatureMap
 
@@ -142,22 +143,18 @@ def _borders(x: Array, kernel: Array, border: Border) -> tuple[Array, Array, Arr
     return top[:, None], bottom[:, None], left[:, :, None], right[:, :, None]
 
 
-@jax.custom_vjp
-def _with_borders(y: Array, top: Array, bottom: Array, left: Array, right: Array) -> Array:
-    """Add to the outermost rows and columns. Autodiff would copy the whole gradient for each."""
+def _add_borders(y: Array, top: Array, bottom: Array, left: Array, right: Array) -> tuple[Array]:
     for axis, first, last in ((1, top, bottom), (2, left, right)):
         for start, more in ((0, first), (y.shape[axis] - 1, last)):
             sum_ = lax.slice_in_dim(y, start, start + 1, axis=axis) + more
             y = lax.dynamic_update_slice_in_dim(y, sum_, start, axis)
-    return y
+    return (y,)
 
 
-def _with_borders_fwd(*parts: Array) -> tuple[Array, None]:
-    return _with_borders(*parts), None
-
-
-def _with_borders_bwd(_: None, dy: Array) -> tuple[Array, ...]:
+def _take_borders(dy: Array) -> tuple[Array, ...]:
     return dy, dy[:, :1], dy[:, -1:], dy[:, :, :1], dy[:, :, -1:]
 
 
-_with_borders.defvjp(_with_borders_fwd, _with_borders_bwd)
+def _with_borders(y: Array, *borders: Array) -> Array:
+    """Add to the outermost rows and columns. Autodiff would copy the whole gradient for each."""
+    return linear(_add_borders, _take_borders, (), (y, *borders))[0]

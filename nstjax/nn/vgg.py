@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
 from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
+from nstjax.pixels import check_floating
 from nstjax.typing import (
     Backbone,
     Features,
@@ -244,8 +245,8 @@ def features(
 
     Args:
         backbone: from :func:`nstjax.load_backbone`.
-        images: ``(n, h, w, 3)``, sRGB, values in [0, 1] (values outside are taken as they are); the
-            computation is done in their dtype.
+        images: ``(n, h, w, 3)``, sRGB, floating point, values in [0, 1] (values outside are taken as they are; the
+            array may be traced); the computation is done in their dtype. Integers are refused: divide by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
         pooling: ``"max"``, ``"average"``, or ``"network"`` for the pooling that the network was trained with:
             ``"max"`` for VGG, ``"average"`` for the embedded network.
@@ -260,7 +261,7 @@ def features(
 
     Raises:
         InputError: an unknown layer, one deeper than a partial network goes, an image too small for
-            it, or an array that is not ``(n, h, w, 3)``.
+            it, or an array that is not ``(n, h, w, 3)`` of a floating type.
     """
     one_of("pooling", pooling, get_args(PoolingChoice))
     used = default_pooling(backbone) if pooling == "network" else pooling
@@ -269,6 +270,7 @@ def features(
     one_of("precision", precision or "float32", get_args(Precision))
     if images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
+    check_floating("image", images)
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(

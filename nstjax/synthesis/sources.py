@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import InputError, InputWarning
+from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 
 
@@ -54,13 +55,15 @@ def check_image(name: str, image: Any) -> jax.Array:
     """An image as float32.
 
     Raises:
-        InputError: it is not ``(1, height, width, 3)`` and finite.
+        InputError: it is not ``(1, height, width, 3)``, of a floating type, finite, and about in [0, 1].
     """
+    check_floating(f"{name} image", image)
     array = np.asarray(image, np.float32)  # on the host, where this needs no program compiled
     if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
         raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")
     if not np.isfinite(array).all():
         raise InputError(f"the {name} image holds values that are not finite: check where it comes from")
+    check_range(f"{name} image", array)
     return jnp.asarray(array)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from nstjax.losses import Objective, Targets
-from nstjax.losses.parts import Sums, check_parts, loss_of_sums, part_sums
+from nstjax.losses.parts import Sums, check_parts, loss_of_sums, merged, part_sums
 from nstjax.nn.vgg import steps_to
 from nstjax.typing import Backbone, Features, Images, Scalar, Terms
 
@@ -127,15 +127,22 @@ class _Static:
     def __call__(self, network: Any, targets: Targets, image: Images) -> tuple[Scalar, Terms]:
         return _loss(self, network, targets, image)
 
-    def part(self, network: Any, targets: Targets, corner: jax.Array, window: Images) -> Sums:
-        """The sums of one tile from what is around it, ``(1, window, window, 3)``."""
+    def part(
+        self,
+        network: Any,
+        targets: Targets,
+        corner: jax.Array,
+        whole: Sums | None,
+        window: Images,
+    ) -> Sums:
+        """The sums of one tile from what is around it, ``(1, window, window, 3)``; see :func:`part_sums`."""
         found = self.apply(network, window, self.record.layers)
         strides = dict(self.grid.strides)
 
-        def of_window(name: str, whole: jax.Array, channels: tuple[int, ...] = ()) -> jax.Array:
+        def of_window(name: str, array: jax.Array, channels: tuple[int, ...] = ()) -> jax.Array:
             zero = jnp.zeros((), corner.dtype)
             start = (zero, *(corner[:, 1] // strides[name]), *(zero for _ in channels))
-            return lax.dynamic_slice(whole, start, (len(whole), *found[name].shape[1:3], *channels))
+            return lax.dynamic_slice(array, start, (len(array), *found[name].shape[1:3], *channels))
 
         style = {
             name: tuple(
@@ -146,7 +153,7 @@ class _Static:
             )
             for name, regions in targets.style.items()
         }
-        content = {name: of_window(name, whole, whole.shape[3:]) for name, whole in targets.content.items()}
+        content = {name: of_window(name, kept, kept.shape[3:]) for name, kept in targets.content.items()}
         own = {}
         for name, value in found.items():
             sides = []
@@ -157,17 +164,17 @@ class _Static:
             down, right = sides
             own[name] = (down[:, None] & right[None, :]).astype(value.dtype)
         cut = dataclasses.replace(targets, content=content, style=style, plans={})
-        return part_sums(self.record, cut, found, own)
+        return part_sums(self.record, cut, found, own, whole)
 
 
 def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sums:
     corners = jnp.asarray(static.grid.corners)
 
     def one(corner: jax.Array) -> Sums:
-        return static.part(network, targets, corner, _cut(static.grid, image, corner))
+        return static.part(network, targets, corner, None, _cut(static.grid, image, corner))
 
     nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one, corners[0]))
-    return lax.scan(lambda s, corner: (jax.tree.map(jnp.add, s, one(corner)), None), nothing, corners)[0]
+    return lax.scan(lambda s, corner: (merged(s, one(corner)), None), nothing, corners)[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -188,7 +195,7 @@ def _loss_bwd(static: _Static, saved: Any, cotangent: Any) -> Any:
 
     def add(gradient: jax.Array, corner: jax.Array) -> tuple[jax.Array, None]:
         window = _cut(static.grid, image, corner)
-        _, pull = jax.vjp(partial(static.part, network, targets, corner), window)
+        _, pull = jax.vjp(partial(static.part, network, targets, corner, sums), window)
         mine = _cut(static.grid, gradient, corner) + pull(of_sums)[0]
         return lax.dynamic_update_slice(gradient, mine, _place(corner)), None
 
