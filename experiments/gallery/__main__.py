@@ -71,7 +71,7 @@ def pairs(lab: Lab, backbones: dict[str, Backbone]) -> None:
                 found = yardstick.measure(run.image, photo, painting)
                 lab.note(f"{photo}_{painting}_{name}", {**found, "seconds": round(run.seconds, 1)})
                 lost, missing = found["content_lost"], found["style_missing"]
-                row.append((run.image, f"{name}: content lost {lost:.2f}, style missing {missing:.3f}"))
+                row.append((run.image, f"{name}\ncontent lost {lost:.2f}, style missing {missing:.3f}"))
                 tuned = " (tuned on)" if (photo, painting) in TUNED else ""
                 table.append(
                     f"| {photo} | {painting}{tuned} | {name} | {lost:.2f} | {missing:.3f} | {run.seconds:.0f} |"
@@ -136,7 +136,7 @@ def strengths(lab: Lab, backbones: dict[str, Backbone]) -> None:
             found = yardstick.measure(run.image, *pair)
             lab.note(label, found)
             lost = found["content_lost"]
-            row.append((run.image, f"{name}, strength {strength:g}: content lost {lost:.2f}"))
+            row.append((run.image, f"{name}, strength {strength:g}\ncontent lost {lost:.2f}"))
         rows.append(row)
     contact_sheet(lab.out / "strengths.jpg", rows, f"--style-strength, {SIDE} pixels", cell=2.6)
 
