@@ -18,7 +18,9 @@ from nstjax.nn.prepare import prepared
 from nstjax.nn.up_conv import upsample_convolve
 from tests.conftest import random_backbone
 
-MASKS = np.random.default_rng(4).uniform(size=(3, 6, 8)) * (np.random.default_rng(5).uniform(size=(3, 6, 8)) > 0.3)
+MASKS = np.random.default_rng(4).uniform(size=(3, 6, 8)) * (
+    np.random.default_rng(5).uniform(size=(3, 6, 8)) > 0.3
+)
 
 
 def normal(seed: int, *shape: int) -> Array:
@@ -52,15 +54,15 @@ case("planned Gram", lambda f: planned_gram(f, make_plan(MASKS)), (2, 6, 8, 5))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_forward_mode_is_the_central_difference_and_the_transpose_of_reverse_mode(x64: None, name: str) -> None:
+def test_forward_mode_is_the_central_difference_and_the_transpose_of_reverse_mode(
+    x64: None, name: str
+) -> None:
     fun, shapes = CASES[name]
     at = tuple(normal(i, *shape) for i, shape in enumerate(shapes))
     along = tuple(normal(10 + i, *shape) for i, shape in enumerate(shapes))
     value, tangent = jax.jit(lambda at, along: jax.jvp(fun, at, along))(at, along)
     step = 1e-5
-    after, before = (
-        fun(*(x + s * step * t for x, t in zip(at, along, strict=True))) for s in (1, -1)
-    )
+    after, before = (fun(*(x + s * step * t for x, t in zip(at, along, strict=True))) for s in (1, -1))
     np.testing.assert_allclose(value, fun(*at), rtol=1e-12, atol=1e-12)
     scale = float(jnp.abs(tangent).max())
     np.testing.assert_allclose(tangent, (after - before) / (2 * step), atol=1e-7 * scale)
@@ -80,9 +82,7 @@ def test_hessian_vector_products_in_both_orders(x64: None, name: str) -> None:
     slope = jax.jit(jax.grad(lambda at: (fun(*at) ** 3).sum()))
     found = jax.jit(lambda at, along: jax.jvp(slope, (at,), (along,))[1])(at, along)
     step = 1e-5
-    after, before = (
-        slope(tuple(x + s * step * t for x, t in zip(at, along, strict=True))) for s in (1, -1)
-    )
+    after, before = (slope(tuple(x + s * step * t for x, t in zip(at, along, strict=True))) for s in (1, -1))
     reverse = jax.grad(lambda at: sum(jnp.vdot(g, t) for g, t in zip(slope(at), along, strict=True)))(at)
     for one, plus, minus, other in zip(found, after, before, reverse, strict=True):
         scale = float(jnp.abs(one).max())
@@ -111,7 +111,21 @@ def test_a_batch_shares_what_is_not_mapped(x64: None) -> None:
         return sum((convolve(image, kernel) ** 2).sum() for image in x)
 
     np.testing.assert_allclose(jax.grad(total)(kernel), jax.grad(one_by_one)(kernel), rtol=1e-12)
-    np.testing.assert_allclose(jax.hessian(total)(kernel), jax.hessian(one_by_one)(kernel), rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(
+        jax.hessian(total)(kernel), jax.hessian(one_by_one)(kernel), rtol=1e-10, atol=1e-9
+    )
+
+
+def test_constants_have_no_derivative() -> None:
+    x = jnp.arange(3.0)
+
+    def scaled(c: Array, x: Array) -> Array:
+        return linear(lambda c, x: (c * x,), lambda c, dy: (c * dy,), (c,), (x,))[0].sum()
+
+    c = jnp.asarray(2.0)
+    assert float(jax.grad(scaled)(c, x)) == 0
+    assert float(jax.jvp(lambda c: scaled(c, x), (c,), (c,))[1]) == 0
+    np.testing.assert_array_equal(jax.grad(scaled, 1)(c, x), 2)
 
 
 def test_given_transposes_are_taken() -> None:
@@ -138,7 +152,9 @@ def tanh_network(_: None, image: Array, layers: tuple[str, ...]) -> dict[str, Ar
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"style_statistic": "moments"}, {"style_statistic": "wasserstein"}, {"guidance": "sums"}], ids=str
+    "how",
+    [{}, {"style_statistic": "moments"}, {"style_statistic": "wasserstein"}, {"guidance": "sums"}],
+    ids=str,
 )
 @pytest.mark.parametrize("regions", [1, 2])
 def test_the_objective_has_second_derivatives(x64: None, how: dict, regions: int) -> None:

@@ -172,8 +172,12 @@ def test_gradients_at_the_target(kind: str) -> None:
         np.testing.assert_array_equal(jax.grad(lambda x, name=name: content_loss(x, f, name, kind))(f), 0)
     gram = gram_matrix(f, "positions")
     for name in STYLE_LOSSES:
-        np.testing.assert_array_equal(jax.grad(lambda g, name=name: style_loss(g, gram, name, kind, (20, 20)))(gram), 0)
-        through = jax.grad(lambda x, name=name: style_loss(gram_matrix(x, "positions"), gram, name, kind, (20, 20)))(f)
+        np.testing.assert_array_equal(
+            jax.grad(lambda g, name=name: style_loss(g, gram, name, kind, (20, 20)))(gram), 0
+        )
+        through = jax.grad(
+            lambda x, name=name: style_loss(gram_matrix(x, "positions"), gram, name, kind, (20, 20))
+        )(f)
         assert jnp.isfinite(through).all()
     np.testing.assert_array_equal(jax.grad(partial(total_variation, kind=kind))(jnp.ones((1, 4, 4, 3))), 0)
 

@@ -48,14 +48,20 @@ TAKERS: dict[str, Callable] = {
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, bool])
 @pytest.mark.parametrize("name", TAKERS)
-def test_integers_are_refused(name: str, dtype: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_integers_are_refused(
+    name: str, dtype: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(nstjax.InputError, match=r"has type .*: it must be floating point with values in \[0, 1\]"):
+    with pytest.raises(
+        nstjax.InputError, match=r"has type .*: it must be floating point with values in \[0, 1\]"
+    ):
         TAKERS[name](BYTES.astype(dtype))
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name in TAKERS if name.startswith(("transfer,", "mix", "styl", "tex", "rec"))])
+@pytest.mark.parametrize(
+    "name", [name for name in TAKERS if name.startswith(("transfer,", "mix", "styl", "tex", "rec"))]
+)
 def test_values_of_0_to_255_are_refused_where_they_can_be_looked_at(name: str) -> None:
     for scaled in (255 * GOOD, -255 * GOOD):
         with pytest.raises(nstjax.InputError, match=r"has values from .*divide values of 0 to 255 by 255"):

@@ -180,7 +180,9 @@ def test_inside_with_a_least_number_keeps_full_and_empty_masks_and_each_region_a
     np.testing.assert_array_equal(found[0], 1)
     np.testing.assert_array_equal(found[1], 0)
     for one, mask in zip(found, masks, strict=True):
-        np.testing.assert_allclose(one, carry_down(jnp.asarray(mask[None]), steps, "inside", 16.0)[0], rtol=1e-6)
+        np.testing.assert_allclose(
+            one, carry_down(jnp.asarray(mask[None]), steps, "inside", 16.0)[0], rtol=1e-6
+        )
     for how in ("average", "all"):  # which have enough by themselves
         np.testing.assert_array_equal(
             carry_down(jnp.asarray(masks), steps, how, 16.0), carry_down(jnp.asarray(masks), steps, how)

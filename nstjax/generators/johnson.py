@@ -48,7 +48,9 @@ class JohnsonConfig:
         if not 0 <= self.residual_blocks <= 100:
             raise InputError(f"--residual-blocks is {self.residual_blocks}: it must be between 0 and 100")
         if self.last_kernel not in (3, 9):
-            raise InputError(f"--last-kernel is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)")
+            raise InputError(
+                f"--last-kernel is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
+            )
 
     def plan(self) -> Plan:
         """The network's steps."""

@@ -120,7 +120,9 @@ def style_loss(
     one_of("the style loss", normalization, STYLE_LOSSES)
     if normalization == "raw_sum":
         if positions is None:
-            raise InputError("the style loss raw_sum wants positions, the numbers of positions of both images")
+            raise InputError(
+                "the style loss raw_sum wants positions, the numbers of positions of both images"
+            )
         gram, target = (
             matrix * jnp.reshape(jnp.asarray(count), (-1, 1, 1))
             for matrix, count in zip((gram, target), positions, strict=True)

@@ -21,9 +21,7 @@ Carry = Literal["average", "all", "inside"]
 Masks = Float[Array, "k h w"]
 
 
-def carry_down(
-    masks: Masks, steps: Sequence[str], how: str = "average", least: float = 0.0
-) -> Masks:
+def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: float = 0.0) -> Masks:
     """Masks of an image on the grid of a layer.
 
     ============= =============================================================================
@@ -218,9 +216,7 @@ def _weighted_moments(f: Float[Array, "p c"], weights: Float[Array, "p 1"]) -> F
 
 
 @_weighted_moments.defjvp
-def _weighted_moments_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _weighted_moments_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     # One product for both factors, as for the Gram matrix of the whole; masks are constants.
     f, weights = primals
     half = cross_moments(weights * f, tangents[0])

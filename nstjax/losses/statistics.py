@@ -106,7 +106,9 @@ def describe(
                 each.append(gram(centred, mask))
             else:
                 square = jnp.square(centred)
-                each.append(square.reshape(n, 1, h * w, c).mean(2) if mask is None else guided_sum(square, mask))
+                each.append(
+                    square.reshape(n, 1, h * w, c).mean(2) if mask is None else guided_sum(square, mask)
+                )
         found["gram" if statistic.name == "wasserstein" else "square"] = jnp.concatenate(each, 1)
     return describe_moments(statistic, found)
 

@@ -33,7 +33,6 @@ from nstjax.optim.types import (
     to_host,
 )
 
-
 RATE_PER_VALUE = 3e-6
 """Default rate of :class:`Sgd` for each value of the image (height·width·3), for the default objective.
 
