@@ -16,6 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 Map = Callable[..., tuple[Array, ...]]
+Product = Callable[[Array, Array], Array]
 
 _linear_p = Primitive("nstjax_linear")
 _linear_p.multiple_results = True
@@ -57,7 +58,7 @@ def _linear_jvp(primals: Any, tangents: Any, *, constants: int, **how: Any) -> A
     out = _linear_p.bind(*primals, constants=constants, **how)
     operands = tangents[constants:]
     if all(type(tangent) is ad.Zero for tangent in operands):
-        return out, [ad.Zero.from_primal_value(value) for value in out]
+        return out, [jnp.zeros_like(value) for value in out]  # constants alone have tangents
     operands = map(ad.instantiate_zeros, operands)
     return out, _linear_p.bind(*primals[:constants], *operands, constants=constants, **how)
 
@@ -97,7 +98,7 @@ batching.primitive_batchers[_linear_p] = _linear_batched
 mlir.register_lowering(_linear_p, mlir.lower_fun(_linear_impl, multiple_results=True))
 
 
-def bilinear(product: Map, of_first: Map, of_second: Map, first: Array, second: Array) -> Array:
+def bilinear(product: Product, of_first: Product, of_second: Product, first: Array, second: Array) -> Array:
     """``product(first, second)``, linear in each, with both transposes given.
 
     The three functions are those of one trilinear form ``⟨out, product(first, second)⟩``, whose derivatives with
@@ -112,22 +113,23 @@ def bilinear(product: Map, of_first: Map, of_second: Map, first: Array, second: 
         second: of a floating type.
     """
     # Slot i of the form is what function i gives; it takes the other two in order.
-    return _bilinear_p.bind(first, second, functions=(of_first, of_second, product), slot=2)
+    found: Array = _bilinear_p.bind(first, second, functions=(of_first, of_second, product), slot=2)
+    return found
 
 
 def _others(slot: int) -> list[int]:
     return [i for i in range(3) if i != slot]
 
 
-def _bilinear_impl(a: Array, b: Array, *, functions: tuple[Map, ...], slot: int) -> Array:
+def _bilinear_impl(a: Array, b: Array, *, functions: tuple[Product, ...], slot: int) -> Array:
     return functions[slot](a, b)
 
 
-def _bilinear_shape(a: Any, b: Any, *, functions: tuple[Map, ...], slot: int) -> Any:
+def _bilinear_shape(a: Any, b: Any, *, functions: tuple[Product, ...], slot: int) -> Any:
     return _shapes_of(jax.eval_shape(functions[slot], a, b))
 
 
-def _bilinear_transpose(cotangent: Any, a: Any, b: Any, *, functions: tuple[Map, ...], slot: int) -> Any:
+def _bilinear_transpose(cotangent: Any, a: Any, b: Any, *, functions: tuple[Product, ...], slot: int) -> Any:
     at = _others(slot)
     unknown = 0 if ad.is_undefined_primal(a) else 1
     known = (b, a)[unknown]
@@ -137,14 +139,14 @@ def _bilinear_transpose(cotangent: Any, a: Any, b: Any, *, functions: tuple[Map,
     return (found, None) if unknown == 0 else (None, found)
 
 
-def _bilinear_batched(args: Any, axes: Any, *, functions: tuple[Map, ...], slot: int) -> Any:
+def _bilinear_batched(args: Any, axes: Any, *, functions: tuple[Product, ...], slot: int) -> Any:
     moved = [
         arg if axis is None else jnp.moveaxis(arg, axis, 0) for arg, axis in zip(args, axes, strict=True)
     ]
     batched = {slot: True, **dict(zip(_others(slot), (axis is not None for axis in axes), strict=True))}
 
-    def mapped(i: int) -> Callable[[Array, Array], Array]:
-        fun = jax.vmap(functions[i], tuple(0 if batched[j] else None for j in _others(i)))
+    def mapped(i: int) -> Product:
+        fun: Product = jax.vmap(functions[i], tuple(0 if batched[j] else None for j in _others(i)))
         # What is one for the whole batch has the sum of the batch's cotangents.
         return fun if batched[i] else lambda a, b: fun(a, b).sum(0)
 

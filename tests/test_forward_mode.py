@@ -116,6 +116,18 @@ def test_a_batch_shares_what_is_not_mapped(x64: None) -> None:
     )
 
 
+def test_constants_have_no_derivative() -> None:
+    x = jnp.arange(3.0)
+
+    def scaled(c: Array, x: Array) -> Array:
+        return linear(lambda c, x: (c * x,), lambda c, dy: (c * dy,), (c,), (x,))[0].sum()
+
+    c = jnp.asarray(2.0)
+    assert float(jax.grad(scaled)(c, x)) == 0
+    assert float(jax.jvp(lambda c: scaled(c, x), (c,), (c,))[1]) == 0
+    np.testing.assert_array_equal(jax.grad(scaled, 1)(c, x), 2)
+
+
 def test_given_transposes_are_taken() -> None:
     """Told apart from derived ones by being wrong."""
     x = jnp.arange(3.0)

@@ -37,7 +37,8 @@ def config(backbone: Backbone) -> TransferConfig:
     learning rate of ``r`` times the preset's, balance, loss and steps are those of the preset's size.
     """
     preset = PRESETS["ahmedabad"]
-    assert isinstance(preset.optimizer, Sgd) and preset.optimizer.learning_rate is not None
+    assert isinstance(preset.optimizer, Sgd)
+    assert preset.optimizer.learning_rate is not None
     last = [name for name in layer_names(backbone.arch) if name.startswith("relu")][-1]
     r = (LONG_SIDE / preset.size) ** 2
     objective = dataclasses.replace(

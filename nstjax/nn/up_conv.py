@@ -9,7 +9,6 @@ gradients included.
 import functools
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
