@@ -230,12 +230,11 @@ def features(
 
     Args:
         backbone: from :func:`nstjax.load_backbone`.
-        images: ``(n, h, w, 3)``, sRGB, floating point, values in [0, 1] (values outside are taken as they are; the
-            array may be traced); the computation is done in their dtype. Integers are refused: divide by 255.
+        images: ``(n, h, w, 3)``, sRGB in [0, 1] (values outside are taken as they are), of a floating type, in which
+            the computation is done. Integers are refused: divide 8-bit values by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
         pooling: ``"max"`` or ``"average"``; by default that with which the network was trained, which is
-            ``"max"`` for VGG (Gatys et al. 2016, section 2, prefer the average for synthesis) and
-            ``"average"`` for the embedded network.
+            ``"max"`` for VGG (Gatys et al. 2016, section 2, prefer averages) and ``"average"`` for the embedded one.
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
@@ -246,8 +245,7 @@ def features(
         ``{name: (n, h', w', c)}`` in the order of depth, in the images' dtype.
 
     Raises:
-        InputError: an unknown layer, one deeper than a partial network goes, an image too small for
-            it, or an array that is not ``(n, h, w, 3)`` of a floating type.
+        InputError: an unknown layer or one too deep for the network or the image; images of another shape or type.
     """
     pooling = pooling or ("average" if backbone.arch == EMBEDDED else "max")
     one_of("pooling", pooling, ("max", "average"))
