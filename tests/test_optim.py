@@ -387,7 +387,7 @@ def test_sgd_s_default_rate_lowers_a_transfer_s_loss(style_weight: float, side: 
         scales=(side,),
     )
     result = nstjax.transfer(photo, painting, backbone, config)
-    losses = [entry["loss"] for entry in result.history]
+    losses = [entry.loss for entry in result.history]
     assert len(losses) == 25
     assert all(after < before for before, after in itertools.pairwise(losses))
     assert losses[-1] < 0.9 * losses[0] or style_weight == 5.0
@@ -396,4 +396,4 @@ def test_sgd_s_default_rate_lowers_a_transfer_s_loss(style_weight: float, side: 
 def test_sgd_s_rate_scales_with_the_number_of_values(x64: None) -> None:
     for size in (3, 300):
         found = minimise(lambda x: (x.sum(), {}), jnp.zeros(size), Sgd(iterations=1))
-        np.testing.assert_allclose(found.x, -RATE_PER_VALUE * size, rtol=1e-12)
+        np.testing.assert_allclose(found.x, -RATE_PER_VALUE * size, rtol=1e-6)  # the schedule is in float32

@@ -245,8 +245,8 @@ def features(
 
     Args:
         backbone: from :func:`nstjax.load_backbone`.
-        images: ``(n, h, w, 3)``, sRGB, floating point, values in [0, 1] (values outside are taken as they are; the
-            array may be traced); the computation is done in their dtype. Integers are refused: divide by 255.
+        images: ``(n, h, w, 3)``, sRGB in [0, 1] (values outside are taken as they are), of a floating type, in which
+            the computation is done. Integers are refused: divide 8-bit values by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
         pooling: ``"max"``, ``"average"``, or ``"network"`` for the pooling that the network was trained with:
             ``"max"`` for VGG, ``"average"`` for the embedded network.
@@ -260,8 +260,7 @@ def features(
         ``{name: (n, h', w', c)}`` in the order of depth, in the images' dtype.
 
     Raises:
-        InputError: an unknown layer, one deeper than a partial network goes, an image too small for
-            it, or an array that is not ``(n, h, w, 3)`` of a floating type.
+        InputError: an unknown layer or one too deep for the network or the image; images of another shape or type.
     """
     one_of("pooling", pooling, get_args(PoolingChoice))
     used = default_pooling(backbone) if pooling == "network" else pooling
