@@ -2,14 +2,15 @@
 
 Every photograph with every painting by the preset ``default``, with VGG-19, VGG-16 and the embedded network side
 by side (24 pairs with three photographs and eight paintings), at 256 pixels; three pairs at 512 pixels; a grid of
-style strengths; and one pair at 512 and 1024 pixels. Every picture is measured with VGG-19, whichever network made it. Runtime on 2 cores: 35 minutes
-for ``pairs``, 7 for ``shown``, 6 for ``strengths``, 30 for ``sizes``.
+style strengths; and one pair at 512 and 1024 pixels. Every picture is
+measured with VGG-19, whichever network made it. Runtime on 2 cores: 35 minutes for ``pairs``, 7 for ``shown``, 6 for ``strengths``, 30 for ``sizes``.
 """
 
 import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
 import tyro
 
 from experiments.common import Arguments, Lab, Run, fit
@@ -55,12 +56,9 @@ def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: 
 
 
 def pairs(lab: Lab, backbones: dict[str, Backbone]) -> None:
-    """A sheet for each photograph: a row for each painting, a column for each network."""
+    """A sheet for each photograph: a row for each painting, a column for each network; and a table."""
     yardstick = Yardstick(lab)
-    table = [
-        "| photograph | painting | network | content lost | style missing | seconds |",
-        "|---|---|---|---|---|---|",
-    ]
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
     for photo in lab.names("content"):
         content = fit(lab.picture("content", photo), SIDE)
         rows: list[list[Cell]] = []
@@ -68,18 +66,46 @@ def pairs(lab: Lab, backbones: dict[str, Backbone]) -> None:
             row: list[Cell] = [(content, photo), (fit(lab.picture("style", painting), SIDE), painting)]
             for name, backbone in backbones.items():
                 run = _run(lab, f"{photo}_{painting}_{name}", (photo, painting), backbone, SIDE)
-                found = yardstick.measure(run.image, photo, painting)
-                lab.note(f"{photo}_{painting}_{name}", {**found, "seconds": round(run.seconds, 1)})
-                lost, missing = found["content_lost"], found["style_missing"]
+                measured = yardstick.measure(run.image, photo, painting)
+                found[photo, painting, name] = {**measured, "seconds": round(run.seconds, 1)}
+                lab.note(f"{photo}_{painting}_{name}", found[photo, painting, name])
+                lost, missing = measured["content_lost"], measured["style_missing"]
                 row.append((run.image, f"{name}\ncontent lost {lost:.2f}, style missing {missing:.3f}"))
-                tuned = " (tuned on)" if (photo, painting) in TUNED else ""
-                table.append(
-                    f"| {photo} | {painting}{tuned} | {name} | {lost:.2f} | {missing:.3f} | {run.seconds:.0f} |"
-                )
             rows.append(row)
         title = f"nstjax transfer, default settings, {SIDE} pixels — {photo}"
         contact_sheet(lab.out / f"pairs_{photo}.jpg", rows, title, cell=2.6)
-    (lab.out / "pairs.md").write_text("\n".join(table) + "\n")
+    (lab.out / "pairs.md").write_text(_summary(found) + "\n" + _table(found))
+
+
+def _summary(found: dict[tuple[str, str, str], dict[str, float]]) -> str:
+    """Means and extremes of each network, over the pairs that it was tuned on and over the others."""
+    lines = [
+        "| network | pairs | content lost: mean, largest | style missing: mean, largest | seconds, median |",
+        "|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(name for _, _, name in found):
+        for which, tuned in (("tuned on", True), ("not tuned on", False)):
+            cells = [m for (*pair, n), m in found.items() if n == name and (tuple(pair) in TUNED) == tuned]
+            if cells:
+                lost, missing, seconds = (
+                    [cell[kind] for cell in cells] for kind in ("content_lost", "style_missing", "seconds")
+                )
+                lines.append(
+                    f"| {name} | {len(cells)} {which} | {np.mean(lost):.2f}, {max(lost):.2f} | "
+                    f"{np.mean(missing):.3f}, {max(missing):.3f} | {np.median(seconds):.0f} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _table(found: dict[tuple[str, str, str], dict[str, float]]) -> str:
+    lines = [
+        "| photograph | painting | network | content lost | style missing | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (photo, painting, name), cell in found.items():
+        lost, missing, seconds = (cell[kind] for kind in ("content_lost", "style_missing", "seconds"))
+        lines.append(f"| {photo} | {painting} | {name} | {lost:.2f} | {missing:.3f} | {seconds:.0f} |")
+    return "\n".join(lines) + "\n"
 
 
 def _large(lab: Lab, pair: tuple[str, str], name: str, backbone: Backbone, side: int) -> Run:
