@@ -2,8 +2,8 @@
 
 Every photograph with every painting by the preset ``default``, with VGG-19, VGG-16 and the embedded network side
 by side (24 pairs with three photographs and eight paintings), at 256 pixels; three pairs at 512 pixels; a grid of
-style strengths; and one pair at 512 and 1024 pixels. Every picture is
-measured with VGG-19, whichever network made it. Runtime on 2 cores: 35 minutes for ``pairs``, 7 for ``shown``, 6 for ``strengths``, 30 for ``sizes``.
+style strengths; and one pair at 512 and 1024 pixels. Every picture is measured with VGG-19, whichever network made
+it. Runtime on 2 cores: 35 minutes for ``pairs``, 7 for ``shown``, 6 for ``strengths``, 30 for ``sizes``.
 """
 
 import dataclasses
