@@ -112,7 +112,10 @@ def _large(lab: Lab, pair: tuple[str, str], name: str, backbone: Backbone, side:
     """A picture at a larger size, its measures and its seconds noted."""
     label = f"{'_'.join(pair)}_{name}_{side}"
     run = _run(lab, label, pair, backbone, side)
-    lab.note(label, {**Yardstick(lab).measure(run.image, *pair), "seconds": round(run.seconds, 1)})
+    last = [entry for entry in run.history if entry["scale"] == run.history[-1]["scale"]]
+    losses = {str(e["iteration"]): round(e["loss"], 3) for e in last if e["iteration"] in (25, 50, 75, 100)}
+    measured = Yardstick(lab).measure(run.image, *pair)
+    lab.note(label, {**measured, "seconds": round(run.seconds, 1), "loss_of_the_last_scale_at": losses})
     return run
 
 
