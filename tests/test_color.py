@@ -315,12 +315,19 @@ def test_flat_images_and_single_pixels(method: str) -> None:
     assert_image(transfer_color(OTHER, BUSY, method, one), OTHER.shape)
 
 
-def test_integers_and_doubles() -> None:
-    """Zeros and ones of an integer type are black and white, not fractions of 255."""
-    image = np.zeros((1, 2, 2, 3), np.uint8)
+def test_doubles_are_taken_and_integers_refused() -> None:
+    """Integers could mean 0 to 255, 0 to 65535, or 0 and 1."""
+    image = np.zeros((1, 2, 2, 3))
     image[0, 0] = 1
     np.testing.assert_allclose(luminance(image), image, atol=1e-6)
     assert_image(transfer_color(image, BUSY.astype(np.float64), "pca"), image.shape)
+    for call in (
+        luminance,
+        lambda x: transfer_color(x, BUSY, "pca"),
+        lambda x: transfer_color(BUSY, x, "pca"),
+    ):
+        with pytest.raises(InputError, match="uint8: it must be floating point"):
+            call(image.astype(np.uint8))
     np.testing.assert_allclose(luminance(np.full((1, 1, 1, 3), 1.5)), 1.5, rtol=1e-6)  # is not clipped
 
 

@@ -11,7 +11,7 @@ import pytest
 import nstjax
 from experiments.benchmarks.precision import ChannelsFirst
 from nstjax import InputError, TransferConfig
-from nstjax.losses import make_targets
+from nstjax.losses import Objective, make_targets
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.network import Network
 from tests.conftest import random_backbone
@@ -99,7 +99,10 @@ def test_what_is_asked_of_a_gpu_and_a_tpu(platform: str, precision, asked: str, 
 
 
 def test_a_transfer_in_bfloat16_paints_nearly_the_same(small, pictures) -> None:
-    config = TransferConfig(size=64, scales=(64,), optimizer=Lbfgs(iterations=10))
+    objective = Objective(style_weight=180.0, tv_weight=1.0)
+    config = TransferConfig(
+        objective=objective, size=64, scales=(64,), pooling="average", optimizer=Lbfgs(iterations=10)
+    )
     exact, half = (
         nstjax.transfer(*pictures, small, dataclasses.replace(config, precision=precision))
         for precision in ("float32", "bfloat16")

@@ -28,8 +28,8 @@ photo, painting = (rng.uniform(size=(1, *size, 3)).astype(np.float32) for size i
 images = []
 for shard in (False, True):
     config = nstjax.TransferConfig(
-        objective=Objective(("relu2_1",), ("relu1_1", "relu2_1")),
-        optimizer=Lbfgs(iterations=3), size=128, scales=(66, 128), shard=shard,
+        objective=Objective(("relu2_1",), ("relu1_1", "relu2_1"), style_weight=180.0, tv_weight=1.0),
+        optimizer=Lbfgs(iterations=3), size=128, scales=(66, 128), shard=shard, pooling="average",
     )
     result = nstjax.transfer(photo, painting, network, config)
     images.append(result.image)
@@ -37,6 +37,18 @@ for shard in (False, True):
 # Rounding switches a ReLU here and there, in a few pixels by a step of 8 bits.
 difference = np.abs(images[0] - images[1])
 assert difference.mean() < 1e-4 and difference.max() < 0.02
+
+# Maximum pooling, by one evaluation: along a descent rounding may switch which of four pixels is the largest.
+found = []
+for shard in (False, True):
+    config = nstjax.TransferConfig(objective=config.objective, shard=shard)
+    ready = Network(config, network)
+    targets = make_targets(
+        config.objective, ready.features(photo, ("relu2_1",)), ready.features(painting, ("relu1_1", "relu2_1"))
+    )
+    found.append(jax.jit(jax.value_and_grad(ready.loss(targets, (128, 80)), has_aux=True))(photo * 0.9))
+np.testing.assert_allclose(found[0][0][0], found[1][0][0], rtol=1e-5)
+np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-4 * float(abs(found[0][1]).max()))
 
 # The network's activations are divided, and neighbours exchange rows.
 ready = Network(config, network)

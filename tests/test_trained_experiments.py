@@ -97,7 +97,11 @@ def test_the_sky_at_night_is_dark_and_blue_with_stars() -> None:
 
 
 def _transfer(iterations: int) -> nstjax.TransferConfig:
-    return nstjax.TransferConfig(size=32, scales=(32,), optimizer=Lbfgs(iterations=iterations))
+    objective = nstjax.losses.Objective(style_weight=180.0, tv_weight=1.0)
+    optimizer = Lbfgs(iterations=iterations)
+    return nstjax.TransferConfig(
+        objective=objective, optimizer=optimizer, size=32, scales=(32,), pooling="average"
+    )
 
 
 def test_generators_are_judged_by_what_transfer_minimises(pictures) -> None:
