@@ -529,3 +529,37 @@ def test_odd_names_of_masks_and_photographs(folder: Path) -> None:
         == 0
     )
     assert json.loads(Path("w.png.run.json").read_text())["config"]["style_strength"] is None
+
+
+def test_a_record_names_the_numbers_that_defaults_stand_for(folder: Path) -> None:
+    command = ["transfer", "photo.png", "red.png", "-o", "out.png", *COMMON, "-q"]
+    assert main(command) == 0
+    config = json.loads(Path("out.png.run.json").read_text())["config"]
+    assert config["pooling"] == "max"  # VGG's own
+    layers = nstjax.load_backbone("weights.npz", "vgg19").layers
+    assert config["objective"]["style_weight"] == nstjax.losses.Objective().default_style_weight(layers)
+
+    assert main([*command, "--style-strength", "2", "--scales", "12", "24"]) == 0
+    history = json.loads(Path("out.png.run.json").read_text())["history"]
+    factors = [entry["factors"] for entry in history if entry["factors"]]
+    assert len(factors) == 2, "one for each scale"
+    assert all(set(f) == {"content", "style", "tv"} and min(f.values()) > 0 for f in factors)
+    assert [entry["iteration"] for entry in history if entry["factors"]] == [1, 1]
+
+
+def test_a_record_without_a_style_weight_is_repeated_with_the_earlier_default(folder: Path, capsys) -> None:
+    explicit = ["transfer", "photo.png", "red.png", "-o", "out.png", *COMMON, "--style-weight", "180"]
+    assert main([*explicit, "-q"]) == 0
+    path = Path("out.png.run.json")
+    record = json.loads(path.read_text())
+    record["config"]["objective"]["style_weight"] = None  # as records of earlier versions have it
+    path.write_text(json.dumps(record))
+    assert main(["transfer", "--from", str(path), "-o", "again.png", "-q"]) == 0
+    np.testing.assert_array_equal(pixels("again.png"), pixels("out.png"))
+    again = json.loads(Path("again.png.run.json").read_text())
+    assert again["config"]["objective"]["style_weight"] == 180
+
+    record["config"]["style_strength"] = 1.0
+    path.write_text(json.dumps(record))
+    assert main(["transfer", "--from", str(path), "-o", "again.png"]) == 0
+    assert "the record's style strength had another scale" in capsys.readouterr().err
