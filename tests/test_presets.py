@@ -290,11 +290,11 @@ def test_johnson_s_total_variation_has_the_gradient_of_the_released_code() -> No
 
 
 def test_stanford_s_layers_are_in_the_proportion_of_gatys_s_code() -> None:
-    """At 500 pixels, where relu4_2 has 62² positions: 1e3/C⁴·Σ(G − A)² to 1/(512·62²)·Σ(F − P)²."""
+    """At 500 pixels, where relu4_2 has 62² positions: 10/C⁴·Σ(G − A)² to 1/(512·62²)·Σ(F − P)²."""
     record = PRESETS["stanford"].objective
     for weight, channels in zip(record.style_layer_weights, (64, 128, 256, 512, 512), strict=True):
         ratio = record.style_weight * weight / record.content_weight
-        assert ratio == pytest.approx(1e3 / channels**4 * (512 * 62**2))
+        assert ratio == pytest.approx(10 / channels**4 * (512 * 62**2))
 
 
 @pytest.mark.parametrize("command", ["transfer", "texture", "train"])

@@ -222,11 +222,12 @@ PRESETS: dict[str, TransferConfig] = {
             content_layers=("relu4_2",),  # not printed; chosen, of Gatys et al.
             style_layers=FIRST_RELUS,  # not printed; chosen, of Gatys et al.
             content_weight=1.0,  # α, not printed; chosen
-            # β and w_s, not printed; chosen: those of the preset gatys-code at 500 pixels, where conv4_2 has 62²
-            # positions. There a layer has 1e3/C⁴·Σ(G − A)² to 1/(512·62²)·Σ(F − P)².
-            style_weight=1e3 * 62**2 / 512**3,
+            # β and w_s, not printed; chosen: the layers in the proportion of gatys-code, at a hundredth of its style
+            # weight. At 500 pixels, where conv4_2 has 62² positions, that is 10/C⁴·Σ(G − A)² to
+            # 1/(512·62²)·Σ(F − P)². With the whole of it a picture from noise shows nothing of the photograph.
+            style_weight=10 * 62**2 / 512**3,
             style_layer_weights=tuple((512 / n) ** 4 for n in CHANNELS_OF_BLOCK),
-            tv_weight=1e4,  # γ, not printed; chosen by eye
+            tv_weight=1e7,  # γ, not printed; chosen: some of the noise of the start stays, as in the poster
             content_loss="sum",  # L_c: Σ(F − P)²
             # L_s: Σ(G − A)² of G = FF'. Here G is divided by its number of positions N, as in the poster's formula
             # with spatial control; for w_s that go with 1/N² the two are the same.
