@@ -23,6 +23,7 @@ from nstjax.cli.runtime import check_device, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
+from nstjax.images.io import load_picture as load_mask_file
 from nstjax.images.mask_spec import mask_files
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.programs import enable_compilation_cache
@@ -169,7 +170,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
         load_picture(path)
     if isinstance(options, TransferOptions):
         for path in mask_files((*options.masks, *options.style_masks)):
-            load_image(path)
+            load_mask_file(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
