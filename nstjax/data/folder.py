@@ -2,24 +2,22 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from nstjax.errors import InputError
-from nstjax.images.folder import Skipped, look_at, no_images
+from nstjax.errors import InputError, InputWarning
+from nstjax.images.folder import Skipped, look_at, no_images, skipped_lines
 from nstjax.images.io import decode_image, to_bytes
 
 
-def find_photographs(folder: Path, skipped: list[Skipped] | None = None) -> list[str]:
+def find_photographs(folder: Path) -> list[str]:
     """Image files of a folder and its subfolders, relative to it, sorted by name.
 
-    Files are recognised by their content. Hidden files and folders are passed over; symbolic links are
-    followed, each folder once.
-
-    Args:
-        folder: where to look.
-        skipped: receives the other files, with the reasons.
+    Files are recognised by their content, those with the most common suffixes by these. Hidden files and
+    folders are passed over; symbolic links are followed, each folder once. An :class:`InputWarning` names the
+    files that are skipped.
 
     Raises:
         InputError: the folder is not one, cannot be listed, or has no image.
@@ -46,15 +44,15 @@ def find_photographs(folder: Path, skipped: list[Skipped] | None = None) -> list
         for path in (Path(where, name) for name in sorted(files)):
             if path.name.startswith(".") or not path.is_file():
                 continue
-            reason = look_at(path)
+            reason = look_at(path, trust_suffix=True)
             if reason is None:
                 found.append(path.relative_to(folder).as_posix())
             else:
                 others.append(reason)
     if not found:
         raise no_images(f"--data {folder} has no photograph, nor have its subfolders", others)
-    if skipped is not None:
-        skipped += others
+    for line in skipped_lines(others):
+        warnings.warn(f"--data {folder}: {line}", InputWarning, stacklevel=2)
     return sorted(found)
 
 

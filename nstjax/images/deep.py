@@ -17,7 +17,14 @@ _GREYS, _RGB, _CMYK = (0, 1), 2, 5  # TIFF's PhotometricInterpretation
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _FLOAT = 1, 3  # SampleFormat
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples
-_PHOTOMETRIC = {3: "a palette", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 32803: "a sensor's mosaic", 34892: "raw"}
+_PHOTOMETRIC = {
+    3: "a palette",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICCLab",
+    32803: "a sensor's mosaic",
+    34892: "raw",
+}
 _ICC_PROFILE, _ORIENTATION, _DNG = 34675, 274, 50706
 _MAX_CHANNELS = 5  # CMYK and alpha
 
@@ -144,7 +151,9 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
             break
     samples = samples[..., :colours]
     if samples.shape[-1] != colours:
-        raise InputError(f"{name} has {samples.shape[-1]} channels where its tags tell of {colours}: save it again")
+        raise InputError(
+            f"{name} has {samples.shape[-1]} channels where its tags tell of {colours}: save it again"
+        )
     if page.photometric == _WHITE_IS_ZERO:
         samples = (top - samples).astype(samples.dtype)
 

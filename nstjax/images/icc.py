@@ -86,7 +86,7 @@ def _has_table(profile: bytes) -> bool:
 
 
 def _by_curves(values: np.ndarray, profile: bytes) -> np.ndarray | None:
-    """sRGB by the profile's curves and matrix; ``None`` where it has none, or is of other colours."""
+    """SRGB by the profile's curves and matrix; ``None`` where it has none, or is of other colours."""
     tags = _tags(profile)
     if profile[20:24] != b"XYZ " or b"A2B0" in tags or profile[36:40] != b"acsp":
         return None

@@ -1,7 +1,6 @@
 """Decoding: any common image file to a float32 sRGB array."""
 
 import dataclasses
-import io
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -10,11 +9,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from nstjax.errors import InputError, InputWarning
+from nstjax.errors import InputError
 from nstjax.images.deep import Raster, is_deep, read_deep, read_tiff
 from nstjax.images.icc import convert_floats, convert_image
 from nstjax.images.jpeg_end import complete_jpeg
-from nstjax.images.opening import as_input_error, open_file, open_image
+from nstjax.images.opening import open_file, open_image
 
 LARGE_PIXELS = 2**25  # larger images may be reduced while they are decoded
 _KEPT_SIDE, _KEPT_SHORT = 4, 2  # times the side that is needed, after such a reduction
