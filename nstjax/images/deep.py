@@ -35,6 +35,8 @@ class Raster:
     Attributes:
         samples: ``(h, w, c)``: unsigned integers, or float32 in [0, 1].
         top: the sample that is white (for CMYK full ink); 1 for floats.
+        bits: of a sample of the file; 0 for floats.
+        highest: the file's highest sample.
         alpha: ``(h, w)`` of the same range, or ``None``.
         premultiplied: whether the samples are already multiplied by alpha.
         profile: the ICC profile, if any.
@@ -49,8 +51,11 @@ class Raster:
         premultiplied: bool = False,
         profile: bytes | None = None,
         orientation: int = 1,
+        bits: int = 16,
+        highest: float | None = None,
     ):
         self.samples, self.top, self.alpha = samples, top, alpha
+        self.bits, self.highest = bits, float(samples.max()) if highest is None else highest
         self.premultiplied, self.profile, self.orientation = premultiplied, profile, orientation
 
 
@@ -132,14 +137,15 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
         samples = np.moveaxis(samples.reshape(-1, page.imagelength, page.imagewidth), 0, -1)
     else:
         samples = samples.reshape(page.imagelength, page.imagewidth, -1)
+    highest = 1.0
     if samples.dtype.kind == "f":
         if not np.isfinite(samples).all() or samples.min() < 0 or samples.max() > 1:
             raise InputError(
                 f"{name} is a floating-point image with values outside [0, 1]: scale it to [0, 1]"
             )
-        samples, top = samples.astype(np.float32), 1.0
+        samples, top, bits = samples.astype(np.float32), 1.0, 0
     else:
-        top = float(2**bits - 1)
+        top, highest = float(2**bits - 1), float(samples.max())
         if bits > 16:  # float32 has no more than 24 bits, and no screen more than 12
             samples, top = (samples / top).astype(np.float32), 1.0
     colours = {_RGB: 3, _CMYK: 4}.get(int(page.photometric), 1)
@@ -160,7 +166,8 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
     def tag(code: int) -> Any:
         return page.tags[code].value if code in page.tags else None
 
-    return Raster(samples, top, alpha, premultiplied, tag(_ICC_PROFILE), tag(_ORIENTATION) or 1)
+    turn = tag(_ORIENTATION) or 1
+    return Raster(samples, top, alpha, premultiplied, tag(_ICC_PROFILE), turn, bits, highest)
 
 
 def is_deep(image: Image.Image) -> bool:

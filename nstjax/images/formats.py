@@ -58,7 +58,6 @@ _SIGNATURES = (
     (b"SIMPLE  =", "FITS"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"icns", "Apple icon"),
-    (b"\0\0\2\0", "Windows cursor"),
     (b"\xd7\xcd\xc6\x9a", "Windows metafile"),
     (b"<svg", "SVG"),
     (b"\x1a\x45\xdf\xa3", "video"),

@@ -37,8 +37,8 @@ class Picture:
         colors: ``(h, w, 3)``: uint8, or float32 in [0, 1] where the file has more than 8 bits. Not multiplied
             by alpha.
         alpha: ``(h, w)`` of the same kind, or ``None`` where the file has none.
-        highest: the file's highest sample, before any conversion; of a float image 1.
-        bits: of a sample; 32 for floats.
+        highest: the file's highest sample, before any conversion.
+        bits: of a sample; 0 for floats.
     """
 
     colors: np.ndarray
@@ -136,7 +136,6 @@ def _from_pillow(image: Image.Image, factor: int) -> Picture:
 
 def _from_raster(raster: Raster, factor: int) -> Picture:
     samples, alpha, top = raster.samples, raster.alpha, np.float32(raster.top)
-    highest = float(samples.max()) if top > 1 else 1.0
     if alpha is not None:
         alpha = _turned(_block_mean(alpha, factor), raster.orientation).astype(np.float32) / top
     values = _turned(_block_mean(samples, factor), raster.orientation).astype(np.float32) / top
@@ -147,7 +146,7 @@ def _from_raster(raster: Raster, factor: int) -> Picture:
         colors = np.asarray(convert_image(inks, raster.profile)) / np.float32(255)
     else:
         colors = convert_floats(values, raster.profile)
-    return Picture(colors, alpha, highest, 16 if top > 1 else 32)
+    return Picture(colors, alpha, raster.highest, raster.bits)
 
 
 def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
@@ -227,11 +226,12 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
 
 
 def _check_range(picture: Picture, name: str) -> None:
-    """Refuse 16-bit images whose values are those of 8 bits: they would be black."""
-    if picture.bits == 16 and 0 < picture.highest <= 255:
+    """Refuse an image whose values use the lowest part of its bits, as 0 to 255 of 16: it would be black."""
+    top = 2**picture.bits - 1
+    if picture.bits > 8 and 0 < picture.highest <= top / 256:
         raise InputError(
-            f"{name} has 16 bits but no value over {picture.highest:.0f} of 65535, which is nearly black: save "
-            f"it with 8 bits, or scale its values"
+            f"{name} has {picture.bits} bits but no value over {picture.highest:.0f} of {top}, which is nearly "
+            f"black: save it with 8 bits, or scale its values"
         )
 
 

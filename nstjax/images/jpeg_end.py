@@ -26,6 +26,7 @@ def complete_jpeg(data: bytes) -> Image.Image | None:
     Returns:
         The decoded image at full size; ``None`` where pixels are missing or the file has other damage.
     """
+    data = data.rstrip(b"\xff")  # a fill byte, or half of the marker: with what follows it would be another
     if not _scans_are_complete(data):
         return None
     pictures = []

@@ -91,7 +91,7 @@ def _grey(picture: Picture) -> tuple[np.ndarray, str]:
     if alpha is not None:
         return alpha, "has transparency: what is opaque is inside, whatever its colour"
     grey = _luma(picture.colors)
-    if picture.bits > 16 or picture.highest > MAX_LABELS:
+    if picture.bits == 0 or picture.highest > MAX_LABELS or picture.highest == 0:
         return grey, ""
     if picture.highest == 1:
         return (grey > 0).astype(np.float32), "has the values 0 and 1: what is 1 is inside"

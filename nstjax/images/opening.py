@@ -76,7 +76,7 @@ def refusal(kind: str | None) -> str:
 def _plugin(kind: str) -> Any:
     module, name = READABLE[kind]
     if kind == "HEIC":
-        return getattr(importlib.import_module("pillow_heif.as_plugin"), name)
+        return getattr(importlib.import_module("pillow_heif"), name)
     return getattr(importlib.import_module(f"PIL.{module}"), name)
 
 
