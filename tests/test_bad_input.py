@@ -251,7 +251,7 @@ KINDS: dict[str, Kind] = {
     "photo a bomb": (
         write("photo.png", _png_of_size(60000, 60000)),
         GOOD,
-        "photo.png has more than 178,956,970",
+        "photo.png has more than 268,435,456",
     ),
     "photo of no pixels": (write("photo.png", _png_of_size(0, 5)), GOOD, "photo.png is"),
     "photo of one pixel": (tiny(1, 1), GOOD, "photo.png has 1×1 pixels: at least 8×8 are wanted"),

@@ -347,3 +347,83 @@ def test_no_specs_and_no_image() -> None:
     assert mask_files([]) == []
     with pytest.raises(InputError, match="it must be"):
         read_masks(["all"], IMAGE[0])
+
+
+class TestTransparency:
+    """Alpha decides where it varies: what is opaque is inside."""
+
+    SKY = np.arange(H)[:, None] + np.zeros((1, W), int) < 5
+    COLOURS = np.where(SKY[..., None], (20, 40, 60), (250, 240, 230)).astype(np.uint8)  # a dark sky
+
+    def test_the_opaque_part_is_inside_whatever_its_colour(self, tmp_path: Path) -> None:
+        alpha = np.where(self.SKY, 255, 0).astype(np.uint8)
+        grey = self.COLOURS[..., 0]
+        palette = Image.fromarray(self.SKY.astype(np.uint8), "P")
+        palette.putpalette([9, 9, 9, 7, 7, 7])
+        key = np.where(self.SKY[..., None], (1, 2, 3), (0, 0, 0)).astype(np.uint8)
+        pictures = {
+            "rgba.png": (Image.fromarray(np.dstack([self.COLOURS, alpha])), {}),
+            "la.png": (Image.fromarray(np.dstack([grey, alpha]), "LA"), {}),
+            "p.png": (palette, {"transparency": 0}),
+            "rgb.png": (Image.fromarray(key), {"transparency": (0, 0, 0)}),
+            "l.png": (Image.fromarray(key[..., 0]), {"transparency": 0}),
+            "rgba.webp": (
+                Image.fromarray(np.dstack([self.COLOURS, alpha])),
+                {"lossless": True, "exact": True},
+            ),
+            "rgba.tif": (Image.fromarray(np.dstack([self.COLOURS, alpha])), {}),
+        }
+        for name, (picture, options) in pictures.items():
+            picture.save(tmp_path / name, **options)
+            with pytest.warns(InputWarning, match=f"{name} has transparency: what is opaque is inside"):
+                np.testing.assert_array_equal(values(str(tmp_path / name)), self.SKY, err_msg=name)
+
+    def test_soft_edges_are_kept(self, tmp_path: Path) -> None:
+        alpha = RNG.integers(0, 256, (H, W), dtype=np.uint8)
+        spec = save(tmp_path / "m.png", np.dstack([self.COLOURS, alpha]))
+        with pytest.warns(InputWarning, match="has transparency"):
+            np.testing.assert_array_equal(values(spec), alpha / np.float32(255))
+        with pytest.warns(InputWarning, match="has transparency"):
+            np.testing.assert_allclose(values(f"not:{spec}"), 1 - alpha / 255, atol=1e-6)
+
+    @pytest.mark.parametrize("alpha", [255, 0, 128])
+    def test_an_alpha_that_is_the_same_everywhere_tells_nothing(self, tmp_path: Path, alpha: int) -> None:
+        spec = save(tmp_path / "m.png", np.dstack([self.COLOURS, np.full((H, W), alpha, np.uint8)]))
+        np.testing.assert_allclose(values(spec), self.COLOURS / 255 @ LUMA, atol=1e-6)
+
+    def test_labels(self, tmp_path: Path) -> None:
+        labels = label_image()
+        clear = np.zeros((H, W), bool)
+        clear[:3] = True
+        labels[clear] = (255, 255, 255)
+        alpha = np.where(clear, 0, 255).astype(np.uint8)
+        file = save(tmp_path / "l.png", np.dstack([labels, alpha]))
+        with pytest.warns(InputWarning, match="what is transparent belongs to no colour") as caught:
+            found = read_masks([f"labels:{file}", f"{file}#ff0000"], IMAGE)
+        assert len(caught) == 1
+        assert [mask.color for mask in found[:4]] == ["0000fe", "0000ff", "00ff00", "ff0000"]
+        for mask, color in zip(found, (BLUE, NEAR_BLUE, GREEN, RED, RED), strict=True):
+            np.testing.assert_array_equal(mask.values, (labels == color).all(-1) & ~clear)
+        hidden = label_image()  # the same colour under transparency
+        file = save(tmp_path / "l2.png", np.dstack([hidden, alpha]))
+        with pytest.warns(InputWarning, match="belongs to no colour"):
+            np.testing.assert_array_equal(values(f"{file}#ff0000"), (hidden == RED).all(-1) & ~clear)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_of_zeros_and_ones(tmp_path: Path, dtype: type) -> None:
+    inside = RNG.uniform(size=(H, W)) < 0.4
+    spec = save(tmp_path / "m.png", inside.astype(dtype))
+    with pytest.warns(InputWarning, match="has the values 0 and 1: what is 1 is inside"):
+        np.testing.assert_array_equal(values(spec), inside)
+    with pytest.warns(InputWarning, match="has the values 0 and 1"):
+        np.testing.assert_array_equal(values(f"not:{spec}"), ~inside)
+
+
+def test_a_mask_of_class_numbers_is_told(tmp_path: Path) -> None:
+    classes = RNG.integers(0, 4, (H, W), dtype=np.uint8)
+    spec = save(tmp_path / "m.png", classes)
+    with pytest.warns(
+        InputWarning, match="no value over 3 of 255, so next to nothing is inside.*labels:FILE"
+    ):
+        np.testing.assert_array_equal(values(spec), classes / np.float32(255))

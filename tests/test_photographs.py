@@ -34,7 +34,7 @@ def test_nothing_to_read(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / ".hidden").mkdir(parents=True)
     write_marked(tmp_path / "empty" / ".hidden", 1)
     for source, words in (
-        (tmp_path / "empty", "has no photograph .*.jpg.*name another"),
+        (tmp_path / "empty", "has no photograph, nor have its subfolders .*JPEG.*name another"),
         (tmp_path / "none", "does not exist: name a folder"),
         (next(folder.rglob("*.png")), "is a file: name the folder"),
     ):

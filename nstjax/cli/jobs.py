@@ -7,6 +7,7 @@ from pathlib import Path
 from nstjax.cli.commands import Options, ReconstructOptions, TransferOptions, content_of, name_of, styles_of
 from nstjax.errors import InputError
 from nstjax.images import check_output, find_images
+from nstjax.images.folder import Skipped
 from nstjax.images.mask_spec import mask_files
 from nstjax.synthesis import TransferConfig
 
@@ -54,7 +55,9 @@ def _check_overwriting(options: Options, jobs: Sequence[Job]) -> None:
         taken[path.resolve()] = name
 
 
-def _targets(options: Options, config: TransferConfig) -> list[tuple[Path | None, Path, TransferConfig]]:
+def _targets(
+    options: Options, config: TransferConfig, skipped: list[Skipped] | None
+) -> list[tuple[Path | None, Path, TransferConfig]]:
     """Photograph, output and config of each picture."""
     content, output = content_of(options), options.output
     assert output is not None
@@ -62,7 +65,7 @@ def _targets(options: Options, config: TransferConfig) -> list[tuple[Path | None
     if content is not None and content.is_dir():
         if name_of(options) == "reconstruct":
             raise InputError(f"{content} is a folder where an image file is wanted: name one file in it")
-        photographs = find_images(content)
+        photographs = find_images(content, skipped)
         if options.gif is not None or options.plot is not None:
             raise InputError("--gif and --plot name one file, but CONTENT is a folder: leave them out")
         if grid:
@@ -99,8 +102,13 @@ def _targets(options: Options, config: TransferConfig) -> list[tuple[Path | None
     ]
 
 
-def make_jobs(options: Options, config: TransferConfig) -> list[Job]:
+def make_jobs(options: Options, config: TransferConfig, skipped: list[Skipped] | None = None) -> list[Job]:
     """One picture; or one for each photograph of a folder, or for each strength.
+
+    Args:
+        options: of the command.
+        config: likewise.
+        skipped: receives the files of a folder that are not used, with the reasons.
 
     Raises:
         InputError: the output cannot be written or would replace an input, the folder has no photograph,
@@ -108,7 +116,7 @@ def make_jobs(options: Options, config: TransferConfig) -> list[Job]:
     """
     jobs = [
         Job(photograph, styles_of(options), options.init_image, target, options, own)
-        for photograph, target, own in _targets(options, config)
+        for photograph, target, own in _targets(options, config, skipped)
     ]
     _check_overwriting(options, jobs)
     return jobs

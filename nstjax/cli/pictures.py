@@ -1,6 +1,9 @@
 """The images of one run, decoded, with the facts of their files."""
 
 import dataclasses
+import math
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,10 @@ from nstjax.cli.commands import ReconstructOptions, TransferOptions
 from nstjax.cli.jobs import Job
 from nstjax.errors import InputError
 from nstjax.images import load_image
+from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.mask_spec import mask_files
 from nstjax.reports import file_facts
+from nstjax.synthesis import TransferConfig
 
 LEAST_SIDE = 8
 
@@ -27,17 +32,33 @@ class Pictures:
     facts: dict[str, dict[str, Any]]
 
 
-def load_picture(path: Path) -> np.ndarray:
+def load_picture(path: Path, long_side: int = 0) -> np.ndarray:
     """An image large enough to paint or to paint from.
+
+    Args:
+        path: the file.
+        long_side: see :func:`nstjax.images.load_image`.
 
     Raises:
         InputError: it cannot be read, or has fewer than :data:`LEAST_SIDE` pixels on a side.
     """
-    image = load_image(path)
+    image = load_image(path, long_side)
     height, width = image.shape[1:3]
     if min(height, width) < LEAST_SIDE:
         raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
     return image
+
+
+def needed_side(config: TransferConfig) -> int:
+    """The longest side at which a synthesis looks at a picture: the result's, or a painting's."""
+    side = config.pyramid()[-1]
+    return max(side, config.style_size or math.ceil(side * config.style_scale))
+
+
+def print_skipped(skipped: Sequence[Skipped]) -> None:
+    """Say which files of a folder were not used, and why."""
+    for line in skipped_lines(skipped):
+        print(f"nstjax: {line}", file=sys.stderr)
 
 
 def load_pictures(job: Job) -> Pictures:
@@ -55,7 +76,11 @@ def load_pictures(job: Job) -> Pictures:
         files = mask_files((*options.masks, *options.style_masks))
         named |= {f"mask_{i + 1}": path for i, path in enumerate(files)}
     paths = {name: path for name, path in named.items() if path is not None}
-    decoded = {path: load_picture(path) for name, path in paths.items() if not name.startswith("mask")}
+    decoded = {
+        path: load_picture(path, needed_side(job.config))
+        for name, path in paths.items()
+        if not name.startswith("mask")
+    }
     facts = {name: file_facts(path) for name, path in paths.items()}
 
     def image(path: Path | None) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, load_picture
+from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.run_record import record_path
 from nstjax.cli.runtime import check_device
 from nstjax.cli.stylize_jobs import Job, make_jobs
@@ -23,6 +23,7 @@ from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.color import combine, transfer_color
+from nstjax.images.folder import Skipped
 from nstjax.images.gif import open_gif, write_gif
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
@@ -119,7 +120,7 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
 
             what = f"{change_video(job.source, job.output, change, display.say)} frames"
         else:
-            photo = None if job.source is None else load_picture(job.source)
+            photo = None if job.source is None else load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))
             named = {} if job.source is None else {"photograph": job.source.name}
             save_image(job.output, picture, {**settings, **named}, options.bits, options.quality)
@@ -179,13 +180,14 @@ def run_stylize(arguments: Sequence[str]) -> int:
         raise InputError(
             "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT; nstjax stylize --help tells more"
         )
-    jobs, together = make_jobs(options)
+    skipped: list[Skipped] = []
+    jobs, together = make_jobs(options, skipped)
     check_device()
     if options.compilation_cache:
         enable_compilation_cache()
     if not together and jobs[0].kind == "photograph":  # told before seconds of loading the model
         assert jobs[0].source is not None
-        load_picture(jobs[0].source)
+        load_picture(jobs[0].source, options.size or 0)
     generator = the_model(options.model)
     if takes_photographs(generator) != (jobs[0].kind != "texture"):
         raise InputError(
@@ -220,4 +222,6 @@ def run_stylize(arguments: Sequence[str]) -> int:
         print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
         for reason in bad:
             print(f"  {reason}", file=sys.stderr)
+    if not options.quiet:
+        print_skipped(skipped)
     return BAD_INPUT if bad else 0

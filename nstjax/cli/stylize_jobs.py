@@ -9,6 +9,7 @@ from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.images import check_output, find_images
 from nstjax.images.encode import check_place
+from nstjax.images.folder import Skipped
 from nstjax.images.video import VIDEO_SUFFIXES, pyav
 
 READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg")
@@ -80,8 +81,12 @@ def _check_overwriting(jobs: Sequence[Job]) -> None:
         taken[where] = str(job.source)
 
 
-def make_jobs(options: StylizeOptions) -> tuple[list[Job], bool]:
+def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> tuple[list[Job], bool]:
     """What to make, and whether it goes into a folder.
+
+    Args:
+        options: of the command.
+        skipped: receives the files of folders that are not used, with the reasons.
 
     Raises:
         InputError: nothing is named, an output cannot be written or would replace an input or another output, a
@@ -95,7 +100,7 @@ def make_jobs(options: StylizeOptions) -> tuple[list[Job], bool]:
         return [Job(None, output, "texture")], False
     sources: list[Path] = []
     for path in options.photographs:
-        found = find_images(path) if path.is_dir() else [path]
+        found = find_images(path, skipped) if path.is_dir() else [path]
         sources += [source for source in found if source not in sources]
     if any(kind_of(source) == "video" for source in sources):
         pyav()

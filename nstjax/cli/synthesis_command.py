@@ -16,13 +16,15 @@ from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
-from nstjax.cli.pictures import load_picture, load_pictures
+from nstjax.cli.pictures import load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
+from nstjax.images.folder import Skipped
+from nstjax.images.io import load_picture as load_mask_file
 from nstjax.images.mask_spec import mask_files
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.programs import enable_compilation_cache
@@ -158,7 +160,8 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     """
     options, config, record = parse_command(command, arguments)
     check_options(options)
-    jobs = make_jobs(options, config)
+    skipped: list[Skipped] = []
+    jobs = make_jobs(options, config, skipped)
     check_device()
     if options.compilation_cache:
         enable_compilation_cache()
@@ -166,16 +169,19 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     folder = content is not None and content.is_dir()
     # A bad image is told before seconds of loading weights.
     for path in (*([] if folder or content is None else [content]), *jobs[0].styles):
-        load_picture(path)
+        load_picture(path, needed_side(config))
     if isinstance(options, TransferOptions):
         for path in mask_files((*options.masks, *options.style_masks)):
-            load_image(path)
+            load_mask_file(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
     if folder:
         make_output_folder(jobs[0].output.parent)
-        return _do_all(jobs, backbone, record)
+        code = _do_all(jobs, backbone, record)
+        if not options.quiet:
+            print_skipped(skipped)
+        return code
     if isinstance(options, TransferOptions) and options.strength_grid:
         return _do_grid(jobs, backbone, record, options.output)
     return _do(jobs[0], backbone, record)

@@ -17,10 +17,12 @@ from nstjax.cli.options_weights import (
     WeightsInfoOptions,
 )
 from nstjax.cli.parse import parse
+from nstjax.cli.pictures import print_skipped
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError
 from nstjax.files import cache_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
+from nstjax.images.folder import Skipped
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.typing import Backbone
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
@@ -96,9 +98,9 @@ def _info(arguments: Sequence[str], prog: str) -> None:
     print(f"sha256         {backbone.sha256 or '-'}")
 
 
-def _photographs(folder: Path, size: int) -> Iterator[jax.Array]:
-    for path in find_images(folder):
-        image = load_image(path)
+def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[jax.Array]:
+    for path in find_images(folder, skipped):
+        image = load_image(path, size)
         yield resize(image, *fit_long_side(image.shape[1], image.shape[2], size)).clip(0, 1)
 
 
@@ -111,8 +113,10 @@ def _normalize(arguments: Sequence[str], prog: str) -> None:
     store = _store(
         options.to, options.name or f"{Path(resolve(options.weights)).name.split('.')[0]}-normalized"
     )
-    save_backbone(normalize(backbone, _photographs(options.photographs, options.size)), store)
+    skipped: list[Skipped] = []
+    save_backbone(normalize(backbone, _photographs(options.photographs, options.size, skipped)), store)
     print(f"installed {store.name} in {store}")
+    print_skipped(skipped)
 
 
 ACTIONS: dict[str, Callable[[Sequence[str], str], None]] = {

@@ -2,18 +2,22 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from nstjax.errors import InputError
-from nstjax.images.io import SUFFIXES, decode_image, is_picture, to_bytes
+from nstjax.errors import InputError, InputWarning
+from nstjax.images.folder import Skipped, look_at, no_images, skipped_lines
+from nstjax.images.io import decode_image, to_bytes
 
 
 def find_photographs(folder: Path) -> list[str]:
     """Image files of a folder and its subfolders, relative to it, sorted by name.
 
-    Hidden files and folders are passed over; symbolic links are followed, each folder once.
+    Files are recognised by their content, those with the most common suffixes by these. Hidden files and
+    folders are passed over; symbolic links are followed, each folder once. An :class:`InputWarning` names the
+    files that are skipped.
 
     Raises:
         InputError: the folder is not one, cannot be listed, or has no image.
@@ -24,6 +28,7 @@ def find_photographs(folder: Path) -> list[str]:
         raise InputError(f"--data {folder} is a file: name the folder that it is in")
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
+    others: list[Skipped] = []
 
     def refuse(error: OSError) -> None:
         raise InputError(f"cannot list the folder {error.filename}: {error.strerror}; check its permissions")
@@ -36,13 +41,18 @@ def find_photographs(folder: Path) -> list[str]:
         seen.add((status.st_dev, status.st_ino))
         # In order, so that of several links to one folder it is always the same that counts.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(where, name) for name in files)
-        found += [path.relative_to(folder).as_posix() for path in paths if is_picture(path)]
+        for path in (Path(where, name) for name in sorted(files)):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            reason = look_at(path, trust_suffix=True)
+            if reason is None:
+                found.append(path.relative_to(folder).as_posix())
+            else:
+                others.append(reason)
     if not found:
-        raise InputError(
-            f"the folder {folder} has no photograph ({', '.join(SUFFIXES)}), nor have its subfolders: "
-            f"name another with --data"
-        )
+        raise no_images(f"--data {folder} has no photograph, nor have its subfolders", others)
+    for line in skipped_lines(others):
+        warnings.warn(f"--data {folder}: {line}", InputWarning, stacklevel=2)
     return sorted(found)
 
 

@@ -1,7 +1,8 @@
 """Images in and out of memory: decoding, encoding, resampling."""
 
 from nstjax.images.encode import check_output, median_filter, save_gif, save_image
-from nstjax.images.io import find_images, load_image
+from nstjax.images.folder import find_images
+from nstjax.images.io import load_image
 from nstjax.images.resize import fit_long_side, resize
 
 __all__ = [

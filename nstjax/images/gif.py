@@ -13,7 +13,8 @@ from PIL import Image
 from nstjax.errors import InputError
 from nstjax.files import write_atomically
 from nstjax.images.encode import to_integers
-from nstjax.images.io import MAX_PIXELS, flatten
+from nstjax.images.io import flatten
+from nstjax.images.opening import open_file, open_image
 
 LONGEST_MS = 655_350  # a GIF counts hundredths of a second in 16 bits
 
@@ -42,28 +43,14 @@ class Gif:
 
 def _frames(path: Path) -> Iterator[Image.Image]:
     """Pillow's frames, each complete; damage becomes one sentence."""
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is an empty file: copy or save it again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened as image:
-            if image.format != "GIF":
-                raise InputError(f"{path} is not a GIF but a {image.format}: name it by what it is")
-            for number in range(getattr(image, "n_frames", 1)):
-                image.seek(number)
-                yield image.copy()
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the path") from error
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: change its permissions") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path} has more than {MAX_PIXELS:,} pixels: make it smaller first") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
-        raise InputError(f"{path} is not a GIF that can be read: copy or save it again") from error
+    with warnings.catch_warnings(), open_file(path, str(path)) as (stream, kind):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if kind != "GIF":
+            raise InputError(f"{path} is not a GIF but a {kind}: name it by what it is")
+        image = open_image(stream, kind, str(path))
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            yield image.copy()
 
 
 def open_gif(path: str | Path) -> Gif:

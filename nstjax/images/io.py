@@ -1,59 +1,208 @@
 """Decoding: any common image file to a float32 sRGB array."""
 
-import io
-import struct
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+import psutil
+from PIL import Image
 
 from nstjax.errors import InputError
+from nstjax.images.deep import Raster, is_deep, read_deep, read_tiff
+from nstjax.images.icc import convert_floats, convert_image
+from nstjax.images.jpeg_end import complete_jpeg
+from nstjax.images.opening import open_file, open_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # where Pillow itself refuses a decompression bomb
+LARGE_PIXELS = 2**25  # larger images may be reduced while they are decoded
+_KEPT_SIDE, _KEPT_SHORT = 4, 2  # times the side that is needed, after such a reduction
+_ORIENTATION = 0x0112
+_TURNS = {  # EXIF orientation to the operation that turns the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert by the embedded ICC profile, if it has a usable one for its mode."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "L", "CMYK"):
-        return image
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image, upright and in sRGB.
+
+    Attributes:
+        colors: ``(h, w, 3)``: uint8, or float32 in [0, 1] where the file has more than 8 bits. Not multiplied
+            by alpha.
+        alpha: ``(h, w)`` of the same kind, or ``None`` where the file has none.
+        highest: the file's highest sample, before any conversion.
+        bits: of a sample; 0 for floats.
+    """
+
+    colors: np.ndarray
+    alpha: np.ndarray | None
+    highest: float
+    bits: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Need:
+    """The size that is enough: a short side, or a long side of large images; 0: the whole."""
+
+    short: int = 0
+    long: int = 0
+
+    def factor(self, width: int, height: int) -> int:
+        """By how much an image may be reduced."""
+        if width * height <= LARGE_PIXELS:
+            return 1
+        if self.short:
+            return max(1, min(width, height) // (_KEPT_SHORT * self.short))
+        return max(1, max(width, height) // (_KEPT_SIDE * self.long)) if self.long else 1
+
+
+def _check_room(name: str, width: int, height: int, channels: int, factor: int) -> None:
+    """Refuse an image whose decoding needs more memory than is free."""
+    # Twice as decoded, for a conversion; then as bytes and as floats.
+    pixels = width * height
+    needed = pixels * 2 * channels + pixels / factor**2 * 3 * (1 + 2 * 4)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"{name} has {width}×{height} pixels, which need about {needed / 2**30:.1f} GiB to decode, and "
+            f"{free / 2**30:.1f} GiB are free: make it smaller first"
+        )
+
+
+def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
+    """``(h, w, ...)`` reduced by a whole factor; the last blocks may be smaller."""
+    if factor == 1:
+        return samples
+    rows = np.arange(0, samples.shape[0], factor)
+    columns = np.arange(0, samples.shape[1], factor)
+    found = np.empty((len(rows), len(columns), *samples.shape[2:]), samples.dtype)
+    widths = np.diff([*columns, samples.shape[1]]).reshape(-1, *[1] * (samples.ndim - 2))
+    for i, row in enumerate(rows):
+        band = samples[row : row + factor].mean(axis=0, dtype=np.float64)
+        means = np.add.reduceat(band, columns, axis=0) / widths
+        found[i] = np.rint(means) if samples.dtype.kind == "u" else means
+    return found
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """``(h, w, ...)`` turned upright, as :data:`_TURNS` does it."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 where the metadata are damaged, which no viewer minds."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return image  # a broken profile is ignored by every viewer too
-    return converted or image
+        value = image.getexif().get(_ORIENTATION, 1)
+        return value if value in _TURNS else 1
+    except Exception:  # EXIF is a TIFF of its own: its parser fails as variously as decoders do
+        return 1
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """Any mode to ``(h, w, 3)``, uint8 or (of more bits) float32 in [0, 1]; alpha composited over white."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.asarray(image).astype(np.float32) / 65535.0
-        return np.repeat(grey.clip(0, 1)[..., None], 3, axis=-1)
-    if image.mode == "F":
-        grey = np.asarray(image, np.float32)
-        if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 1:
-            raise InputError(
-                "{path} is a floating-point image with values outside [0, 1]: scale it to [0, 1]"
-            )
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
+def _from_pillow(image: Image.Image, factor: int) -> Picture:
+    """Of an image of 8 bits or fewer that is decoded already."""
+    profile, orientation = image.info.get("icc_profile"), _orientation(image)
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
+    elif image.mode == "PA":
         image = image.convert("RGBA")
-    if image.mode == "RGBA":
-        alpha = image.getchannel("A")
-        colour = _to_srgb(image.convert("RGB"))
-        image = Image.composite(colour, Image.new("RGB", image.size, "white"), alpha)
+    elif "transparency" in image.info:
+        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    if factor > 1:
+        image = image.reduce(factor)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    alpha = None
+    if image.mode in ("LA", "RGBA"):
+        alpha = np.asarray(image.getchannel("A"))
+        image = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
+    highest = float(np.asarray(image).max())
+    return Picture(np.asarray(convert_image(image, profile)), alpha, highest, 8)
+
+
+def _from_raster(raster: Raster, factor: int) -> Picture:
+    samples, alpha, top = raster.samples, raster.alpha, np.float32(raster.top)
+    if alpha is not None:
+        alpha = _turned(_block_mean(alpha, factor), raster.orientation).astype(np.float32) / top
+    values = _turned(_block_mean(samples, factor), raster.orientation).astype(np.float32) / top
+    if raster.premultiplied and alpha is not None:
+        values = (values / np.maximum(alpha, np.float32(1e-6))[..., None]).clip(0, 1)
+    if values.shape[-1] == 4:
+        inks = Image.fromarray(np.rint(values * 255).astype(np.uint8), "CMYK")
+        colors = np.asarray(convert_image(inks, raster.profile)) / np.float32(255)
     else:
-        if image.mode not in ("RGB", "L", "CMYK"):
-            profile = image.info.get("icc_profile")
-            image = image.convert("RGB")
-            if profile:
-                image.info["icc_profile"] = profile
-        image = _to_srgb(image).convert("RGB")
-    return np.asarray(image)
+        colors = convert_floats(values, raster.profile)
+    return Picture(colors, alpha, raster.highest, raster.bits)
+
+
+def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
+    """Decode a file; every decoder is called from here."""
+    with open_file(file, name) as (stream, kind):
+        if kind == "TIFF":
+            raster = read_tiff(stream, name)
+            if raster is not None:
+                height, width = raster.samples.shape[:2]
+                return _from_raster(raster, need.factor(width, height))
+            stream.seek(0)
+        image = open_image(stream, kind, name)
+        width, height = image.size
+        factor = need.factor(width, height)
+        if kind == "JPEG":
+            # libjpeg decodes at 1/2, 1/4 or 1/8 at almost no cost.
+            if need.short:
+                image.draft(None, (_KEPT_SHORT * need.short, _KEPT_SHORT * need.short))
+            elif factor > 1:
+                image.draft(None, (width // factor, height // factor))
+            width, height = image.size
+            factor = need.factor(width, height)
+        _check_room(name, width, height, max(3, len(image.getbands())), factor)
+        if kind in ("PNG", "TIFF", "JPEG 2000", "PPM") and is_deep(image):
+            turn = _orientation(image)
+
+            def reopen() -> Image.Image:
+                stream.seek(0)
+                return open_image(stream, kind, name)
+
+            raster = read_deep(reopen)
+            raster.orientation = 1 if kind == "TIFF" else turn  # Pillow turns TIFFs itself
+            return _from_raster(raster, factor)
+        try:
+            image.load()
+        except OSError as error:
+            if kind != "JPEG" or "truncated" not in str(error):
+                raise
+            stream.seek(0)
+            whole = complete_jpeg(stream.read())
+            if whole is None:
+                raise
+            image, factor = whole, need.factor(*whole.size)
+        return _from_pillow(image, factor)
+
+
+def _over_white(picture: Picture) -> np.ndarray:
+    """``(h, w, 3)``, uint8 or float32, alpha composited over white."""
+    if picture.alpha is None:
+        return picture.colors
+    if picture.colors.dtype == np.uint8:
+        image = Image.fromarray(picture.colors)
+        white = Image.new("RGB", image.size, "white")
+        return np.asarray(Image.composite(image, white, Image.fromarray(picture.alpha)))
+    alpha = picture.alpha[..., None]
+    return picture.colors * alpha + (1 - alpha)
 
 
 def _to_float(pixels: np.ndarray) -> np.ndarray:
@@ -61,13 +210,12 @@ def _to_float(pixels: np.ndarray) -> np.ndarray:
 
 
 def flatten(image: Image.Image) -> np.ndarray:
-    """Any mode to ``(h, w, 3)`` float32 in [0, 1], alpha composited over white."""
-    return _to_float(_pixels(image))
+    """A decoded image of any 8-bit mode to ``(h, w, 3)`` float32 in [0, 1], alpha composited over white."""
+    return _to_float(_over_white(_from_pillow(image, 1)))
 
 
 def ignore_noise() -> None:
-    """Silence what Pillow says of large and of slightly odd files, in every thread of the process."""
-    # Pillow warns of large images before it refuses huge ones; large ones are welcome here.
+    """Silence Pillow's warnings of large and of slightly odd files, in every thread of the process."""
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -77,16 +225,28 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 
-def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0) -> np.ndarray:
+def _check_range(picture: Picture, name: str) -> None:
+    """Refuse an image whose values use the lowest part of its bits, as 0 to 255 of 16: it would be black."""
+    top = 2**picture.bits - 1
+    if picture.bits > 8 and 0 < picture.highest <= top / 256:
+        raise InputError(
+            f"{name} has {picture.bits} bits but no value over {picture.highest:.0f} of {top}, which is nearly "
+            f"black: save it with 8 bits, or scale its values"
+        )
+
+
+def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0, long_side: int = 0) -> np.ndarray:
     """Decode an image file or the bytes of one, as :func:`load_image` does.
 
-    Unlike it, this may run in several threads at once; :func:`ignore_noise` belongs before it.
+    Unlike it, this may run in several threads at once; call :func:`ignore_noise` before.
 
     Args:
         file: a path, or a binary stream.
         name: what messages call it.
         at_least: if not 0, a short side that is enough: a JPEG that is many times larger is decoded at a half,
-            a quarter or an eighth of its size, which stays at least twice this.
+            a quarter or an eighth of its size, which stays at least twice this. An image of over
+            :data:`LARGE_PIXELS` is reduced in any format.
+        long_side: see :func:`load_image`.
 
     Returns:
         ``(h, w, 3)``, sRGB: uint8, or float32 in [0, 1] where the file has more than 8 bits.
@@ -94,78 +254,53 @@ def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0) -> np.ndar
     Raises:
         InputError: as :func:`load_image`.
     """
-    try:
-        if isinstance(file, Path):
-            if file.is_dir():
-                raise InputError(f"{file} is a folder where an image file is wanted: name one file in it")
-            if file.stat().st_size == 0:
-                raise InputError(f"{file} is an empty file: copy or save it again")
-        with Image.open(file) as image:
-            if at_least:
-                image.draft(None, (2 * at_least, 2 * at_least))
-            image.load()
-            oriented = ImageOps.exif_transpose(image)
-            if "icc_profile" in image.info:
-                oriented.info["icc_profile"] = image.info["icc_profile"]
-            return _pixels(oriented)
-    except InputError as error:
-        raise InputError(str(error).replace("{path}", name)) from None
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{name} is not an image that can be read: a JPEG, PNG, WebP or TIFF is wanted"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller first") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist: check the path") from error
-    except PermissionError as error:
-        raise InputError(f"{name} may not be read: change its permissions") from error
-    except (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error) as error:
-        # Pillow reports truncation and corruption by any of these, according to the format.
-        raise InputError(f"{name} is a damaged or truncated image: copy or save it again") from error
-    except MemoryError as error:
-        raise InputError(f"{name} does not fit into memory: make it smaller first") from error
+    picture = _decode(file, name, _Need(at_least, long_side))
+    _check_range(picture, name)
+    return _over_white(picture)
 
 
-def load_image(path: str | Path) -> np.ndarray:
-    """Decode an image file.
-
-    JPEG, PNG, WebP, TIFF, and what else Pillow reads. The EXIF orientation is applied, an ICC profile
-    converted to sRGB, alpha composited over white; grey, palette, CMYK and 16-bit images are handled. Of
-    an animation the first frame is taken.
+def load_picture(path: Path) -> Picture:
+    """Decode an image file with its alpha channel apart.
 
     Args:
         path: the file.
 
     Returns:
+        The picture, its arrays float32 in [0, 1].
+
+    Raises:
+        InputError: as :func:`load_image`; values of 8 bits in a file of 16 are no error here.
+    """
+    with warnings.catch_warnings():
+        ignore_noise()
+        picture = _decode(path, str(path), _Need())
+    alpha = None if picture.alpha is None else _to_float(picture.alpha)
+    return dataclasses.replace(picture, colors=_to_float(picture.colors), alpha=alpha)
+
+
+def load_image(path: str | Path, long_side: int = 0) -> np.ndarray:
+    """Decode an image file.
+
+    The format is recognised by the file's content: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, PPM, TGA,
+    ICO, and HEIC where pillow-heif is installed. The EXIF orientation is applied, an ICC profile converted to
+    sRGB, alpha composited over white; grey, palette, CMYK, 16-bit and floating-point images are handled. The
+    first frame of an animation is taken. Damaged metadata are ignored.
+
+    Args:
+        path: the file.
+        long_side: if not 0, a long side that is enough. An image of over :data:`LARGE_PIXELS` is reduced while
+            it is decoded, to at least four times this; smaller images are not.
+
+    Returns:
         ``(1, h, w, 3)`` float32, sRGB, values in [0, 1].
 
     Raises:
-        InputError: the file is missing, unreadable, empty, truncated, not an image, or claims so many
-            pixels (over :data:`MAX_PIXELS`) that it may be a decompression bomb.
+        InputError: the file is missing, unreadable, empty, damaged, of another format, of a layout without a
+            certain meaning as a picture, or has more pixels than
+            :data:`~nstjax.images.opening.MAX_PIXELS` or the free memory allow.
     """
     path = Path(path)
     with warnings.catch_warnings():
         ignore_noise()
-        pixels = decode_image(path, str(path))
+        pixels = decode_image(path, str(path), long_side=long_side)
     return np.ascontiguousarray(_to_float(pixels)[None])
-
-
-def is_picture(path: Path) -> bool:
-    """Whether it is a file whose suffix is an image's, and not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def find_images(folder: Path) -> list[Path]:
-    """The files of a folder (not of its subfolders) whose suffix is an image's, sorted by name.
-
-    Raises:
-        InputError: the folder cannot be listed, or has none.
-    """
-    try:
-        found = sorted(p for p in folder.iterdir() if is_picture(p))
-    except OSError as error:
-        raise InputError(f"cannot list the folder {folder}: {error.strerror}; check the path") from error
-    if not found:
-        raise InputError(f"the folder {folder} has no image ({', '.join(SUFFIXES)}): name another")
-    return found

@@ -14,7 +14,8 @@
 
 What begins otherwise is a file's name; a file named like one of these is written ``./all``. A ``#``
 belongs to the name where a file of the whole name exists, or where what follows has a ``.`` or ``/``.
-Files are read by :func:`nstjax.images.io.load_image`: what is transparent is white, hence inside.
+If a file has an alpha channel that varies, what is opaque is inside, whatever its colour; of a label image,
+what is transparent belongs to no colour. In a grey file of the integers 0 and 1, what is 1 is inside.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from nstjax.errors import InputError
 
+LABELS = "labels:"
 _FORMS = {  # what to write, of masks made of numbers
     "box": "write box:LEFT,TOP,RIGHT,BOTTOM in fractions of width and height",
     "brighter": "write brighter:V with V from 0, black, to 1, white",

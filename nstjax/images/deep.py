@@ -1,0 +1,227 @@
+"""Images of more than 8 bits, and TIFFs of every layout: what Pillow reads wrongly, or to 8 bits."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from nstjax.errors import InputError
+from nstjax.images.opening import check_pixels
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its complaints become one sentence here
+
+_GREYS, _RGB, _CMYK = (0, 1), 2, 5  # TIFF's PhotometricInterpretation
+_WHITE_IS_ZERO = 0
+_UNSIGNED, _FLOAT = 1, 3  # SampleFormat
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples
+_PHOTOMETRIC = {
+    3: "a palette",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICCLab",
+    32803: "a sensor's mosaic",
+    34892: "raw",
+}
+_ICC_PROFILE, _ORIENTATION, _DNG = 34675, 274, 50706
+_MAX_CHANNELS = 5  # CMYK and alpha
+
+
+class Raster:
+    """Samples of an image file as they are stored, upright apart from the orientation.
+
+    Attributes:
+        samples: ``(h, w, c)``: unsigned integers, or float32 in [0, 1].
+        top: the sample that is white (for CMYK full ink); 1 for floats.
+        bits: of a sample of the file; 0 for floats.
+        highest: the file's highest sample.
+        alpha: ``(h, w)`` of the same range, or ``None``.
+        premultiplied: whether the samples are already multiplied by alpha.
+        profile: the ICC profile, if any.
+        orientation: of EXIF, 1 to 8.
+    """
+
+    def __init__(
+        self,
+        samples: np.ndarray,
+        top: float,
+        alpha: np.ndarray | None = None,
+        premultiplied: bool = False,
+        profile: bytes | None = None,
+        orientation: int = 1,
+        bits: int = 16,
+        highest: float | None = None,
+    ):
+        self.samples, self.top, self.alpha = samples, top, alpha
+        self.bits, self.highest = bits, float(samples.max()) if highest is None else highest
+        self.premultiplied, self.profile, self.orientation = premultiplied, profile, orientation
+
+
+def read_tiff(stream: BinaryIO, name: str) -> Raster | None:
+    """Read the first picture of a TIFF by its tags, unless Pillow reads it well.
+
+    Args:
+        stream: the file, from its beginning.
+        name: what messages call it.
+
+    Returns:
+        The samples; ``None`` for 1 to 8 unsigned bits, and for layouts of 16 bits that Pillow reads and whose
+        compression tifffile does not know without the package imagecodecs.
+
+    Raises:
+        InputError: the file is cut off, or of a kind that has no certain meaning as a picture.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(stream) as file:
+        page: Any = file.pages[0]
+        check_pixels(name, page.imagewidth, page.imagelength)
+        if _DNG in page.tags or page.photometric in (32803, 34892):
+            raise InputError(f"{name} is a camera's raw file: develop it, and save it as JPEG or TIFF")
+        bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+        format_ = page.sampleformat if isinstance(page.sampleformat, int) else max(page.sampleformat)
+        if format_ == _UNSIGNED and bits <= 8 and page.photometric not in (8, 9):
+            return None
+        _check_layout(page, bits, int(format_), name)
+        _check_whole(page, stream, name)
+        try:
+            samples = page.asarray()
+        except (ValueError, RuntimeError) as error:  # how tifffile says that it lacks a codec
+            if "imagecodecs" not in str(error) and "compression" not in str(error).lower():
+                raise
+            if _pillow_can(page, bits):
+                return None
+            raise InputError(
+                f"{name} is a TIFF compressed by {page.compression.name}, which needs imagecodecs: "
+                f"pip install imagecodecs, or save it uncompressed"
+            ) from error
+        stream.seek(0)
+        return _by_tags(page, samples, bits, name)
+
+
+def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
+    if format_ not in (_UNSIGNED, _FLOAT):
+        raise InputError(
+            f"{name} has signed or complex numbers, of which no value is certainly white: save it with "
+            f"unsigned integers, or floating-point numbers in [0, 1]"
+        )
+    if page.photometric not in (*_GREYS, _RGB, _CMYK):
+        what = _PHOTOMETRIC.get(int(page.photometric), f"kind {int(page.photometric)}")
+        raise InputError(f"{name} has colours of {what} in {bits} bits: save it as RGB")
+    if page.imagedepth != 1 or page.samplesperpixel > _MAX_CHANNELS:
+        raise InputError(f"{name} has more channels than an image of colours: save it as RGB")
+
+
+def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
+    """Raise :class:`InputError` where data are missing, for which tifffile puts zeros."""
+    end = stream.seek(0, 2)
+    ends = [o + c for o, c in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    missing = not ends or 0 in page.databytecounts or max(ends) > end
+    if missing or (page.compression == 1 and sum(page.databytecounts) < page.nbytes):
+        raise InputError(f"{name} is a damaged or truncated image: copy or save it again")
+
+
+def _pillow_can(page: Any, bits: int) -> bool:
+    """Whether Pillow has the layout, by its tags of colours and of planes."""
+    chunky = page.planarconfig == 1 or page.samplesperpixel == 1
+    grey = page.photometric == 1 and page.samplesperpixel == 1
+    return chunky and bits == 16 and page.sampleformat == _UNSIGNED and (grey or page.photometric == _RGB)
+
+
+def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
+    if page.samplesperpixel == 1:
+        samples = samples.reshape(page.imagelength, page.imagewidth, 1)
+    elif page.planarconfig == 2:
+        samples = np.moveaxis(samples.reshape(-1, page.imagelength, page.imagewidth), 0, -1)
+    else:
+        samples = samples.reshape(page.imagelength, page.imagewidth, -1)
+    highest = 1.0
+    if samples.dtype.kind == "f":
+        if not np.isfinite(samples).all() or samples.min() < 0 or samples.max() > 1:
+            raise InputError(
+                f"{name} is a floating-point image with values outside [0, 1]: scale it to [0, 1]"
+            )
+        samples, top, bits = samples.astype(np.float32), 1.0, 0
+    else:
+        top, highest = float(2**bits - 1), float(samples.max())
+        if bits > 16:  # float32 has no more than 24 bits, and no screen more than 12
+            samples, top = (samples / top).astype(np.float32), 1.0
+    colours = {_RGB: 3, _CMYK: 4}.get(int(page.photometric), 1)
+    alpha, premultiplied = None, False
+    extra = tuple(page.extrasamples or ())
+    for index, kind in enumerate(extra):
+        if kind in (_PREMULTIPLIED, _STRAIGHT) and colours + index < samples.shape[-1]:
+            alpha, premultiplied = samples[..., colours + index], kind == _PREMULTIPLIED
+            break
+    samples = samples[..., :colours]
+    if samples.shape[-1] != colours:
+        raise InputError(
+            f"{name} has {samples.shape[-1]} channels where its tags tell of {colours}: save it again"
+        )
+    if page.photometric == _WHITE_IS_ZERO:
+        samples = (top - samples).astype(samples.dtype)
+
+    def tag(code: int) -> Any:
+        return page.tags[code].value if code in page.tags else None
+
+    turn = tag(_ORIENTATION) or 1
+    return Raster(samples, top, alpha, premultiplied, tag(_ICC_PROFILE), turn, bits, highest)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether :func:`read_deep` reads an image that Pillow opened: it has 16 bits in a sample."""
+    return image.mode.startswith("I") or (bool(image.tile) and ";16" in _raw_mode(image))  # type: ignore[attr-defined]
+
+
+def _raw_mode(image: Any) -> str:
+    args = image.tile[0].args
+    return args if isinstance(args, str) else str(args[0])
+
+
+def _decode_as(image: Any, raw: str) -> np.ndarray:
+    """Decode with another order of the bytes of a pixel than Pillow chose."""
+    tiles = []
+    for tile in image.tile:
+        args = raw if isinstance(tile.args, str) else (raw, *tile.args[1:])
+        tiles.append(tile._replace(args=args))
+    image.tile = tiles
+    image.load()
+    return np.asarray(image).astype(np.uint16)
+
+
+def read_deep(reopen: Callable[[], Image.Image]) -> Raster:
+    """All 16 bits of an image, of which Pillow gives 8 where it has colours.
+
+    Pillow's decoders can be told to take the high or the low byte of each sample, so the file is decoded
+    twice. (pypng decodes 16-bit PNGs too, but in Python, some hundred times slower.)
+
+    Args:
+        reopen: opens the image; called once or twice.
+    """
+    image = reopen()
+    profile, key = image.info.get("icc_profile"), image.info.get("transparency")
+    if image.mode.startswith("I"):  # grey
+        image.load()
+        samples = np.asarray(image).astype(np.uint16)[..., None]
+        alpha = (samples[..., 0] != key) * np.uint16(65535) if isinstance(key, int) else None
+        return Raster(samples, 65535.0, alpha, profile=profile)
+    raw = _raw_mode(image)
+    if raw.startswith("LA;16"):
+        # Four bytes a pixel, as RGBA has: high and low byte of grey, then of alpha.
+        both = _decode_as(image, "RGBA")
+        samples = both[..., 0::2] << 8 | both[..., 1::2]
+    else:
+        # L and B name the order of the file's bytes; N is the machine's, which decompressed TIFFs have.
+        stem, order = raw[:-1], raw[-1]
+        if order == "N":
+            order = "L" if sys.byteorder == "little" else "B"
+        other = "L" if order == "B" else "B"
+        samples = _decode_as(image, stem + order) << 8 | _decode_as(reopen(), stem + other)
+    alpha = None
+    if samples.shape[-1] in (2, 4):
+        samples, alpha = samples[..., :-1], samples[..., -1]
+    elif isinstance(key, tuple):
+        alpha = (samples != np.array(key)).any(-1) * np.uint16(65535)
+    return Raster(samples, 65535.0, alpha, raw.startswith("RGBa"), profile)

@@ -1,0 +1,130 @@
+"""Opening image files: the one place where Pillow's decoders are called."""
+
+import contextlib
+import importlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image, features
+
+from nstjax.errors import InputError
+from nstjax.images.formats import HEAD, READABLE, recognise
+
+MAX_PIXELS = 2**28  # phones make 200 megapixels; a PNG of 33 KB can claim 3,600
+WANTED = "save it as JPEG, PNG, WebP or TIFF"
+_DAMAGED = "is a damaged or truncated image: copy or save it again"
+
+
+@contextlib.contextmanager
+def as_input_error(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into one sentence about the file.
+
+    Decoders raise nearly every built-in exception on damaged files, so all are caught.
+
+    Raises:
+        InputError: in place of any ``Exception``.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist: check the path") from error
+    except PermissionError as error:
+        raise InputError(f"{name} may not be read: change its permissions") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} has more pixels than its decoder allows: make it smaller first") from error
+    except MemoryError as error:
+        raise InputError(f"{name} does not fit into memory: make it smaller first") from error
+    except Exception as error:
+        raise InputError(f"{name} {_DAMAGED}") from error
+
+
+def check_pixels(name: str, width: int, height: int) -> None:
+    """Refuse a size that only a decompression bomb, or a picture beyond any use here, has.
+
+    Raises:
+        InputError: it is over :data:`MAX_PIXELS`, or 0.
+    """
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller first")
+    if width < 1 or height < 1:
+        raise InputError(f"{name} {_DAMAGED}")
+
+
+def refusal(kind: str | None) -> str:
+    """Why a file of this format is not read, to go after its name; empty where it is read."""
+    if kind is None:
+        return f"is not an image that can be read: {WANTED}"
+    if kind not in READABLE:
+        article = "an" if kind[0] in "AEIOH" or kind[:3] == "SVG" else "a"
+        return f"is {article} {kind} file, which nstjax does not read: {WANTED}"
+    feature = {"WebP": "webp", "AVIF": "avif", "JPEG 2000": "jpg_2000"}.get(kind)
+    try:
+        _plugin(kind)
+        if feature and not features.check(feature):
+            raise ImportError(feature)
+    except (ImportError, AttributeError):
+        if kind == "HEIC":
+            return "is a HEIC image: pip install 'nstjax[heic]', or save it as JPEG"
+        return f"is of the format {kind}, which this Pillow does not read: {WANTED}"
+    return ""
+
+
+def _plugin(kind: str) -> Any:
+    module, name = READABLE[kind]
+    if kind == "HEIC":
+        return getattr(importlib.import_module("pillow_heif"), name)
+    return getattr(importlib.import_module(f"PIL.{module}"), name)
+
+
+@contextlib.contextmanager
+def open_file(file: Path | BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file and recognise its format by its content.
+
+    Args:
+        file: a path, or a binary stream that can seek.
+        name: what messages call it.
+
+    Yields:
+        The stream, at its beginning, and the format, a key of :data:`~nstjax.images.formats.READABLE`. An
+        exception inside the ``with`` block becomes an :class:`InputError`.
+
+    Raises:
+        InputError: the file is missing, empty, a folder, or of no format that is read.
+    """
+    with as_input_error(name), contextlib.ExitStack() as stack:
+        if isinstance(file, Path):
+            if file.is_dir():
+                raise InputError(f"{file} is a folder where an image file is wanted: name one file in it")
+            file = stack.enter_context(file.open("rb"))
+        head = file.read(HEAD)
+        file.seek(0)
+        if not head:
+            raise InputError(f"{name} is an empty file: copy or save it again")
+        kind = recognise(head, name)
+        reason = refusal(kind)
+        if reason:
+            raise InputError(f"{name} {reason}")
+        assert kind is not None
+        yield file, kind
+
+
+def open_image(stream: BinaryIO | bytes, kind: str, name: str) -> Image.Image:
+    """Read the header of an image by the one Pillow plugin of its format.
+
+    ``PIL.Image.open`` would try every plugin, and refuses photographs of 200 megapixels.
+
+    Args:
+        stream: the file, from its beginning.
+        kind: its format, from :func:`open_file`.
+        name: what messages call it.
+
+    Raises:
+        InputError: it has too many pixels, or none.
+    """
+    image: Image.Image = _plugin(kind)(io.BytesIO(stream) if isinstance(stream, bytes) else stream, "")
+    check_pixels(name, *image.size)
+    return image
