@@ -8,7 +8,6 @@ conv1_1, 0.007 in conv1_2 and 0.008 to 0.010 in the deeper layers (in blocks 4 a
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
