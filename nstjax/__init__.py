@@ -13,26 +13,26 @@ A trained generator does it in one pass:
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nstjax import images, losses, optim
-from nstjax.errors import InputError
-from nstjax.images import load_image, save_image
-from nstjax.nn.vgg import features
-from nstjax.synthesis import (
-    PRESETS,
-    Style,
-    StyleRegion,
-    TransferConfig,
-    mix_scales,
-    reconstruct,
-    texture,
-    transfer,
-)
-from nstjax.typing import Backbone, Preprocessing
-from nstjax.weights import load_backbone
-
 if TYPE_CHECKING:
+    from nstjax import images, losses, optim
+    from nstjax.errors import InputError
     from nstjax.generators.store import load_generator
+    from nstjax.images import load_image, save_image
     from nstjax.inference import stylize
+    from nstjax.nn.vgg import features
+    from nstjax.preprocessing import Preprocessing
+    from nstjax.synthesis import (
+        PRESETS,
+        Style,
+        StyleRegion,
+        TransferConfig,
+        mix_scales,
+        reconstruct,
+        texture,
+        transfer,
+    )
+    from nstjax.typing import Backbone
+    from nstjax.weights import load_backbone
 
 __version__ = "0.1.0"
 
@@ -60,15 +60,41 @@ __all__ = [
     "transfer",
 ]
 
-# Imported when they are asked for: Flax takes its time, and most programs have no use for it.
-_LATE = {"load_generator": "nstjax.generators.store", "stylize": "nstjax.inference"}
+# Imported on first use: JAX and Flax take seconds, and the process that reads foreign weights starts without them.
+_LATE = {
+    "InputError": "nstjax.errors",
+    "load_generator": "nstjax.generators.store",
+    "load_image": "nstjax.images",
+    "save_image": "nstjax.images",
+    "stylize": "nstjax.inference",
+    "features": "nstjax.nn.vgg",
+    "Preprocessing": "nstjax.preprocessing",
+    **dict.fromkeys(
+        (
+            "PRESETS",
+            "Style",
+            "StyleRegion",
+            "TransferConfig",
+            "mix_scales",
+            "reconstruct",
+            "texture",
+            "transfer",
+        ),
+        "nstjax.synthesis",
+    ),
+    "Backbone": "nstjax.typing",
+    "load_backbone": "nstjax.weights",
+}
+_MODULES = ("images", "losses", "nn", "optim", "synthesis", "typing", "weights")
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATE:
         return getattr(importlib.import_module(_LATE[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"nstjax.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *_LATE, *_MODULES})

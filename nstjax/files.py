@@ -59,6 +59,12 @@ def cache_folder() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("nstjax")
 
 
+def state_folder() -> Path:
+    """The user's state: ``$NSTJAX_STATE``, or what the platform prescribes (``~/.local/state/nstjax`` on Linux)."""
+    override = os.environ.get("NSTJAX_STATE")
+    return Path(override) if override else platformdirs.user_state_path("nstjax")
+
+
 def shipped_folder() -> Path:
     """What comes with the package: ``nstjax/ckpts`` of an installed wheel, ``ckpts`` of a checkout."""
     package = Path(__file__).parent

@@ -1,4 +1,8 @@
-"""Compiled programs, kept from one run to the next."""
+"""Compiled programs, kept from one run to the next.
+
+A kept program is machine code (and JAX describes it by a pickle), so reading one amounts to running it. All of them
+lie in a :class:`nstjax.sealed.SealedFolder`: nothing of a file is interpreted before its keyed hash has been checked.
+"""
 
 import contextlib
 import functools
@@ -6,41 +10,87 @@ import hashlib
 import os
 import pickle
 import platform
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nstjax.files import cache_folder, write_atomically
+from nstjax.files import cache_folder
+from nstjax.sealed import Refused, SealedFolder
 
 LIMIT = 2**30  # bytes of kept programs; a new shape of photograph or painting leaves about one million
-_kept: dict[str, Path] = {}  # "folder": of whole programs, once they are kept
+_kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": of whole programs
 _loaded: dict[Any, Any] = {}  # programs of this process
 
 
-def enable_compilation_cache() -> None:
-    """Keep every compiled program in the user's cache, so that the next run need not compile it.
+def enable_compilation_cache() -> str | None:
+    """Keep compiled programs in the user's cache, so that the next run need not compile them.
 
-    Where the cache cannot be written, nothing is kept: the run does not depend on it.
+    Two kinds are kept in the folder ``xla``: whole programs (:func:`run`), and through JAX's compilation cache the
+    compiled code of all others. The folder has mode 0700. If it is a symbolic link, belongs to another user, or
+    cannot be written, nothing is kept and the run goes on.
+
+    Returns:
+        None, or a sentence that says why nothing is kept.
     """
     import jax
 
-    folder = cache_folder() / "xla"
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        _kept["folder"] = folder
-        _prune(folder)  # last: another process may remove a file before it is looked at
+    try:
+        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = SealedFolder(cache_folder() / "xla")
+        folder.write("test", b"")
+        _seal_jax_cache(folder)
+    except (Refused, OSError, ImportError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return (
+            f"compiled programs are not kept for the next run ({reason}): set NSTJAX_CACHE and NSTJAX_STATE to folders "
+            f"of your own"
+        )
+    jax.config.update("jax_compilation_cache_dir", str(folder.path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _kept["folder"] = folder
+    with contextlib.suppress(OSError):  # another process may remove a file before it is looked at
+        _prune(folder.path)
+    return None
+
+
+def _seal_jax_cache(folder: SealedFolder) -> None:
+    """Make JAX keep its compiled code as files of ``folder``, with their keyed hashes.
+
+    JAX's own files carry no hash. No public setting replaces them, so this replaces the function by which JAX opens
+    its cache (JAX 0.10 and 0.11).
+
+    Raises:
+        ImportError: this release of JAX opens its cache in another way.
+    """
+    from jax._src import compilation_cache
+    from jax._src.compilation_cache_interface import CacheInterface
+
+    class SealedCache(CacheInterface):
+        _path = folder.path
+
+        def get(self, key: str) -> bytes | None:
+            return folder.read(f"jax {key}")
+
+        def put(self, key: str, value: bytes) -> None:
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                folder.write(f"jax {key}", value)
+
+    if not hasattr(compilation_cache, "get_file_cache"):
+        raise ImportError("this release of JAX has another kind of cache")
+    before = getattr(compilation_cache.get_file_cache, "replaced", compilation_cache.get_file_cache)
+
+    def get_file_cache(path: str) -> tuple[Any, str] | None:
+        return (SealedCache(), path) if path == str(folder.path) else before(path)
+
+    get_file_cache.replaced = before  # type: ignore[attr-defined]
+    compilation_cache.get_file_cache = get_file_cache
 
 
 def _prune(folder: Path) -> None:
-    """Remove what was used longest ago, where there is too much."""
-    files = [(path, path.stat()) for path in folder.iterdir()]
+    """Where there are more than :data:`LIMIT` bytes, remove the files used longest ago, down to half of that."""
+    files = [(path, path.lstat()) for path in folder.iterdir() if path.is_symlink() or path.is_file()]
     total = sum(facts.st_size for _, facts in files)
     if total <= LIMIT:
         return
@@ -65,7 +115,8 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     """
     import jax
 
-    if "folder" not in _kept:
+    folder = _kept["folder"]
+    if folder is None:
         return jitted(*arguments, static)
     leaves, structure = jax.tree.flatten(arguments)
     if not all(_is_plain(leaf) for leaf in leaves):
@@ -74,18 +125,20 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     key = (jitted, structure, kinds, static)
     if key not in _loaded:
         said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
-        path = _kept["folder"] / f"nstjax-{hashlib.sha256(said.encode()).hexdigest()}"
+        name = hashlib.sha256(said.encode()).hexdigest()
         # At an address another function may lie the next time; a sharding moves its arguments by itself.
         strange = " at 0x" in said or "Sharding(" in str(structure)
         if strange:
             _loaded[key] = jitted
-        elif kept := _load(path):
-            with contextlib.suppress(Exception):  # a damaged program may be loaded, and fail when it is run
+        elif kept := _load(folder, name):
+            with contextlib.suppress(
+                Exception
+            ):  # kept by another build of jaxlib, it may fail when it is run
                 found = jax.block_until_ready(kept(*arguments))
                 _loaded[key] = kept
                 return found
         if key not in _loaded:
-            _loaded[key] = _make(path, jitted, arguments, static)
+            _loaded[key] = _make(folder, name, jitted, arguments, static)
     program = _loaded[key]
     return program(*arguments, static) if program is jitted else program(*arguments)
 
@@ -127,15 +180,17 @@ def _surroundings() -> str:
     return repr(settings)
 
 
-def _load(path: Path) -> Any:
+def _load(folder: SealedFolder, name: str) -> Any:
     from jax.experimental import serialize_executable
 
+    content = folder.read(name)
+    if content is None:
+        return None
     try:
-        # The user's own folder: what lies there is trusted, as JAX trusts its compiled code beside it.
-        program = serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
-        os.utime(path)  # used today
-        return program
-    except Exception:  # missing, damaged or of another release: it is made anew
+        # Both JAX's function and the trees need pickles. These bytes are this user's own: `read` has checked the keyed
+        # hash. A format without pickles would protect no further, since the program itself is machine code.
+        return serialize_executable.deserialize_and_load(*pickle.loads(content))
+    except Exception:  # of another build of jaxlib: it is compiled again
         return None
 
 
@@ -155,11 +210,11 @@ def _without_jax_cache() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def _make(path: Path, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+def _make(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     from jax.experimental import serialize_executable
 
     with _without_jax_cache():
         program = jitted.lower(*arguments, static).compile()
     with contextlib.suppress(Exception):  # some platforms cannot; a full disk is no reason to stop either
-        write_atomically(path, pickle.dumps(serialize_executable.serialize(program)))
+        folder.write(name, pickle.dumps(serialize_executable.serialize(program)))
     return program

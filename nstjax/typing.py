@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from nstjax.preprocessing import Preprocessing
+
 Images: TypeAlias = Float[Array | np.ndarray, "n h w 3"]
 """A batch of sRGB images, float32, values in [0, 1]."""
 
@@ -29,7 +31,6 @@ Params: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``; in a small network
 perhaps with a ``"head"``, ``(out, k)``, whose outputs are what it gives for the layer."""
 
-ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
 Pooling: TypeAlias = Literal["max", "average"]
 PoolingChoice: TypeAlias = Literal["network", "max", "average"]
 """``network`` is the pooling that a network was trained with."""
@@ -37,23 +38,6 @@ Padding: TypeAlias = Literal["zeros", "replicate"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 """Of a network's products: in full; of operands with 10 bits after the point, where the device has such products;
 or of operands, and activations, with 7."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """What a network's weights want of an image: ``(order(image)·scale − mean) / std``.
-
-    Attributes:
-        order: channel order of the network's first kernel.
-        scale: factor on values in [0, 1]; 255 for networks trained on 8-bit values.
-        mean: subtracted after scaling, in ``order``.
-        std: divided by last, in ``order``.
-    """
-
-    order: ChannelOrder
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 @jax.tree_util.register_dataclass

@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         config.add_cleanup(lambda: os.environ.pop("NSTJAX_TEST_CACHE"))
     os.environ["NSTJAX_CACHE"] = os.environ["NSTJAX_TEST_CACHE"]
+    os.environ["NSTJAX_STATE"] = os.path.join(os.environ["NSTJAX_TEST_CACHE"], "state")
     if "not slow" in config.getoption("markexpr") and jaxlib.__version__.startswith("0.10."):
         # Two fifths of the time are saved by the older code generator, which later releases have not.
         quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "linear", "pixels", "plain", "typing"}
+ALWAYS = {"errors", "files", "linear", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
@@ -16,7 +16,9 @@ TABLE: dict[str, set[str]] = {
     "linear": set(),
     "pixels": set(),
     "plain": set(),
-    "programs": set(),
+    "preprocessing": set(),
+    "programs": {"sealed"},
+    "sealed": set(),
     "typing": set(),
     "checkpoints": set(),
     "images": set(),

@@ -14,7 +14,7 @@ from nstjax.generators.store import Generator
 from nstjax.images.color import luminance, match_luminance, transfer_color
 from nstjax.inference import stylize
 from nstjax.losses import total_variation
-from nstjax.weights.normalize import normalize
+from nstjax.weights.activations import normalize
 from tests.conftest import random_backbone
 
 BYTES = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)

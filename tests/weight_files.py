@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from nstjax.nn.vgg import CONVS_PER_BLOCK
+from nstjax.nn.table import CONVS_PER_BLOCK
 
 Params = dict[str, dict[str, np.ndarray]]
 

@@ -1,11 +1,13 @@
 """What is settled before any work: the device, and how warnings are said."""
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from nstjax.errors import InputError, InputWarning
+from nstjax.programs import enable_compilation_cache
 
 
 def check_device() -> None:
@@ -16,6 +18,12 @@ def check_device() -> None:
         jax.devices()
     except Exception as error:  # a backend's start may fail with anything, an assertion included
         raise InputError("JAX finds no device to run on: check JAX_PLATFORMS, or set it to cpu") from error
+
+
+def keep_programs(wanted: bool, quiet: bool = False) -> None:
+    """Keep compiled programs for the next run where this is wanted; a note says so where it is refused."""
+    if wanted and (refused := enable_compilation_cache()) is not None and not quiet:
+        print(f"note: {refused}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.run_record import record_path
-from nstjax.cli.runtime import check_device
+from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
 from nstjax.errors import InputError
 from nstjax.generators import config_to_json
@@ -28,7 +28,6 @@ from nstjax.images.gif import open_gif, write_gif
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import LEAST_ROWS
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment, file_facts, write_record
 
 BAD_INPUT = 2
@@ -183,8 +182,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
     skipped: list[Skipped] = []
     jobs, together = make_jobs(options, skipped)
     check_device()
-    if options.compilation_cache:
-        enable_compilation_cache()
+    keep_programs(options.compilation_cache, options.quiet)
     if not together and jobs[0].kind == "photograph":  # told before seconds of loading the model
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)

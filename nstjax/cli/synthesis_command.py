@@ -19,7 +19,7 @@ from nstjax.cli.jobs import Job, make_jobs, make_output_folder
 from nstjax.cli.pictures import load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
-from nstjax.cli.runtime import check_device, warnings_as_notes
+from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
@@ -27,7 +27,6 @@ from nstjax.images.folder import Skipped
 from nstjax.images.io import load_picture as load_mask_file
 from nstjax.images.mask_spec import mask_files
 from nstjax.nn.vgg import EMBEDDED
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
 from nstjax.synthesis.memory import check_memory
@@ -163,8 +162,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     skipped: list[Skipped] = []
     jobs = make_jobs(options, config, skipped)
     check_device()
-    if options.compilation_cache:
-        enable_compilation_cache()
+    keep_programs(options.compilation_cache, options.quiet)
     content, network = content_of(options), options.network
     folder = content is not None and content.is_dir()
     # A bad image is told before seconds of loading weights.

@@ -16,10 +16,9 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import flags, parse, value_of
 from nstjax.cli.pictures import load_picture
-from nstjax.cli.runtime import check_device, warnings_as_notes
+from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.errors import InputError
 from nstjax.images import resize
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
 from nstjax.training.parallel import join_hosts
@@ -181,8 +180,7 @@ def run_train(arguments: Sequence[str]) -> int:
     heights = [min(SAMPLE_HEIGHT, photo.shape[1]) for photo in photographs]
     samples = [resize_to_height(photo, min(heights)) for photo in photographs] or None
     check_device()
-    if options.compilation_cache:
-        enable_compilation_cache()
+    keep_programs(options.compilation_cache, options.quiet)
     network = options.network
     weights = (
         record.get("weights_option", {}).get("weights") if record and network.weights == "auto" else None

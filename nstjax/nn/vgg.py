@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning, one_of
 from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
+from nstjax.nn.table import EMBEDDED, conv_names, kernel_shape, layer_names
 from nstjax.pixels import check_floating
 from nstjax.typing import (
     Backbone,
@@ -26,48 +27,6 @@ from nstjax.typing import (
     Precision,
     Preprocessing,
 )
-
-CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
-EMBEDDED = "embedded"  # a small network that imitates VGG-19 and has its names; see nn/student.py
-
-
-def conv_names(arch: str) -> tuple[str, ...]:
-    """Names of an architecture's convolutions, shallow to deep: ``("conv1_1", "conv1_2", …)``.
-
-    Raises:
-        InputError: ``arch`` is not ``"vgg16"``, ``"vgg19"`` or ``"embedded"``, whose names are VGG-19's.
-    """
-    arch = "vgg19" if arch == EMBEDDED else arch
-    one_of("the network", arch, (*CONVS_PER_BLOCK, EMBEDDED))
-    blocks = enumerate(CONVS_PER_BLOCK[arch], start=1)
-    return tuple(f"conv{block}_{i}" for block, count in blocks for i in range(1, count + 1))
-
-
-def kernel_shape(conv: str) -> tuple[int, int, int, int]:
-    """HWIO shape of the kernel of a convolution; the same for both networks."""
-    block, index = (int(part) for part in conv.removeprefix("conv").split("_"))
-    channels_out = CHANNELS_OF_BLOCK[block - 1]
-    if index > 1:
-        return 3, 3, channels_out, channels_out
-    return 3, 3, (3 if block == 1 else CHANNELS_OF_BLOCK[block - 2]), channels_out
-
-
-def layer_names(arch: str, convs: int | None = None) -> tuple[str, ...]:
-    """Every layer that the first ``convs`` convolutions give, shallow to deep.
-
-    ``conv4_2`` is before the ReLU, ``relu4_2`` after it, ``pool4`` after the block's pooling.
-    """
-    names = conv_names(arch)
-    present = names if convs is None else names[:convs]
-    layers: list[str] = []
-    for i, conv in enumerate(present):
-        suffix = conv.removeprefix("conv")
-        layers += [conv, f"relu{suffix}"]
-        block = suffix.split("_")[0]
-        if i + 1 == len(names) or not names[i + 1].startswith(f"conv{block}_"):
-            layers.append(f"pool{block}")
-    return tuple(layers)
 
 
 def make_backbone(

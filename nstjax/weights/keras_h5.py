@@ -5,6 +5,7 @@ first. The group may lie under ``model_weights`` (a whole model). Keras 3: ``lay
 (kernel) and ``1`` (bias), the layers named after their class (``conv2d``, ``conv2d_1``, …) or as given.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.nn.vgg import CONVS_PER_BLOCK, conv_names
-from nstjax.weights.canonical import Arrays, from_pairs
+from nstjax.nn.table import CONVS_PER_BLOCK, conv_names
+from nstjax.weights.canonical import MAX_ELEMENTS, Arrays, from_pairs
 
 
 def _text(value: object) -> str:
@@ -25,32 +26,82 @@ def _canonical_name(layer: str) -> str | None:
     return f"conv{match[1]}_{match[2]}" if match else None
 
 
+def _within(group: Any, name: str, path: Path) -> Any:
+    """``group[name]``, reached through hard links alone: other links can lead to other files.
+
+    Raises:
+        InputError: there is a soft or external link on the way.
+        KeyError: there is no such name.
+    """
+    import h5py
+
+    for part in (part for part in name.split("/") if part):
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            if part in group or group.get(part, getlink=True) is not None:
+                raise InputError(
+                    f"{path}: {name} is a link to another place, which is not followed: copy the data"
+                )
+            raise KeyError(name)
+        group = group[part]
+    return group
+
+
+def _array(group: Any, name: str, path: Path) -> np.ndarray:
+    """Read a dataset whose data lie in the file itself and are no larger than VGG's.
+
+    Raises:
+        InputError: it is not such a dataset.
+    """
+    import h5py
+
+    dataset = _within(group, name, path)
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{path}: {name} is not an array: wrong file?")
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: the data of {name} lie in another file, which is not read: copy the data")
+    if max(math.prod(dataset.shape or ()), math.prod(dataset.chunks or ())) > MAX_ELEMENTS:
+        raise InputError(f"{path}: {name} has the shape {dataset.shape}, too large for VGG: wrong file?")
+    if dataset.size and dataset.id.get_storage_size() == 0:
+        raise InputError(f"{path}: {name} has a shape but no data: fetch the file again")
+    return np.asarray(dataset)
+
+
 def _old_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pairs = {}
     for layer in (_text(name) for name in root.attrs["layer_names"]):
         name = _canonical_name(layer)
         if name is None:
             continue
-        datasets = [_text(weight) for weight in root[layer].attrs["weight_names"]]
+        group = _within(root, layer, path)
+        datasets = [_text(weight) for weight in group.attrs["weight_names"]]
         if len(datasets) != 2:
             raise InputError(
                 f"{path}: {layer} has {len(datasets)} arrays where a kernel and a bias are wanted"
             )
-        pairs[name] = (np.asarray(root[layer][datasets[0]]), np.asarray(root[layer][datasets[1]]))
+        pairs[name] = (_array(group, datasets[0], path), _array(group, datasets[1], path))
     return pairs
 
 
-def _keras3_layout(root: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _keras3_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pairs, by_class = {}, []
-    for layer in root["layers"]:
-        variables = root["layers"][layer].get("vars")
-        if variables is None or "0" not in variables or "1" not in variables:
+    layers = _within(root, "layers", path)
+    for layer in layers:
+        name, match = _canonical_name(layer), re.fullmatch(r"conv2d(?:_(\d{1,6}))?", layer)
+        if name is None and match is None:
             continue
-        pair = (np.asarray(variables["0"]), np.asarray(variables["1"]))
-        if (name := _canonical_name(layer)) is not None:
+        try:
+            variables = _within(layers, f"{layer}/vars", path)
+        except KeyError:
+            continue
+        if not {"0", "1"} <= set(variables):
+            continue
+        pair = (_array(variables, "0", path), _array(variables, "1", path))
+        if name is not None:
             pairs[name] = pair
-        elif match := re.fullmatch(r"conv2d(?:_(\d+))?", layer):
+        elif match is not None:
             by_class.append((int(match[1] or 0), pair))
+            if len(by_class) > len(conv_names("vgg19")):
+                break
     if not pairs and by_class:
         # Named after their class, layers carry only their order; the count tells the network.
         ordered = [pair for _, pair in sorted(by_class, key=lambda item: item[0])]
@@ -64,17 +115,17 @@ def read_keras_h5(path: Path) -> Arrays:
     """Read a Keras weights file to the canonical tree.
 
     Raises:
-        InputError: the file is not HDF5, is damaged, or holds no VGG.
+        InputError: the file is not HDF5, is damaged, refers to other files, or holds no VGG.
     """
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+            root = _within(file, "model_weights", path) if "model_weights" in file else file
             if "layer_names" in root.attrs:
                 pairs = _old_layout(root, path)
-            elif "layers" in root:
-                pairs = _keras3_layout(root)
+            elif root.get("layers", getlink=True) is not None:
+                pairs = _keras3_layout(root, path)
             else:
                 raise InputError(f"{path} is an HDF5 file, but not of Keras: it has no layers")
     except InputError:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.typing import Preprocessing
+from nstjax.preprocessing import Preprocessing
 from nstjax.weights.canonical import CAFFE_RGB, Arrays, from_pairs
 
 _KERNEL_RANK = 4
@@ -39,8 +39,11 @@ def _pairs(layers: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing]:
+def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
     """Read a MatConvNet file to the canonical tree.
+
+    Returns:
+        The tree, and its preprocessing, or None where its mean is not finite.
 
     Its kernels lie ``(W, H, in, out)``: MATLAB counts columns first, so the spatial axes are swapped here.
 
@@ -68,7 +71,8 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing]:
         ) from error
     if not pairs:
         raise InputError(f"{path} is a MatConvNet file, but holds no VGG: wrong network?")
-    return from_pairs(pairs, path), Preprocessing("RGB", 255.0, mean)
+    how = Preprocessing("RGB", 255.0, mean) if np.isfinite(mean).all() else None
+    return from_pairs(pairs, path), how
 
 
 class _Namespace:

@@ -1,38 +1,75 @@
 """NumPy ``.npz``: canonical names (``conv1_1/kernel``), or ``conv1_1_W`` and ``conv1_1_b``, HWIO."""
 
 import json
+import math
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.typing import Preprocessing
-from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, Arrays, from_pairs, preprocessing_from
+from nstjax.preprocessing import Preprocessing
+from nstjax.weights.canonical import (
+    CAFFE_BGR,
+    CAFFE_RGB,
+    MAX_ELEMENTS,
+    Arrays,
+    from_pairs,
+    preprocessing_from,
+)
+from nstjax.weights.zip_limits import open_zip
 
 PREPROCESSING_KEY = "preprocessing"
+_KERNEL, _BIAS = re.compile(r"(conv[1-5]_[1-4])(/kernel|_W)"), re.compile(r"(conv[1-5]_[1-4])(/bias|_b)")
 
 
-def read_npz(path: Path) -> tuple[Arrays, Preprocessing]:
+def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]:
+    """The arrays with names of ours; the shape is checked before memory is asked for."""
+    arrays = {}
+    for member in archive.namelist():
+        name = member.removesuffix(".npy")
+        if name != PREPROCESSING_KEY and _KERNEL.fullmatch(name) is None and _BIAS.fullmatch(name) is None:
+            continue
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(file)
+            if dtype.hasobject:
+                raise InputError(f"{path} holds pickled objects, which were not loaded: save plain arrays")
+            if math.prod(shape) > MAX_ELEMENTS or math.prod(shape) * dtype.itemsize > 8 * MAX_ELEMENTS:
+                raise InputError(f"{path}: {name} has the shape {shape}, too large for VGG: wrong file?")
+        with archive.open(member) as file:
+            arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def read_npz(path: Path) -> tuple[Arrays, Preprocessing | None]:
     """Read an ``.npz`` to the canonical tree, refusing pickled objects.
 
     The entry ``preprocessing``, a JSON text, may say what the weights want; without it canonical names
     mean Keras's convention (BGR) and ``conv1_1_W`` that of D. Frossard's file for VGG-16 (RGB).
 
+    Returns:
+        The tree, and its preprocessing, or None where that entry makes no sense.
+
     Raises:
         InputError: the file is damaged, holds pickled objects, or holds no VGG.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        raise InputError(f"{path} holds pickled objects, which were not loaded: save plain arrays") from error
+        with open_zip(path) as archive:
+            arrays = _read(archive, path)
+    except InputError:
+        raise
     except Exception as error:  # zipfile and zlib raise several kinds on damaged bytes
         raise InputError(f"{path} is a damaged .npz file: fetch or copy it again") from error
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    preprocessing = CAFFE_BGR
+    preprocessing: Preprocessing | None = CAFFE_BGR
     for name, kernel in arrays.items():
-        match = re.fullmatch(r"(conv[1-5]_[1-4])(/kernel|_W)", name)
+        match = _KERNEL.fullmatch(name)
         if match is None:
             continue
         bias = arrays.get(match[1] + {"/kernel": "/bias", "_W": "_b"}[match[2]])
@@ -46,7 +83,7 @@ def read_npz(path: Path) -> tuple[Arrays, Preprocessing]:
     if PREPROCESSING_KEY in arrays:
         try:
             record = json.loads(str(arrays[PREPROCESSING_KEY]))
-        except ValueError:
-            record = None
-        preprocessing = preprocessing_from(record, path)
+            preprocessing = preprocessing_from(record, path)
+        except (ValueError, RecursionError):  # InputError is a ValueError
+            preprocessing = None
     return from_pairs(pairs, path), preprocessing

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.typing import Preprocessing
+from nstjax.preprocessing import Preprocessing
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Arrays
 
 # r of the original VGG-19 (Simonyan and Zisserman, CC BY 4.0), from Keras's file, to two decimals. The original

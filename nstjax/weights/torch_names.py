@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.nn.vgg import CONVS_PER_BLOCK
+from nstjax.nn.table import CONVS_PER_BLOCK
 from nstjax.weights.canonical import Arrays, from_pairs, sequential_indices
 from nstjax.weights.codebook import decode_codebooks
 

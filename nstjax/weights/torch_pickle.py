@@ -9,7 +9,9 @@ the legacy stream (a magic number, a protocol number, system facts, the object, 
 import collections
 import contextlib
 import io
+import math
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.weights.zip_limits import open_zip
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -65,11 +68,13 @@ class _Tensor(NamedTuple):
         )
         if min((self.offset, *self.shape, *self.strides)) < 0 or self.offset + reach >= data.size:
             raise ValueError("a tensor reaches outside its storage")
+        if math.prod(self.shape) > data.size:  # strides of 0 would make any size of a few bytes
+            raise ValueError("a tensor is larger than its storage")
         step = data.itemsize
         view = np.lib.stride_tricks.as_strided(
             data[self.offset :], self.shape, tuple(s * step for s in self.strides), writeable=False
         )
-        return view.astype(np.float32) if self.storage.dtype == _STORAGES["BFloat16Storage"] else view.copy()
+        return view
 
 
 def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
@@ -118,8 +123,22 @@ class _TensorUnpickler(pickle.Unpickler):
         return self._storage_of(str(pid[2]), pid[1].dtype, int(pid[4]))
 
 
+def _unpickle(file: BinaryIO, storage_of: Callable[[str, np.dtype, int], _Storage], path: Path) -> Any:
+    """Load one pickle, after a look at where it stores: Python's unpickler makes a table as long as the largest index.
+
+    Raises:
+        InputError, pickle.UnpicklingError, ValueError: it is refused or damaged.
+    """
+    start = file.tell()
+    for count, (opcode, index, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= (index or 0) <= count + 1:
+            raise ValueError("an index beyond what the pickle stores")
+    file.seek(start)
+    return _TensorUnpickler(file, storage_of, path).load()
+
+
 def _load_zip(file: BinaryIO, path: Path) -> Any:
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(path, file) as archive:
         names = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not names:
             raise InputError(f"{path} is a zip archive, but not of PyTorch: it has no data.pkl")
@@ -136,7 +155,7 @@ def _load_zip(file: BinaryIO, path: Path) -> Any:
                 cache[key].data = np.frombuffer(archive.read(f"{prefix}data/{key}"), dtype)
             return cache[key]
 
-        return _TensorUnpickler(io.BytesIO(archive.read(names[0])), storage_of, path).load()
+        return _unpickle(io.BytesIO(archive.read(names[0])), storage_of, path)
 
 
 def _load_legacy(file: BinaryIO, path: Path) -> Any:
@@ -145,12 +164,12 @@ def _load_legacy(file: BinaryIO, path: Path) -> Any:
     def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
         return storages.setdefault(key, _Storage(dtype, size))
 
-    if _TensorUnpickler(file, storage_of, path).load() != LEGACY_MAGIC:
+    if _unpickle(file, storage_of, path) != LEGACY_MAGIC:
         raise InputError(f"{path} is a pickle, but not of PyTorch: use a file that torch.save wrote")
     for _ in range(2):  # the protocol's number and facts of the system that wrote it
-        _TensorUnpickler(file, storage_of, path).load()
-    result = _TensorUnpickler(file, storage_of, path).load()
-    for key in _TensorUnpickler(file, storage_of, path).load():
+        _unpickle(file, storage_of, path)
+    result = _unpickle(file, storage_of, path)
+    for key in _unpickle(file, storage_of, path):
         storage = storages[key]
         count = int.from_bytes(file.read(8), "little")
         raw = file.read(storage.dtype.itemsize * min(count, storage.size))
@@ -178,7 +197,7 @@ def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np
         content: its bytes, where they are not in a file of their own; ``path`` is then for messages alone.
 
     Returns:
-        Tensors by name. The tensors of a dict inside the dict have its key before their names, joined by a
+        Tensors by name, as read-only views of their storages, bfloat16 as ``ml_dtypes.bfloat16``. The tensors of a dict inside the dict have its key before their names, joined by a
         dot: ``state_dict.features.0.weight``.
 
     Raises:

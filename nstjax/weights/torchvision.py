@@ -58,11 +58,13 @@ def read_safetensors(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
     Raises:
         InputError: the file is damaged or holds no VGG.
     """
-    import safetensors
     import safetensors.numpy
 
     try:
         state = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is a damaged safetensors file: fetch or copy it again") from error
+    except Exception as error:  # also KeyError and AttributeError, of types that NumPy lacks
+        raise InputError(
+            f"{path} is a damaged safetensors file, or has tensors of a type that NumPy lacks: fetch it again, or save "
+            f"it as float32"
+        ) from error
     return _with_default(state, path, sha256)

@@ -1,0 +1,158 @@
+"""A private folder whose files carry a keyed hash, for content that must not be forged.
+
+Compiled programs are machine code: whoever can write one decides what the next run executes. So they are kept in a
+folder that only its owner can enter, and each file begins with an HMAC-SHA256 (RFC 2104) of its name and content,
+under a random key that lies in another folder. A file is used only where the hash is right, which also detects damage.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from nstjax.files import TEMPORARY, state_folder
+
+KEY_NAME = "sealing-key"
+KEY_BYTES = TAG_BYTES = 32
+_OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Refused(Exception):
+    """A folder or key cannot be trusted or used; the message says why."""
+
+
+def _is_own(facts: os.stat_result) -> bool:
+    """Whether a file belongs to this user; true on Windows, whose files have no user number."""
+    return not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+
+
+def private_folder(path: Path) -> None:
+    """Create a folder with mode 0700, or give an existing one of this user that mode.
+
+    Raises:
+        Refused: it is a symbolic link, no folder, or belongs to another user; or it cannot be created or changed.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = path.lstat()
+        if stat.S_ISLNK(facts.st_mode):
+            raise Refused(f"{path} is a symbolic link")
+        if not _is_own(facts):
+            raise Refused(f"{path} belongs to another user")
+        if os.name != "nt" and stat.S_IMODE(facts.st_mode) != 0o700:
+            path.chmod(0o700)
+            if stat.S_IMODE(path.lstat().st_mode) & _OTHERS_CAN_WRITE:  # file systems without modes
+                raise Refused(f"others can write to {path}")
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
+
+
+def _read_own(path: Path, forbidden: int) -> bytes | None:
+    """Content of a regular file of this user, or None: missing, a link, another's, or of a ``forbidden`` mode."""
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            facts = os.fstat(file.fileno())
+            exposed = os.name != "nt" and facts.st_mode & forbidden
+            if exposed or not stat.S_ISREG(facts.st_mode) or not _is_own(facts):
+                return None
+            return file.read()
+    except OSError:
+        return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 under a temporary name, then rename it.
+
+    Unlike :func:`nstjax.files.write_atomically` this does not wait for the disk: what a power failure cuts off has
+    no right hash.
+    """
+    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _key(folder: Path) -> bytes:
+    """The user's key, created on first use. One that others could read or write is replaced.
+
+    Raises:
+        Refused: it cannot be created.
+    """
+    private_folder(folder)
+    path = folder / KEY_NAME
+    for _ in range(3):  # another process may create or replace it at the same time
+        key = _read_own(path, forbidden=0o077)
+        if key is not None and len(key) == KEY_BYTES:
+            return key
+        try:
+            _replace(path, secrets.token_bytes(KEY_BYTES))
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}") from error
+    raise Refused(f"{path} cannot be kept private")
+
+
+class SealedFolder:
+    """Files in a private folder, each with a keyed hash; see the module's text.
+
+    A file's name is itself a keyed hash of the name it is asked for by. So a file cannot be read under another
+    name, and users with different keys do not replace each other's files.
+
+    Args:
+        path: created where it is missing.
+
+    Raises:
+        Refused: the folder, or that of the key, is not private and cannot be made so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._key = _key(state_folder())
+        private_folder(path)
+        self.path = path
+
+    def _mac(self, *parts: bytes) -> bytes:
+        mac = hmac.new(self._key, digestmod=hashlib.sha256)
+        for part in parts:  # each with its length before it, so that no two sequences give the same bytes
+            mac.update(len(part).to_bytes(8, "little"))
+            mac.update(part)
+        return mac.digest()
+
+    def place(self, name: str) -> Path:
+        """The file that ``name`` is kept in."""
+        return self.path / f"nstjax-{self._mac(b'name', name.encode()).hex()}"
+
+    def read(self, name: str) -> bytes | None:
+        """The content kept under a name, or None where there is none whose hash is right.
+
+        A file that is damaged, or that others own or can write, counts as missing and is deleted.
+        """
+        path = self.place(name)
+        content = _read_own(path, _OTHERS_CAN_WRITE)
+        if content is not None:
+            tag, body = content[:TAG_BYTES], content[TAG_BYTES:]
+            if hmac.compare_digest(tag, self._mac(b"content", name.encode(), body)):
+                with contextlib.suppress(OSError):
+                    os.utime(path)  # the time of the last use: see nstjax.programs
+                return body
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep content under a name, whole or not at all; a symbolic link there is replaced, not followed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        _replace(self.place(name), self._mac(b"content", name.encode(), content) + content)
