@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     from nstjax.inference import stylize
     from nstjax.nn.vgg import features
     from nstjax.preprocessing import Preprocessing
-    from nstjax.synthesis import (
-        PRESETS,
-        Style,
-        StyleRegion,
-        TransferConfig,
-        mix_scales,
-        reconstruct,
-        texture,
-        transfer,
-    )
+    from nstjax.synthesis.config import TransferConfig
+    from nstjax.synthesis.mix import mix_scales
+    from nstjax.synthesis.presets import PRESETS
+    from nstjax.synthesis.reconstruct import reconstruct
+    from nstjax.synthesis.sources import Style, StyleRegion
+    from nstjax.synthesis.texture import texture
+    from nstjax.synthesis.transfer import transfer
     from nstjax.typing import Backbone
     from nstjax.weights import load_backbone
 

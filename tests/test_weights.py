@@ -15,9 +15,9 @@ import pytest
 import nstjax
 from nstjax.nn.vgg import conv_names, make_backbone
 from nstjax.weights import normalize, read_weights
+from nstjax.weights.activations import mean_activations
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, sequential_indices
 from nstjax.weights.keras_h5 import read_keras_h5
-from nstjax.weights.activations import mean_activations
 from nstjax.weights.recognise import ORIGINAL_RATIOS, recognise_original
 from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
 from tests import weight_files
