@@ -1010,7 +1010,7 @@ KINDS: dict[str, Kind] = {
     "stylize a damaged GIF": (
         trained(write("a.gif", b"GIF89a")),
         ["stylize", "a.gif", "-m", "./model", "-o", "out.gif", "-q", "--no-compilation-cache"],
-        "a.gif is not a GIF that can be read",
+        "a.gif is a damaged or truncated image",
     ),
     "stylize into a missing folder": (nothing, stylize("out.png", "no/out.png"), "folder no does not exist"),
     "stylize to a size of 0": (

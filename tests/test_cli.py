@@ -150,6 +150,16 @@ def test_a_folder_goes_on_past_a_bad_photograph(folder: Path, capsys: pytest.Cap
     before = (folder / "done" / "a.png.png").stat().st_mtime_ns
     assert transfer("--resume", content="photos", output="done") == 0
     assert (folder / "done" / "a.png.png").stat().st_mtime_ns == before  # finished already
+    capsys.readouterr()
+    (photos / "drawing.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    loud = [word for word in QUICK if word != "-q"]
+    assert (
+        main(["transfer", "photos", "painting.png", "-o", "done", "-w", "weights.npz", *loud, "--resume"])
+        == 0
+    )
+    lines = capsys.readouterr().err.splitlines()[-2:]
+    assert "nstjax: skipped notes.txt: it is not an image" in lines
+    assert any(line.startswith("nstjax: skipped drawing.jpg: it is a PostScript file") for line in lines)
 
 
 def run_command(folder: Path, *extra: str) -> list[str]:
