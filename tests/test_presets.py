@@ -21,8 +21,8 @@ from nstjax.training import TRAIN_PRESETS
 from nstjax.training.state import init_state, make_optimizer
 from nstjax.training.step import style_targets, train_step
 from nstjax.typing import Backbone
-from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
 from nstjax.weights.activations import normalize
+from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
 from tests.conftest import SHARED, random_backbone
 
 CONVS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")

@@ -15,9 +15,9 @@ import pytest
 import nstjax
 from nstjax.nn.vgg import conv_names, make_backbone
 from nstjax.weights import normalize, read_weights
+from nstjax.weights.activations import mean_activations
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, sequential_indices
 from nstjax.weights.keras_h5 import read_keras_h5
-from nstjax.weights.activations import mean_activations
 from nstjax.weights.recognise import ORIGINAL_RATIOS, recognise_original
 from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
 from tests import weight_files
@@ -409,6 +409,15 @@ def test_a_damaged_store_is_told(tmp_path: Path, small: nstjax.Backbone) -> None
     nstjax.weights.store.checkpoints.save(tmp_path / "other", {"a": np.ones(2)}, {"kind": "generator"})
     with pytest.raises(nstjax.InputError, match="not of a feature network"):
         read_store(tmp_path / "other")
+
+
+def test_a_store_that_is_not_finite_in_float32_is_refused(tmp_path: Path) -> None:
+    for value in (np.nan, 1e300):
+        params = random_params("vgg19", 3, dtype=np.float64)
+        params["conv2_1"]["bias"][0] = value
+        save_backbone(make_backbone(params, "vgg19", CAFFE_BGR), tmp_path / "s")
+        with pytest.raises(nstjax.InputError, match="s holds values that are not finite"):
+            read_store(tmp_path / "s")
 
 
 def test_normalised_network_has_mean_activations_of_one_and_the_same_function() -> None:
