@@ -99,7 +99,7 @@ def _digest(tree: Any) -> str | None:
         # A tuple or a record comes back as a list or a dict: the names of their parts stay.
         names = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in keys]
         found.update(json.dumps([names, array.dtype.name, array.shape]).encode())
-        found.update(np.ascontiguousarray(array).view(np.uint8))
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data)
     return found.hexdigest()
 
 

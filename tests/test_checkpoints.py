@@ -49,6 +49,7 @@ def test_the_hash_holds_for_every_kind_of_tree(tmp_path: Path) -> None:
         "list": [np.ones((1, 3), np.float16), np.arange(3, dtype=np.int32)],
         "scalars": {"a": 1, "b": 2.5, "c": np.float32(3), "d": np.asarray(4)},
         "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "big-endian": np.arange(3).astype(">i4"),
         "bool": np.array([True, False]),
     }
     save(tmp_path / "c", tree, {})
