@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from nstjax.inference import stylize
     from nstjax.nn.vgg import features
     from nstjax.preprocessing import Preprocessing
-    from nstjax.synthesis.config import TransferConfig
-    from nstjax.synthesis.mix import mix_scales
-    from nstjax.synthesis.presets import PRESETS
+    from nstjax.synthesis import PRESETS, Style, StyleRegion, TransferConfig, mix_scales
+
+    # From the modules themselves, which have the names of their functions: mypy would take the modules.
     from nstjax.synthesis.reconstruct import reconstruct
-    from nstjax.synthesis.sources import Style, StyleRegion
     from nstjax.synthesis.texture import texture
     from nstjax.synthesis.transfer import transfer
     from nstjax.typing import Backbone
@@ -82,7 +81,7 @@ _LATE = {
     "Backbone": "nstjax.typing",
     "load_backbone": "nstjax.weights",
 }
-_MODULES = ("images", "losses", "nn", "optim", "synthesis", "typing", "weights")
+_MODULES = ("errors", "images", "losses", "nn", "optim", "synthesis", "typing", "weights")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,12 +5,15 @@ leaves the last complete one as it was.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nstjax.errors import InputError
 
@@ -76,8 +79,34 @@ def _put_back(path: Path) -> None:
             _aside(path).rename(path)
 
 
+_DIGEST = "arrays_sha256"  # in the record on disk only
+
+
+def _digest(tree: Any) -> str | None:
+    """SHA-256 of the names, types, shapes and values of a tree's arrays, or None where others hold parts of them.
+
+    Scalars are left out: Orbax may give them back as another type.
+    """
+    import jax
+
+    found = hashlib.sha256()
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not getattr(leaf, "is_fully_addressable", True):
+            return None
+        array = np.asarray(leaf)
+        if array.ndim == 0:
+            continue
+        # A tuple or a record comes back as a list or a dict: the names of their parts stay.
+        names = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in keys]
+        found.update(json.dumps([names, array.dtype.name, array.shape]).encode())
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data)
+    return found.hexdigest()
+
+
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
     """Write a tree of arrays and a JSON record to the directory ``path``, replacing what is there.
+
+    A hash of the arrays is stored with the record; :func:`load` checks it.
 
     Raises:
         InputError: the directory cannot be written, or is something else than a checkpoint.
@@ -89,6 +118,8 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         raise InputError(
             f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
         )
+    digest = _digest(tree)
+    record = {**record, _DIGEST: digest} if digest else record
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _orbax() as ocp, _alone(ocp) as checkpointer:
@@ -112,7 +143,8 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read a directory that :func:`save` wrote: the tree (of NumPy arrays) and the record.
 
     Raises:
-        InputError: it is not there, not whole, or not such a directory.
+        InputError: it is not there, not whole, or not such a directory; or its arrays are not those that were
+            saved (a checkpoint without a hash is not checked).
     """
     path = path.absolute()
     if not is_checkpoint(path):
@@ -121,9 +153,16 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
         with _orbax() as ocp, _alone(ocp) as checkpointer:
             restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
             restored = checkpointer.restore(path, args=restore)
+        tree, record = restored["tree"], dict(restored["record"])
+        digest = record.pop(_DIGEST, None)
+        damaged = digest is not None and digest != _digest(tree)
     except Exception as error:  # damaged bytes make Orbax raise nearly anything
-        raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it anew") from error
-    return restored["tree"], restored["record"]
+        raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it again") from error
+    if damaged:
+        raise InputError(
+            f"the checkpoint {path} is damaged: its arrays do not have their hash; make it again"
+        )
+    return tree, record
 
 
 def load_record(path: Path) -> dict[str, Any]:
@@ -135,6 +174,7 @@ def load_record(path: Path) -> dict[str, Any]:
             raise ValueError("a record is an object")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
+    record.pop(_DIGEST, None)
     return record
 
 

@@ -1,9 +1,11 @@
 """Orbax checkpoints: exact, atomic, the newest kept."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -20,6 +22,38 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     assert tree["b"]["c"].dtype == np.int32
     assert record == {"loss": 0.1, "name": "é"}
     assert load_record(tmp_path / "x" / "c") == record
+
+
+def test_other_arrays_under_the_record_are_told(tmp_path: Path) -> None:
+    """As a flipped bit that decodes to another value would leave them; the record holds the hash."""
+    record = {"n": 1}
+    save(tmp_path / "c", TREE, record)
+    save(tmp_path / "d", {**TREE, "a": np.nextafter(TREE["a"], 2, dtype=np.float32)}, record)
+    load(tmp_path / "c")
+    shutil.rmtree(tmp_path / "c" / "tree")
+    shutil.copytree(tmp_path / "d" / "tree", tmp_path / "c" / "tree")
+    with pytest.raises(
+        nstjax.InputError, match=f"{tmp_path / 'c'} is damaged: its arrays do not have their hash"
+    ):
+        load(tmp_path / "c")
+    file = tmp_path / "c" / "record" / "metadata"
+    content = json.loads(file.read_text())
+    assert len(content.pop("arrays_sha256")) == 64
+    file.write_text(json.dumps(content))  # as earlier releases wrote it: nothing to check
+    assert load(tmp_path / "c")[1] == record
+
+
+def test_the_hash_holds_for_every_kind_of_tree(tmp_path: Path) -> None:
+    tree = {
+        "tuple": (np.ones(2), np.ones((2, 2), ml_dtypes.bfloat16)),
+        "list": [np.ones((1, 3), np.float16), np.arange(3, dtype=np.int32)],
+        "scalars": {"a": 1, "b": 2.5, "c": np.float32(3), "d": np.asarray(4)},
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "big-endian": np.arange(3).astype(">i4"),
+        "bool": np.array([True, False]),
+    }
+    save(tmp_path / "c", tree, {})
+    np.testing.assert_array_equal(load(tmp_path / "c")[0]["fortran"], tree["fortran"])
 
 
 def test_saving_again_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:

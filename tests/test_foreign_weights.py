@@ -271,6 +271,7 @@ def test_a_preprocessing_that_makes_no_sense_can_be_overruled(tmp_path: Path) ->
             np.savez(file, preprocessing=record, **arrays)
 
 
+@pytest.mark.torch
 def test_bfloat16_is_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     state = {k: torch.from_numpy(v).bfloat16() for k, v in weight_files.torch_names(PARAMS, "vgg19").items()}

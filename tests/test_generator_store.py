@@ -166,6 +166,13 @@ def test_damage(tmp_path: Path, variables) -> None:
         load_generator(tmp_path / "a")
 
 
+def test_values_that_are_not_finite(tmp_path: Path, variables) -> None:
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), variables)
+    save_generator(tmp_path / "g", JOHNSON, broken, {})
+    with pytest.raises(nstjax.InputError, match="g holds values that are not finite"):
+        load_generator(tmp_path / "g")
+
+
 def test_a_tree_of_another_kind(tmp_path: Path) -> None:
     """The record is a generator's, the arrays are not."""
     record = {"kind": "generator", "format": 1, "config": {"kind": "johnson"}}

@@ -58,6 +58,28 @@ def test_a_data_set_of_local_photographs(folder: Path, tmp_path: Path, capfd: py
 
 
 @pytest.mark.usefixtures("_no_network")
+def test_a_feature_of_a_foreign_class_is_not_imported(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = prepare_folder(folder, "mine", str(tmp_path / "sets"))
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "foreign.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    file = place / "features.json"
+    text = file.read_text()
+    known = "tensorflow_datasets.core.features.image_feature.Image"
+    assert known in text
+    file.write_text(text.replace(known, "foreign.Image"))
+    with pytest.raises(InputError, match=r"mine in .* has a feature of the class 'foreign.Image'"):
+        open_batches(config("tfds:mine", data_dir=str(tmp_path / "sets")))
+    assert not (tmp_path / "ran").exists()
+    assert "foreign" not in sys.modules
+    file.write_text(text)
+    with open_batches(config("tfds:mine", data_dir=str(tmp_path / "sets"))) as batches:
+        assert len(batches.source) == COUNT
+
+
+@pytest.mark.usefixtures("_no_network")
 def test_data_sets_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     where = str(tmp_path / "sets")
     prepare_folder(folder, "mine", where)

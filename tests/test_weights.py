@@ -411,6 +411,15 @@ def test_a_damaged_store_is_told(tmp_path: Path, small: nstjax.Backbone) -> None
         read_store(tmp_path / "other")
 
 
+def test_a_store_that_is_not_finite_in_float32_is_refused(tmp_path: Path) -> None:
+    for value in (np.nan, 1e300):
+        params = random_params("vgg19", 3, dtype=np.float64)
+        params["conv2_1"]["bias"][0] = value
+        save_backbone(make_backbone(params, "vgg19", CAFFE_BGR), tmp_path / "s")
+        with pytest.raises(nstjax.InputError, match="s holds values that are not finite"):
+            read_store(tmp_path / "s")
+
+
 def test_normalised_network_has_mean_activations_of_one_and_the_same_function() -> None:
     backbone = random_backbone(convs=5)
     images = [jax.random.uniform(jax.random.key(i), (1, 16 + 2 * i, 20, 3)) for i in range(3)]

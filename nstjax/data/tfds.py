@@ -6,6 +6,7 @@ import importlib.util
 import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,51 @@ def data_folder(data_dir: str) -> Path:
     return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
 
 
+# Classes of features that TensorFlow Datasets itself defines.
+_FEATURES = "tensorflow_datasets.core.features."
+
+
+@contextlib.contextmanager
+def _known_features(place: str) -> Iterator[None]:
+    """While a data set is opened, refuse feature classes of modules other than TensorFlow Datasets' own.
+
+    A data set's ``features.json`` names the class of each feature, and TensorFlow Datasets imports the module of a
+    class that it does not know, whatever it is: opening a data set would run code.
+
+    Raises:
+        InputError: a class of another module is named.
+    """
+    import tensorflow_datasets as tfds
+
+    connector = tfds.features.FeatureConnector
+    before, find = connector.__dict__["cls_from_name"], connector.cls_from_name
+
+    def cls_from_name(_: type, name: str) -> Any:
+        if not name.startswith(_FEATURES):
+            raise InputError(
+                f"{place} has a feature of the class {name[:100]!r}, which is not one of TensorFlow Datasets: its module "
+                f"was not imported; prepare the data set without this feature"
+            )
+        return find(name)
+
+    connector.cls_from_name = classmethod(cls_from_name)
+    try:
+        yield
+    finally:
+        connector.cls_from_name = before
+
+
 def _find(name: str, data_dir: str) -> Any:
     """A builder for what is on disk, or None; made from the files, so that no data set's code runs."""
     from tensorflow_datasets.core import read_only_builder, registered
 
     try:
-        return read_only_builder.builder_from_files(name, data_dir=str(data_folder(data_dir)))
+        with _known_features(f"the data set {name} in {data_folder(data_dir)}"):
+            return read_only_builder.builder_from_files(name, data_dir=str(data_folder(data_dir)))
     except registered.DatasetNotFoundError:
         return None
+    except InputError:
+        raise
     except Exception as error:  # whatever reading foreign files raises
         raise InputError(
             f"cannot open the data set {name} in {data_folder(data_dir)}: {str(error).splitlines()[0]}; "
@@ -186,7 +224,9 @@ class Tfds:
         if self._source is None:
             import tensorflow_datasets as tfds
 
-            self._open(tfds.builder_from_directory(self._folder))
+            with _known_features(self.place):
+                builder = tfds.builder_from_directory(self._folder)
+            self._open(builder)
         example: dict[str, Any] = self._source[record]
         return example
 

@@ -123,10 +123,13 @@ def read_generator(path: Path) -> Generator:
             for name in ("params", "batch_stats")
         }
         whole = {name: _shapes(tree) for name, tree in variables.items()} == _wanted(config)
+        finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(damaged) from error
     if not whole:
         raise InputError(damaged)
+    if not finite:
+        raise InputError(f"the generator {path} holds values that are not finite: train or copy it again")
     return Generator(config, variables, record)
 
 

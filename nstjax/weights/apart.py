@@ -72,7 +72,7 @@ def _write(contents: Contents, out: IO[bytes]) -> None:
     out.write(json.dumps(header).encode() + b"\n")
     for weights in contents.tree.values():
         for part in ("kernel", "bias"):
-            out.write(np.ascontiguousarray(weights[part], np.float32).data)
+            out.write(np.ascontiguousarray(weights[part], np.float32).tobytes())
 
 
 def child(path: str, sha256: str, seconds: str, memory: str) -> None:

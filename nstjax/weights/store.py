@@ -53,6 +53,15 @@ def read_store(path: Path) -> Backbone:
         raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
     preprocessing = preprocessing_from(record.get("preprocessing"), path)
     try:
+        with np.errstate(over="ignore"):
+            finite = all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(tree))
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        raise InputError(
+            f"the store {path} holds values that are not finite: fetch or convert the weights again"
+        )
+    try:
         if record["arch"] == EMBEDDED:  # float16 on disk
             tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
             return make_student(tree, preprocessing, record["source"], record["sha256"])
