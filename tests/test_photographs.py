@@ -53,7 +53,10 @@ def test_folders_are_walked_once_by_name(folder: Path) -> None:
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "._00.png").write_bytes(b"")
     (folder / "note.txt").write_text("")
-    with open_batches(config(folder)) as batches:
+    with (
+        pytest.warns(nstjax.errors.InputWarning, match=r"skipped note.txt: it is not an image"),
+        open_batches(config(folder)) as batches,
+    ):
         names = [Path(batches.source.name(record)).relative_to(folder) for record in range(7)]
     assert [str(name) for name in names] == [
         *(f"{i:02d}.png" for i in range(5)),
