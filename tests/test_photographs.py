@@ -11,7 +11,7 @@ from PIL import Image
 from nstjax.data import DataConfig, open_batches
 from nstjax.data.fake import Fake
 from nstjax.data.views import LONGEST, bring_to, draw_view
-from nstjax.errors import InputError
+from nstjax.errors import InputError, InputWarning
 from nstjax.images import load_image
 from nstjax.images.io import decode_image
 from tests.photographs import COUNT, config, first, write_marked
@@ -54,7 +54,7 @@ def test_folders_are_walked_once_by_name(folder: Path) -> None:
     (folder / "._00.png").write_bytes(b"")
     (folder / "note.txt").write_text("")
     with (
-        pytest.warns(nstjax.errors.InputWarning, match=r"skipped note.txt: it is not an image"),
+        pytest.warns(InputWarning, match=r"skipped note.txt: it is not an image"),
         open_batches(config(folder)) as batches,
     ):
         names = [Path(batches.source.name(record)).relative_to(folder) for record in range(7)]
