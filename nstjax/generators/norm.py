@@ -23,14 +23,15 @@ def moments(x: Array, batch: bool, axis_name: str | None = None) -> tuple[Array,
     axes = (0, 1, 2) if batch else (1, 2)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     spread = batch and axis_name is not None
-    shift = lax.stop_gradient(jnp.mean(x, axes, keepdims=True))
+    mean = jnp.mean(x, axes, keepdims=True)
     if spread:
-        shift = lax.pmean(shift, axis_name)
-    centred = x - shift
-    rest, square = jnp.mean(centred, axes, keepdims=True), jnp.mean(centred * centred, axes, keepdims=True)
+        mean = lax.pmean(mean, axis_name)
+    shift = lax.stop_gradient(mean)
+    # Used once, so that XLA makes it inside the reduction: a copy of a large picture's activations takes gigabytes.
+    square = jnp.mean(jnp.square(x - shift), axes, keepdims=True)
     if spread:
-        rest, square = lax.pmean((rest, square), axis_name)
-    return shift + rest, jnp.maximum(square - rest * rest, 0)
+        square = lax.pmean(square, axis_name)
+    return mean, jnp.maximum(square - jnp.square(mean - shift), 0)
 
 
 def normalise(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
