@@ -1,8 +1,8 @@
 """A private folder whose files carry a keyed hash, for content that must not be forged.
 
-Compiled programs are machine code: whoever can write one decides what the next run executes. So they are kept in a
-folder that only its owner can enter, and each file begins with an HMAC-SHA256 (RFC 2104) of its name and content,
-under a random key that lies in another folder. A file is used only where the hash is right, which also detects damage.
+Compiled programs are machine code, so a user who can write to the cache can run code in the next process. The folder
+has mode 0700, and each file begins with an HMAC-SHA256 (RFC 2104) of its name and content. The random key is stored in
+another folder. A file is used only if its hash is correct, which also detects damage.
 """
 
 import contextlib

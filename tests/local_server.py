@@ -6,6 +6,13 @@ import threading
 from collections.abc import Iterator
 
 
+class Quiet(http.server.BaseHTTPRequestHandler):
+    """A handler that does not print its requests."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve with ``handler`` on a free port; gives the address."""

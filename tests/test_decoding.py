@@ -23,7 +23,7 @@ from nstjax.images import find_images, load_image
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.formats import HEAD, recognise
 from nstjax.images.gif import open_gif
-from nstjax.images.io import _block_mean, decode_image, load_picture
+from nstjax.images.io import _block_mean, decode_image, load_with_alpha
 from nstjax.images.masks import read_masks
 from nstjax.images.opening import MAX_PIXELS, open_file, open_image
 from tests.test_images import _png_of_size, _profile_with_gamma
@@ -119,7 +119,7 @@ class TestPrograms:
         image = np.zeros((1, H, W, 3), np.float32)
         doors: list[Callable[[], object]] = [
             lambda: load_image(path),
-            lambda: load_picture(path),
+            lambda: load_with_alpha(path),
             lambda: decode_image(io.BytesIO(path.read_bytes()), str(path), 8),
             lambda: read_masks([str(path)], image),
             lambda: read_masks([f"labels:{path}"], image),

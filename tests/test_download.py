@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import http.server
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import pytest
 import nstjax
 from nstjax.weights import registry, store
 from tests.conftest import random_params
-from tests.local_server import serving
+from tests.local_server import Quiet, serving
 from tests.weight_files import write_keras_old
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(Quiet):
     content = b""
     requests = 0
 
@@ -29,9 +28,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         body = self.content[: len(self.content) // 2] if self.path == "/broken.h5" else self.content
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

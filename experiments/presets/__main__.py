@@ -24,11 +24,11 @@ def _picture(lab: Lab, name: str) -> Path:
     return lab.out / f"{name}.jpg"
 
 
-def preset(lab: Lab, name: str) -> None:
+def preset(lab: Lab, yardstick: Yardstick, name: str) -> None:
     """The picture of one preset, and its measures."""
     content, style = lab.picture("content", PHOTO), lab.picture("style", PAINTING)
     run = lab.run(name, content, style, PRESETS[name])
-    found = Yardstick(lab).measure(run.image, PHOTO, PAINTING)
+    found = yardstick.measure(run.image, PHOTO, PAINTING)
     lab.note(name, {**found, "seconds": round(run.seconds, 1)})
     save_image(_picture(lab, name), run.image)
 
@@ -49,7 +49,8 @@ def sheet(lab: Lab) -> None:
 def main() -> None:
     """Make every preset's picture, then the sheet."""
     lab = Lab(tyro.cli(Arguments, description=__doc__), Path(__file__).parent)
-    lab.make(**{name: lambda lab, name=name: preset(lab, name) for name in PRESETS}, sheet=sheet)
+    yardstick = Yardstick(lab)
+    lab.make(**{name: lambda lab, name=name: preset(lab, yardstick, name) for name in PRESETS}, sheet=sheet)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from nstjax.cli.synthesise import synthesise
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.folder import Skipped
-from nstjax.images.io import load_picture as load_mask_file
+from nstjax.images.io import load_with_alpha
 from nstjax.images.mask_spec import mask_files
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.reports import contact_sheet, loss_plot
@@ -170,7 +170,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
         load_picture(path, needed_side(config))
     if isinstance(options, TransferOptions):
         for path in mask_files((*options.masks, *options.style_masks)):
-            load_mask_file(path)
+            load_with_alpha(path)
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.folder import Skipped, look_at, no_images, skipped_lines
+from nstjax.images.folder import Skipped, no_images, skipped_lines, sort_out
 from nstjax.images.io import decode_image, to_bytes
 
 
@@ -41,14 +41,9 @@ def find_photographs(folder: Path) -> list[str]:
         seen.add((status.st_dev, status.st_ino))
         # In order, so that of several links to one folder it is always the same that counts.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(where, name) for name in sorted(files)):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            reason = look_at(path, trust_suffix=True)
-            if reason is None:
-                found.append(path.relative_to(folder).as_posix())
-            else:
-                others.append(reason)
+        images, rest = sort_out((Path(where, name) for name in sorted(files)), trust_suffix=True)
+        found += [path.relative_to(folder).as_posix() for path in images]
+        others += rest
     if not found:
         raise no_images(f"--data {folder} has no photograph, nor have its subfolders", others)
     for line in skipped_lines(others):

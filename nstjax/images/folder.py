@@ -1,7 +1,7 @@
 """The images of a folder, recognised by their content."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nstjax.errors import InputError
@@ -42,6 +42,25 @@ def look_at(path: Path, trust_suffix: bool = False) -> Skipped | None:
     return Skipped(path, reason) if reason else None
 
 
+def sort_out(paths: Iterable[Path], trust_suffix: bool = False) -> tuple[list[Path], list[Skipped]]:
+    """The images among a folder's entries, and its other files; hidden files and folders are in neither.
+
+    Args:
+        paths: the entries.
+        trust_suffix: see :func:`look_at`.
+    """
+    found, others = [], []
+    for path in paths:
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        reason = look_at(path, trust_suffix)
+        if reason is None:
+            found.append(path)
+        else:
+            others.append(reason)
+    return found, others
+
+
 def find_images(folder: Path, skipped: list[Skipped] | None = None) -> list[Path]:
     """The images of a folder (not of its subfolders), sorted by name. Hidden files are passed over.
 
@@ -52,16 +71,8 @@ def find_images(folder: Path, skipped: list[Skipped] | None = None) -> list[Path
     Raises:
         InputError: the folder cannot be listed, or has no image.
     """
-    found, others = [], []
     try:
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            reason = look_at(path)
-            if reason is None:
-                found.append(path)
-            else:
-                others.append(reason)
+        found, others = sort_out(sorted(folder.iterdir()))
     except OSError as error:
         raise InputError(f"cannot list the folder {folder}: {error.strerror}; check the path") from error
     if not found:

@@ -18,15 +18,6 @@ from nstjax.images.opening import open_file, open_image
 LARGE_PIXELS = 2**25  # larger images may be reduced while they are decoded
 _KEPT_SIDE, _KEPT_SHORT = 4, 2  # times the side that is needed, after such a reduction
 _ORIENTATION = 0x0112
-_TURNS = {  # EXIF orientation to the operation that turns the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +83,7 @@ def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """``(h, w, ...)`` turned upright, as :data:`_TURNS` does it."""
+    """``(h, w, ...)`` turned upright from an EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -104,7 +95,7 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 where the metadata are damaged, which no viewer minds."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-        return value if value in _TURNS else 1
+        return value if value in range(1, 9) else 1
     except Exception:  # EXIF is a TIFF of its own: its parser fails as variously as decoders do
         return 1
 
@@ -124,14 +115,12 @@ def _from_pillow(image: Image.Image, factor: int) -> Picture:
         image = image.convert("L")
     if factor > 1:
         image = image.reduce(factor)
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
     alpha = None
     if image.mode in ("LA", "RGBA"):
-        alpha = np.asarray(image.getchannel("A"))
+        alpha = _turned(np.asarray(image.getchannel("A")), orientation)
         image = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
     highest = float(np.asarray(image).max())
-    return Picture(np.asarray(convert_image(image, profile)), alpha, highest, 8)
+    return Picture(_turned(np.asarray(convert_image(image, profile)), orientation), alpha, highest, 8)
 
 
 def _from_raster(raster: Raster, factor: int) -> Picture:
@@ -259,7 +248,7 @@ def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0, long_side:
     return _over_white(picture)
 
 
-def load_picture(path: Path) -> Picture:
+def load_with_alpha(path: Path) -> Picture:
     """Decode an image file with its alpha channel apart.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.io import Picture, load_picture
+from nstjax.images.io import Picture, load_with_alpha
 from nstjax.images.mask_spec import LABELS, Spec, parse_mask
 from nstjax.images.resize import resize
 
@@ -210,7 +210,7 @@ def read_masks(specs: Sequence[str], image: np.ndarray) -> list[Mask]:
     if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
         raise InputError(f"the image to mask has shape {image.shape}: it must be (1, height, width, 3)")
     h, w = image.shape[1:3]
-    load = functools.lru_cache(maxsize=1)(load_picture)  # the colours of one file mostly follow each other
+    load = functools.lru_cache(maxsize=1)(load_with_alpha)  # the colours of one file mostly follow each other
     told: set[str] = set()
     found: list[Mask] = []
     place = 0  # of rest

@@ -66,9 +66,10 @@ def layer_masks(
     found, few = {}, []
     for layer in layers:
         steps = steps_to(arch, layer)
-        carried = carry_down(mask[None], steps, carry, LEAST_POSITIONS)[0]
-        if carry == "inside" and float(carry_down(mask[None], steps, carry).sum()) < LEAST_POSITIONS:
+        carried = carry_down(mask[None], steps, carry)[0]
+        if carry == "inside" and float(carried.sum()) < LEAST_POSITIONS:
             few.append(layer)
+            carried = carry_down(mask[None], steps, carry, LEAST_POSITIONS)[0]
         if not float(carried.sum()) > 0:
             raise _empty(name, layer, mask.shape)
         found[layer] = carried
