@@ -8,7 +8,6 @@ process of its own. Writes ``experiments/benchmarks/controls.json``. Runtime: ab
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 import tyro
 
 import nstjax
+from experiments.benchmarks.memory import peak_gib
 from nstjax import Style, StyleRegion, TransferConfig
 from nstjax.losses import Objective, make_targets, mmd2, objective
 from nstjax.reports import environment
@@ -115,13 +115,13 @@ def mmd_memory() -> dict[str, float]:
     rng = np.random.default_rng(0)
     x, y = (jnp.asarray(rng.normal(size=(ROWS * ROWS, CHANNELS)), jnp.float32) for _ in range(2))
     jax.block_until_ready(jnp.tanh(x) @ y.T[:, :8])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_gib()
     step = jax.jit(jax.value_and_grad(lambda a: mmd2(a, y, "gaussian")))
     jax.block_until_ready(step(x))
     began = time.perf_counter()
     jax.block_until_ready(step(x))
     seconds = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    after = peak_gib()
     return {
         "peak_GiB": round(after, 3),
         "of_the_MMD_GiB": round(after - before, 3),

@@ -9,7 +9,6 @@ Runtime: about 10 minutes on 2 cores.
 import dataclasses
 import json
 import multiprocessing
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import tyro
 from skimage import data
 
 import nstjax
+from experiments.benchmarks.memory import peak_gib
 from nstjax import TransferConfig
 from nstjax.images import resize
 from nstjax.losses import Objective, make_targets
@@ -66,12 +66,11 @@ def step(weights: str, size: int, tile: int) -> dict[str, Any]:
     content, style = pictures(size)
     began = time.perf_counter()
     result = nstjax.transfer(content, style, nstjax.load_backbone(weights), config(size, tile))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "evaluations": result.history[-1].evaluations,
         "loss": result.history[-1].loss,
         "seconds": round(time.perf_counter() - began, 1),
-        "peak_GiB": round(peak, 2),
+        "peak_GiB": round(peak_gib(), 2),
     }
 
 

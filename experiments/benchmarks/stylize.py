@@ -9,7 +9,6 @@ does not depend on what they are. Writes ``experiments/benchmarks/stylize.json``
 import dataclasses
 import json
 import multiprocessing
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import tyro
 
 import nstjax
+from experiments.benchmarks.memory import peak_gib
 from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, init_generator
 from nstjax.generators.store import Generator
 from nstjax.programs import enable_compilation_cache
@@ -81,8 +81,7 @@ def memory_of(name: str, arguments: Arguments) -> dict[str, Any]:
     generator, photo = generator_of(name), picture(arguments.large)
     began = time.perf_counter()
     nstjax.stylize(generator, photo)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30
-    return {"seconds": round(time.perf_counter() - began, 1), "GiB": round(peak, 2)}
+    return {"seconds": round(time.perf_counter() - began, 1), "GiB": round(peak_gib(), 2)}
 
 
 def main(arguments: Arguments) -> None:
