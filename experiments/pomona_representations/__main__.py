@@ -77,7 +77,7 @@ def figure_2_5(lab: Lab) -> None:
     cells = [(painting, "painting")]
     layers = STYLE_LAYERS
     for count in range(1, len(layers) + 1):
-        objective = dataclasses.replace(TEXTURE.objective, style_layers=layers[:count], tv_weight=0.0)
+        objective = dataclasses.replace(TEXTURE.objective, style_layers=layers[:count], window_weight=0.0)
         config = dataclasses.replace(
             TEXTURE, objective=objective, optimizer=Lbfgs(iterations=ITERATIONS), size=SIDE, scales=(SIDE,)
         )

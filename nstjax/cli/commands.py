@@ -130,9 +130,10 @@ def base_config(command: str, preset: str | None) -> TransferConfig:
     if preset in (None, "default"):
         return TEXTURE
     base = PRESETS[preset]
-    return dataclasses.replace(
-        base, init="noise", objective=dataclasses.replace(base.objective, content_weight=0.0)
-    )
+    if base.objective == PRESETS["default"].objective:
+        return dataclasses.replace(base, init="noise", objective=TEXTURE.objective)
+    objective = dataclasses.replace(base.objective, content_weight=0.0)
+    return dataclasses.replace(base, init="noise", objective=objective)
 
 
 def default_options(command: str, base: TransferConfig) -> Options:

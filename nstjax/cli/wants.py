@@ -18,6 +18,10 @@ def _statistic(*names: str) -> Callable[[Options], bool]:
     return lambda options: options.objective.style_statistic in names
 
 
+def _windowed(options: Options) -> bool:
+    return options.objective.style_statistic == "gram" and not _masked(options)
+
+
 WANTS: dict[str, tuple[Callable[[Options], bool], str]] = {
     "--mask-carry": (_masked, "--masks"),
     "--guidance": (_masked, "--masks"),
@@ -27,6 +31,8 @@ WANTS: dict[str, tuple[Callable[[Options], bool], str]] = {
     "--colors-of": (lambda options: options.settings.colors != "style", "--colors with a way to change them"),
     "--kernel-degree": (_statistic("polynomial"), "--style-statistic polynomial"),
     "--kernel-offset": (_statistic("polynomial"), "--style-statistic polynomial"),
+    "--window-weight": (_windowed, "--style-statistic gram and no --masks"),
+    "--windows": (lambda options: options.objective.window_weight > 0, "--window-weight"),
     "--bandwidth": (_statistic("gaussian"), "--style-statistic gaussian"),
     "--kernel-samples": (_statistic("gaussian", "polynomial"), "--style-statistic gaussian or polynomial"),
 }

@@ -10,6 +10,7 @@ from nstjax.losses.spatial import carry_down, guided_gram, guided_sum
 from nstjax.losses.targets import Region, Source, Targets
 from nstjax.losses.tv import total_variation
 from nstjax.losses.wasserstein import wasserstein2
+from nstjax.losses.windows import window_grams, window_loss
 
 __all__ = [
     "Objective",
@@ -30,4 +31,6 @@ __all__ = [
     "style_loss",
     "total_variation",
     "wasserstein2",
+    "window_grams",
+    "window_loss",
 ]

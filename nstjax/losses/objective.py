@@ -20,6 +20,7 @@ from nstjax.losses.statistics import (
 )
 from nstjax.losses.targets import Region, RegionTarget, Source, Targets, layer_targets
 from nstjax.losses.tv import total_variation
+from nstjax.losses.windows import window_loss
 from nstjax.typing import Features, Images, Scalar, Terms
 
 
@@ -139,12 +140,29 @@ def _style_term(
     )
 
 
+def _window_term(record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...]) -> Scalar:
+    """The windows' loss of one layer, over the regions that have no mask."""
+    total = jnp.zeros((), features.dtype)
+    for region in regions:
+        if region.mask is None and region.statistic.name == "gram":
+            for weight, target in zip(region.weights, region.targets, strict=True):
+                total += region.factor * weight * window_loss(features, target["gram"], record.windows)
+    return total
+
+
+def _kind(term: str) -> str:
+    """The kind whose factor of the balance a term has."""
+    kind = term.split("/")[0]
+    return "style" if kind == "windows" else kind
+
+
 def weighted(
     record: Objective,
     targets: Targets,
     image: Images,
     content: Callable[[str], Scalar],
     style: Callable[[str], Scalar],
+    windows: Callable[[str], Scalar] | None = None,
 ) -> tuple[Scalar, Terms]:
     """The loss and its terms from the losses of each layer, by its name, and the image's variation."""
     terms: Terms = {}
@@ -157,10 +175,12 @@ def weighted(
     for name, factor in zip(record.style_layers, factors, strict=True):
         if name in targets.style:
             terms[f"style/{name}"] = record.beta * factor * style(name)
+            if windows is not None and record.window_weight:
+                terms[f"windows/{name}"] = record.beta * factor * record.window_weight * windows(name)
     if record.tv_weight:
         terms["tv"] = record.tv_weight * total_variation(image, record.tv_distance, record.tv_reduction)
     if targets.balance:
-        terms = {name: targets.balance[name.split("/")[0]] * term for name, term in terms.items()}
+        terms = {name: targets.balance[_kind(name)] * term for name, term in terms.items()}
     return jnp.stack(list(terms.values())).sum(), terms
 
 
@@ -175,7 +195,10 @@ def _objective(
     def style(name: str) -> Scalar:
         return _style_term(record, found[name], targets.style[name], targets.plans.get(name))
 
-    return weighted(record, targets, image, content, style)
+    def windows(name: str) -> Scalar:
+        return _window_term(record, found[name], targets.style[name])
+
+    return weighted(record, targets, image, content, style, windows)
 
 
 def objective(

@@ -22,6 +22,8 @@ Sums = dict[str, Any]
 
 def check_parts(record: Objective) -> None:
     """Raise :class:`InputError` where the loss compares points with points, which no sum over parts can stand for."""
+    if record.window_weight:
+        raise InputError("--tile does not go with --window-weight: give --window-weight 0, or no tiles")
     if record.statistic.by_points:
         raise InputError(
             f"--tile: the style statistic {record.statistic.name} compares points of the whole picture with one "

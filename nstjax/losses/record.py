@@ -34,7 +34,7 @@ holds the photograph more firmly, so that the same change of look takes a larger
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is minimised: ``α·L_content + β·L_style + γ·L_tv``."""
+    """The loss to minimize: ``α·L_content + β·(L_style + w·L_windows) + γ·L_tv``."""
 
     content_layers: tuple[str, ...] = ()
     """Layers whose activations are kept; none named means relu4_2, or the nearest that the weights have."""
@@ -46,6 +46,10 @@ class Objective:
     """β, the weight of the style loss; by default that of the statistic and network, 8 for Gram matrices and VGG-19."""
     tv_weight: float = 3.0
     """γ, the weight of the total variation."""
+    window_weight: float = 0.0
+    """Weight of the style loss of windows, relative to β: the same statistics everywhere; Gram matrices without masks."""
+    windows: int = 8
+    """Windows along the picture's shorter side, without overlaps."""
     content_layer_weights: tuple[float, ...] = ()
     """A factor for each content layer; none given means 1 each."""
     style_layer_weights: tuple[float, ...] = ()
@@ -93,7 +97,7 @@ class Objective:
         for option in ("content_layers", "style_layers"):
             if not isinstance(getattr(self, option), tuple):
                 raise InputError(f"--{option.replace('_', '-')} must be a tuple of names")
-        for option in ("content_weight", "style_weight", "tv_weight"):
+        for option in ("content_weight", "style_weight", "tv_weight", "window_weight"):
             value = getattr(self, option)
             if value is not None and not 0 <= value < float("inf"):
                 raise InputError(
@@ -134,11 +138,15 @@ class Objective:
             )
         if self.bandwidth is not None and not 0 < self.bandwidth < float("inf"):
             raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")
+        if not 1 <= self.windows <= 64:
+            raise InputError(f"--windows is {self.windows}: it must be between 1 and 64")
         if self.kernel_samples != 0 and self.kernel_samples < 2:
             raise InputError(f"--kernel-samples is {self.kernel_samples}: it must be 2 or more, or 0 for all")
 
     def for_layers(self, layers: tuple[str, ...]) -> "Objective":
         """This record with layers and style weight set, by those of a network where they were not.
+
+        The windows' weight is 0 for statistics other than Gram matrices.
 
         Args:
             layers: the layers that the network can give, shallow to deep.
@@ -151,7 +159,10 @@ class Objective:
         weight = self.style_weight
         if weight is None:
             weight = self.default_style_weight(layers)
-        return dataclasses.replace(self, content_layers=content, style_layers=style, style_weight=weight)
+        windows = self.window_weight if self.style_statistic == "gram" else 0.0
+        return dataclasses.replace(
+            self, content_layers=content, style_layers=style, style_weight=weight, window_weight=windows
+        )
 
     def default_style_weight(self, layers: tuple[str, ...], strength: float = 1.0) -> float:
         """β of relative losses for a style strength, the same look on every network.
