@@ -21,9 +21,11 @@ from experiments.li2017_mmd import __main__ as li2017
 from experiments.pomona_representations import __main__ as pomona
 from experiments.presets import __main__ as presets
 from experiments.stanford_controls import __main__ as stanford
+from experiments.textures import __main__ as textures
 from experiments.yardstick import Yardstick
 from nstjax import PRESETS
 from nstjax.optim import Lbfgs
+from nstjax.synthesis import TEXTURE
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
@@ -365,6 +367,16 @@ def test_gallery_and_presets_make_their_figures_at_a_toy_size(
         assert (folder / "g" / figure).stat().st_size > 5000
     # Heads; a row a network, of which no pair was tuned on; a row for each of two pairs.
     assert len((folder / "g" / "pairs.md").read_text().splitlines()) == (2 + 3) + 1 + (2 + 2 * 3)
+
+    for constant, value in (("SIDE", 64), ("PAINTINGS", ("starry_night",)), ("WINDOW", 16), ("STEP", 8)):
+        monkeypatch.setattr(textures, constant, value)
+    monkeypatch.setattr(
+        textures, "TEXTURE", dataclasses.replace(TEXTURE, size=64, optimizer=Lbfgs(iterations=2))
+    )
+    monkeypatch.setattr("sys.argv", ["x", *shared, str(folder / "t")])
+    textures.main()
+    assert (folder / "t" / "textures_vgg19.jpg").stat().st_size > 5000
+    assert "worst_over_median" in (folder / "t" / "results.json").read_text()
 
     monkeypatch.setattr(presets, "PRESETS", {"default": quick})
     monkeypatch.setattr("sys.argv", ["x", *shared, str(folder / "p")])

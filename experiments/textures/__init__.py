@@ -1,0 +1,1 @@
+"""Textures at default settings."""
