@@ -54,9 +54,9 @@ def _run(arguments: list[str]) -> int:
         return 0
     command, rest = arguments[0], arguments[1:]
     if command in ("--version", "-V"):
-        import importlib.metadata
+        from importlib.metadata import version
 
-        print(f"nstjax {importlib.metadata.version('nstjax')}")
+        print(f"nstjax {version('nstjax')}")
         return 0
     if command not in _COMMANDS:
         *most, last = _COMMANDS
