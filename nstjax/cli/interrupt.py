@@ -31,9 +31,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handle the signals within the block; not in another thread than the main one, where Python cannot."""
+def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
+    """Handle the signals; returns the handlers before. Does nothing outside the main thread, where Python cannot."""
     before = {}
     with contextlib.suppress(ValueError):
         for number in SIGNALS:
@@ -41,6 +40,13 @@ def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]
             # nohup has SIGHUP ignored.
             if now is not None and (number == signal.SIGINT or now != signal.SIG_IGN):
                 before[number] = signal.signal(number, handler)
+    return before
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Handle the signals within the block."""
+    before = _install(handler)
     try:
         yield
     finally:
@@ -50,7 +56,7 @@ def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]
 
 def leave_on_signal() -> None:
     """From now on a signal ends the process at once, with one line."""
-    _handling(_leave).__enter__()
+    _install(_leave)
 
 
 def raise_on_signal() -> contextlib.AbstractContextManager[None]:

@@ -94,6 +94,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             """Save what the run can do without: a failure is reported once, and the run goes on."""
             try:
                 save()
+                failed.discard(what)
             except InputError as error:
                 if what not in failed:
                     display.say(f"note: the {what} was not saved: {error}")
@@ -192,11 +193,9 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
     if folder:
-        folder_made = jobs[0].output.parent
-        make_output_folder(folder_made)
-        with lock(
-            folder_made, f"another run is writing into {folder_made}: wait for its end, or choose another -o"
-        ):
+        target = jobs[0].output.parent
+        make_output_folder(target)
+        with lock(target, f"another run is writing into {target}: wait for its end, or choose another -o"):
             code = _do_all(jobs, backbone, record)
         if not options.quiet:
             print_skipped(skipped)

@@ -1,5 +1,6 @@
 """Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable
@@ -76,6 +77,8 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for folder in store_folders("weights"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith("."):  # a store that another process is writing
+                continue
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
             except InputError:
@@ -111,6 +114,8 @@ def _downloaded(
 ) -> Backbone:
     """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
     folder = cache_folder() / "downloads"
+    with contextlib.suppress(OSError):  # raised again by the download
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock(folder / entry.filename):  # else another process would delete the file between the two
             file = download(entry, folder, url, progressbar)
