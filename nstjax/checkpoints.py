@@ -66,7 +66,7 @@ PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a
 
 
 def _cannot_write(path: Path, error: BaseException) -> OutputError:
-    number = re.search(r"OS error (\d+)", str(error))  # in tensorstore's messages
+    number = re.search(r"os_error_code='(\d+)'", str(error))  # in tensorstore's messages
     reason = os.strerror(int(number[1])) if number else getattr(error, "strerror", None)
     reason = reason or str(error).splitlines()[0][:200]
     return OutputError(
