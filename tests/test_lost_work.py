@@ -125,10 +125,10 @@ def test_the_places_of_all_outputs_are_checked_first(folder: Path, capsys) -> No
 
 
 def test_the_output_s_folder_is_deleted(
-    folder: Path,
+    folder: Path,  # noqa: F811
     elsewhere: Path,
     capsys,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = synthesise.transfer
 
