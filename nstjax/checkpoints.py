@@ -5,32 +5,47 @@ leaves the last complete one as it was.
 """
 
 import contextlib
+import functools
+import glob
 import hashlib
 import json
 import logging
+import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError
+from nstjax.locks import lock
 
 
-@contextlib.contextmanager
-def _orbax() -> Iterator[Any]:
-    """Orbax, imported late (it takes a second) and without its log lines."""
+@functools.cache
+def _silence() -> None:
+    """Drop what Orbax prints of errors that are raised here as well, in its threads and after its event loops."""
+    orbax = f"{os.sep}orbax{os.sep}"
+    logging.getLogger("absl").addFilter(lambda record: orbax not in record.pathname)
+    logging.getLogger("asyncio").addFilter(lambda record: "never retrieved" not in record.getMessage())
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        # After one failed write Orbax closes its loop, to which tensorstore's threads still report the others.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def _orbax() -> Any:
+    """Orbax, imported late (it takes a second)."""
     import orbax.checkpoint as ocp
 
-    # Its threads log tracebacks of errors that are raised here as well.
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield ocp
-    finally:
-        logger.setLevel(before)
+    _silence()
+    return ocp
 
 
 def _alone(ocp: Any) -> Any:
@@ -50,10 +65,12 @@ def _alone(ocp: Any) -> Any:
 PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
 
 
-def _cannot(verb: str, path: Path, error: BaseException) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
-    return InputError(
-        f"cannot {verb} the checkpoint {path}: {reason}; name another folder or free some space"
+def _cannot_write(path: Path, error: BaseException) -> OutputError:
+    number = re.search(r"os_error_code='(\d+)'", str(error))  # in tensorstore's messages
+    reason = os.strerror(int(number[1])) if number else getattr(error, "strerror", None)
+    reason = reason or str(error).splitlines()[0][:200]
+    return OutputError(
+        f"cannot write the checkpoint {path}: {reason}; name another folder or free some space"
     )
 
 
@@ -74,9 +91,12 @@ def _aside(path: Path) -> Path:
 
 def _put_back(path: Path) -> None:
     """After a kill between the two renamings of :func:`save`."""
-    if _is_whole(_aside(path)) and not path.exists():
-        with contextlib.suppress(OSError):  # another process has done it
-            _aside(path).rename(path)
+    if not _is_whole(_aside(path)) or path.exists():
+        return
+    with lock(path):  # another process may be between them now
+        if _is_whole(_aside(path)) and not path.exists():
+            with contextlib.suppress(OSError):  # of a folder that may not be written
+                _aside(path).rename(path)
 
 
 _DIGEST = "arrays_sha256"  # in the record on disk only
@@ -112,8 +132,6 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         InputError: the directory cannot be written, or is something else than a checkpoint.
     """
     path = path.absolute()
-    # Orbax would delete what is there before it writes; here it goes when the new one is whole.
-    fresh = path.with_name(f".{path.name}.new")
     if path.exists() and not is_checkpoint(path):
         raise InputError(
             f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
@@ -122,21 +140,44 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
     record = {**record, _DIGEST: digest} if digest else record
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _orbax() as ocp, _alone(ocp) as checkpointer:
-            args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
-            checkpointer.save(fresh, args=args, force=True)
-        for told in fresh.rglob("commit_success.txt"):
-            told.unlink()  # holds a path of this machine, and says what the renaming below says better
-        # Renamed before it is removed: a kill amid the removal would leave a part of it under its name.
-        shutil.rmtree(_aside(path), ignore_errors=True)
-        if path.exists():
-            path.rename(_aside(path))
-        fresh.rename(path)
-        shutil.rmtree(_aside(path), ignore_errors=True)
-    except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
-        for left_over in path.parent.glob(f"{fresh.name}*"):
-            shutil.rmtree(left_over, ignore_errors=True)
-        raise _cannot("write", path, error) from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with lock(path) as alone:
+        # Orbax would delete what is there before it writes; here it goes when the new one is whole. The name is unique
+        # because some file systems have no locks.
+        fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
+        try:
+            _write(fresh, tree, record)
+            _swap(fresh, path)
+        except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
+            raise _cannot_write(path, error) from error
+        finally:
+            own = (
+                f".{path.name}.new" if alone else fresh.name
+            )  # with the lock, also what killed processes left
+            for left_over in path.parent.glob(f"{glob.escape(own)}*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _write(fresh: Path, tree: Any, record: dict[str, Any]) -> None:
+    ocp = _orbax()
+    with _alone(ocp) as checkpointer:
+        args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
+        checkpointer.save(fresh, args=args, force=True)
+    for told in fresh.rglob("commit_success.txt"):
+        told.unlink()  # holds a path of this machine, and says what the renaming says better
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    """Put a new checkpoint in the place of the old one, which is renamed before it is removed.
+
+    A kill in the middle of a removal would leave a part of it under its name.
+    """
+    shutil.rmtree(_aside(path), ignore_errors=True)
+    if path.exists():
+        path.rename(_aside(path))
+    fresh.rename(path)
+    shutil.rmtree(_aside(path), ignore_errors=True)
 
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -150,7 +191,8 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     if not is_checkpoint(path):
         raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
     try:
-        with _orbax() as ocp, _alone(ocp) as checkpointer:
+        ocp = _orbax()
+        with _alone(ocp) as checkpointer:
             restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
             restored = checkpointer.restore(path, args=restore)
         tree, record = restored["tree"], dict(restored["record"])
@@ -196,10 +238,18 @@ class Series:
     def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
         """Write checkpoint ``step``, then remove those before it."""
         older = self.steps()
+        try:
+            self.directory.mkdir(exist_ok=True)  # not its parents: a run's folder that was deleted stays so
+        except OSError as error:
+            raise _cannot_write(self.directory / str(step), error) from error
         save(self.directory / str(step), tree, record)
         for number in older:
             if number != step:
                 shutil.rmtree(self.directory / str(number), ignore_errors=True)
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The record of a checkpoint; errors as :func:`load_record`."""
+        return load_record(self.directory / str(step))
 
     def load_newest(self) -> tuple[Any, dict[str, Any]] | None:
         """The newest whole checkpoint, or ``None`` where there is none."""
@@ -208,7 +258,11 @@ class Series:
 
     def remove(self) -> None:
         """Delete the checkpoints, and the folder if it holds nothing else."""
-        for entry in [*self.directory.glob("[0-9]*"), *self.directory.glob(".*.new*")]:
+        for entry in [
+            *self.directory.glob("[0-9]*"),
+            *self.directory.glob(".*.new*"),
+            *self.directory.glob(".*.old"),
+        ]:
             # A kill may have left a checkpoint half deleted; what holds anything else is the user's.
             parts = {part.name for part in entry.glob("*")}
             if entry.name.startswith(".") or is_checkpoint(entry) or parts <= PARTS:
@@ -254,11 +308,11 @@ class Course:
             InputError: this checkpoint or the one before it cannot be written.
         """
         try:
-            with _orbax() as ocp:
-                args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
-                self._open(ocp).save(step, args=args, force=True)
+            ocp = _orbax()
+            args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
+            self._open(ocp).save(step, args=args, force=True)
         except (OSError, ValueError) as error:
-            raise _cannot("write", self.directory / str(step), error) from error
+            raise _cannot_write(self.directory / str(step), error) from error
 
     def wait(self) -> None:
         """Return when all is on disk; errors as :meth:`save`."""
@@ -266,7 +320,7 @@ class Course:
             try:
                 self._manager.wait_until_finished()
             except (OSError, ValueError) as error:
-                raise _cannot("write", self.directory, error) from error
+                raise _cannot_write(self.directory, error) from error
 
     def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The newest whole checkpoint, or ``None`` where there is none; errors as :func:`load`."""
@@ -275,7 +329,10 @@ class Course:
 
     def close(self) -> None:
         """Wait, and end the threads; errors as :meth:`save`."""
-        self.wait()
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+        try:
+            self.wait()
+        finally:
+            manager, self._manager = self._manager, None
+            if manager is not None:
+                with contextlib.suppress(OSError, ValueError):  # raised by wait already
+                    manager.close()

@@ -1,11 +1,17 @@
-"""The one exception that stands for a user's mistake."""
+"""The exceptions that become one sentence on the command line."""
 
 
 class InputError(ValueError):
-    """Bad input: the message is one sentence that names the file or option, and the mend.
+    """Bad input: the message is one sentence that names the file or option, and what to do.
 
-    The command line prints it after ``nstjax: error:`` and exits with code 2; importers may catch
-    it as a ``ValueError``.
+    The command line prints it after ``nstjax: error:`` and exits with code 2. It is a ``ValueError``.
+    """
+
+
+class OutputError(InputError):
+    """A file cannot be written, for example because the disk is full or a folder is gone.
+
+    The command line prints it as it does an :class:`InputError`, and exits with code 1.
     """
 
 

@@ -1,13 +1,18 @@
 """Files: their hashes, writing them whole or not at all, and the folders where nstjax keeps its own."""
 
+import contextlib
+import errno
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError
 
 TEMPORARY = ".nstjax."  # beginning of a file's name while it is written
 
@@ -25,32 +30,122 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it: whole or not at all.
+@contextlib.contextmanager
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
+    """A temporary file beside ``path`` that replaces it at the end of the block; after an error it is deleted.
 
-    A symbolic link stays one: what it points to is replaced.
+    Where the file system refuses to rename (a file that is itself a mount point), the content is copied instead.
+
+    Args:
+        path: the file to write. If it is a symbolic link, the file that it points to is replaced.
+        private: for caches: keep mode 0600, replace a symbolic link itself, and neither copy nor wait for the disk.
 
     Raises:
-        InputError: it cannot be written, for example because the disk is full.
+        OSError: the file cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    temporary = None
+    target = path if private else Path(os.path.realpath(path))
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix.lower(), dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        if private:
+            os.replace(temporary, target)
+            return
+        _flush(temporary)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
+        with contextlib.suppress(OSError):  # CIFS and some FUSE file systems have no modes
+            os.chmod(temporary, 0o666 & ~umask)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if not target.is_file():
+                raise
+            shutil.copyfile(temporary, target)
+            _flush(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk, where the file system has a way to say so."""
+    with path.open("r+b") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; see :func:`replacing`.
+
+    Raises:
+        OutputError: it cannot be written, for example because the disk is full.
+    """
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another place"
-        ) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The error that says why a file cannot be written."""
+    return OutputError(f"cannot write {path}: {error.strerror}; free some space or choose another place")
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that :func:`replacing` would succeed, without changing an existing file.
+
+    Raises:
+        InputError: it would not.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        # Permissions do not show a read-only disk, and root ignores them: only writing does.
+        with tempfile.NamedTemporaryFile(prefix=TEMPORARY, dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"the output's folder {path.parent} may not be written: choose another") from error
+    if not target.exists():
+        return
+    try:
+        with target.open("r+b"):  # enough for a copy, where the file cannot be renamed over
+            pass
+    except OSError as error:
+        # Renaming needs no permission on the file, except in a sticky folder such as /tmp. EPERM: it is immutable.
+        folder = target.parent.stat()
+        sticky = folder.st_mode & stat.S_ISVTX and os.geteuid() not in (target.stat().st_uid, folder.st_uid)
+        if error.errno != errno.EACCES or sticky:
+            raise InputError(f"the output {path} may not be written: choose another") from error
+
+
+def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None:
+    """Call ``write(path)``; if that fails, call it for a new folder in the temporary or home folder.
+
+    Args:
+        path: the file or folder to write.
+        write: writes it; raises ``InputError`` or ``OSError``.
+        what: the thing that is written, for the message.
+
+    Raises:
+        OutputError: it could not be written to ``path``; the message says where it is instead.
+    """
+    try:
+        write(path)
+    except (InputError, OSError) as error:
+        reason = error if isinstance(error, InputError) else cannot_write(path, error)
+        for folder in (tempfile.gettempdir, Path.home):
+            try:
+                place = Path(tempfile.mkdtemp(prefix="nstjax-", dir=folder())) / path.name
+                write(place)
+            except (InputError, OSError, RuntimeError):
+                continue
+            raise OutputError(f"{reason}; {what} is saved as {place}") from error
+        raise OutputError(str(reason)) from error
 
 
 def cache_folder() -> Path:

@@ -13,7 +13,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from nstjax.files import TEMPORARY, state_folder
+from nstjax.files import replacing, state_folder
 
 KEY_NAME = "sealing-key"
 KEY_BYTES = TAG_BYTES = 32
@@ -67,21 +67,9 @@ def _read_own(path: Path, forbidden: int) -> bytes | None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 under a temporary name, then rename it.
-
-    Unlike :func:`nstjax.files.write_atomically` this does not wait for the disk: what a power failure cuts off has
-    no right hash.
-    """
-    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    """Write a file with mode 0600, without waiting for the disk: a content that is cut off has no right hash."""
+    with replacing(path, private=True) as temporary:
+        temporary.write_bytes(content)
 
 
 def _key(folder: Path) -> bytes:

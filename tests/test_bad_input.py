@@ -663,6 +663,41 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--style-statistic", "polynomial", "--kernel-offset", "-1"],
         "--kernel-offset is -1.0: it must be",
     ),
+    "kernel offset too large": (
+        nothing,
+        [*GOOD, "--style-statistic", "polynomial", "--kernel-offset", "1e308"],
+        "--kernel-offset is 1e+308: it must be a finite number, 0 or more, and at most 1e+15",
+    ),
+    "bounds without end": (
+        nothing,
+        [*GOOD, "--optimizer", "adam", "--bounds", "0", "inf"],
+        "--bounds is inf: it must be a finite number",
+    ),
+    "weight too large": (
+        nothing,
+        [*GOOD, "--style-weight", "1e300"],
+        "--style-weight is 1e+300: it must be a finite number, at most 1e+30",
+    ),
+    "snapshots too seldom to count": (
+        nothing,
+        [*GOOD, "--snapshot-every", "1000000000000"],
+        "--snapshot-every is 1000000000000: it must be at most 2147483647",
+    ),
+    "batches too many to count": (
+        nothing,
+        [
+            "train",
+            "--style",
+            "painting.jpg",
+            "--data",
+            "fake:4",
+            "-o",
+            "run",
+            "--accumulate",
+            "1000000000000",
+        ],
+        "--accumulate 1000000000000 batches are too many",
+    ),
     "bandwidth": (
         nothing,
         [*GOOD, "--style-statistic", "gaussian", "--bandwidth", "0"],
@@ -1102,10 +1137,11 @@ def test_a_full_disk(template: Path, tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(b"the picture of yesterday")
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "import nstjax.cli.synthesis_command\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
-    done = run(tmp_path, [*GOOD, "--no-compilation-cache"], limit)
-    assert done.returncode == 2, done.stderr
-    assert "cannot write out.png: File too large; free some space" in done.stderr
-    assert "Traceback" not in done.stderr
+    extra = ["--gif", "a.gif", "--plot", "a.png", "--snapshot-every", "1", "--save-state-every", "1"]
+    done = run(tmp_path, [*GOOD, "--no-compilation-cache", *extra], limit)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("nstjax: error: cannot write out.png: File too large; free some space")
+    assert done.stderr.count("\n") == 1
     assert (tmp_path / "out.png").read_bytes() == b"the picture of yesterday"
     assert not list(tmp_path.glob(".out*"))
 
@@ -1118,7 +1154,10 @@ def test_a_state_that_cannot_be_saved_does_not_end_the_run(template: Path, tmp_p
     command = [*[w for w in GOOD if w != "-q"], "--no-compilation-cache", "--save-state-every", "1"]
     done = run(tmp_path, command, limit)
     assert done.returncode == 0, done.stderr
-    assert "the state was not saved" in done.stderr
+    assert done.stderr.count("the state was not saved: cannot write the checkpoint") == 1
+    assert "File too large; name another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Event loop" not in done.stderr
     assert (tmp_path / "out.png").exists()
 
 

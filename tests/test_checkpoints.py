@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ml_dtypes
@@ -11,6 +12,7 @@ import pytest
 
 import nstjax
 from nstjax.checkpoints import Series, load, load_record, save
+from nstjax.errors import OutputError
 
 TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "b": {"c": np.array([3], np.int32)}}
 
@@ -119,6 +121,19 @@ def test_a_kill_while_one_is_replaced_leaves_a_whole_one(
     assert os.listdir(tmp_path) == ["c"]
 
 
+def test_several_at_once_leave_the_last_one_whole(tmp_path: Path) -> None:
+    """Threads stand for processes: each save opens the lock's file anew."""
+    save(tmp_path / "c", TREE, {"n": 0})
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(save, tmp_path / "c", {"a": np.full(9, n)}, {"n": n}) for n in range(1, 5)]
+    for run in runs:
+        run.result()
+    tree, record = load(tmp_path / "c")
+    np.testing.assert_array_equal(tree["a"], np.full(9, record["n"]))
+    assert record["n"] > 0
+    assert os.listdir(tmp_path) == ["c"]
+
+
 def test_series_keeps_the_newest_and_passes_over_the_unfinished(tmp_path: Path) -> None:
     series = Series(tmp_path / "s")
     assert series.load_newest() is None
@@ -140,5 +155,8 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(nstjax.InputError, match="record cannot be read"):
         load_record(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(nstjax.InputError, match="cannot write the checkpoint"):
+    with pytest.raises(OutputError, match="cannot write the checkpoint"):
         save(tmp_path / "file" / "c", TREE, {})
+    with pytest.raises(OutputError, match="No such file or directory"):
+        Series(tmp_path / "deleted" / "out.png.state").save(1, TREE, {})
+    assert not (tmp_path / "deleted").exists()

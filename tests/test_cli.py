@@ -224,16 +224,21 @@ def test_kill_9_then_resume_is_bit_identical(folder: Path) -> None:
     assert not (folder / "broken.png.state").exists()
 
 
-def test_interrupt_keeps_the_picture_and_the_state(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)],
+)
+def test_a_signal_keeps_the_picture_and_the_state(folder: Path, number: int, code: int) -> None:
     env = {**os.environ, "NSTJAX_CACHE": str(folder / "cache")}
     command = run_command(folder, "-o", "out.png", "--iterations", "20000")
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     while not (folder / "out.png.state").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
+    assert "Traceback" not in err
     assert "holds the picture so far; --resume goes on" in err
     assert (folder / "out.png").exists()
     assert json.loads((folder / "out.png.run.json").read_text())["status"] == "stopped"
@@ -263,11 +268,29 @@ def test_resume_refuses_another_run_s_state(
 
 
 def test_a_run_that_diverges_keeps_its_last_good_picture(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (folder / "out.png").write_bytes(b"the picture of yesterday")
     assert transfer("--optimizer", "sgd", "--learning-rate", "1e30") == 1
-    assert "the loss is not finite at iteration" in capsys.readouterr().err
-    assert pixels("out.png").shape == (12, 16, 3)
+    err = capsys.readouterr().err
+    assert "the loss is not finite at iteration 1" in err
+    assert "no output was written" in err
+    assert (folder / "out.png").read_bytes() == b"the picture of yesterday"  # not the start image
+    assert not (folder / "out.png.run.json").exists()
+
+    from nstjax.synthesis import solve
+
+    real = solve.optim.minimise
+
+    def fails_at_the_second_scale(fun, x0, config, *rest):
+        if x0.shape[2] == 24:
+            raise solve.NonFiniteLoss(x0, 0, {"style": np.inf})
+        return real(fun, x0, config, *rest)
+
+    monkeypatch.setattr(solve.optim, "minimise", fails_at_the_second_scale)
+    assert transfer() == 1
+    assert "the last good picture is kept" in capsys.readouterr().err
+    assert pixels("out.png").shape == (18, 24, 3)
     assert json.loads((folder / "out.png.run.json").read_text())["status"] == "failed"
 
 

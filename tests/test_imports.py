@@ -8,12 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "linear", "pixels", "plain", "preprocessing", "typing"}
+ALWAYS = {"errors", "files", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "heap": set(),
     "linear": set(),
+    "locks": set(),
     "pixels": set(),
     "plain": set(),
     "preprocessing": set(),

@@ -21,6 +21,7 @@ from nstjax.cli.parse import flags, hyphens, parse, value_of
 from nstjax.cli.regions import check_regions
 from nstjax.cli.wants import check_wants
 from nstjax.errors import InputError
+from nstjax.images.encode import check_place
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
 
@@ -189,10 +190,8 @@ def check_options(options: Options) -> None:
     if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"the plot {options.plot} must end in .png, .svg or .pdf")
     for path in (options.gif, options.plot):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"the folder {path.parent} of {path.name} does not exist: make it first")
-        if path is not None and path.is_dir():
-            raise InputError(f"{path} is a folder: name a file in it")
+        if path is not None:
+            check_place(path)
     if not isinstance(options, ReconstructOptions):
         check_regions(options)
     if options.resume and options.save_state_every == 0:

@@ -16,6 +16,7 @@ from nstjax.cli.synthesis_command import run_synthesis
 from nstjax.errors import InputError
 from nstjax.files import write_atomically
 from nstjax.images import load_image, save_image
+from nstjax.locks import lock
 from nstjax.paintings import paint
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import TransferConfig
@@ -102,6 +103,19 @@ def run_demo(arguments: Sequence[str]) -> int:
     photo = load_image(photograph(options.photograph))
     painted = {name: np.asarray(paint(name, SIDE, SIDE, options.seed)) for name in paintings}
     make_output_folder(folder)
+    with lock(folder, f"another demo is writing {folder}: wait for its end, or choose another -o"):
+        return _make(options, paintings, photo, painted, written)
+
+
+def _make(
+    options: DemoOptions,
+    paintings: Sequence[str],
+    photo: np.ndarray,
+    painted: dict[str, np.ndarray],
+    written: set[str],
+) -> int:
+    """Make the pictures; returns the exit code."""
+    folder = options.output
     write_atomically(folder / MARKER, json.dumps({"written": sorted(written)}).encode())
     save_image(folder / "content.png", photo)
     rows = []

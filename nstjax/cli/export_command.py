@@ -7,8 +7,10 @@ from nstjax.cli.options_stylize import ExportOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError
+from nstjax.files import check_replaceable
 from nstjax.images.encode import check_place
 from nstjax.inference import export_generator
+from nstjax.inference.export import header_path
 
 SUFFIX = ".stablehlo"
 
@@ -26,6 +28,7 @@ def run_export(arguments: Sequence[str]) -> int:
     if output.suffix != SUFFIX:
         raise InputError(f"the output {output} must end in {SUFFIX}")
     check_place(output)
+    check_replaceable(header_path(output))
     check_device()
     generator = the_model(options.model)
     say = (lambda line: None) if options.quiet else print

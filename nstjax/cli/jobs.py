@@ -6,12 +6,18 @@ from pathlib import Path
 
 from nstjax.cli.commands import Options, ReconstructOptions, TransferOptions, content_of, name_of, styles_of
 from nstjax.errors import InputError
+from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
 from nstjax.images.folder import Skipped
 from nstjax.images.mask_spec import mask_files
 from nstjax.synthesis import TransferConfig
 
 LONGEST_WEBP_SIDE = 16383
+
+
+def record_path(output: Path) -> Path:
+    """``OUT.run.json``, beside the output."""
+    return output.with_name(f"{output.name}.run.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +125,9 @@ def make_jobs(options: Options, config: TransferConfig, skipped: list[Skipped] |
         for photograph, target, own in _targets(options, config, skipped)
     ]
     _check_overwriting(options, jobs)
+    for job in jobs:
+        if job.output.parent.is_dir():  # a folder's output is made later
+            check_replaceable(record_path(job.output))
     return jobs
 
 

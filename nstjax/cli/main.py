@@ -1,10 +1,14 @@
 """The program ``nstjax``."""
 
+import contextlib
+import errno
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from nstjax.errors import InputError
+from nstjax.cli.interrupt import exit_code, leave_on_signal, raise_on_signal
+from nstjax.errors import InputError, OutputError
 from nstjax.heap import keep_freed_memory
 
 USAGE = """usage: nstjax COMMAND ...
@@ -27,7 +31,22 @@ Each command has --help. Start with:
   nstjax transfer photo.jpg painting.jpg -o picture.png
 """
 
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, FAILED = 2, 1
+_NO_ROOM = (
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
+)
+# Imported as needed: JAX takes a second, and help should not.
+_COMMANDS = {
+    "demo": ("demo_command", "run_demo"),
+    "transfer": ("synthesis_command", "run_synthesis"),
+    "texture": ("synthesis_command", "run_synthesis"),
+    "reconstruct": ("synthesis_command", "run_synthesis"),
+    "train": ("train_command", "run_train"),
+    "stylize": ("stylize_command", "run_stylize"),
+    "export": ("export_command", "run_export"),
+    "weights": ("weights_command", "run_weights"),
+    "info": ("info_command", "run_info"),
+}
 
 
 def _run(arguments: list[str]) -> int:
@@ -36,55 +55,40 @@ def _run(arguments: list[str]) -> int:
         return 0
     command, rest = arguments[0], arguments[1:]
     if command in ("--version", "-V"):
-        import importlib.metadata
+        from importlib.metadata import version
 
-        print(f"nstjax {importlib.metadata.version('nstjax')}")
+        print(f"nstjax {version('nstjax')}")
         return 0
+    if command not in _COMMANDS:
+        *most, last = _COMMANDS
+        raise InputError(f"there is no command {command!r}: the commands are {', '.join(most)} and {last}")
     if command != "stylize":  # of one pass over a large picture, most of what is kept would not be used again
         keep_freed_memory()
-    # Imported as needed: JAX takes a second, and help should not.
-    if command in ("transfer", "texture", "reconstruct"):
-        from nstjax.cli.synthesis_command import run_synthesis
-
-        return run_synthesis(command, rest)
-    if command == "demo":
-        from nstjax.cli.demo_command import run_demo
-
-        return run_demo(rest)
-    if command == "train":
-        from nstjax.cli.train_command import run_train
-
-        return run_train(rest)
-    if command == "stylize":
-        from nstjax.cli.stylize_command import run_stylize
-
-        return run_stylize(rest)
-    if command == "export":
-        from nstjax.cli.export_command import run_export
-
-        return run_export(rest)
-    if command == "weights":
-        from nstjax.cli.weights_command import run_weights
-
-        return run_weights(rest)
-    if command == "info":
-        from nstjax.cli.info_command import run_info
-
-        return run_info(rest)
-    raise InputError(
-        f"there is no command {command!r}: the commands are demo, transfer, texture, reconstruct, train, stylize, export, weights and info"
-    )
+    module, name = _COMMANDS[command]
+    function = getattr(importlib.import_module(f"nstjax.cli.{module}"), name)
+    with raise_on_signal():
+        code: int = function(command, rest) if module == "synthesis_command" else function(rest)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
+    Args:
+        arguments: those of the process by default; then the process also ends at once, without a traceback, on a signal
+            that comes before or after the command.
+
     Returns:
-        The exit code: 0; 2 for bad input, after one sentence on standard error; 1 for a run that failed on
-        its own; 130 for one that was interrupted.
+        The exit code: 0; 2 for bad input, after one sentence on standard error; 1 for a run that failed; 130 after
+        Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
+    if arguments is None:
+        leave_on_signal()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except OutputError as error:
+        print(f"nstjax: error: {error}", file=sys.stderr)
+        return FAILED
     except InputError as error:
         print(f"nstjax: error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -93,8 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as error:  # a path that the system refuses to look at: too long, a loop of links
         where = f"{str(error.filename)[:100]}: " if error.filename else ""
-        print(f"nstjax: error: {where}{error.strerror or error}; check the path", file=sys.stderr)
-        return BAD_INPUT
+        no_room = error.errno in _NO_ROOM
+        advice = "free some space" if no_room else "check the path"
+        print(f"nstjax: error: {where}{error.strerror or error}; {advice}", file=sys.stderr)
+        return FAILED if no_room else BAD_INPUT
     except MemoryError:
         print("nstjax: error: the memory is not enough: choose a smaller --size", file=sys.stderr)
         return FAILED
@@ -104,8 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nstjax: error: the device's memory is not enough: choose a smaller --size", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("nstjax: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        with contextlib.suppress(OSError):
+            print("nstjax: interrupted", file=sys.stderr)
+        return exit_code()
 
 
 if __name__ == "__main__":

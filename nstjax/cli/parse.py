@@ -1,6 +1,7 @@
 """From arguments to option records, by tyro; its boxes of errors become one sentence."""
 
 import contextlib
+import dataclasses
 import io
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from nstjax.errors import InputError
 
 T = TypeVar("T")
 
+MOST_FLOAT, MOST_INT, MOST_SEED = 1e30, 2**31 - 1, 2**32 - 1
 _CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
@@ -32,7 +34,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
     """Parse arguments to a record of ``kind``.
 
     Raises:
-        InputError: they cannot be parsed; the message says which and why.
+        InputError: they cannot be parsed, or a number is out of range; the message says which and why.
         SystemExit: with code 0, after ``--help``.
     """
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
@@ -47,7 +49,23 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
     except SystemExit as error:
         captured.seek(0)
         raise InputError(_sentence(captured.read(), prog)) from error
+    check_numbers(result)
     return result
+
+
+def check_numbers(options: Any) -> None:
+    """Raise :class:`InputError` where an option's number is not finite, or too large for JAX's float32 and int32."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        flag = f"--{field.name.replace('_', '-')}"
+        if dataclasses.is_dataclass(value):
+            check_numbers(value)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not abs(number) <= MOST_FLOAT:
+                raise InputError(f"{flag} is {number}: it must be a finite number, at most {MOST_FLOAT:g}")
+            most = MOST_SEED if "seed" in field.name else MOST_INT
+            if isinstance(number, int) and not -MOST_INT <= number <= most:
+                raise InputError(f"{flag} is {number}: it must be at most {most}")
 
 
 def value_of(arguments: Sequence[str], flag: str) -> str | None:

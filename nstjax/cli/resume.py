@@ -82,6 +82,14 @@ class RunState:
         history = tuple(HistoryEntry(**entry) for entry in record["history"])
         return TransferState(record["scale"], saved, history)
 
+    def is_own(self) -> bool:
+        """Return False if the newest whole state is of another run, whose work it would be a loss to remove."""
+        steps = self._series.steps()
+        try:
+            return not steps or self._series.record(steps[-1]).get("identity") == self._identity
+        except InputError:
+            return True
+
     def remove(self) -> None:
         """Delete all states."""
         self._series.remove()

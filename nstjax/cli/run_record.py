@@ -3,26 +3,23 @@
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nstjax.cli.commands import from_sources, name_of, to_sources
-from nstjax.cli.jobs import Job
+from nstjax.cli.frames import Frames
+from nstjax.cli.jobs import Job, record_path
 from nstjax.cli.options import RunOptions
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError
+from nstjax.files import save_elsewhere
 from nstjax.images import save_image
-from nstjax.reports import environment, read_record, write_record
+from nstjax.reports import environment, loss_plot, read_record, write_record
 from nstjax.synthesis import TransferConfig
 from nstjax.typing import Backbone
 from nstjax.weights.store import resolve
-
-
-def record_path(output: Path) -> Path:
-    """``OUT.run.json``, beside it."""
-    return output.with_name(f"{output.name}.run.json")
 
 
 def identity_of(
@@ -47,8 +44,9 @@ def _output_settings(job: Job) -> dict[str, Any]:
 
 
 def is_finished(job: Job, identity: dict[str, Any]) -> bool:
-    """Whether the picture is there with the record of an equal run that came to its end."""
-    if not job.output.exists():
+    """Return whether all outputs exist, with the record of an equal run that was completed."""
+    wanted = (job.output, job.options.gif, job.options.plot)
+    if not all(path.exists() for path in wanted if path is not None):
         return False
     try:
         found = read_record(record_path(job.output))
@@ -70,11 +68,12 @@ def write_outputs(
     history: Sequence[Any],
     status: str,
     began: float,
+    frames: Frames,
 ) -> None:
-    """Write the picture, then its record.
+    """Write the picture, the animation and the plot, and last the record, which says that all are there.
 
     Raises:
-        InputError: one of them cannot be written; the picture comes first, so that it is not lost.
+        OutputError: some of them cannot be written; the message says where they are saved instead.
     """
     options = job.options
     settings = {
@@ -92,17 +91,31 @@ def write_outputs(
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
-        "history": [_finite(dataclasses.asdict(entry)) for entry in history],
+        "history": [dataclasses.asdict(entry) for entry in history],
     }
-    # A picture is passed on; where its sources lie on this machine is nobody's business.
+    # A picture is passed on; it does not say where its sources are on this machine.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
-    save_image(
-        job.output,
-        image,
-        {**settings, "sources": to_sources(options, paths=False), "inputs": named},
-        options.bits,
-        options.quality,
-    )
+    inside = {**settings, "sources": to_sources(options, paths=False), "inputs": named}
+    outputs: list[tuple[str, Path | None, Callable[[Path], None]]] = [
+        (
+            "the picture",
+            job.output,
+            lambda path: save_image(path, image, inside, options.bits, options.quality),
+        ),
+        ("the animation", options.gif, lambda path: frames.write_gif(path, image)),
+    ]
+    if history:
+        losses = record["history"]
+        outputs.append(("the plot", options.plot, lambda path: loss_plot(path, losses, job.output.name)))
+    failures = []
+    for what, where, write in outputs:
+        if where is not None:
+            try:
+                save_elsewhere(where, write, what)
+            except OutputError as error:
+                failures.append(str(error))
+    if failures:
+        raise OutputError("; ".join(failures))
     write_record(record_path(job.output), record)
 
 
@@ -114,9 +127,3 @@ def _weights_option(options: RunOptions) -> dict[str, Any]:
     if path.exists() and (path.name != network["weights"] or path.suffix):
         network["weights"] = str(path.absolute())
     return network
-
-
-def _finite(entry: dict[str, Any]) -> dict[str, Any]:
-    """Non-finite numbers are no JSON; a failed run's last entries may hold one."""
-    terms = {name: value if np.isfinite(value) else None for name, value in entry["terms"].items()}
-    return {**entry, "terms": terms}

@@ -10,27 +10,29 @@ from typing import Any
 import numpy as np
 
 from nstjax.cli.display import Display
-from nstjax.cli.jobs import make_output_folder
+from nstjax.cli.interrupt import exit_code
+from nstjax.cli.jobs import make_output_folder, record_path
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
-from nstjax.cli.run_record import record_path
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError
+from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
-from nstjax.images.gif import open_gif, write_gif
+from nstjax.images.gif import encode_gif, open_gif
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import LEAST_ROWS
+from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
-BAD_INPUT = 2
+BAD_INPUT, FAILED = 2, 1
 RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 
@@ -104,7 +106,8 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
                     made += 1
                     count(made, len(gif.milliseconds))
 
-            write_gif(job.output, frames(), gif.milliseconds, gif.loop)
+            content = encode_gif(frames(), gif.milliseconds, gif.loop)
+            save_elsewhere(job.output, lambda path: write_atomically(path, content), "the animation")
             what = f"{made} frames"
         elif job.kind == "video":
             assert job.source is not None
@@ -122,7 +125,12 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
             photo = None if job.source is None else load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))
             named = {} if job.source is None else {"photograph": job.source.name}
-            save_image(job.output, picture, {**settings, **named}, options.bits, options.quality)
+            inside = {**settings, **named}
+            save_elsewhere(
+                job.output,
+                lambda path: save_image(path, picture, inside, options.bits, options.quality),
+                "the picture",
+            )
             what = f"{picture.shape[2]}×{picture.shape[1]}"
         seconds = time.perf_counter() - began
         display.say(f"wrote {job.output} ({what}), {seconds:.3g} s")
@@ -197,17 +205,38 @@ def run_stylize(arguments: Sequence[str]) -> int:
         raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
     settings, paint = _settings(options, generator), _painter(generator, options)
     began = time.perf_counter()
-    if not together:
+    folder = jobs[0].output.parent
+    if together:
+        make_output_folder(folder)
+    target = folder if together else jobs[0].output
+    with lock(target, f"another run is writing {target}: wait for its end, or choose another -o"):
+        if together:
+            return _do_all(jobs, paint, options, settings, skipped)
         _do(jobs[0], paint, options, settings)
         _finish(jobs[0].output, jobs, settings, options, began)
         return 0
-    folder = jobs[0].output.parent
-    make_output_folder(folder)
-    made, bad = [], []
+
+
+def _do_all(
+    jobs: Sequence[Job],
+    paint: Callable[..., np.ndarray],
+    options: StylizeOptions,
+    settings: dict[str, Any],
+    skipped: Sequence[Skipped],
+) -> int:
+    """Make several files, going on past one that cannot be read; returns the exit code."""
+    began, code = time.perf_counter(), 0
+    made: list[Job] = []
+    bad: list[str] = []
     for job in jobs:
         try:
             _do(job, paint, options, settings)
+        except KeyboardInterrupt:
+            print(f"nstjax: interrupted; {len(made)} of {len(jobs)} made", file=sys.stderr)
+            code = exit_code()
+            break
         except InputError as error:
+            code = FAILED if isinstance(error, OutputError) else code or BAD_INPUT
             assert job.source is not None
             message = str(error) if job.source.name in str(error) else f"{job.source.name}: {error}"
             bad.append(message)
@@ -215,11 +244,11 @@ def run_stylize(arguments: Sequence[str]) -> int:
             continue
         made.append(job)
     if made:
-        _finish(folder / RECORD, made, settings, options, began)
+        _finish(jobs[0].output.parent / RECORD, made, settings, options, began)
     if bad:
         print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
         for reason in bad:
             print(f"  {reason}", file=sys.stderr)
     if not options.quiet:
         print_skipped(skipped)
-    return BAD_INPUT if bad else 0
+    return code

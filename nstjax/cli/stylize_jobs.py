@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from nstjax.cli.jobs import record_path
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
+from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
 from nstjax.images.encode import check_place
 from nstjax.images.folder import Skipped
@@ -97,6 +99,7 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
         raise InputError("-o is missing: name the file or folder to write with -o OUT")
     if not options.photographs:
         check_output(output, options.bits)
+        check_replaceable(record_path(output))
         return [Job(None, output, "texture")], False
     sources: list[Path] = []
     for path in options.photographs:
@@ -116,4 +119,6 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
         _check_alone(sources[0], output, options.bits)
         jobs = [Job(sources[0], output, kind_of(sources[0]))]
     _check_overwriting(jobs)
+    if not together:
+        check_replaceable(record_path(output))
     return jobs, together

@@ -1,9 +1,8 @@
 """``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``."""
 
-import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,32 +13,38 @@ from nstjax.cli.arguments import check_options, parse_command
 from nstjax.cli.commands import TransferOptions, content_of
 from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
-from nstjax.cli.interrupt import stop_on_interrupt
+from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
 from nstjax.cli.pictures import load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.folder import Skipped
 from nstjax.images.io import load_with_alpha
 from nstjax.images.mask_spec import mask_files
+from nstjax.locks import lock
 from nstjax.nn.vgg import EMBEDDED
-from nstjax.reports import contact_sheet, loss_plot
+from nstjax.reports import contact_sheet
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult
 from nstjax.synthesis.memory import check_memory
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO
 
-INTERRUPTED, BAD_INPUT, FAILED = 130, 2, 1
+BY_SIGNAL, BAD_INPUT, FAILED = 128, 2, 1
 HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imitates it; 'nstjax weights fetch vgg19' gets VGG-19"
 
 
 def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
-    """Make one picture; the exit code."""
+    """Make one picture, alone; returns the exit code."""
+    with lock(job.output, f"another run is writing {job.output}: wait for its end, or choose another -o"):
+        return _make(job, backbone, record)
+
+
+def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     options = job.options
     pictures = load_pictures(job)
     inputs = pictures.facts
@@ -64,38 +69,52 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             display.say("note: the record's style strength had another scale; the picture will differ")
         identity = identity_of(job, config, backbone, inputs)
         states = RunState(job.output, identity)
+        frames = Frames(job.output, options.snapshot_every, options.gif)
+        # First, since a kill may have left a part of the state of a run whose outputs are all written.
+        if options.resume and is_finished(job, identity):
+            if states.is_own():
+                states.remove()
+                frames.finish()
+            display.say(f"{job.output} is finished already")
+            return 0
         resume = states.load() if options.resume else None
-        if options.resume and resume is None:
-            if is_finished(job, identity):
-                display.say(f"{job.output} is finished already")
-                return 0
-            display.say("no saved state: starting from the beginning")
-        elif resume is not None:
+        if resume is not None:
             scale, iteration = resume.scale + 1, resume.saved.iteration
             display.say(f"resuming {job.output.name} at scale {scale}, iteration {iteration}")
-        frames = Frames(job.output, options.snapshot_every, options.gif, resumed=resume is not None)
+        elif options.resume:
+            display.say("no saved state: starting from the beginning")
 
         def finish(image: np.ndarray) -> np.ndarray:
             return median_filter(image) if options.median_filter else image
 
         begun: list[bool] = []
+        failed: set[str] = set()
+
+        def try_to_save(what: str, save: Callable[[], None]) -> None:
+            """Save what the run can do without: a failure is reported once, and the run goes on."""
+            try:
+                save()
+                failed.discard(what)
+            except InputError as error:
+                if what not in failed:
+                    display.say(f"note: the {what} was not saved: {error}")
+                failed.add(what)
 
         def on_progress(progress: Progress) -> bool:
             if not begun:  # not before: bad input must not cost an earlier run its state
                 begun.append(True)
-                frames.begin()
                 if resume is None:
+                    frames.begin()
                     states.remove()
+                else:
+                    frames.begin(resume.scale, resume.saved.iteration)
             display.show(progress)
             if frames.due(progress):
-                frames.add(progress, finish(progress.image()))
+                try_to_save("snapshot", lambda: frames.add(progress, finish(progress.image())))
             due = options.save_state_every and progress.entry.iteration % options.save_state_every == 0
-            if due or (interrupt["stop"] and options.save_state_every):
-                try:
-                    states.save(progress.state())
-                except InputError as error:  # the run is worth more than the chance to resume it
-                    display.say(f"note: the state was not saved: {error}")
-            return interrupt["stop"]
+            if due or (interrupt.stop and options.save_state_every):
+                try_to_save("state", lambda: states.save(progress.state()))
+            return interrupt.stop
 
         began = time.perf_counter()
         display.say(_announcement(backbone, config))
@@ -106,25 +125,24 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
                 pictures,
                 backbone,
                 config,
-                lambda _: interrupt["stop"],
+                lambda _: interrupt.stop,
                 on_progress,
                 init_image=pictures.init,
                 resume=resume,
             )
         except TransferFailed as error:
-            write(finish(error.image), error.history, "failed", began)
-            print(f"nstjax: error: {job.output.name}: {error}", file=sys.stderr)
+            kept = "no output was written" if error.image is None else "the last good picture is kept"
+            print(f"nstjax: error: {job.output.name}: {error}; {kept}", file=sys.stderr)
+            if error.image is not None:
+                write(finish(error.image), error.history, "failed", began, frames)
             return FAILED
-        picture, stopped = finish(result.image), result.status == "stopped"
-        write(picture, result.history, result.status, began)
-        frames.finish(picture, stopped)
-        if options.plot is not None and result.history:
-            loss_plot(options.plot, [dataclasses.asdict(e) for e in result.history], job.output.name)
-        if stopped:
-            again = "; --resume goes on" if options.save_state_every else ""
+        write(finish(result.image), result.history, result.status, began, frames)
+        if result.status == "stopped":
+            again = "; --resume goes on" if options.save_state_every and "state" not in failed else ""
             display.say(f"stopped: {job.output} holds the picture so far{again}")
-            return INTERRUPTED
+            return exit_code()
         states.remove()
+        frames.finish()
         display.say(_summary(job.output, result))
         return 0
 
@@ -175,8 +193,10 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     if network.weights == AUTO and backbone.arch == EMBEDDED and not options.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
     if folder:
-        make_output_folder(jobs[0].output.parent)
-        code = _do_all(jobs, backbone, record)
+        target = jobs[0].output.parent
+        make_output_folder(target)
+        with lock(target, f"another run is writing into {target}: wait for its end, or choose another -o"):
+            code = _do_all(jobs, backbone, record)
         if not options.quiet:
             print_skipped(skipped)
         return code
@@ -207,10 +227,10 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
         except InputError as error:
             message = str(error) if job.label in str(error) else f"{job.label}: {error}"
             bad.append(message)
-            worst = BAD_INPUT
+            worst = FAILED if isinstance(error, OutputError) else worst or BAD_INPUT
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue
-        if code == INTERRUPTED:
+        if code > BY_SIGNAL:
             return code
         if code:
             bad.append(f"{job.label}: the run failed")

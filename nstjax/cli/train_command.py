@@ -1,5 +1,6 @@
 """``nstjax train``."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from nstjax.cli.interrupt import stop_on_interrupt
+from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import flags, parse, value_of
@@ -19,6 +20,7 @@ from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.errors import InputError
 from nstjax.images import resize
+from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
 from nstjax.training.parallel import join_hosts
@@ -26,7 +28,7 @@ from nstjax.weights import load_backbone
 from nstjax.weights.store import resolve
 
 RECORD = "train.json"
-INTERRUPTED, FAILED = 130, 1
+FAILED = 1
 SAMPLE_HEIGHT = 256
 _OPTIONS = {
     "generator.kind": "--generator",
@@ -207,13 +209,24 @@ def run_train(arguments: Sequence[str]) -> int:
         display.say(f"{kind}'s network, {spec} as feature network, on {jax.device_count()} device(s)")
         if first:
             make_output_folder(folder)
+            held.enter_context(
+                lock(
+                    folder / RECORD,
+                    f"another run is training in {folder}: wait for its end, or choose another -o",
+                )
+            )
             write_record(folder / RECORD, now)
 
-    with display, warnings_as_notes(display.say), stop_on_interrupt() as interrupt:
+    with (
+        display,
+        warnings_as_notes(display.say),
+        contextlib.ExitStack() as held,
+        stop_on_interrupt() as interrupt,
+    ):
 
         def tell(progress: Progress) -> bool:
             display.show(progress)
-            return interrupt["stop"]
+            return interrupt.stop
 
         try:
             train(
@@ -230,9 +243,9 @@ def run_train(arguments: Sequence[str]) -> int:
         except TrainingFailed as error:
             print(f"nstjax: error: {error}", file=sys.stderr)
             return FAILED
-    if interrupt["stop"]:
+    if interrupt.stop:
         print(f"nstjax: interrupted; go on with: nstjax train -o {folder} --resume", file=sys.stderr)
-        return INTERRUPTED
+        return exit_code()
     if first and not options.quiet:
         print(f"wrote {folder / 'model'}; now paint: nstjax stylize PHOTO --model {folder} -o OUT.png")
     return 0

@@ -5,10 +5,15 @@ batch is a list of such plans, from which a process decodes its part. So what st
 seed alone, not on the number of processes, workers or threads, and any position can be gone to at once.
 """
 
+import contextlib
 import dataclasses
+import multiprocessing
 import os
+import signal
+import threading
 import weakref
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
@@ -93,10 +98,13 @@ class Batches(Iterator[Batch]):
         return iter(dataset)
 
     def __next__(self) -> Batch:
-        if not self._running:
-            self._running.append(self._start())
         try:
-            made = next(self._running[0])
+            if self._running:
+                made = next(self._running[0])
+            else:
+                with _signals_blocked() if self._config.workers else contextlib.nullcontext():
+                    self._running.append(self._start())
+                    made = next(self._running[0])
         except RuntimeError as error:
             if "Worker process" not in str(error):
                 raise
@@ -167,8 +175,35 @@ def _end(running: list[Any]) -> None:
         running.pop().close()
 
 
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Hold signals back while workers start, which inherit this for good: a signal is the main process's to answer.
+
+    It arrives there at the end of the block. Ctrl-C in a terminal goes to all processes.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it would end the blocking when it starts later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(_index: int, _count: int) -> None:
     ignore_noise()
+    with contextlib.suppress(ValueError):  # in a thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main = multiprocessing.parent_process()
+    assert main is not None
+
+    def follow() -> None:
+        main.join()
+        os._exit(0)  # Grain's workers would wait for a killed main process for ever
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def open_source(config: DataConfig) -> Source:

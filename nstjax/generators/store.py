@@ -138,6 +138,8 @@ def installed_generators() -> dict[str, tuple[Path, dict[str, Any]]]:
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for folder in store_folders("models"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith("."):  # a store that another process is writing
+                continue
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
             except InputError:

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from nstjax.errors import InputError
-from nstjax.files import TEMPORARY, write_atomically
+from nstjax.files import check_replaceable, write_atomically
 from nstjax.pixels import check_floating
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -32,12 +31,7 @@ def check_place(path: Path) -> None:
         raise InputError(f"the output {path} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"the output's folder {path.parent} does not exist: make it first")
-    try:
-        # Permissions alone do not tell of a read-only disk, nor does root have any.
-        with tempfile.NamedTemporaryFile(prefix=TEMPORARY, dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"the output's folder {path.parent} may not be written: choose another") from error
+    check_replaceable(path)
 
 
 def check_output(path: Path, bits: int = 8) -> str:

@@ -68,25 +68,22 @@ def open_gif(path: str | Path) -> Gif:
     return Gif(path, size, tuple(milliseconds), loop)
 
 
-def write_gif(
-    path: str | Path, frames: Iterable[np.ndarray], milliseconds: Iterable[int], loop: int | None = 0
-) -> None:
-    """Write an animation, whole or not at all.
+def encode_gif(frames: Iterable[np.ndarray], milliseconds: Iterable[int], loop: int | None = 0) -> bytes:
+    """Encode an animation.
 
     A frame equal to the one before it becomes a longer one: the animation looks the same.
 
     Args:
-        path: ends in ``.gif``.
         frames: each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1], all of one size; taken one at a time.
         milliseconds: how long each is shown.
         loop: see :class:`Gif`.
 
+    Returns:
+        The content of the file.
+
     Raises:
-        InputError: the path does not end in ``.gif``, or it cannot be written.
+        InputError: equal frames stand for longer than a GIF can say.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise InputError(f"the animation {path} must end in .gif")
     images = (Image.fromarray(to_integers(frame)) for frame in frames)
     durations = [min(max(0, duration), LONGEST_MS) for duration in milliseconds]
     options = {} if loop is None else {"loop": loop}
@@ -96,7 +93,26 @@ def write_gif(
             buffer, "GIF", save_all=True, append_images=images, duration=durations, disposal=1, **options
         )
     except struct.error as error:  # equal frames joined beyond LONGEST_MS
-        raise InputError(
-            f"cannot write {path}: a GIF cannot stand still for over 11 minutes; make a video of it"
-        ) from error
-    write_atomically(path, buffer.getvalue())
+        raise InputError("a GIF cannot stand still for over 11 minutes: make a video of it") from error
+    return buffer.getvalue()
+
+
+def write_gif(
+    path: str | Path, frames: Iterable[np.ndarray], milliseconds: Iterable[int], loop: int | None = 0
+) -> None:
+    """Write an animation, whole or not at all.
+
+    Args:
+        path: ends in ``.gif``.
+        frames: see :func:`encode_gif`.
+        milliseconds: likewise.
+        loop: likewise.
+
+    Raises:
+        InputError: the path does not end in ``.gif``, or see :func:`encode_gif`.
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise InputError(f"the animation {path} must end in .gif")
+    write_atomically(path, encode_gif(frames, milliseconds, loop))

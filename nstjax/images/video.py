@@ -1,16 +1,14 @@
 """Videos, a frame at a time: decode, change, encode, without ever holding more than a few (PyAV)."""
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from nstjax.errors import InputError
-from nstjax.files import TEMPORARY
+from nstjax.errors import InputError, OutputError
+from nstjax.files import replacing
 from nstjax.images.encode import to_integers
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
@@ -35,23 +33,6 @@ def pyav() -> Any:
     except ImportError as error:
         raise InputError("videos need the package av: pip install 'nstjax[video]'") from error
     return av
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` that becomes it if all goes well, and otherwise is removed."""
-    target = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix.lower(), dir=target.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 @contextlib.contextmanager
@@ -189,7 +170,7 @@ def change_video(
     count = 0
     try:
         with (
-            _temporary(target) as temporary,
+            replacing(target) as temporary,
             contextlib.ExitStack() as stack,
             av.open(str(temporary), "w") as container,
         ):
@@ -223,7 +204,7 @@ def change_video(
             writer.finish()
     except (OSError, error) as failed:
         reason = getattr(failed, "strerror", None) or str(failed)
-        raise InputError(
+        raise OutputError(
             f"cannot write {target}: {reason}; free some space or choose another place"
         ) from failed
     return count

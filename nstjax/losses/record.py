@@ -132,9 +132,11 @@ class Objective:
             )
         if not 1 <= self.kernel_degree <= 8:
             raise InputError(f"--kernel-degree is {self.kernel_degree}: it must be between 1 and 8")
-        if not 0 <= self.kernel_offset < float("inf"):
+        most = 1e30 ** (1 / self.kernel_degree)  # a higher one has a power that float32 does not hold
+        if not 0 <= self.kernel_offset <= most:
             raise InputError(
-                f"--kernel-offset is {self.kernel_offset}: it must be a finite number, 0 or more"
+                f"--kernel-offset is {self.kernel_offset}: it must be a finite number, 0 or more, and at most {most:g} for "
+                f"--kernel-degree {self.kernel_degree}"
             )
         if self.bandwidth is not None and not 0 < self.bandwidth < float("inf"):
             raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")

@@ -98,7 +98,7 @@ class NonFiniteLoss(ArithmeticError):
         what = ", ".join(bad) if bad else "their sum or its gradient"
         super().__init__(
             f"the loss is not finite at iteration {iteration} ({what}): try a smaller weight for that term, a "
-            f"smaller --learning-rate, or --optimizer lbfgs; the last good image is kept"
+            f"smaller --learning-rate, or --optimizer lbfgs"
         )
         self.x, self.iteration = x, iteration
 
@@ -110,9 +110,11 @@ def check_history_size(size: int) -> None:
 
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
-    """Raise :class:`InputError` unless the lower bound is below the upper one."""
-    if bounds is not None and not bounds[0] < bounds[1]:
-        raise InputError(f"--bounds {bounds[0]} {bounds[1]}: the first must be less than the second")
+    """Raise :class:`InputError` unless the bounds are finite and the lower one is below the upper one."""
+    if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
+        raise InputError(
+            f"--bounds {bounds[0]} {bounds[1]}: they must be finite, and the first less than the second"
+        )
 
 
 def as_partial(fun: ObjectiveFn) -> Any:

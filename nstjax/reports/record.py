@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,21 @@ def file_facts(path: Path) -> dict[str, str]:
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON, whole or not at all.
+    """Write a record as JSON, whole or not at all; numbers that are not finite, which JSON cannot hold, become null.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
     """
-    text = json.dumps({"format": FORMAT, **record}, indent=1, allow_nan=False)
+    text = json.dumps(_finite({"format": FORMAT, **record}), indent=1, allow_nan=False)
     write_atomically(path, text.encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -99,9 +99,14 @@ class TransferResult:
 
 
 class TransferFailed(ArithmeticError):
-    """The loss became non-finite; ``image`` is the last good one, ``history`` what led there."""
+    """The loss became non-finite.
 
-    def __init__(self, message: str, image: np.ndarray, history: tuple[HistoryEntry, ...]) -> None:
+    Attributes:
+        image: the last good one, ``(1, h, w, 3)`` in [0, 1]; None if that is the image that the run started from.
+        history: of the iterations before.
+    """
+
+    def __init__(self, message: str, image: np.ndarray | None, history: tuple[HistoryEntry, ...]) -> None:
         super().__init__(message)
         self.image, self.history = image, history
 
@@ -207,9 +212,9 @@ def solve(
         try:
             result = optim.minimise(here.fun, x0, settings, on_step, carried)
         except NonFiniteLoss as error:
-            raise TransferFailed(
-                f"at scale {sides[index]}: {error}", finish(_clamped(error.x)), tuple(history)
-            ) from error
+            begun = index > 0 or resume is not None or not np.array_equal(error.x, x0)
+            image = finish(_clamped(error.x)) if begun else None
+            raise TransferFailed(f"at scale {sides[index]}: {error}", image, tuple(history)) from error
         if result.status == "stopped":
             break
     assert result is not None, "a pyramid has at least one scale"

@@ -54,6 +54,11 @@ class TrainSettings:
                 raise InputError(
                     f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
                 )
+        if self.steps * self.accumulate >= 2**31:
+            raise InputError(
+                f"--steps {self.steps} times --accumulate {self.accumulate} batches are too many to count: it must be "
+                f"less than {2**31}"
+            )
         if not 0 <= self.warmup_steps < self.steps:
             raise InputError(
                 f"--warmup-steps is {self.warmup_steps}: it must be less than --steps, and not negative"

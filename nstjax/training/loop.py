@@ -1,7 +1,9 @@
 """The loop: batches in, a generator out, everything kept so that a kill costs nothing but time."""
 
+import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,8 @@ import jax
 import numpy as np
 
 from nstjax.checkpoints import Course
+from nstjax.errors import InputError, InputWarning, OutputError
+from nstjax.files import save_elsewhere
 from nstjax.generators import GeneratorConfig, draw_noise, generate
 from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
@@ -112,13 +116,18 @@ def train(
             if cadence.sample_every:
                 run.samples = samples if samples is not None else first_photographs(config)
         state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
+        if course is not None:
+            course.close()
         return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
+    except BaseException:
+        if course is not None:
+            with contextlib.suppress(InputError):  # the error that is raised already says more
+                course.close()
+        raise
     finally:
         batches.close()
         if log is not None:
             log.close()
-        if course is not None:
-            course.close()
 
 
 @partial(jax.jit, static_argnums=0)
@@ -187,18 +196,46 @@ class _Run:
     def _write_line(self, step: int, values: dict[str, float], speed: float) -> None:
         if self.log is not None:
             rate = float(self._rate((step - 1) // self.config.accumulate))
-            self.log.scalars(step, {**values, "learning_rate": rate, "images_per_second": speed})
+            line = {**values, "learning_rate": rate, "images_per_second": speed}
+            self._try(lambda log: log.scalars(step, line))
+
+    def _try(self, write: Callable[[Log], None]) -> None:
+        """Write what the run can do without; after a failure it goes on with a warning."""
+        assert self.log is not None
+        try:
+            write(self.log)
+        except InputError as error:
+            warnings.warn(str(error), InputWarning, stacklevel=2)
 
     def _save(self, step: int, state: TrainState, batches: Any) -> None:
         assert self.course is not None
         assert self.folder is not None
-        self.course.save(step, to_arrays(state), {"data": batches.get_state()})
+        failure = None
+        try:
+            self._check_folder()
+            self.course.save(step, to_arrays(state), {"data": batches.get_state()})
+        except OutputError as error:
+            failure = error
         if jax.process_index() == 0:
             variables = jax.tree.map(np.asarray, state.variables)
-            save_generator(self.folder / MODEL, self.config.generator, variables, self.record(state))
+
+            def write(path: Path) -> None:
+                if path.parent == self.folder:
+                    self._check_folder()
+                save_generator(path, self.config.generator, variables, self.record(state))
+
+            save_elsewhere(self.folder / MODEL, write, "the model")
+        if failure is not None:
+            raise failure
+
+    def _check_folder(self) -> None:
+        """Raise :class:`OutputError` if the run's folder was deleted, which the writers would make again."""
+        if self.folder is not None and not self.folder.is_dir():
+            raise OutputError(f"the run's folder {self.folder} does not exist any more")
 
     def _write_samples(self, step: int, state: TrainState) -> None:
         assert self.log is not None
         variables = jax.tree.map(np.asarray, state.variables)
         pictures = [np.asarray(_paint(self.config.generator, variables, photo)) for photo in self.samples]
-        self.log.samples(step, [np.asarray(photo)[0] for photo in self.samples], pictures)
+        photographs = [np.asarray(photo)[0] for photo in self.samples]
+        self._try(lambda log: log.samples(step, photographs, pictures))

