@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,7 +101,7 @@ def run_demo(arguments: Sequence[str]) -> int:
         }
     _check_replaceable(folder, written)
     photo = load_image(photograph(options.photograph))
-    painted = {name: np.asarray(paint(name, SIDE, SIDE, options.seed)) for name in paintings}
+    painted = {str(name): np.asarray(paint(name, SIDE, SIDE, options.seed)) for name in paintings}
     make_output_folder(folder)
     with lock(folder, f"another demo is writing {folder}: wait for its end, or choose another -o"):
         return _make(options, paintings, photo, painted, written)
@@ -111,7 +111,7 @@ def _make(
     options: DemoOptions,
     paintings: Sequence[str],
     photo: np.ndarray,
-    painted: dict[str, np.ndarray],
+    painted: Mapping[str, np.ndarray],
     written: set[str],
 ) -> int:
     """Make the pictures; returns the exit code."""

@@ -83,6 +83,7 @@ def write_outputs(
         "weights": backbone.describe(),
         "inputs": inputs,
     }
+    losses = [dataclasses.asdict(entry) for entry in history]
     record = {
         **settings,
         "seed": config.seed,
@@ -91,7 +92,7 @@ def write_outputs(
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
-        "history": [dataclasses.asdict(entry) for entry in history],
+        "history": losses,
     }
     # A picture is passed on; it does not say where its sources are on this machine.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
@@ -105,7 +106,6 @@ def write_outputs(
         ("the animation", options.gif, lambda path: frames.write_gif(path, image)),
     ]
     if history:
-        losses = record["history"]
         outputs.append(("the plot", options.plot, lambda path: loss_plot(path, losses, job.output.name)))
     failures = []
     for what, where, write in outputs:
