@@ -11,7 +11,7 @@ import numpy as np
 
 from nstjax.cli.commands import ReconstructOptions, TransferOptions
 from nstjax.cli.jobs import Job
-from nstjax.errors import InputError
+from nstjax.errors import InputError, first_line
 from nstjax.images import load_image
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.mask_spec import mask_files
@@ -59,6 +59,17 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
     """Say which files of a folder were not used, and why."""
     for line in skipped_lines(skipped):
         print(f"nstjax: {line}", file=sys.stderr)
+
+
+def failure(label: str, error: Exception) -> str:
+    """Return a sentence about a file of a folder whose picture could not be made.
+
+    Args:
+        label: the file's name.
+        error: of any type: a damaged file can raise nearly anything.
+    """
+    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+    return text if label in text else f"{label}: {text}"
 
 
 def load_pictures(job: Job) -> Pictures:

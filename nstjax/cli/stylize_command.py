@@ -14,7 +14,7 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
+from nstjax.cli.pictures import LEAST_SIDE, failure, load_picture, print_skipped
 from nstjax.cli.run_record import record_path
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
@@ -30,7 +30,7 @@ from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import LEAST_ROWS
 from nstjax.reports import environment, file_facts, write_record
 
-BAD_INPUT = 2
+BAD_INPUT, FAILED = 2, 1
 RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 
@@ -203,14 +203,15 @@ def run_stylize(arguments: Sequence[str]) -> int:
         return 0
     folder = jobs[0].output.parent
     make_output_folder(folder)
-    made, bad = [], []
+    made, bad, worst = [], [], 0
     for job in jobs:
         try:
             _do(job, paint, options, settings)
-        except InputError as error:
+        except Exception as error:
             assert job.source is not None
-            message = str(error) if job.source.name in str(error) else f"{job.source.name}: {error}"
+            message = failure(job.source.name, error)
             bad.append(message)
+            worst = BAD_INPUT if isinstance(error, InputError) else worst or FAILED
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue
         made.append(job)
@@ -222,4 +223,4 @@ def run_stylize(arguments: Sequence[str]) -> int:
             print(f"  {reason}", file=sys.stderr)
     if not options.quiet:
         print_skipped(skipped)
-    return BAD_INPUT if bad else 0
+    return worst

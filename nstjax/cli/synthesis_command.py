@@ -16,7 +16,7 @@ from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
-from nstjax.cli.pictures import load_picture, load_pictures, needed_side, print_skipped
+from nstjax.cli.pictures import failure, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
@@ -204,10 +204,10 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
     for job in jobs:
         try:
             code = _do(job, backbone, record)
-        except InputError as error:
-            message = str(error) if job.label in str(error) else f"{job.label}: {error}"
+        except Exception as error:
+            message = failure(job.label, error)
             bad.append(message)
-            worst = BAD_INPUT
+            worst = BAD_INPUT if isinstance(error, InputError) else worst or FAILED
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue
         if code == INTERRUPTED:
