@@ -5,7 +5,6 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from nstjax.errors import InputError, first_line
 from nstjax.images import load_image
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.mask_spec import mask_files
-from nstjax.reports import file_facts
+from nstjax.reports import FileFacts, file_facts
 from nstjax.synthesis import TransferConfig
 
 LEAST_SIDE = 8
@@ -29,7 +28,7 @@ class Pictures:
     styles: list[np.ndarray]
     init: np.ndarray | None
     fine: np.ndarray | None
-    facts: dict[str, dict[str, Any]]
+    facts: dict[str, FileFacts]
 
 
 def load_picture(path: Path, long_side: int = 0) -> np.ndarray:

@@ -108,15 +108,15 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     named = str(options.output) == options.output.name  # as --model would name it
     if named and not options.resume and is_shipped(options.output.name):
         raise InputError(f"-o {options.output} is the name of a model that comes with nstjax: choose another")
-    if options.data.data is not None and options.output.exists():
-        source = Path(options.data.data)
-        if source.exists() and options.output.samefile(source):
-            raise InputError(f"-o {options.output} is the folder of the photographs: name another")
     # A run that was killed before its record was whole leaves a temporary file at most.
     entries = options.output.iterdir() if options.output.is_dir() else ()
     if not options.resume and any(not entry.name.startswith(TEMPORARY) for entry in entries):
         hint = "go on with it by --resume, or " if (options.output / RUN_RECORD).is_file() else ""
         raise InputError(f"-o {options.output} is there and is not empty: {hint}name another folder")
+    if options.data.data is not None and options.output.exists():
+        source = Path(options.data.data)
+        if source.exists() and options.output.samefile(source):
+            raise InputError(f"-o {options.output} is the folder of the photographs: name another")
     hosts = options.hosts
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
         raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")

@@ -168,9 +168,9 @@ class TransferConfig(Settings):
         Raises:
             InputError: a field is unknown, or of a wrong type or value.
         """
-        data = checked(data, dict[str, Any], "the record's config")
-        optimizer = checked(data.get("optimizer", {}), dict[str, Any], "the record's optimiser")
+        plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
+        optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
         method = optimizer.pop("method", "lbfgs")
         one_of("the record's optimiser", method, tuple(optim.METHODS))
-        result: TransferConfig = build(cls, {**data, "optimizer": build(optim.METHODS[method], optimizer)})
+        result: TransferConfig = build(cls, {**plain, "optimizer": build(optim.METHODS[method], optimizer)})
         return result

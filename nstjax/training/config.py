@@ -107,7 +107,7 @@ class TrainConfig(TrainSettings):
         Raises:
             InputError: a field is unknown, or of a wrong type or value.
         """
-        data = checked(data, dict[str, Any], "the record's config")
-        generator = config_from_json(data.get("generator"))
-        result: TrainConfig = build(cls, {**data, "generator": generator})
+        plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
+        generator = config_from_json(plain.get("generator"))
+        result: TrainConfig = build(cls, {**plain, "generator": generator})
         return result
