@@ -1,11 +1,10 @@
-"""The one exception that stands for a user's mistake."""
+"""The exception for bad input, and checks that raise it."""
 
 
 class InputError(ValueError):
-    """Bad input: the message is one sentence that names the file or option, and the mend.
+    """Bad input: the message is one sentence that names the file or option and says what to do.
 
-    The command line prints it after ``nstjax: error:`` and exits with code 2; importers may catch
-    it as a ``ValueError``.
+    The command line prints it after ``nstjax: error:`` and exits with code 2. It is a ``ValueError``.
     """
 
 

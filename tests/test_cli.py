@@ -197,7 +197,9 @@ def test_a_record_overwrites_its_own_picture_alone(folder: Path, capsys: pytest.
         assert main(["transfer", "--from", "shared.run.json", "-q"]) == 2
         error = capsys.readouterr().err
         assert "shared.run.json names the output " in error
-        assert "which exists and is not the picture that this record describes: name an output with -o" in error
+        assert (
+            "which exists and is not the picture that this record describes: name an output with -o" in error
+        )
         assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
     assert main(["transfer", "--from", "shared.run.json", "-o", "mine.png", "-q"]) == 0
 

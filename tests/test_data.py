@@ -138,7 +138,10 @@ def test_a_position_of_another_order_is_refused(folder: Path) -> None:
     with open_batches(config(folder)) as batches, pytest.raises(InputError, match="position .* is damaged"):
         batches.set_state({**state, "batch": None})
     (folder / "00.png").rename(folder / "zz.png")
-    with open_batches(config(folder)) as other, pytest.raises(InputError, match=r"\(7 then, 7 now, compared by"):
+    with (
+        open_batches(config(folder)) as other,
+        pytest.raises(InputError, match=r"\(7 then, 7 now, compared by"),
+    ):
         other.set_state(state)
 
 
@@ -161,7 +164,10 @@ def test_photographs_are_known_by_names_and_sizes(
         np.testing.assert_array_equal(take(batches, 2), following)
     with (moved / "00.png").open("ab") as file:
         file.write(b"more")
-    with open_batches(config(moved)) as batches, pytest.raises(InputError, match="does not have the photographs"):
+    with (
+        open_batches(config(moved)) as batches,
+        pytest.raises(InputError, match="does not have the photographs"),
+    ):
         batches.set_state(state)
 
 

@@ -173,7 +173,10 @@ def edited(path: Path, **changes: object) -> None:
     [
         ({"format": 2}, r"a is of a later nstjax \(format 2\): install a newer one"),
         ({"kind": "training"}, r"a is a checkpoint of something else, not of a generator"),
-        ({"config": None}, r"a is damaged: train or copy it again"),
+        (
+            {"config": None},
+            r"a is damaged \(its record.config is None, not an object\): train or copy it again",
+        ),
         ({"config": {"kind": "johnson", "colour": 3}}, r"a is damaged \(.*\): train or copy it again"),
         ({"config": {"kind": "monet"}}, r"a is damaged \(.*names no generator.*\): train"),
         ({"config": {"kind": "johnson", "width": 0.5}}, r"a is damaged: train or copy it again"),

@@ -57,7 +57,12 @@ GOOD_VALUES: dict[str, Any] = {
 
 def test_values_become_what_the_annotations_say() -> None:
     found = checked(GOOD_VALUES, Outer, "it")
-    assert found == {**GOOD_VALUES, "inner": Inner(2.0, 3), "pair": (1, 2.0), "many": (Inner(), Inner(1.0, "b"))}
+    assert found == {
+        **GOOD_VALUES,
+        "inner": Inner(2.0, 3),
+        "pair": (1, 2.0),
+        "many": (Inner(), Inner(1.0, "b")),
+    }
     assert [type(value) for value in found["pair"]] == [int, float]
     assert checked(found, Outer, "it") == found  # dataclasses may be there already
 
@@ -296,7 +301,11 @@ def test_a_state_of_another_run() -> None:
     for leaves in ((), (np.zeros((1, 2, 2, 3)),), (np.zeros((1, 2, 2, 3), bool),) * 9):
         with pytest.raises(InputError, match="another optimiser or size"):
             minimise(
-                lambda x: ((x**2).sum(), {}), np.zeros((1, 2, 2, 3), np.float32), Lbfgs(), None, Saved("Lbfgs", 1, 1, leaves)
+                lambda x: ((x**2).sum(), {}),
+                np.zeros((1, 2, 2, 3), np.float32),
+                Lbfgs(),
+                None,
+                Saved("Lbfgs", 1, 1, leaves),
             )
 
 
@@ -320,7 +329,18 @@ def test_damaged_metrics(tmp_path: Path) -> None:
     path, good = tmp_path / "metrics.jsonl", b'{"step": 1, "loss": 2.5}\n'
     path.write_bytes(good + b'{"step": 2, "lo')  # as a kill leaves it
     assert read_metrics(tmp_path) == [{"step": 1, "loss": 2.5}]
-    for line in (b"\xff", b"[]", b"1", b'{"loss": 1}', b'{"step": "1"}', b'{"step": 1.5}', b'{"step": NaN}', DEEP.encode()):
+    for line in (
+        b"\xff",
+        b"[]",
+        b"1",
+        b'{"loss": 1}',
+        b'{"step": "1"}',
+        b'{"step": 1.5}',
+        b'{"step": NaN}',
+        DEEP.encode(),
+    ):
         path.write_bytes(good + line + b"\n" + good)
-        with pytest.raises(InputError, match="line 2 of .*metrics.jsonl is damaged: delete this line or the file"):
+        with pytest.raises(
+            InputError, match="line 2 of .*metrics.jsonl is damaged: delete this line or the file"
+        ):
             read_metrics(tmp_path)

@@ -117,7 +117,9 @@ def test_damaged_files_and_records(folder: Path, tmp_path: Path, capsys: pytest.
     whole = file.read_bytes()
     for content in (b"", whole[:1000], whole[:65536], whole[: len(whole) // 2 + 100], whole[:-1], None):
         file.unlink() if content is None else file.write_bytes(content)
-        with pytest.raises(InputError, match=f"{file.name} is damaged: copy the data set again, or prepare it in"):
+        with pytest.raises(
+            InputError, match=f"{file.name} is damaged: copy the data set again, or prepare it in"
+        ):
             open_batches(config("tfds:mine", data_dir=where))
     # A damaged record costs the records of its chunk; others stand in for them.
     content = bytearray(whole)

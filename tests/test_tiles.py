@@ -207,7 +207,9 @@ print(peak_gib())
 def test_a_child_does_not_count_the_peak_of_its_parent() -> None:
     held = np.ones(2**27, np.float32)  # 0.5 GiB
     script = "from experiments.benchmarks.memory import peak_gib; print(peak_gib())"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert held.sum() > 0
     assert float(done.stdout) < 0.4
 

@@ -90,18 +90,19 @@ def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str
     record = Path("run/train.json").read_bytes()
     assert train(*command, "--data", "photographs", "--resume") == 0
     assert Path("run/train.json").read_bytes() == record
-    assert train(*command, "--data", str(place / "photographs"), "--resume") == 0
     Path("photographs").rename("moved")
     Path("run").rename("moved/run")  # whose samples are no photographs
     shutil.copytree("moved/more", "moved/run/samples", dirs_exist_ok=True)
-    assert train("--data", "moved", "--resume", "-o", "moved/run", "-q") == 0
-    assert train("--resume", "-o", "moved/run", "-q") == 0  # where it found them
+    assert train("--data", str(place / "moved"), "--resume", "-o", "moved/run", "-q") == 0
     assert capsys.readouterr() == ("", "")
     assert train(*command[:-2], "--batch-size", "3", "--data", "moved", "--resume", "-o", "moved/run") == 2
     assert "--batch-size was 2 in the run of moved/run and is 3 now" in capsys.readouterr().err
     Path("moved/more/04.png").write_bytes(b"")
-    assert train("--resume", "-o", "moved/run", "-q") == 2
-    assert "moved does not have the photographs that the run was begun with (5 then, 5 now" in capsys.readouterr().err
+    assert train("--resume", "-o", "moved/run", "-q") == 2  # with the folder of the last resumption
+    assert (
+        "moved does not have the photographs that the run was begun with (5 then, 5 now"
+        in capsys.readouterr().err
+    )
 
 
 BAD: dict[str, tuple[list[str], str]] = {

@@ -78,9 +78,9 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
     try:
         plain = read_record(record_path(job.output))
         found: RunRecord = checked(plain, RunRecord, "the record")
+        sources = to_sources(from_sources(job.options, found.get("sources", {})), paths=False)
     except InputError:
         return False  # without a readable record nothing is known of the picture
-    sources = to_sources(from_sources(job.options, found.get("sources", {})), paths=False)
     left = {
         "command": found.get("command"),
         "config": found["config"],

@@ -56,11 +56,15 @@ def _do(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         stop_on_interrupt() as interrupt,
     ):
         for name, facts in record.get("inputs", {}).items():
-            if inputs.get(name, {}).get("sha256") != facts["sha256"]:
+            if name not in inputs or inputs[name]["sha256"] != facts["sha256"]:
                 display.say(f"note: the {name} image is not the one of the record; the picture will differ")
         if record and record["weights"]["sha256"] != backbone.sha256:
             display.say("note: the weights are not those of the record; the picture will differ")
-        if record and config.style_strength and record["config"]["objective"].get("style_weight") is None:
+        if (
+            record
+            and config.style_strength
+            and record["config"].get("objective", {}).get("style_weight") is None
+        ):
             display.say("note: the record's style strength had another scale; the picture will differ")
         identity = identity_of(job, config, backbone, inputs)
         states = RunState(job.output, identity)
