@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from nstjax.errors import InputError, OutputError
+from nstjax.errors import InputError, OutputError, first_line
 from nstjax.locks import lock
+from nstjax.plain import read_json
 
 
 @functools.cache
@@ -68,9 +69,8 @@ PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a
 def _cannot_write(path: Path, error: BaseException) -> OutputError:
     number = re.search(r"os_error_code='(\d+)'", str(error))  # in tensorstore's messages
     reason = os.strerror(int(number[1])) if number else getattr(error, "strerror", None)
-    reason = reason or str(error).splitlines()[0][:200]
     return OutputError(
-        f"cannot write the checkpoint {path}: {reason}; name another folder or free some space"
+        f"cannot write the checkpoint {path}: {reason or first_line(error)}; name another folder or free some space"
     )
 
 
@@ -105,7 +105,7 @@ _DIGEST = "arrays_sha256"  # in the record on disk only
 def _digest(tree: Any) -> str | None:
     """SHA-256 of the names, types, shapes and values of a tree's arrays, or None where others hold parts of them.
 
-    Scalars are left out: Orbax may give them back as another type.
+    Of a scalar only the value counts: Orbax may return it as another type.
     """
     import jax
 
@@ -114,13 +114,20 @@ def _digest(tree: Any) -> str | None:
         if not getattr(leaf, "is_fully_addressable", True):
             return None
         array = np.asarray(leaf)
-        if array.ndim == 0:
-            continue
         # A tuple or a record comes back as a list or a dict: the names of their parts stay.
         names = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in keys]
+        if array.ndim == 0:
+            found.update(json.dumps([names, float(array)]).encode())
+            continue
         found.update(json.dumps([names, array.dtype.name, array.shape]).encode())
         found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data)
     return found.hexdigest()
+
+
+def _sealed(tree: Any, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the hash of the arrays."""
+    digest = _digest(tree)
+    return {**record, _DIGEST: digest} if digest else record
 
 
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
@@ -136,8 +143,7 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         raise InputError(
             f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
         )
-    digest = _digest(tree)
-    record = {**record, _DIGEST: digest} if digest else record
+    record = _sealed(tree, record)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -190,13 +196,12 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     path = path.absolute()
     if not is_checkpoint(path):
         raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
+    record = _read_record(path)
+    digest = record.pop(_DIGEST, None)
     try:
         ocp = _orbax()
         with _alone(ocp) as checkpointer:
-            restore = ocp.args.Composite(tree=ocp.args.PyTreeRestore(), record=ocp.args.JsonRestore())
-            restored = checkpointer.restore(path, args=restore)
-        tree, record = restored["tree"], dict(restored["record"])
-        digest = record.pop(_DIGEST, None)
+            tree = checkpointer.restore(path, args=ocp.args.Composite(tree=ocp.args.PyTreeRestore()))["tree"]
         damaged = digest is not None and digest != _digest(tree)
     except Exception as error:  # damaged bytes make Orbax raise nearly anything
         raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it again") from error
@@ -210,14 +215,27 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 def load_record(path: Path) -> dict[str, Any]:
     """The JSON record alone, without reading an array; errors as :func:`load`."""
     _put_back(path)
+    record = _read_record(path)
+    record.pop(_DIGEST, None)
+    return record
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """The JSON record as it is on disk."""
     try:
-        record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
+        record = read_json(path / "record" / "metadata")
         if not isinstance(record, dict):
             raise ValueError("a record is an object")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
-    record.pop(_DIGEST, None)
     return record
+
+
+def _numbers(directory: Path) -> list[int]:
+    """Numbers of a folder's whole checkpoints, ascending."""
+    names = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+    numbers = [int(name) for name in names if name.isdecimal() and str(int(name)) == name]
+    return sorted(number for number in numbers if is_checkpoint(directory / str(number)))
 
 
 class Series:
@@ -232,8 +250,7 @@ class Series:
 
     def steps(self) -> list[int]:
         """Numbers of the whole checkpoints, ascending."""
-        names = (entry.name for entry in self.directory.glob("[0-9]*") if is_checkpoint(entry))
-        return sorted(int(name) for name in names if name.isdigit())
+        return _numbers(self.directory)
 
     def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
         """Write checkpoint ``step``, then remove those before it."""
@@ -298,8 +315,7 @@ class Course:
 
     def steps(self) -> list[int]:
         """Numbers of the whole checkpoints, ascending."""
-        entries = self.directory.iterdir() if self.directory.is_dir() else []
-        return sorted(int(e.name) for e in entries if e.name.isdigit() and is_checkpoint(e))
+        return _numbers(self.directory)
 
     def save(self, step: int, tree: dict[str, Any], record: dict[str, Any]) -> None:
         """Copy the arrays, begin to write, and return; the write before it is waited for.
@@ -307,6 +323,7 @@ class Course:
         Raises:
             InputError: this checkpoint or the one before it cannot be written.
         """
+        record = _sealed(tree, record)
         try:
             ocp = _orbax()
             args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))

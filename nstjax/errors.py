@@ -1,8 +1,8 @@
-"""The exceptions that become one sentence on the command line."""
+"""The exceptions that become one sentence on the command line, and checks that raise them."""
 
 
 class InputError(ValueError):
-    """Bad input: the message is one sentence that names the file or option, and what to do.
+    """Bad input: the message is one sentence that names the file or option and says what to do.
 
     The command line prints it after ``nstjax: error:`` and exits with code 2. It is a ``ValueError``.
     """
@@ -21,5 +21,21 @@ def one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InputError(f"{option} is {value!r}: it must be one of {', '.join(allowed)}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error's message, or the name of its class where it has none."""
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**127  # normal numbers of float32: XLA takes smaller ones for 0
+
+
+def check_positive(option: str, value: float, most: float = _LARGEST) -> None:
+    """Raise :class:`InputError` unless ``value`` is positive in float32, finite, and at most ``most``."""
+    if not _SMALLEST <= value <= most:
+        limit = "" if most == _LARGEST else f" and at most {most:g}"
+        raise InputError(f"{option} is {value}: it must be a finite float32 number greater than 0{limit}")
+
+
 class InputWarning(UserWarning):
-    """Something in the input was mended, and the result may differ from what was meant."""
+    """Something in the input was corrected or left out, and the result may differ from what was meant."""

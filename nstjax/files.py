@@ -15,6 +15,7 @@ import platformdirs
 from nstjax.errors import InputError, OutputError
 
 TEMPORARY = ".nstjax."  # beginning of a file's name while it is written
+RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # in the folder of a training run
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

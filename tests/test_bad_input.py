@@ -774,12 +774,12 @@ KINDS: dict[str, Kind] = {
     "record with wrong sources": (
         write(
             "r.json",
-            b'{"format": 1, "config": {}, "inputs": {"content": {"path": "photo.png"}, "style": {"path": "painting.jpg"}},'
+            b'{"format": 1, "config": {}, "inputs": {},'
             b' "output": {"path": "o.png", "bits": 8, "quality": 9, "median_filter": false}, "weights_option": {},'
             b' "weights": {"sha256": ""}, "sources": {"masks": "m.png"}}',
         ),
         ["transfer", "--from", "r.json"],
-        "r.json is a damaged run record",
+        "r.json is a damaged run record (the record.sources.masks is 'm.png', not a list): name another",
     ),
     # Texture and reconstruction.
     "texture of nothing": (nothing, ["texture", "-o", "out.png"], "STYLE is missing: nstjax texture STYLE"),
@@ -860,12 +860,12 @@ KINDS: dict[str, Kind] = {
     "record of wrong types": (
         write("r.json", b'{"format": 1, "config": {"iterations": "many"}, "inputs": {}}'),
         ["transfer", "--from", "r.json"],
-        "r.json: the record's TransferConfig has a field of a wrong type",
+        "r.json is a damaged run record (the record's TransferConfig.iterations is 'many', not a list)",
     ),
     "record with an unknown start": (
         write("r.json", b'{"format": 1, "config": {"init": "blah"}, "inputs": {}}'),
         ["transfer", "--from", "r.json"],
-        "--init is 'blah'",
+        "TransferConfig.init is 'blah': it must be one of content, noise, style, image",
     ),
     "record and preset": (
         nothing,

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import nstjax
+import nstjax.cli.pictures
 from nstjax.cli.main import main
 from nstjax.cli.parse import value_of
 from tests import weight_files
@@ -160,6 +161,47 @@ def test_a_folder_goes_on_past_a_bad_photograph(folder: Path, capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()[-2:]
     assert "nstjax: skipped notes.txt: it is not an image" in lines
     assert any(line.startswith("nstjax: skipped drawing.jpg: it is a PostScript file") for line in lines)
+
+
+def test_a_folder_goes_on_past_an_error_of_any_type(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        nstjax.save_image(folder / "photos" / name, nstjax.load_image("photo.png"))
+    load = nstjax.cli.pictures.load_picture
+
+    def failing(path: Path, long_side: int = 0) -> np.ndarray:
+        if path.name == "a.png":
+            raise RuntimeError("no such decoder\nand more")
+        return load(path, long_side)
+
+    monkeypatch.setattr(nstjax.cli.pictures, "load_picture", failing)
+    assert transfer("--iterations", "1", content="photos", output="done") == 1
+    assert sorted(p.name for p in (folder / "done").iterdir()) == ["b.png", "b.png.run.json"]
+    error = capsys.readouterr().err
+    assert error.startswith("nstjax: error: a.png: RuntimeError: no such decoder\n")
+    assert "1 of 2 pictures made; not made:" in error
+
+
+def test_a_record_overwrites_its_own_picture_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert transfer("--iterations", "1") == 0
+    record = json.loads((folder / "out.png.run.json").read_text())
+    again = ["transfer", "--from", "out.png.run.json", "-q"]
+    assert main(again) == 0  # what it replaces is this record's
+    (folder / "mine.png").write_bytes((folder / "photo.png").read_bytes())
+    for change in ({"path": str(folder / "mine.png")}, {"path": str(folder)}, {"sha256": "0"}):
+        changed = {**record, "output": {**record["output"], **change}}
+        (folder / "shared.run.json").write_text(json.dumps(changed))
+        before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+        assert main(["transfer", "--from", "shared.run.json", "-q"]) == 2
+        error = capsys.readouterr().err
+        assert "shared.run.json names the output " in error
+        assert (
+            "which exists and is not the picture that this record describes: name an output with -o" in error
+        )
+        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+    assert main(["transfer", "--from", "shared.run.json", "-o", "mine.png", "-q"]) == 0
 
 
 def run_command(folder: Path, *extra: str) -> list[str]:

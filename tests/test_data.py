@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstjax.data import open_batches, share
-from nstjax.errors import InputError
+from nstjax.data import Batches, open_batches, share
+from nstjax.data.fake import Fake
+from nstjax.data.folder import find_photographs
+from nstjax.errors import InputError, InputWarning
 from tests.photographs import COUNT, LONG, SHORT, config, damage, first, numbers, take, write_marked
 
 
@@ -136,8 +138,66 @@ def test_a_position_of_another_order_is_refused(folder: Path) -> None:
     with open_batches(config(folder)) as batches, pytest.raises(InputError, match="position .* is damaged"):
         batches.set_state({**state, "batch": None})
     (folder / "00.png").rename(folder / "zz.png")
-    with open_batches(config(folder)) as other, pytest.raises(InputError, match=r"\(7 then, 7 now\)"):
+    with (
+        open_batches(config(folder)) as other,
+        pytest.raises(InputError, match=r"\(7 then, 7 now, compared by"),
+    ):
         other.set_state(state)
+
+
+def test_photographs_are_known_by_names_and_sizes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they lie and however their folder is written; other files of the same names are others."""
+    with open_batches(config(folder)) as batches:
+        take(batches, 4)
+        state = batches.get_state()
+        following = take(batches, 2)
+    moved = folder.rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    for name in (moved, "elsewhere", "./elsewhere/"):
+        with open_batches(config(name)) as batches:
+            batches.set_state(state)
+            np.testing.assert_array_equal(take(batches, 2), following)
+    with open_batches(config(moved)) as batches:  # of an earlier version, which compared names alone
+        batches.set_state({**{k: v for k, v in state.items() if k != "content"}, "names": "0"})
+        np.testing.assert_array_equal(take(batches, 2), following)
+    with (moved / "00.png").open("ab") as file:
+        file.write(b"more")
+    with (
+        open_batches(config(moved)) as batches,
+        pytest.raises(InputError, match="does not have the photographs"),
+    ):
+        batches.set_state(state)
+
+
+@pytest.mark.parametrize("name", ["train.json", "metrics.jsonl"])
+def test_pictures_of_a_training_run_are_no_photographs(folder: Path, name: str) -> None:
+    before = find_photographs(folder)
+    samples = folder / "more" / "run" / "samples"
+    samples.mkdir(parents=True)
+    Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(samples / "step-0000006.jpg")
+    (samples.parent / name).write_text("{}")
+    with pytest.warns(InputWarning, match="skipped more/run, which training wrote"):
+        assert find_photographs(folder) == before
+    assert find_photographs(samples) == ["step-0000006.jpg"]  # where they are meant
+
+
+class Failing(Fake):
+    """Decoders raise nearly anything."""
+
+    def decode(self, record: int, at_least: int) -> np.ndarray:
+        if record == 1:
+            raise RecursionError("deep")
+        if record == 2:
+            return np.zeros((0, 0, 3), np.uint8)
+        return super().decode(record, at_least)
+
+
+def test_an_error_of_any_type_costs_one_photograph() -> None:
+    with Batches(Failing("fake:4"), config("fake:4", shuffle=False, batch_size=4), 0, 1) as batches:
+        assert next(batches).images.shape == (4, 16, 16, 3)
+        assert sorted(batches.skipped) == ["fake/1", "fake/2"]
 
 
 def test_the_cache_holds_no_more_than_it_may(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

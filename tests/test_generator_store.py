@@ -11,9 +11,10 @@ import pytest
 
 import nstjax
 from nstjax import checkpoints
+from nstjax.cli.main import main
 from nstjax.files import cache_folder
 from nstjax.generators import JohnsonConfig, UlyanovConfig, generate, init_generator
-from nstjax.generators.store import installed_generators, load_generator, save_generator
+from nstjax.generators.store import installed_generators, is_shipped, load_generator, save_generator
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
@@ -115,6 +116,38 @@ def test_names(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> No
         load_generator("embedded")
 
 
+def test_a_folder_takes_precedence_over_an_installed_name(
+    tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_generator(tmp_path / "ckpts" / "mine", JOHNSON, variables, {"steps": 1})
+    for name in ("mine", "dots"):
+        assert "steps" in load_generator(name).record
+        Path(name).mkdir()  # of anything else
+        assert "steps" in load_generator(name).record
+        Path(name, "train.json").write_text("{}")  # of a run that has not saved a model yet
+        with pytest.raises(nstjax.InputError, match=f"the folder {name} holds no trained generator"):
+            load_generator(name)
+        save_generator(Path(name, "model"), JOHNSON, variables, {"steps": 7})
+        assert load_generator(name).record["steps"] == 7
+    assert [is_shipped(name) for name in ("dots", "starry_night", "mine", "embedded", "monet")] == [
+        *(True, True, False, False, False)
+    ]
+
+
+def test_a_record_of_wrong_types_hides_no_other(tmp_path: Path, variables, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        save_generator(tmp_path / "ckpts" / name, JOHNSON, variables, {"style": "[/b] by me"})
+    edited(tmp_path / "ckpts" / "a", config=[])
+    edited(tmp_path / "ckpts" / "b", kind=[])
+    assert main(["stylize", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert "[/b] by me" in shown
+    assert {"c", "dots"} <= set(installed_generators())
+    assert not {"a", "b"} & set(installed_generators())
+
+
 def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:
     save_generator(tmp_path / "run" / "model", JOHNSON, variables, {"steps": 7})
     assert load_generator(tmp_path / "run").record["steps"] == 7
@@ -140,7 +173,10 @@ def edited(path: Path, **changes: object) -> None:
     [
         ({"format": 2}, r"a is of a later nstjax \(format 2\): install a newer one"),
         ({"kind": "training"}, r"a is a checkpoint of something else, not of a generator"),
-        ({"config": None}, r"a is damaged: train or copy it again"),
+        (
+            {"config": None},
+            r"a is damaged \(its record.config is None, not an object\): train or copy it again",
+        ),
         ({"config": {"kind": "johnson", "colour": 3}}, r"a is damaged \(.*\): train or copy it again"),
         ({"config": {"kind": "monet"}}, r"a is damaged \(.*names no generator.*\): train"),
         ({"config": {"kind": "johnson", "width": 0.5}}, r"a is damaged: train or copy it again"),

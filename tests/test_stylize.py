@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 import nstjax
+import nstjax.cli.stylize_command
 from nstjax.cli.main import main
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate, init_generator
 from nstjax.generators.store import Generator, load_generator, save_generator
@@ -179,6 +180,24 @@ def test_a_folder_with_a_bad_photograph(folder: Path, capsys) -> None:
     assert "bad.png is not an image that can be read" in err
     assert "3 of 4 made; not made:" in err
     assert len(json.loads((folder / "out" / "of" / "stylize.run.json").read_text())["outputs"]) == 3
+
+
+def test_a_folder_with_a_photograph_that_fails_in_any_way(folder: Path, capsys, monkeypatch) -> None:
+    (folder / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        nstjax.save_image(folder / "in" / name, nstjax.load_image("photo.png"))
+
+    def failing(path: Path, long_side: int = 0) -> np.ndarray:
+        if path.name == "a.png":
+            raise MemoryError
+        return nstjax.load_image(path)
+
+    monkeypatch.setattr(nstjax.cli.stylize_command, "load_picture", failing)
+    assert run("in", "-o", "out") == 1
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["b.png", "stylize.run.json"]
+    error = capsys.readouterr().err
+    assert error.startswith("nstjax: error: a.png: MemoryError: MemoryError\n")
+    assert "1 of 2 made; not made:" in error
 
 
 def test_several_photographs(folder: Path) -> None:

@@ -207,7 +207,7 @@ def test_presets_survive_json(name: str) -> None:
     ("change", "message"),
     [
         ({"colour": 1}, "unknown field 'colour'"),
-        ({"size": "big"}, "wrong type"),
+        ({"size": "big"}, "TransferConfig.size is 'big', not a number"),
         ({"optimizer": {"method": "newton"}}, "'newton'"),
         ({"optimizer": {"method": "adam", "momentum": 1}}, "unknown field 'momentum'"),
         ({"objective": {"style_weight": -1}}, "--style-weight"),

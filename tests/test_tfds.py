@@ -12,7 +12,7 @@ import pytest
 
 from nstjax.data import open_batches, prepare_folder
 from nstjax.errors import InputError
-from tests.photographs import COUNT, config, damage, first, take, write_marked
+from tests.photographs import COUNT, config, damage, first, numbers, take, write_marked
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_data_set_of_local_photographs(folder: Path, tmp_path: Path, capfd: py
         np.testing.assert_array_equal(take(batches, 2), following)
     with open_batches(config("tfds:mine:train[:4]", **fields)) as batches:
         assert len(batches.source) == 4
-        with pytest.raises(InputError, match="has not the photographs that the run was begun with"):
+        with pytest.raises(InputError, match="does not have the photographs that the run was begun with"):
             batches.set_state(state)
     assert "tensorflow" not in sys.modules
     assert capfd.readouterr() == ("", "")
@@ -107,6 +107,46 @@ def test_data_sets_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
         open_batches(config("tfds:mine", data_dir=where))
     features.write_text("{")
     with pytest.raises(InputError, match=f"cannot open the data set mine in {where}.*make it ready again"):
+        open_batches(config("tfds:mine", data_dir=where))
+
+
+def test_damaged_files_and_records(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    where = str(tmp_path / "sets")
+    place = prepare_folder(folder, "mine", where)
+    file = next(path for path in place.iterdir() if "array_record" in path.name)
+    whole = file.read_bytes()
+    for content in (b"", whole[:1000], whole[:65536], whole[: len(whole) // 2 + 100], whole[:-1], None):
+        file.unlink() if content is None else file.write_bytes(content)
+        with pytest.raises(
+            InputError, match=f"{file.name} is damaged: copy the data set again, or prepare it in"
+        ):
+            open_batches(config("tfds:mine", data_dir=where))
+    # A damaged record costs the records of its chunk; others stand in for them.
+    content = bytearray(whole)
+    content[whole.index(b"IHDR")] ^= 1
+    file.write_bytes(content)
+    with open_batches(config("tfds:mine", data_dir=where)) as batches:
+        images = take(batches, 8)
+        assert 0 < len(batches.skipped) < COUNT
+        assert all(name.startswith("mine/1.0.0:train[") for name in batches.skipped)
+    sound = ~np.isin(np.array(numbers(first(config(folder), 8))), [int(name[17]) for name in batches.skipped])
+    np.testing.assert_array_equal(images[sound], first(config(folder), 8)[sound])
+    file.write_bytes(whole)
+    about = place / "dataset_info.json"
+    text = about.read_text()
+    for lengths in ('"-5"', '"99999999999"', '"7", "7"', '"0"'):
+        about.write_text(text.replace('"7"', lengths))
+        with pytest.raises(InputError, match="is damaged: copy the data set again"):
+            open_batches(config("tfds:mine", data_dir=where))
+
+
+@pytest.mark.shared
+def test_a_truncated_file_that_was_found(folder: Path, tmp_path: Path, shared: Path) -> None:
+    where = str(tmp_path / "sets")
+    place = prepare_folder(folder, "mine", where)
+    file = next(path for path in place.iterdir() if "array_record" in path.name)
+    file.write_bytes((shared / "cases" / "tfds_truncated.array_record").read_bytes())
+    with pytest.raises(InputError, match=f"{file.name} is damaged"):
         open_batches(config("tfds:mine", data_dir=where))
 
 

@@ -69,7 +69,7 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
         (["--learning-rate", "0.5"], "--learning-rate was 0.003"),
         (["--generator", "ulyanov"], "--generator was johnson"),
         (["--style", "photographs/00.png"], "the painting is not the one"),
-        (["--preset", "quick"], "--resume and --preset contradict"),
+        (["--preset", "quick"], "--width was 0.125 in the run of parts and is 0.5 now"),
     ):
         assert train("--resume", "-o", "parts", *change) == 2
         assert said in capsys.readouterr().err
@@ -79,6 +79,30 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     Path("parts/train.json").write_text('{"format": 1, "config": {}, "inputs": {}}')
     assert train("--resume", "-o", "parts") == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the preset that it named, and with the photographs wherever they are now."""
+    command = shlex.split("--style painting.png --steps 1 -o run -q --sample-every 0") + QUICK
+    Path("run").mkdir()
+    Path("run/.nstjax.abc").write_text("")  # as a kill before the first record leaves it
+    assert train(*command, "--data", "photographs") == 0
+    record = Path("run/train.json").read_bytes()
+    assert train(*command, "--data", "photographs", "--resume") == 0
+    assert Path("run/train.json").read_bytes() == record
+    Path("photographs").rename("moved")
+    Path("run").rename("moved/run")  # whose samples are no photographs
+    shutil.copytree("moved/more", "moved/run/samples", dirs_exist_ok=True)
+    assert train("--data", str(place / "moved"), "--resume", "-o", "moved/run", "-q") == 0
+    assert capsys.readouterr() == ("", "")
+    assert train(*command[:-2], "--batch-size", "3", "--data", "moved", "--resume", "-o", "moved/run") == 2
+    assert "--batch-size was 2 in the run of moved/run and is 3 now" in capsys.readouterr().err
+    Path("moved/more/04.png").write_bytes(b"")
+    assert train("--resume", "-o", "moved/run", "-q") == 2  # with the folder of the last resumption
+    assert (
+        "moved does not have the photographs that the run was begun with (5 then, 5 now"
+        in capsys.readouterr().err
+    )
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -91,6 +115,9 @@ BAD: dict[str, tuple[list[str], str]] = {
     "no such data set": (["--data", "tfds:nowhere", "--data-dir", "sets"], "nowhere"),
     "a file for the run's folder": (["-o", "painting.png"], "is a file where a folder is wanted"),
     "a full folder for the run": (["-o", "photographs"], "is not empty"),
+    "a shipped model's name": (["-o", "starry_night"], "is the name of a model that comes with nstjax"),
+    "a decay beyond float32": (["--decay-rate", "1e-320"], "--decay-rate is 1e-320: it must be"),
+    "the photographs' folder": (["-o", "photographs", "--resume"], "is the folder of the photographs"),
     "a preset": (["--preset", "monet"], "the presets are default, quick"),
     "another network's option": (["--generator", "ulyanov", "--width", "2"], "--width does not go with"),
     "width": (["--width", "0"], "--width"),

@@ -158,6 +158,24 @@ def test_arrays_of_another_state_are_refused() -> None:
         from_arrays(state, to_arrays(other))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a"])
+def test_arrays_that_cannot_be_of_a_training_are_refused(value: Any) -> None:
+    state = init_state(CONFIG)
+    arrays = to_arrays(state)
+    name = next(name for name, array in arrays.items() if array.ndim == 4)
+    with pytest.raises(nstjax.InputError, match="another generator|not finite: start anew"):
+        from_arrays(state, {**arrays, name: np.full(arrays[name].shape, value)})
+    with pytest.raises(nstjax.InputError, match="another generator|not finite: start anew"):
+        from_arrays(state, {**arrays, name: np.full_like(arrays[name], np.nan)})
+
+
+@pytest.mark.parametrize("option", ["learning_rate", "epsilon", "decay_rate", "clip"])
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e-320, 1e-39, np.inf, np.nan, 1e39])
+def test_numbers_that_float32_cannot_hold_are_refused(option: str, value: float) -> None:
+    with pytest.raises(nstjax.InputError, match=f"--{option.replace('_', '-')} is"):
+        dataclasses.replace(CONFIG, **{option: value})
+
+
 @pytest.mark.parametrize("name", TRAIN_PRESETS)
 def test_presets_round_trip(name: str) -> None:
     config = TRAIN_PRESETS[name]

@@ -174,6 +174,37 @@ def test_kill_9_at_five_random_moments_changes_no_bit(tmp_path: Path) -> None:
     assert lines[0] == lines[1]
 
 
+def lines(folder: Path) -> list[dict[str, float]]:
+    """The metrics of a run, but for its speed."""
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in read_metrics(folder)]
+
+
+def test_metrics_after_a_stop_are_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
+    """Stops between lines, at a line, and at the end of a shorter run; checkpoints between lines."""
+    cadence = Cadence(log_every=4, checkpoint_every=3, sample_every=0)
+
+    def run(name: str, stop_at: int, steps: int = 9) -> None:
+        config = dataclasses.replace(CONFIG, steps=steps)
+        train(config, STYLE, NETWORK, tmp_path / name, lambda p: p.step >= stop_at, cadence=cadence)
+
+    run("whole", 9)
+    assert [line["step"] for line in lines(tmp_path / "whole")] == [4, 8, 9]
+    for stop_at, steps in ((2, 9), (5, 5), (9, 9), (9, 9)):
+        run("parts", stop_at, steps)
+        if steps == 5:
+            assert [line["step"] for line in lines(tmp_path / "parts")] == [4, 5]
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+
+
+def test_a_run_without_a_finite_step_fails_and_writes_no_model(tmp_path: Path) -> None:
+    objective = dataclasses.replace(CONFIG.objective, style_weight=1e38, tv_weight=1e38)
+    config = dataclasses.replace(CONFIG, objective=objective, steps=3)
+    for _ in range(2):
+        with pytest.raises(TrainingFailed, match="not finite in any of the 3 steps: lower --learning-rate"):
+            train(config, STYLE, NETWORK, tmp_path, cadence=Cadence(checkpoint_every=1, sample_every=0))
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.slow
 def test_a_loss_that_diverges_ends_the_run_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     train(CONFIG, STYLE, NETWORK, tmp_path)

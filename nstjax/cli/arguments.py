@@ -19,9 +19,11 @@ from nstjax.cli.commands import (
 )
 from nstjax.cli.parse import flags, hyphens, parse, value_of
 from nstjax.cli.regions import check_regions
+from nstjax.cli.run_record import RunRecord, check_replaceable
 from nstjax.cli.wants import check_wants
 from nstjax.errors import InputError
 from nstjax.images.encode import check_place
+from nstjax.plain import checked
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
 
@@ -39,24 +41,24 @@ EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
 """Default style weights of the versions whose run records name none, by distance and statistic."""
 
 
-def _recorded_defaults(record: dict[str, Any], default: Options) -> Options:
+def _recorded_defaults(record: RunRecord, default: Options) -> Options:
     """The options that a run record stands for."""
-    inputs, output = record["inputs"], record["output"]
-    paths = {name: Path(facts["path"]) for name, facts in inputs.items()}
+    output = record["output"]
+    paths = {name: Path(facts["path"]) for name, facts in record["inputs"].items()}
     known: dict[str, Any] = {
         "output": Path(output["path"]),
         "init_image": paths.get("init"),
-        "bits": int(output["bits"]),
-        "quality": int(output["quality"]),
-        "median_filter": bool(output["median_filter"]),
-        "network": dataclasses.replace(default.network, **record["weights_option"]),
+        "bits": output["bits"],
+        "quality": output["quality"],
+        "median_filter": output["median_filter"],
+        "network": record["weights_option"],
     }
     if isinstance(default, ReconstructOptions):
-        return dataclasses.replace(default, image=paths["content"], **known)
+        return dataclasses.replace(default, image=paths.get("content"), **known)
     known["styles"] = tuple(path for name, path in paths.items() if name.split("_")[0] == "style")
     known["fine_style"] = paths.get("fine")
     if isinstance(default, TransferOptions):
-        known["content"] = paths["content"]
+        known["content"] = paths.get("content")
     return from_sources(dataclasses.replace(default, **known), record.get("sources", {}))
 
 
@@ -103,9 +105,9 @@ def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Optio
         return base, default_options(command, base), {}
     record = read_record(Path(source))
     made_by = record.get("command", "transfer")
-    if made_by not in COMMANDS:
+    if made_by not in tuple(COMMANDS):
         raise InputError(
-            f"{source} is a record of an unknown command, {made_by!r}: is it of a later version?"
+            f"{source} is a record of an unknown command, {str(made_by)[:40]!r}: is it of a later version?"
         )
     if made_by != command:
         raise InputError(
@@ -115,12 +117,14 @@ def _base(command: str, arguments: Sequence[str]) -> tuple[TransferConfig, Optio
         base = _with_earlier_defaults(TransferConfig.from_json(record["config"]))
         if flags(arguments) & {"--style-weight", "--content-weight"}:
             base = dataclasses.replace(base, style_strength=None)  # weights that are given are meant
-        default = _recorded_defaults(record, default_options(command, base))
-        str(record["weights"]["sha256"])
+        whole: RunRecord = checked(record, RunRecord, "the record")
+        default = _recorded_defaults(whole, default_options(command, base))
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{source} is a damaged run record: name another, or give the options") from error
+        raise InputError(
+            f"{source} is a damaged run record ({error}): name another, or give the options"
+        ) from error
+    if value_of(arguments, "-o") is None and value_of(arguments, "--output") is None:
+        check_replaceable(Path(source), whole)
     if value_of(arguments, "--init") not in (None, "image"):
         default = dataclasses.replace(default, init_image=None)
     return base, default, record

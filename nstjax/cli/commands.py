@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from tyro.conf import Positional, arg
 
@@ -100,14 +100,17 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "texture": (*_CONTENT, *_CONTROLS),
     "reconstruct": (*_CONTROLS, "--blend"),
 }
-_KEPT: dict[str, tuple[type, ...]] = {
-    "style_weights": (int, float),
-    "masks": (str,),
-    "style_masks": (str,),
-    "style_regions": (int,),
-    "region_weights": (int, float),
-    "proportions": (int,),
-}
+
+
+class Sources(TypedDict, total=False):
+    """How the images are put together, in a run record: options of these names."""
+
+    style_weights: tuple[float, ...]
+    masks: tuple[str, ...]
+    style_masks: tuple[str, ...]
+    style_regions: tuple[int, ...]
+    region_weights: tuple[float, ...]
+    proportions: tuple[int, int]
 
 
 def name_of(options: Options) -> str:
@@ -156,7 +159,7 @@ def to_sources(options: Options, paths: bool = True) -> dict[str, Any]:
 
     Masks' files are named by absolute paths; without ``paths`` by their names alone.
     """
-    found = {name: list(getattr(options, name)) for name in _KEPT if hasattr(options, name)}
+    found = {name: list(getattr(options, name)) for name in Sources.__annotations__ if hasattr(options, name)}
     for name in ("masks", "style_masks"):
         if name in found:
             write = (lambda path: str(path.absolute())) if paths else (lambda path: path.name)
@@ -164,19 +167,9 @@ def to_sources(options: Options, paths: bool = True) -> dict[str, Any]:
     return found
 
 
-def from_sources(options: Options, sources: dict[str, Any]) -> Options:
-    """The inverse of :func:`to_sources`.
-
-    Raises:
-        TypeError: a value is of a wrong type.
-    """
-    known: dict[str, Any] = {}
-    for name, kinds in _KEPT.items():
-        if name in sources and hasattr(options, name):
-            values = sources[name]
-            if not isinstance(values, list) or any(not isinstance(value, kinds) for value in values):
-                raise TypeError(f"{name} is {values!r}")
-            known[name] = tuple(values)
+def from_sources(options: Options, sources: Sources) -> Options:
+    """The inverse of :func:`to_sources`."""
+    known: dict[str, Any] = {name: value for name, value in sources.items() if hasattr(options, name)}
     return dataclasses.replace(options, **known)
 
 

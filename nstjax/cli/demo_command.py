@@ -18,6 +18,7 @@ from nstjax.files import write_atomically
 from nstjax.images import load_image, save_image
 from nstjax.locks import lock
 from nstjax.paintings import paint
+from nstjax.plain import read_json
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import TransferConfig
 from nstjax.weights import load_backbone
@@ -66,7 +67,7 @@ def photograph(name: str) -> Path:
 def _check_replaceable(folder: Path, names: set[str]) -> None:
     """Raise :class:`InputError` where a file of one of these names is there that no demo has written."""
     try:
-        ours = set(json.loads((folder / MARKER).read_text())["written"])
+        ours = set(read_json(folder / MARKER)["written"])
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()
     for name in sorted(names):

@@ -44,7 +44,7 @@ def list_models() -> None:
         config = record.get("config", {})
         network = f"{config.get('kind', '?')}, {config.get('norm', '?')} norm"
         table.add_row(name, network, str(path), _about(record))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _about(record: dict[str, Any]) -> str:

@@ -5,20 +5,20 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nstjax.cli.commands import ReconstructOptions, TransferOptions
 from nstjax.cli.jobs import Job
-from nstjax.errors import InputError
+from nstjax.errors import InputError, OutputError, first_line
 from nstjax.images import load_image
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.mask_spec import mask_files
-from nstjax.reports import file_facts
+from nstjax.reports import FileFacts, file_facts
 from nstjax.synthesis import TransferConfig
 
 LEAST_SIDE = 8
+BAD_INPUT, FAILED = 2, 1  # exit codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Pictures:
     styles: list[np.ndarray]
     init: np.ndarray | None
     fine: np.ndarray | None
-    facts: dict[str, dict[str, Any]]
+    facts: dict[str, FileFacts]
 
 
 def load_picture(path: Path, long_side: int = 0) -> np.ndarray:
@@ -59,6 +59,28 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
     """Say which files of a folder were not used, and why."""
     for line in skipped_lines(skipped):
         print(f"nstjax: {line}", file=sys.stderr)
+
+
+def failure(label: str, error: Exception) -> str:
+    """Return a sentence about a file of a folder whose picture could not be made.
+
+    Args:
+        label: the file's name.
+        error: of any type: a damaged file can raise nearly anything.
+    """
+    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+    return text if label in text else f"{label}: {text}"
+
+
+def failure_code(error: Exception, before: int) -> int:
+    """Return the exit code after a picture could not be made: 1 where something failed, else 2 for bad input.
+
+    Args:
+        error: the reason.
+        before: the code so far.
+    """
+    bad_input = isinstance(error, InputError) and not isinstance(error, OutputError)
+    return (before or BAD_INPUT) if bad_input else FAILED
 
 
 def load_pictures(job: Job) -> Pictures:

@@ -2,13 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.optim import Saved
+from nstjax.plain import checked
 from nstjax.synthesis.solve import HistoryEntry, TransferState
 
 
@@ -26,6 +27,18 @@ def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
                 return found
         return None
     return None if old == new else prefix
+
+
+class _Record(TypedDict):
+    """What is saved beside the arrays."""
+
+    identity: dict[str, Any]
+    scale: int
+    method: str
+    iteration: int
+    evaluations: int
+    shapes: tuple[tuple[int, ...], ...]
+    history: tuple[HistoryEntry, ...]
 
 
 class RunState:
@@ -58,16 +71,17 @@ class RunState:
         """The newest state, or ``None`` where there is none.
 
         Raises:
-            InputError: it is of other images, weights or settings.
+            InputError: it is damaged, or of other images, weights or settings.
         """
         damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to begin anew"
         try:
             found = self._series.load_newest()
+            if found is None:
+                return None
+            tree = checked(found[0], dict[str, np.ndarray], "the state")
+            record: _Record = checked(found[1], _Record, "the record")
         except InputError as error:
             raise InputError(damaged) from error
-        if found is None:
-            return None
-        tree, record = found
         differs = _difference(record["identity"], self._identity)
         if differs:
             if differs.startswith("sources."):
@@ -76,11 +90,12 @@ class RunState:
                 f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
                 f"command, or leave --resume out to begin anew"
             )
-        shapes = record["shapes"]
-        leaves = tuple(np.asarray(tree[f"{i:05d}"]).reshape(shape) for i, shape in enumerate(shapes))
+        try:
+            leaves = tuple(tree[f"{i:05d}"].reshape(shape) for i, shape in enumerate(record["shapes"]))
+        except (KeyError, ValueError) as error:
+            raise InputError(damaged) from error
         saved = Saved(record["method"], record["iteration"], record["evaluations"], leaves)
-        history = tuple(HistoryEntry(**entry) for entry in record["history"])
-        return TransferState(record["scale"], saved, history)
+        return TransferState(record["scale"], saved, record["history"])
 
     def is_own(self) -> bool:
         """Return False if the newest whole state is of another run, whose work it would be a loss to remove."""

@@ -1,25 +1,49 @@
-"""What a transfer leaves beside its picture, and how it is known again."""
+"""The run record of a picture: written beside it, and read by ``--from`` and ``--resume``."""
 
 import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from nstjax.cli.commands import from_sources, name_of, to_sources
+from nstjax.cli.commands import Sources, from_sources, name_of, to_sources
 from nstjax.cli.frames import Frames
 from nstjax.cli.jobs import Job, record_path
-from nstjax.cli.options import RunOptions
+from nstjax.cli.options import NetworkOptions, RunOptions
 from nstjax.errors import InputError, OutputError
-from nstjax.files import save_elsewhere
+from nstjax.files import file_digest, save_elsewhere
 from nstjax.images import save_image
-from nstjax.reports import environment, loss_plot, read_record, write_record
+from nstjax.plain import checked
+from nstjax.reports import FileFacts, NetworkFacts, environment, loss_plot, read_record, write_record
 from nstjax.synthesis import TransferConfig
 from nstjax.typing import Backbone
 from nstjax.weights.store import resolve
+
+
+class Output(TypedDict):
+    """The picture: its path, how it was saved, and its hash."""
+
+    path: str
+    bits: int
+    quality: int
+    median_filter: bool
+    sha256: NotRequired[str]  # not in records of earlier versions
+
+
+class RunRecord(TypedDict):
+    """The parts of a run record that are read back."""
+
+    command: NotRequired[str]
+    config: dict[str, Any]
+    sources: NotRequired[Sources]
+    inputs: dict[str, FileFacts]
+    weights: NetworkFacts
+    weights_option: NetworkOptions
+    output: Output
+    status: NotRequired[str]
 
 
 def identity_of(
@@ -49,14 +73,38 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
     if not all(path.exists() for path in wanted if path is not None):
         return False
     try:
-        found = read_record(record_path(job.output))
-        left = {name: found[name] for name in ("command", "config", "weights")}
-        left["sources"] = to_sources(from_sources(job.options, found["sources"]), paths=False)
-        left["inputs"] = {name: facts["sha256"] for name, facts in found["inputs"].items()}
-        ended = found["status"] not in ("stopped", "failed")
-        return ended and left == identity and found["output"] == _output_settings(job)
-    except (InputError, KeyError, TypeError, AttributeError):
+        plain = read_record(record_path(job.output))
+        found: RunRecord = checked(plain, RunRecord, "the record")
+        sources = to_sources(from_sources(job.options, found.get("sources", {})), paths=False)
+    except InputError:
         return False  # without a readable record nothing is known of the picture
+    left = {
+        "command": found.get("command"),
+        "config": found["config"],
+        "sources": sources,
+        "inputs": {name: facts["sha256"] for name, facts in found["inputs"].items()},
+        "weights": plain["weights"],
+    }
+    output = {name: value for name, value in found["output"].items() if name != "sha256"}
+    ended = found.get("status") not in ("stopped", "failed")
+    return ended and left == identity and output == _output_settings(job)
+
+
+def check_replaceable(path: Path, record: RunRecord) -> None:
+    """Raise :class:`InputError` unless a record's output is free, or is the picture that this record describes.
+
+    A record that comes from elsewhere may name any file as its output.
+
+    Args:
+        path: of the record, for the message.
+        record: the record.
+    """
+    output = Path(record["output"]["path"])
+    if output.exists() and not (output.is_file() and file_digest(output) == record["output"].get("sha256")):
+        raise InputError(
+            f"{path} names the output {output}, which exists and is not the picture that this record describes: name "
+            f"an output with -o"
+        )
 
 
 def write_outputs(
@@ -88,7 +136,6 @@ def write_outputs(
         **settings,
         "seed": config.seed,
         "weights_option": _weights_option(options),
-        "output": _output_settings(job),
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
@@ -116,6 +163,7 @@ def write_outputs(
                 failures.append(str(error))
     if failures:
         raise OutputError("; ".join(failures))
+    record["output"] = {**_output_settings(job), "sha256": file_digest(job.output)}
     write_record(record_path(job.output), record)
 
 

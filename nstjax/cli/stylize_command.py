@@ -15,10 +15,10 @@ from nstjax.cli.jobs import make_output_folder, record_path
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
+from nstjax.cli.pictures import LEAST_SIDE, failure, failure_code, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
-from nstjax.errors import InputError, OutputError
+from nstjax.errors import InputError
 from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
@@ -32,7 +32,7 @@ from nstjax.inference.photograph import LEAST_ROWS
 from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
-BAD_INPUT, FAILED = 2, 1
+
 RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 
@@ -235,10 +235,10 @@ def _do_all(
             print(f"nstjax: interrupted; {len(made)} of {len(jobs)} made", file=sys.stderr)
             code = exit_code()
             break
-        except InputError as error:
-            code = FAILED if isinstance(error, OutputError) else code or BAD_INPUT
+        except Exception as error:  # a damaged file can raise nearly anything
+            code = failure_code(error, code)
             assert job.source is not None
-            message = str(error) if job.source.name in str(error) else f"{job.source.name}: {error}"
+            message = failure(job.source.name, error)
             bad.append(message)
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue

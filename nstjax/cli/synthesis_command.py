@@ -15,12 +15,12 @@ from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
-from nstjax.cli.pictures import load_picture, load_pictures, needed_side, print_skipped
+from nstjax.cli.pictures import failure, failure_code, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
-from nstjax.errors import InputError, OutputError
+from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.folder import Skipped
 from nstjax.images.io import load_with_alpha
@@ -34,7 +34,7 @@ from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO
 
-BY_SIGNAL, BAD_INPUT, FAILED = 128, 2, 1
+BY_SIGNAL, FAILED = 128, 1
 HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imitates it; 'nstjax weights fetch vgg19' gets VGG-19"
 
 
@@ -61,11 +61,15 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
         stop_on_interrupt() as interrupt,
     ):
         for name, facts in record.get("inputs", {}).items():
-            if inputs.get(name, {}).get("sha256") != facts["sha256"]:
+            if name not in inputs or inputs[name]["sha256"] != facts["sha256"]:
                 display.say(f"note: the {name} image is not the one of the record; the picture will differ")
         if record and record["weights"]["sha256"] != backbone.sha256:
             display.say("note: the weights are not those of the record; the picture will differ")
-        if record and config.style_strength and record["config"]["objective"].get("style_weight") is None:
+        if (
+            record
+            and config.style_strength
+            and record["config"].get("objective", {}).get("style_weight") is None
+        ):
             display.say("note: the record's style strength had another scale; the picture will differ")
         identity = identity_of(job, config, backbone, inputs)
         states = RunState(job.output, identity)
@@ -224,10 +228,10 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
     for job in jobs:
         try:
             code = _do(job, backbone, record)
-        except InputError as error:
-            message = str(error) if job.label in str(error) else f"{job.label}: {error}"
+        except Exception as error:
+            message = failure(job.label, error)
             bad.append(message)
-            worst = FAILED if isinstance(error, OutputError) else worst or BAD_INPUT
+            worst = failure_code(error, worst)
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue
         if code > BY_SIGNAL:

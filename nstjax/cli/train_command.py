@@ -1,11 +1,12 @@
 """``nstjax train``."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 from rich.console import Console
@@ -19,15 +20,17 @@ from nstjax.cli.parse import flags, parse, value_of
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
 from nstjax.errors import InputError
+from nstjax.files import RUN_RECORD, TEMPORARY
+from nstjax.generators.store import is_shipped
 from nstjax.images import resize
 from nstjax.locks import lock
-from nstjax.reports import environment, file_facts, read_record, write_record
+from nstjax.plain import checked
+from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
-from nstjax.weights.store import resolve
+from nstjax.weights.store import AUTO, resolve
 
-RECORD = "train.json"
 FAILED = 1
 SAMPLE_HEIGHT = 256
 _OPTIONS = {
@@ -37,28 +40,61 @@ _OPTIONS = {
     "data.size": "--crop",
     "data.seed": "--data-seed",
 }
-# What may differ from the run that is resumed: it changes nothing of the result.
-_FREE = ("workers", "prefetch", "cache", "download", "data_dir")
+# What may differ from the run that is resumed. The photographs are compared by what they are, not by where they lie.
+_FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
-def _base(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any], dict[str, Any]]:
-    """What the options start from: a preset's record, or that of the run that is resumed; and the latter."""
+class _Inputs(TypedDict):
+    style: FileFacts
+
+
+class _Weights(TypedDict):
+    weights: str
+
+
+class _Record(TypedDict):
+    """The parts of a run's record that are read back."""
+
+    config: dict[str, Any]
+    inputs: _Inputs
+    weights: NetworkFacts
+    weights_option: NotRequired[_Weights]
+
+
+def _read(path: Path) -> tuple[TrainConfig, _Record]:
+    """Read a run's record; an :class:`InputError` names the file."""
+    record = read_record(path)
+    try:
+        config = TrainConfig.from_json(record["config"])
+        whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
+        return config, whole
+    except InputError as error:
+        raise InputError(f"{path} is damaged ({error}): start the training anew") from error
+
+
+def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[str, Any]]:
+    """Return the settings that the options change, the record of the run to resume, and the options' defaults.
+
+    The settings are those of the preset that is named, else of the run to resume, else of the default preset. So the
+    command that began a run resumes it, with ``--resume`` added.
+    """
     preset = value_of(arguments, "--preset")
     folder = value_of(arguments, "--output") or value_of(arguments, "-o")
-    if "--resume" in flags(arguments) and folder is not None and (Path(folder) / RECORD).is_file():
-        if preset is not None:
-            raise InputError("--resume and --preset contradict each other: the run has its settings")
-        record = read_record(Path(folder) / RECORD)
-        try:
-            config = TrainConfig.from_json(record["config"])
-            known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
-            return config, record, {**train_defaults(config), **known}
-        except (InputError, KeyError, TypeError) as error:
-            raise InputError(f"{Path(folder) / RECORD} is damaged: start the training anew") from error
-    preset = preset or "default"
-    if preset not in TRAIN_PRESETS:
-        raise InputError(f"--preset {preset!r} does not exist: the presets are {', '.join(TRAIN_PRESETS)}")
-    return TRAIN_PRESETS[preset], {}, train_defaults(TRAIN_PRESETS[preset])
+    record, known, base = None, {}, TRAIN_PRESETS["default"]
+    if "--resume" in flags(arguments) and folder is not None and (Path(folder) / RUN_RECORD).is_file():
+        base, record = _read(Path(folder) / RUN_RECORD)
+        known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
+        source = train_defaults(base)["data"].data
+    if preset is not None:
+        if preset not in TRAIN_PRESETS:
+            raise InputError(
+                f"--preset {preset!r} does not exist: the presets are {', '.join(TRAIN_PRESETS)}"
+            )
+        base = TRAIN_PRESETS[preset]
+    defaults = train_defaults(base)
+    if record is not None:
+        defaults["data"] = dataclasses.replace(defaults["data"], data=source)
+    return base, record, {**defaults, **known}
 
 
 def _check(options: TrainOptions, config: TrainConfig) -> Path:
@@ -71,9 +107,18 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
         raise InputError("no photographs are given: name a folder with --data FOLDER, or --data tfds:NAME")
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output} is a file where a folder is wanted: name another")
-    if not options.resume and options.output.is_dir() and any(options.output.iterdir()):
-        hint = "go on with it by --resume, or " if (options.output / RECORD).is_file() else ""
+    named = str(options.output) == options.output.name  # as --model would name it
+    if named and not options.resume and is_shipped(options.output.name):
+        raise InputError(f"-o {options.output} is the name of a model that comes with nstjax: choose another")
+    # A run that was killed before its record was whole leaves a temporary file at most.
+    entries = options.output.iterdir() if options.output.is_dir() else ()
+    if not options.resume and any(not entry.name.startswith(TEMPORARY) for entry in entries):
+        hint = "go on with it by --resume, or " if (options.output / RUN_RECORD).is_file() else ""
         raise InputError(f"-o {options.output} is there and is not empty: {hint}name another folder")
+    if options.data.data is not None and options.output.exists():
+        source = Path(options.data.data)
+        if source.exists() and options.output.samefile(source):
+            raise InputError(f"-o {options.output} is the folder of the photographs: name another")
     hosts = options.hosts
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
         raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
@@ -94,15 +139,15 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in free}
 
 
-def _check_same(record: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> None:
     """Raise :class:`InputError` where a run would be resumed as another one."""
-    if not record:
+    if record is None:
         return
     if record["inputs"]["style"]["sha256"] != now["inputs"]["style"]["sha256"]:
         raise InputError(f"the painting is not the one that {folder} was begun with: start a new run")
     if record["weights"]["sha256"] != now["weights"]["sha256"]:
         raise InputError(
-            f"the feature network is not the one that {folder} was begun with: see --weights in its {RECORD}"
+            f"the feature network is not the one that {folder} was begun with: see --weights in its {RUN_RECORD}"
         )
     before, after = (_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
     for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
@@ -184,10 +229,10 @@ def run_train(arguments: Sequence[str]) -> int:
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     network = options.network
-    weights = (
-        record.get("weights_option", {}).get("weights") if record and network.weights == "auto" else None
-    )
-    spec = resolve(weights or network.weights, network.network)
+    weights = network.weights
+    if record is not None and weights == AUTO and "weights_option" in record:
+        weights = record["weights_option"]["weights"]
+    spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     style_facts = file_facts(options.style)
@@ -211,11 +256,11 @@ def run_train(arguments: Sequence[str]) -> int:
             make_output_folder(folder)
             held.enter_context(
                 lock(
-                    folder / RECORD,
+                    folder / RUN_RECORD,
                     f"another run is training in {folder}: wait for its end, or choose another -o",
                 )
             )
-            write_record(folder / RECORD, now)
+            write_record(folder / RUN_RECORD, now)
 
     with (
         display,

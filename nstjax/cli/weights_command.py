@@ -76,7 +76,7 @@ def _list(arguments: Sequence[str], prog: str) -> None:
     for name, entry in REGISTRY.items():
         if name not in found:
             table.add_row(name, entry.arch, "-", f"nstjax weights fetch {name}: {entry.note}")
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _print_origin(backbone: Backbone) -> None:
@@ -100,7 +100,11 @@ def _info(arguments: Sequence[str], prog: str) -> None:
 
 def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[jax.Array]:
     for path in find_images(folder, skipped):
-        image = load_image(path, size)
+        try:
+            image = load_image(path, size)
+        except InputError:
+            skipped.append(Skipped(path, "cannot be read"))
+            continue
         yield resize(image, *fit_long_side(image.shape[1], image.shape[2], size)).clip(0, 1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nstjax.errors import InputError, InputWarning
+from nstjax.files import METRICS, RUN_RECORD
 from nstjax.images.folder import Skipped, no_images, skipped_lines, sort_out
 from nstjax.images.io import decode_image, to_bytes
 
@@ -16,8 +17,8 @@ def find_photographs(folder: Path) -> list[str]:
     """Image files of a folder and its subfolders, relative to it, sorted by name.
 
     Files are recognised by their content, those with the most common suffixes by these. Hidden files and
-    folders are passed over; symbolic links are followed, each folder once. An :class:`InputWarning` names the
-    files that are skipped.
+    folders are skipped, and so are the folders of training runs, whose samples are pictures too; symbolic links are
+    followed, each folder once. An :class:`InputWarning` names the files and runs that are skipped.
 
     Raises:
         InputError: the folder is not one, cannot be listed, or has no image.
@@ -29,6 +30,7 @@ def find_photographs(folder: Path) -> list[str]:
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
     others: list[Skipped] = []
+    runs: list[str] = []
 
     def refuse(error: OSError) -> None:
         raise InputError(f"cannot list the folder {error.filename}: {error.strerror}; check its permissions")
@@ -39,6 +41,10 @@ def find_photographs(folder: Path) -> list[str]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
+        if where != str(folder) and {RUN_RECORD, METRICS} & set(files):
+            runs.append(os.path.relpath(where, folder))
+            folders.clear()
+            continue
         # In order, so that of several links to one folder it is always the same that counts.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         images, rest = sort_out((Path(where, name) for name in sorted(files)), trust_suffix=True)
@@ -48,6 +54,10 @@ def find_photographs(folder: Path) -> list[str]:
         raise no_images(f"--data {folder} has no photograph, nor have its subfolders", others)
     for line in skipped_lines(others):
         warnings.warn(f"--data {folder}: {line}", InputWarning, stacklevel=2)
+    if runs:
+        warnings.warn(
+            f"--data {folder}: skipped {', '.join(runs)}, which training wrote", InputWarning, stacklevel=2
+        )
     return sorted(found)
 
 
@@ -67,8 +77,15 @@ class Folder:
         return str(self.folder / self._names[record])
 
     def identity(self) -> str:
-        """Hash of the names."""
-        return hashlib.sha256("\0".join(self._names).encode("utf-8", "surrogateescape")).hexdigest()
+        """Hash of the names, relative to the folder, and of the files' sizes."""
+        found = hashlib.sha256()
+        for name in self._names:
+            try:
+                size = (self.folder / name).stat().st_size
+            except OSError:  # as damaged as an empty file
+                size = 0
+            found.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
+        return found.hexdigest()
 
     def decode(self, record: int, at_least: int) -> np.ndarray:
         """As :meth:`nstjax.data.source.Source.decode`."""

@@ -28,6 +28,8 @@ from nstjax.data.source import Source
 from nstjax.errors import InputError
 from nstjax.images.io import ignore_noise
 
+MOST_BATCHES = 2**40  # positions beyond are damage
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -63,7 +65,7 @@ class Batches(Iterator[Batch]):
         weakref.finalize(self, _end, self._running)
         self._order = {
             "photographs": len(source),
-            "names": source.identity(),
+            "content": source.identity(),
             "seed": config.seed,
             "batch_size": config.batch_size,
             "shuffle": config.shuffle,
@@ -143,16 +145,17 @@ class Batches(Iterator[Batch]):
         options = {"seed": "--data-seed", "batch_size": "--batch-size", "shuffle": "--shuffle"}
         for field, now in self._order.items():
             then = state.get(field)
-            if then == now:
+            if then == now or (field == "content" and "names" in state):  # the form of earlier versions
                 continue
             if field in options:
                 raise InputError(f"the run was begun with {options[field]} {then}, not {now}: resume it so")
             raise InputError(
-                f"{self.source.place} has not the photographs that the run was begun with "
-                f"({state.get('photographs')} then, {len(self.source)} now): resume it with the same"
+                f"{self.source.place} does not have the photographs that the run was begun with "
+                f"({state.get('photographs')} then, {len(self.source)} now, compared by name and size): resume it with "
+                f"the same"
             )
         batch = state.get("batch")
-        if not isinstance(batch, int) or batch < 0:
+        if type(batch) is not int or not 0 <= batch <= MOST_BATCHES:
             raise InputError(f"the saved position of {self.source.place} is damaged: start the run anew")
         self.close()
         self._batch = batch

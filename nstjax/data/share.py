@@ -63,12 +63,12 @@ class Share:
         side = self._config.side
         try:
             decoded = self.source.decode(record, side)
-        except InputError:
+            photograph = bring_to(decoded, side)
+        except Exception:  # one damaged photograph must not end a training, whatever its decoder raises
             self._damaged.add(record)
             return None
         if min(decoded.shape[:2]) < SMALL * self._config.size:
             self._small.add(record)
-        photograph = bring_to(decoded, side)
         # What is kept stays: in an order that changes every epoch no photograph is more likely than another
         # to be wanted soon.
         with _ACCOUNT:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, first_line
 from nstjax.images.io import decode_image, to_bytes
 
 FORMAT = "array_record"  # the one with random access
@@ -93,7 +93,7 @@ def _find(name: str, data_dir: str) -> Any:
         raise
     except Exception as error:  # whatever reading foreign files raises
         raise InputError(
-            f"cannot open the data set {name} in {data_folder(data_dir)}: {str(error).splitlines()[0]}; "
+            f"cannot open the data set {name} in {data_folder(data_dir)}: {first_line(error)}; "
             f"make it ready again in another --data-dir"
         ) from error
 
@@ -122,10 +122,10 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
                 f"{name} is made ready by TensorFlow, which is not installed: run pip install 'nstjax[coco]' "
                 f"(reading it afterwards needs none)"
             ) from error
-        raise InputError(f"cannot make {name} ready: {str(error).splitlines()[-1]}; install it") from error
+        raise InputError(f"cannot make {name} ready: {first_line(error)}; install it") from error
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"TensorFlow Datasets cannot open {name}: {str(error).splitlines()[0]}; check its config and version"
+            f"TensorFlow Datasets cannot open {name}: {first_line(error)}; check its config and version"
         ) from error
 
 
@@ -152,7 +152,7 @@ def prepare(name: str, data_dir: str = "") -> Path:
             builder.download_and_prepare(file_format=FORMAT)
     except (OSError, tfds.download.DownloadError, ImportError, AssertionError) as error:
         raise InputError(
-            f"cannot make {name} ready in {data_folder(data_dir)}: {str(error).splitlines()[0]}; "
+            f"cannot make {name} ready in {data_folder(data_dir)}: {first_line(error)}; "
             f"check the network and the space there, then try again"
         ) from error
     return Path(str(builder.data_dir))
@@ -190,6 +190,23 @@ class Tfds:
         self._folder = str(builder.data_dir)
         self._source: Any = None
         self._length = self._open(builder)
+        self._check_files(builder)
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(f"{what} is damaged: copy the data set again, or prepare it in another --data-dir")
+
+    def _check_files(self, builder: Any) -> None:
+        """Raise :class:`InputError` where a file is missing or truncated: all its records would be missing."""
+        from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+        for part in builder.info.splits[self._split].file_instructions:
+            file = str(part.filename)
+            try:
+                whole = len(ArrayRecordDataSource(file)) == part.examples_in_shard
+            except Exception as error:  # nearly anything, on damaged bytes
+                raise self._damaged(file) from error
+            if not whole:
+                raise self._damaged(file)
 
     def _open(self, builder: Any) -> int:
         import tensorflow_datasets as tfds
@@ -211,7 +228,9 @@ class Tfds:
                 f"{self.place} in {self._folder} is not in {FORMAT} form, the one that is read without TensorFlow: "
                 f"make it ready again in another --data-dir with --download"
             ) from error
-        except (ValueError, KeyError) as error:
+        except Exception as error:
+            if self._split in list(builder.info.splits):
+                raise self._damaged(f"{self.place} in {self._folder}") from error
             splits = ", ".join(builder.info.splits)
             raise InputError(f"{self.place} has no split {self._split}: it has {splits}") from error
         return len(self._source)
@@ -227,16 +246,24 @@ class Tfds:
             with _known_features(self.place):
                 builder = tfds.builder_from_directory(self._folder)
             self._open(builder)
-        example: dict[str, Any] = self._source[record]
+        try:
+            example: dict[str, Any] = self._source[record]
+        except Exception as error:  # nearly anything, on damaged bytes
+            raise self._damaged(f"{self._name}[{record}]") from error
         return example
 
     def __len__(self) -> int:
         return self._length
 
     def name(self, record: int) -> str:
-        """Number in the split, and the file's name where the data set keeps it."""
+        """Number in the split, and the file's name where the data set keeps it and the record can be read."""
         label = f"{self._name}[{record}]"
-        return f"{label} ({self._example(record)[FILENAME].decode()})" if self._has_names else label
+        if not self._has_names:
+            return label
+        try:
+            return f"{label} ({self._example(record)[FILENAME].decode()})"
+        except (InputError, AttributeError, KeyError, UnicodeDecodeError):
+            return label
 
     def identity(self) -> str:
         """Hash of its full name, version, split and length."""

@@ -18,6 +18,7 @@ from nstjax.generators.johnson import JohnsonConfig
 from nstjax.generators.network import Network, fan_in
 from nstjax.generators.ulyanov import UlyanovConfig, pyramid_noise
 from nstjax.pixels import check_floating
+from nstjax.plain import build, checked
 from nstjax.typing import Images
 
 GeneratorConfig: TypeAlias = JohnsonConfig | UlyanovConfig
@@ -199,14 +200,12 @@ def config_from_json(record: object) -> GeneratorConfig:
     Raises:
         InputError: it is damaged, or of another version.
     """
-    kind = record.get("kind") if isinstance(record, Mapping) else None
-    if not isinstance(record, Mapping) or not isinstance(kind, str) or kind not in GENERATORS:
+    fields = checked(record, dict[str, Any], "the generator's config")
+    kind = fields.pop("kind", None)
+    if not isinstance(kind, str) or kind not in GENERATORS:
         raise InputError("the record names no generator that nstjax has: name another checkpoint")
-    fields = {name: value for name, value in record.items() if name != "kind"}
-    try:
-        return GENERATORS[kind](**fields)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the generator's record is damaged ({error}): name another checkpoint") from error
+    config: GeneratorConfig = build(GENERATORS[kind], fields)
+    return config
 
 
 __all__ = [

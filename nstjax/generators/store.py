@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,21 @@ from jax.typing import DTypeLike
 
 from nstjax import checkpoints
 from nstjax.errors import InputError
-from nstjax.files import store_folders
+from nstjax.files import RUN_RECORD, shipped_folder, store_folders
 from nstjax.generators import GeneratorConfig, config_from_json, config_to_json
+from nstjax.plain import checked
 
 KIND = "generator"
 FORMAT = 1  # raised when an older program could not read what this one writes
 IN_A_RUN = "model"  # the store in the folder of a training run
+
+
+class _Record(TypedDict):
+    """The parts of a store's record that are read back."""
+
+    kind: str
+    format: int
+    config: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,14 +115,12 @@ def read_generator(path: Path) -> Generator:
     if record.get("kind") != KIND:
         what = "a feature network" if record.get("kind") == "backbone" else "something else"
         raise InputError(f"{path} is a checkpoint of {what}, not of a generator: name another")
+    damaged = f"the generator {path} is damaged: train or copy it again"
     form = record.get("format")
     if isinstance(form, int) and form > FORMAT:
         raise InputError(f"the generator {path} is of a later nstjax (format {form}): install a newer one")
-    damaged = f"the generator {path} is damaged: train or copy it again"
-    if not isinstance(record.get("config"), dict):
-        raise InputError(damaged)
     try:
-        config = config_from_json(record["config"])
+        config = config_from_json(checked(record, _Record, "its record")["config"])
     except InputError as error:
         raise InputError(f"the generator {path} is damaged ({error}): train or copy it again") from error
     tree, _ = checkpoints.load(path)
@@ -142,32 +149,42 @@ def installed_generators() -> dict[str, tuple[Path, dict[str, Any]]]:
                 continue
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
+                record = checked(record, _Record, "its record")
             except InputError:
                 continue  # what is no store of ours, or a damaged one, must not hide the others
-            if record.get("kind") == KIND:
+            if record["kind"] == KIND:
                 found.setdefault(path.name, (path, record))
     return found
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether a generator of this name comes with nstjax."""
+    path = shipped_folder() / name
+    return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == KIND
 
 
 def load_generator(spec: str | Path) -> Generator:
     """Load a generator.
 
     Args:
-        spec: the name of an installed one (see :func:`installed_generators`), the folder of a store, or the folder
-            of a training run, whose ``model`` is taken.
+        spec: the folder of a store, the folder of a training run, whose ``model`` is taken, or the name of an
+            installed generator (see :func:`installed_generators`). A folder takes precedence over a name.
 
     Raises:
         InputError: nothing of that name is installed, or the store cannot be read.
     """
     path = Path(spec)
-    if path.name == str(spec):
-        for folder in store_folders("models"):
-            if checkpoints.is_checkpoint(folder / path):
-                return read_generator(folder / path)
     if checkpoints.is_checkpoint(path / IN_A_RUN):
         return read_generator(path / IN_A_RUN)
     if checkpoints.is_checkpoint(path):
         return read_generator(path)
+    is_run = (
+        path / RUN_RECORD
+    ).is_file()  # one without a model yet: another of its name must not take its place
+    if path.name == str(spec) and not is_run:
+        for folder in store_folders("models"):
+            if checkpoints.is_checkpoint(folder / path):
+                return read_generator(folder / path)
     if path.is_dir():
         raise InputError(
             f"the folder {path} holds no trained generator: name a store, or a training run whose '{IN_A_RUN}' is there"

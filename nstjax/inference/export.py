@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
 from nstjax.inference.photograph import stylize, takes_photographs
+from nstjax.plain import checked, read_json
 from nstjax.typing import Images
 
 FORMAT = 1
@@ -25,6 +26,19 @@ LEAST = 3  # of the coarsest scale's pixels a side: reflection wants that its ot
 CHECKED_SIDE = 64  # about; of the random photograph that decides whether the file is good
 TOLERANCE = 1e-4
 KIND = "exported generator"
+
+
+class _Header(TypedDict):
+    """The parts of the header that are read back."""
+
+    format: int
+    sha256: str
+    takes_noise: bool
+    takes_photograph: bool
+    size: list[int] | None
+    multiple: int
+    least_side: int
+    versions: dict[str, str]
 
 
 def header_path(path: Path) -> Path:
@@ -225,18 +239,17 @@ def load_exported(path: str | Path) -> ExportedGenerator:
     path = Path(path)
     try:
         content = path.read_bytes()
-        text = header_path(path).read_text()
+        plain = read_json(header_path(path))
+        if plain["kind"] != KIND:
+            raise ValueError("another kind")
+        later = plain["format"] > FORMAT
+        header = plain if later else checked(plain, _Header, "the header")
+        same = header["sha256"] == hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise InputError(
             f"cannot read {error.filename}: {error.strerror}; an exported program and its .json lie side by side"
         ) from error
-    try:
-        header = json.loads(text)
-        if header["kind"] != KIND:
-            raise ValueError("another kind")
-        later = header["format"] > FORMAT
-        same = header["sha256"] == hashlib.sha256(content).hexdigest()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:  # an InputError is a ValueError
         raise InputError(
             f"{header_path(path)} is no header of an exported program: export it again"
         ) from error
@@ -248,5 +261,5 @@ def load_exported(path: str | Path) -> ExportedGenerator:
         return ExportedGenerator(_deserialize(content), header)
     except Exception as error:  # of a JAX too old for it, in whatever way that shows
         raise InputError(
-            f"this JAX cannot read {path}: it was written by JAX {header['versions']['jax']}"
+            f"this JAX cannot read {path}: it was written by JAX {header['versions'].get('jax')}"
         ) from error

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, check_positive
 from nstjax.optim.types import (
     Callback,
     NonFiniteLoss,
@@ -43,12 +43,6 @@ rate of their own.
 """
 
 
-def check_learning_rate(rate: float) -> None:
-    """Raise :class:`InputError` unless a learning rate is finite and positive."""
-    if not 0 < rate < math.inf:
-        raise InputError(f"--learning-rate is {rate}: it must be a finite number greater than 0")
-
-
 @dataclasses.dataclass(frozen=True)
 class Adam:
     """Adam (Kingma and Ba 2015)."""
@@ -67,7 +61,7 @@ class Adam:
     """Clamp to this range after each step."""
 
     def __post_init__(self) -> None:
-        check_learning_rate(self.learning_rate)
+        check_positive("--learning-rate", self.learning_rate)
         check_bounds(self.bounds)
         for option, value in (("--b1", self.b1), ("--b2", self.b2), ("--average", self.average)):
             if not 0 <= value < 1:
@@ -91,10 +85,9 @@ class Sgd:
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None:
-            check_learning_rate(self.learning_rate)
+            check_positive("--learning-rate", self.learning_rate)
         check_bounds(self.bounds)
-        if not 0 < self.decay_rate <= 1:
-            raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
+        check_positive("--decay-rate", self.decay_rate, most=1.0)
         if self.decay_steps < 1:
             raise InputError(f"--decay-steps is {self.decay_steps}: it must be 1 or more")
 

@@ -21,6 +21,7 @@ from nstjax.optim.types import (
     as_partial,
     check_bounds,
     check_history_size,
+    check_saved,
     to_floats,
 )
 
@@ -72,8 +73,8 @@ def minimise_scipy(
 
     fun, began = as_partial(fun), time.perf_counter()
     dtype, shape = x0.dtype, x0.shape
-    if resume is not None and (resume.method != type(config).__name__ or np.shape(resume.leaves[0]) != shape):
-        raise InputError("the saved state is of another optimiser or size: start without --resume")
+    if resume is not None:
+        check_saved(resume, config, (x0, 0))
     x = np.asarray(x0 if resume is None else resume.leaves[0], np.float64).ravel()
     first_round = 0 if resume is None else int(resume.leaves[1])
     iteration = 0 if resume is None else resume.iteration

@@ -133,15 +133,21 @@ def to_host(leaves: Any) -> tuple[Any, ...]:
     return tuple(np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(leaves)))
 
 
+def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
+    """Shape, and kind of number."""
+    return np.shape(leaf), np.asarray(leaf).dtype.kind
+
+
 def check_saved(saved: Saved, config: object, template: Any) -> Any:
     """The state that ``saved`` holds, in the structure of ``template``.
 
     Raises:
-        InputError: it is of another method, or of other shapes.
+        InputError: it is of another method, of other shapes, or of other kinds of numbers.
     """
-    expected = jax.tree.leaves(template)
-    shapes = [np.shape(leaf) for leaf in saved.leaves]
-    if saved.method != type(config).__name__ or shapes != [np.shape(leaf) for leaf in expected]:
+    found, expected = (
+        [_form(leaf) for leaf in leaves] for leaves in (saved.leaves, jax.tree.leaves(template))
+    )
+    if saved.method != type(config).__name__ or found != expected:
         raise InputError("the saved state is of another optimiser or size: start without --resume")
     return jax.tree.unflatten(
         jax.tree.structure(template), [jax.numpy.asarray(leaf) for leaf in saved.leaves]

@@ -5,15 +5,29 @@ import json
 import math
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
 from nstjax.errors import InputError
 from nstjax.files import file_digest, write_atomically
+from nstjax.plain import read_json
 
 FORMAT = 1
 _PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
+
+
+class FileFacts(TypedDict):
+    """What a record says of an input file."""
+
+    path: str
+    sha256: str
+
+
+class NetworkFacts(TypedDict):
+    """What a record says of the feature network, as far as it is read back; see ``Backbone.describe``."""
+
+    sha256: str
 
 
 def environment() -> dict[str, Any]:
@@ -28,7 +42,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def file_facts(path: Path) -> dict[str, str]:
+def file_facts(path: Path) -> FileFacts:
     """Absolute path and SHA-256 of an input.
 
     Raises:
@@ -56,23 +70,23 @@ def _finite(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record that :func:`write_record` wrote.
+    """Read a record that :func:`write_record` wrote; :func:`nstjax.plain.checked` checks its parts.
 
     Raises:
         InputError: it is missing, not JSON, of another kind, or of a later version.
     """
     try:
-        record = json.loads(path.read_text())
+        record = read_json(path)
     except OSError as error:
         raise InputError(f"cannot read the run record {path}: {error.strerror}; check the path") from error
     except ValueError as error:
         raise InputError(
-            f"{path} is not a run record: it is no JSON; name the .run.json beside a picture"
+            f"{path} is not a run record: it cannot be read as JSON; name the .run.json beside a picture"
         ) from error
     if not isinstance(record, dict) or not {"format", "config", "inputs"} <= set(record):
         raise InputError(f"{path} is not a run record of nstjax: name the .run.json beside a picture")
     if record["format"] != FORMAT:
         raise InputError(
-            f"{path} is a record of format {record['format']}, this program reads {FORMAT}: update it"
+            f"{path} is a record of format {str(record['format'])[:20]}, this program reads {FORMAT}: update it"
         )
     return record

@@ -9,7 +9,7 @@ from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
 from nstjax.nn.vgg import default_pooling
-from nstjax.plain import build
+from nstjax.plain import build, checked
 from nstjax.typing import Backbone, PoolingChoice, Precision
 
 MAX_SIDE = 16384
@@ -162,17 +162,15 @@ class TransferConfig(Settings):
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "TransferConfig":
+    def from_json(cls, data: object) -> "TransferConfig":
         """A record from plain data.
 
         Raises:
             InputError: a field is unknown, or of a wrong type or value.
         """
-        data = dict(data)
-        optimizer = dict(data.pop("optimizer", {}))
+        plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
+        optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
         method = optimizer.pop("method", "lbfgs")
         one_of("the record's optimiser", method, tuple(optim.METHODS))
-        data["optimizer"] = build(optim.METHODS[method], optimizer)
-        data["objective"] = build(Objective, dict(data.pop("objective", {})))
-        result: TransferConfig = build(cls, data)
+        result: TransferConfig = build(cls, {**plain, "optimizer": build(optim.METHODS[method], optimizer)})
         return result

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax import optim
+from nstjax.errors import InputError
 from nstjax.optim import NonFiniteLoss
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import enlarge, enlarge_moment
@@ -149,9 +150,12 @@ def solve(
         finish: applied to every image that is given out, never to the iterate.
 
     Raises:
+        InputError: ``resume`` is a state of another run.
         TransferFailed: the loss became non-finite.
     """
     sides = config.pyramid()
+    if resume is not None and not 0 <= resume.scale < len(sides):
+        raise InputError("the saved state is of a run with other scales: start without --resume")
     history = [] if resume is None else list(resume.history)
     earlier = history[-1].seconds if history else 0.0
     began = time.perf_counter()

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import jax
 
 from nstjax.data import DataConfig
-from nstjax.errors import InputError, one_of
+from nstjax.errors import InputError, check_positive, one_of
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
-from nstjax.plain import build
+from nstjax.plain import build, checked
 from nstjax.typing import Backbone
 
 MAX_STYLE_SIZE = 4096
@@ -63,16 +63,11 @@ class TrainSettings:
             raise InputError(
                 f"--warmup-steps is {self.warmup_steps}: it must be less than --steps, and not negative"
             )
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(
-                f"--learning-rate is {self.learning_rate}: it must be a finite number greater than 0"
-            )
-        if not 0 < self.epsilon < float("inf"):
-            raise InputError(f"--epsilon is {self.epsilon}: it must be a finite number greater than 0")
-        if not 0 < self.decay_rate <= 1:
-            raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
-        if self.clip is not None and not 0 < self.clip < float("inf"):
-            raise InputError(f"--clip is {self.clip}: it must be a finite number greater than 0")
+        check_positive("--learning-rate", self.learning_rate)
+        check_positive("--epsilon", self.epsilon)
+        check_positive("--decay-rate", self.decay_rate, most=1.0)
+        if self.clip is not None:
+            check_positive("--clip", self.clip)
         if not 16 <= self.style_size <= MAX_STYLE_SIZE:
             raise InputError(
                 f"--style-size is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"
@@ -111,15 +106,13 @@ class TrainConfig(TrainSettings):
         return {**dataclasses.asdict(self), "generator": config_to_json(self.generator)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "TrainConfig":
+    def from_json(cls, data: object) -> "TrainConfig":
         """A record from plain data.
 
         Raises:
             InputError: a field is unknown, or of a wrong type or value.
         """
-        data = dict(data)
-        data["generator"] = config_from_json(data.get("generator", {}))
-        data["objective"] = build(Objective, data.pop("objective", {}))
-        data["data"] = build(DataConfig, data.pop("data", {}))
-        result: TrainConfig = build(cls, data)
+        plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
+        generator = config_from_json(plain.get("generator"))
+        result: TrainConfig = build(cls, {**plain, "generator": generator})
         return result

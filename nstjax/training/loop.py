@@ -1,13 +1,14 @@
-"""The loop: batches in, a generator out, everything kept so that a kill costs nothing but time."""
+"""The training loop: batches in, a generator out, with checkpoints from which a run is resumed to the same bits."""
 
 import contextlib
+import dataclasses
 import math
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 import numpy as np
@@ -20,11 +21,12 @@ from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_size
+from nstjax.plain import checked
 from nstjax.reports import environment
 from nstjax.training import parallel
 from nstjax.training.cadence import Cadence, Callback, Progress
 from nstjax.training.config import TrainConfig
-from nstjax.training.metrics import Log, Window
+from nstjax.training.metrics import Log, Sums, Window
 from nstjax.training.photographs import first_photographs, open_share
 from nstjax.training.state import (
     TrainState,
@@ -97,21 +99,21 @@ def train(
     first = jax.process_index() == 0
     log = None
     try:
-        state = init_state(config)
+        state, sums = init_state(config), Sums()
         kept = course.load_newest() if course else None
-        if kept is not None:
-            state = from_arrays(state, kept[0])
-            batches.set_state(kept[1]["data"])
+        if course is not None and kept is not None:
+            state, sums = _restored(state, *kept, batches, course.directory)
         targets = style_targets(config, backbone, scaled_style(config, style))
         state, network, targets = parallel.on_every_device(
             (state, prepared(backbone, config.objective.layers), targets)
         )
-        run = _Run(config, cadence, folder, course, about or {}, backbone.describe())
+        run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), sums)
         if begin is not None:
             begin()
         if folder is not None and first:
             folder.mkdir(parents=True, exist_ok=True)
-            log = Log(folder, int(state.step))
+            # The line of a run's last step, which may stand between two others, stays unless the run goes on.
+            log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
             if cadence.sample_every:
                 run.samples = samples if samples is not None else first_photographs(config)
@@ -128,6 +130,30 @@ def train(
         batches.close()
         if log is not None:
             log.close()
+
+
+class _Record(TypedDict):
+    """What is saved beside the arrays of a checkpoint."""
+
+    data: dict[str, Any]
+    metrics: NotRequired[Sums]  # not in checkpoints of earlier versions
+
+
+def _restored(
+    template: TrainState, arrays: Any, record: Any, batches: Any, where: Path
+) -> tuple[TrainState, Sums]:
+    """State and sums of the metrics of a checkpoint; ``batches`` go to its position.
+
+    Raises:
+        InputError: it is damaged, or of another run.
+    """
+    try:
+        state = from_arrays(template, checked(arrays, dict[str, np.ndarray], "the state"))
+        whole: _Record = checked(record, _Record, "the record")
+    except InputError as error:
+        raise InputError(f"cannot resume from {where}: {error}") from error
+    batches.set_state(whole["data"])
+    return state, whole.get("metrics", Sums(int(state.step)))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -150,6 +176,7 @@ class _Run:
         course: Course | None,
         about: dict[str, Any],
         network: dict[str, Any],
+        sums: Sums,
     ) -> None:
         self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
         self.step = parallel.pmap_step(config, make_optimizer(config))
@@ -158,6 +185,7 @@ class _Run:
         self.samples: list[np.ndarray] = []
         self._about = {**about, "weights": network, "environment": environment()}
         self._rate = make_schedule(config)
+        self._window = Window(sums)
 
     def record(self, state: TrainState) -> dict[str, Any]:
         """What the model says of its training."""
@@ -165,7 +193,7 @@ class _Run:
 
     def go(self, state: TrainState, step: Any, batches: Any, callback: Callback | None) -> TrainState:
         """Train to the end, or until the callback asks to stop."""
-        window, speed = Window(), math.nan
+        window, speed = self._window, math.nan
         done = counted = int(state.step)
         began = time.perf_counter()
         while done < self.total:
@@ -174,10 +202,14 @@ class _Run:
             window.add(done, metrics)
             last, line = done == self.total, done % self.cadence.log_every == 0
             if last or line:
-                values, now = window.take(), time.perf_counter()
+                values, now = window.averages(), time.perf_counter()
                 speed = self.config.data.batch_size * (done - counted) / (now - began)
                 counted, began = done, now
                 self._write_line(done, values, speed)
+            if line:
+                window.restart(done)
+            if last:
+                window.check_learning(done)
             stop = False
             if callback is not None:
                 stop = bool(callback(Progress(done, self.total, window.loss, speed, tuple(batches.skipped))))
@@ -185,8 +217,9 @@ class _Run:
                 stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
             every = self.cadence.checkpoint_every
             if self.course and (last or stop or (every and done % every == 0)):
-                window.flush()  # a run that has failed writes nothing more
-                self._save(done, state, batches)
+                self._save(
+                    done, state, batches, window.sums()
+                )  # a run that has failed raises, and writes nothing
             if self.samples and (last or done % self.cadence.sample_every == 0):
                 self._write_samples(done, state)
             if stop:
@@ -207,16 +240,17 @@ class _Run:
         except InputError as error:
             warnings.warn(str(error), InputWarning, stacklevel=2)
 
-    def _save(self, step: int, state: TrainState, batches: Any) -> None:
+    def _save(self, step: int, state: TrainState, batches: Any, sums: Sums) -> None:
         assert self.course is not None
         assert self.folder is not None
         failure = None
+        record = {"data": batches.get_state(), "metrics": dataclasses.asdict(sums)}
         try:
             self._check_folder()
-            self.course.save(step, to_arrays(state), {"data": batches.get_state()})
+            self.course.save(step, to_arrays(state), record)
         except OutputError as error:
             failure = error
-        if jax.process_index() == 0:
+        if jax.process_index() == 0 and sums.bad_in_a_row < step:  # else nothing has been learned
             variables = jax.tree.map(np.asarray, state.variables)
 
             def write(path: Path) -> None:

