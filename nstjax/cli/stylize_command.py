@@ -32,7 +32,6 @@ from nstjax.inference.photograph import LEAST_ROWS
 from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
-
 RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 
