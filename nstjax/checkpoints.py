@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,9 @@ def _aside(path: Path) -> Path:
 
 def _put_back(path: Path) -> None:
     """After a kill between the two renamings of :func:`save`."""
+    path = path.absolute()  # "." has no name
+    if not path.name:
+        return
     if _is_whole(_aside(path)) and not path.exists():
         with contextlib.suppress(OSError):  # another process has done it
             _aside(path).rename(path)
@@ -172,10 +175,47 @@ def load_record(path: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((path / "record" / "metadata").read_text())
         if not isinstance(record, dict):
             raise ValueError("a record is an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
     record.pop(_DIGEST, None)
     return record
+
+
+def find_stores(
+    folders: Iterable[Path], kind: str, is_valid: Callable[[dict[str, Any]], bool], damaged: list[Path] | None
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Find the checkpoints of a kind that can be loaded by name.
+
+    Args:
+        folders: where they lie; of two with the same name the one in the first folder is taken.
+        kind: what their records hold as ``"kind"``.
+        is_valid: whether a record of that kind has what it must have.
+        damaged: receives the checkpoints that cannot be read or are not valid, and the folders that cannot be listed.
+
+    Returns:
+        Path and record by name.
+    """
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    bad: list[Path] = [] if damaged is None else damaged
+    for folder in folders:
+        try:
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        except OSError:
+            bad.append(folder)
+            continue
+        for path in paths:
+            try:
+                if not is_checkpoint(path):
+                    continue
+                record = load_record(path)
+            except (InputError, OSError):
+                bad.append(path)
+                continue
+            if record.get("kind") == kind and is_valid(record):
+                found.setdefault(path.name, (path, record))
+            elif record.get("kind") == kind:
+                bad.append(path)
+    return found
 
 
 class Series:

@@ -391,7 +391,7 @@ KINDS: dict[str, Kind] = {
     ),
     "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
     "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
-    "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations must be 1 or more"),
+    "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations is 0: it must be between 1"),
     "iterations for other scales": (nothing, [*GOOD, "--iterations", "2", "3"], "2 values for 1 scales"),
     "layer weights for other layers": (
         nothing,
@@ -671,7 +671,7 @@ KINDS: dict[str, Kind] = {
     "kernel samples": (
         nothing,
         [*GOOD, "--style-statistic", "gaussian", "--kernel-samples", "1"],
-        "--kernel-samples is 1: it must be 2 or more",
+        "--kernel-samples is 1: it must be between 2 and 1000000000, or 0 for all",
     ),
     "blend unknown": (nothing, [*GOOD, "--blend", "mash"], "invalid choice 'mash'"),
     "guidance unknown": (nothing, [*GOOD, "--guidance", "force"], "invalid choice 'force'"),
@@ -905,8 +905,8 @@ KINDS: dict[str, Kind] = {
     "demo of an unknown photograph": (nothing, ["demo", "--photograph", "dog"], "dog"),
     "demo into a file": (nothing, ["demo", "-o", "photo.png"], "photo.png"),
     "demo of no size": (nothing, ["demo", "--size", "99999"], "--size is 99999: it must be between"),
-    "demo too small for the network": (nothing, ["demo", "--size", "5"], "--size is 5: the demo wants 16"),
-    "demo of no iterations": (nothing, ["demo", "--iterations", "0"], "--iterations must be 1 or more"),
+    "demo too small for the network": (nothing, ["demo", "--size", "5"], "--size is 5: it must be between 16 and 16384 pixels"),
+    "demo of no iterations": (nothing, ["demo", "--iterations", "0"], "--iterations is 0: it must be between 1"),
     "demo with a negative seed": (nothing, ["demo", "--seed", "-1"], "seed of a painting is -1"),
     "demo with weights that are not there": (nothing, ["demo", "-w", "vgg16"], "vgg16 are not installed"),
     "demo over the user's transfer": (
@@ -1016,9 +1016,9 @@ KINDS: dict[str, Kind] = {
     "stylize to a size of 0": (
         nothing,
         [*STYLIZE, "--size", "0"],
-        "--size is 0: it must be 8 pixels or more",
+        "--size is 0: it must be between 8 and 32768 pixels",
     ),
-    "stylize in bands of 3": (nothing, [*STYLIZE, "--tile", "3"], "--tile is 3: it must be 0 (never), or 16"),
+    "stylize in bands of 3": (nothing, [*STYLIZE, "--tile", "3"], "--tile is 3: it must be between 16 and 32768 rows, or 0"),
     "stylize twice as strongly": (nothing, [*STYLIZE, "--strength", "2"], "--strength is 2.0: it must be"),
     "stylize with noise of nan": (nothing, [*STYLIZE, "--noise-scale", "nan"], "--noise-scale is nan: it"),
     "stylize with a seed below 0": (nothing, [*STYLIZE, "--seed", "-1"], "--seed is -1: it must be between"),
@@ -1050,7 +1050,7 @@ KINDS: dict[str, Kind] = {
     "export a size of 0": (
         trained(),
         [*EXPORT, "--size", "0", "8"],
-        "--size is 0 8: both must be at least 1",
+        "--size is 0: it must be between 1 and 32768 pixels",
     ),
     "export a texture of any size": (trained(content=False), EXPORT, "give --size HEIGHT WIDTH"),
 }

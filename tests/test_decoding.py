@@ -22,7 +22,7 @@ from nstjax.errors import InputError, InputWarning
 from nstjax.images import find_images, load_image
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.formats import HEAD, recognise
-from nstjax.images.gif import open_gif
+from nstjax.images.animation import open_animation
 from nstjax.images.io import _block_mean, decode_image, load_with_alpha
 from nstjax.images.masks import read_masks
 from nstjax.images.opening import MAX_PIXELS, open_file, open_image
@@ -123,7 +123,7 @@ class TestPrograms:
             lambda: decode_image(io.BytesIO(path.read_bytes()), str(path), 8),
             lambda: read_masks([str(path)], image),
             lambda: read_masks([f"labels:{path}"], image),
-            lambda: open_gif(path),
+            lambda: open_animation(path),
         ]
         for door in doors:
             with pytest.raises(

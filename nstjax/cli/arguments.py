@@ -20,7 +20,7 @@ from nstjax.cli.commands import (
 from nstjax.cli.parse import flags, hyphens, parse, value_of
 from nstjax.cli.regions import check_regions
 from nstjax.cli.wants import check_wants
-from nstjax.errors import InputError
+from nstjax.errors import MOST, InputError, within
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
 
@@ -180,10 +180,8 @@ def check_options(options: Options) -> None:
         ("--save-state-every", options.save_state_every),
         ("--snapshot-every", options.snapshot_every),
     ):
-        if count < 0:
-            raise InputError(f"{flag} is {count}: it must be 0 (never) or more")
-    if not 1 <= options.quality <= 100:
-        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
+        within(flag, count, 0, MOST, " (0 is never)")
+    within("--quality", options.quality, 1, 100)
     if options.gif is not None and options.gif.suffix.lower() != ".gif":
         raise InputError(f"the animation {options.gif} must end in .gif")
     if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):

@@ -1,17 +1,20 @@
 """From arguments to option records, by tyro; its boxes of errors become one sentence."""
 
 import contextlib
+import dataclasses
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import tyro
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 
 T = TypeVar("T")
 
+LARGEST = 2**32 - 1  # of an integer; seeds have 32 bits
 _CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
@@ -47,7 +50,25 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
     except SystemExit as error:
         captured.seek(0)
         raise InputError(_sentence(captured.read(), prog)) from error
+    _check_numbers(result)
     return result
+
+
+def _check_numbers(record: Any) -> None:
+    """Raise :class:`InputError` for a number that no option of any command can use: NaN, infinity, or beyond 32 bits.
+
+    Args:
+        record: a dataclass of options; dataclasses inside it are checked as well.
+    """
+    for field in dataclasses.fields(record):
+        value, flag = getattr(record, field.name), f"--{field.name.replace('_', '-')}"
+        if dataclasses.is_dataclass(value):
+            _check_numbers(value)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, int):
+                within(flag, one, -LARGEST, LARGEST)
+            elif isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{flag} is {one}: it must be a finite number")
 
 
 def value_of(arguments: Sequence[str], flag: str) -> str | None:

@@ -61,6 +61,12 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
         print(f"nstjax: {line}", file=sys.stderr)
 
 
+def print_damaged(stores: Sequence[Path]) -> None:
+    """Say which stores a list leaves out."""
+    for path in stores:
+        print(f"nstjax: {path} cannot be read and is left out: make it again or remove it", file=sys.stderr)
+
+
 def load_pictures(job: Job) -> Pictures:
     """Decode a job's images; a file that is named twice is one array.
 

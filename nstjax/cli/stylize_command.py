@@ -18,16 +18,16 @@ from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.run_record import record_path
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
-from nstjax.images.gif import open_gif, write_gif
+from nstjax.images.animation import open_animation, write_animation
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
-from nstjax.inference.photograph import LEAST_ROWS
+from nstjax.inference.photograph import MAX_SCALE, MAX_SIDE, check_tile
 from nstjax.reports import environment, file_facts, write_record
 
 BAD_INPUT = 2
@@ -36,18 +36,14 @@ RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 def _check(options: StylizeOptions) -> None:
     """Raise :class:`InputError` where an option's value makes no sense."""
-    if options.size is not None and options.size < LEAST_SIDE:
-        raise InputError(f"--size is {options.size}: it must be {LEAST_SIDE} pixels or more")
-    if not 0 <= options.strength <= 1:
-        raise InputError(f"--strength is {options.strength}: it must be between 0 and 1")
-    if not 1 <= options.quality <= 100:
-        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
-    if not 0 <= options.seed < 2**32:
-        raise InputError(f"--seed is {options.seed}: it must be between 0 and {2**32 - 1}")
-    if not np.isfinite(options.noise_scale):
-        raise InputError(f"--noise-scale is {options.noise_scale}: it must be a finite number")
-    if options.tile is not None and options.tile != 0 and options.tile < LEAST_ROWS:
-        raise InputError(f"--tile is {options.tile}: it must be 0 (never), or {LEAST_ROWS} rows or more")
+    if options.size is not None:
+        within("--size", options.size, LEAST_SIDE, MAX_SIDE, " pixels")
+    within("--strength", options.strength, 0, 1)
+    within("--quality", options.quality, 1, 100)
+    within("--seed", options.seed, 0, 2**32 - 1)
+    within("--noise-scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
+    if options.tile is not None:
+        check_tile(options.tile)
 
 
 def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
@@ -92,19 +88,21 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
             of = f"/{all_}" if all_ else ""
             display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
 
-        if job.kind == "gif":
+        if job.kind == "animation":
             assert job.source is not None
-            gif = open_gif(job.source)
+            animation = open_animation(job.source)
             made = 0
 
             def frames() -> Any:
                 nonlocal made
-                for frame in gif.frames():
+                for frame in animation.frames():
                     yield paint(frame)
                     made += 1
-                    count(made, len(gif.milliseconds))
+                    count(made, len(animation.milliseconds))
 
-            write_gif(job.output, frames(), gif.milliseconds, gif.loop)
+            write_animation(
+                job.output, frames(), animation.milliseconds, animation.loop, options.quality
+            )
             what = f"{made} frames"
         elif job.kind == "video":
             assert job.source is not None

@@ -17,7 +17,7 @@ from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import flags, parse, value_of
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.images import resize
 from nstjax.reports import environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
@@ -28,6 +28,7 @@ from nstjax.weights.store import resolve
 RECORD = "train.json"
 INTERRUPTED, FAILED = 130, 1
 SAMPLE_HEIGHT = 256
+MAX_PROCESSES = 2**16
 _OPTIONS = {
     "generator.kind": "--generator",
     "generator.output": "--generator-output",
@@ -75,6 +76,10 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     hosts = options.hosts
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
         raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
+    if hosts.processes is not None:
+        within("--processes", hosts.processes, 1, MAX_PROCESSES)
+    if hosts.process_index is not None:
+        within("--process-index", hosts.process_index, 0, (hosts.processes or MAX_PROCESSES) - 1)
     return options.output
 
 

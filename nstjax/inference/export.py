@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference.photograph import stylize, takes_photographs
+from nstjax.inference.photograph import MAX_SIDE, stylize, takes_photographs
 from nstjax.typing import Images
 
 FORMAT = 1
@@ -185,8 +185,9 @@ def export_generator(
         raise InputError(
             "the generator makes textures, whose size a program must know: give --size HEIGHT WIDTH"
         )
-    if size is not None and min(size) < 1:
-        raise InputError(f"--size is {size[0]} {size[1]}: both must be at least 1")
+    if size is not None:
+        for side in size:
+            within("--size", side, 1, MAX_SIDE, " pixels")
     try:
         program = _export(generator, size)
         content = bytes(program.serialize())

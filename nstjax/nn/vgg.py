@@ -184,6 +184,18 @@ def operations(backbone: Backbone) -> tuple[str, ...]:
     return tuple(name for name in layer_names(EMBEDDED) if name not in missing)
 
 
+def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
+    """Return how many values all convolutions up to the deepest of ``layers`` compute for a pixel of the image."""
+    names = operations(backbone)
+    total, cells = 0.0, 1
+    for name in names[: 1 + max((names.index(layer) for layer in layers), default=-1)]:
+        if name.startswith("conv"):
+            total += backbone.params[name]["bias"].shape[0] / cells
+        elif name.startswith("pool"):
+            cells *= 4
+    return total
+
+
 def _project(x: jax.Array, weights: Mapping[str, jax.Array]) -> jax.Array:
     """What a small network gives for a layer: a linear map of its activations; VGG gives them themselves."""
     return x @ weights["head"].astype(x.dtype) if "head" in weights else x

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError
+from nstjax.errors import MOST, InputError, within
 from nstjax.optim.types import (
     Callback,
     NonFiniteLoss,
@@ -95,8 +95,7 @@ class Sgd:
         check_bounds(self.bounds)
         if not 0 < self.decay_rate <= 1:
             raise InputError(f"--decay-rate is {self.decay_rate}: it must be greater than 0 and at most 1")
-        if self.decay_steps < 1:
-            raise InputError(f"--decay-steps is {self.decay_steps}: it must be 1 or more")
+        within("--decay-steps", self.decay_steps, 1, MOST)
 
 
 class _State(NamedTuple):

@@ -70,18 +70,17 @@ def read_store(path: Path) -> Backbone:
         raise InputError(f"the store {path} is damaged: fetch or convert the weights again") from error
 
 
-def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Stores that can be loaded by name, with their records; the first folder's come first."""
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder in store_folders("weights"):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            try:
-                record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
-            except InputError:
-                continue  # what is no store of ours, or a damaged one, must not hide the others
-            if record.get("kind") == KIND and {"arch", "source"} <= set(record):
-                found.setdefault(path.name, (path, record))
-    return found
+def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Return the stores that can be loaded by name, with their records; the first folder's come first.
+
+    Args:
+        damaged: receives the stores that cannot be read.
+    """
+
+    def is_valid(record: dict[str, Any]) -> bool:
+        return all(isinstance(record.get(field), str) for field in ("arch", "source"))
+
+    return checkpoints.find_stores(store_folders("weights"), KIND, is_valid, damaged)
 
 
 def _silent(_: str) -> None:
