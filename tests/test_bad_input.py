@@ -463,7 +463,7 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--size", "64"],
         "--size 64 and --scales ending in 16 contradict each other",
     ),
-    "an empty argument": (nothing, change("photo.png", ""), "an argument is empty: is a variable"),
+    "an empty argument": (nothing, change("photo.png", ""), "the first argument is empty: is a variable"),
     "a name too long": (nothing, change("photo.png", "a" * 300), "File name too long; check the path"),
     "weights' name too long": (nothing, change("w.npz", "a" * 300), "File name too long; check the path"),
     "output's name too long": (
@@ -511,7 +511,7 @@ KINDS: dict[str, Kind] = {
     "mask of a box turned round": (nothing, [*GOOD, "--masks", "box:1,0,0,1"], "LEFT < RIGHT"),
     "mask of a box outside": (nothing, [*GOOD, "--masks", "box:0,0,2,1"], "not within [0, 1]"),
     "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is wanted"),
-    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "the mask rest has no other masks"),
+    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "--masks rest has no other masks"),
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
@@ -905,8 +905,16 @@ KINDS: dict[str, Kind] = {
     "demo of an unknown photograph": (nothing, ["demo", "--photograph", "dog"], "dog"),
     "demo into a file": (nothing, ["demo", "-o", "photo.png"], "photo.png"),
     "demo of no size": (nothing, ["demo", "--size", "99999"], "--size is 99999: it must be between"),
-    "demo too small for the network": (nothing, ["demo", "--size", "5"], "--size is 5: it must be between 16 and 16384 pixels"),
-    "demo of no iterations": (nothing, ["demo", "--iterations", "0"], "--iterations is 0: it must be between 1"),
+    "demo too small for the network": (
+        nothing,
+        ["demo", "--size", "5"],
+        "--size is 5: it must be between 16 and 16384 pixels",
+    ),
+    "demo of no iterations": (
+        nothing,
+        ["demo", "--iterations", "0"],
+        "--iterations is 0: it must be between 1",
+    ),
     "demo with a negative seed": (nothing, ["demo", "--seed", "-1"], "seed of a painting is -1"),
     "demo with weights that are not there": (nothing, ["demo", "-w", "vgg16"], "vgg16 are not installed"),
     "demo over the user's transfer": (
@@ -1018,7 +1026,11 @@ KINDS: dict[str, Kind] = {
         [*STYLIZE, "--size", "0"],
         "--size is 0: it must be between 8 and 32768 pixels",
     ),
-    "stylize in bands of 3": (nothing, [*STYLIZE, "--tile", "3"], "--tile is 3: it must be between 16 and 32768 rows, or 0"),
+    "stylize in bands of 3": (
+        nothing,
+        [*STYLIZE, "--tile", "3"],
+        "--tile is 3: it must be between 16 and 32768 rows, or 0",
+    ),
     "stylize twice as strongly": (nothing, [*STYLIZE, "--strength", "2"], "--strength is 2.0: it must be"),
     "stylize with noise of nan": (nothing, [*STYLIZE, "--noise-scale", "nan"], "--noise-scale is nan: it"),
     "stylize with a seed below 0": (nothing, [*STYLIZE, "--seed", "-1"], "--seed is -1: it must be between"),

@@ -20,9 +20,9 @@ import nstjax
 from nstjax.data.folder import find_photographs
 from nstjax.errors import InputError, InputWarning
 from nstjax.images import find_images, load_image
+from nstjax.images.animation import open_animation
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.formats import HEAD, recognise
-from nstjax.images.animation import open_animation
 from nstjax.images.io import _block_mean, decode_image, load_with_alpha
 from nstjax.images.masks import read_masks
 from nstjax.images.opening import MAX_PIXELS, open_file, open_image

@@ -268,8 +268,8 @@ def test_mask_files() -> None:
 @pytest.mark.parametrize(
     ("spec", "phrase"),
     [
-        ("", "a mask is an empty string"),
-        ("  ", "a mask is an empty string"),
+        ("", "--masks has an empty string"),
+        ("  ", "--masks has an empty string"),
         ("box:0,0,1", "has 3 numbers, not 4: write box:LEFT,TOP,RIGHT,BOTTOM"),
         ("box:0,0,1,1,1", "has 5 numbers"),
         ("box:", "has a word where a number is wanted: write box:"),

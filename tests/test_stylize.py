@@ -17,8 +17,8 @@ from nstjax.cli.main import main
 from nstjax.errors import InputWarning
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate, init_generator
 from nstjax.generators.store import Generator, load_generator, save_generator
-from nstjax.images.color import luminance
 from nstjax.images.animation import open_animation, write_animation
+from nstjax.images.color import luminance
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import CPU_BAND_PIXELS, WHOLE_PIXELS, rows_for
 
@@ -250,9 +250,7 @@ def test_an_animation_keeps_its_format_and_times(folder: Path, suffix: str, loop
 def test_an_animation_in_another_format(folder: Path, capsys) -> None:
     animation(folder / "in.webp", moving(3), [100, 50, 200], loop=2)
     assert run("in.webp", "-o", "out.jpg") == 2
-    assert (
-        "in.webp is an animation, so the output out.jpg must end in one of .gif" in capsys.readouterr().err
-    )
+    assert "in.webp is an animation, so the output out.jpg must end in one of .gif" in capsys.readouterr().err
     assert run("in.webp", "-o", "out.gif") == 0
     found = open_animation("out.gif")
     assert (found.milliseconds, found.loop) == ((100, 50, 200), 1)
@@ -380,7 +378,7 @@ def test_without_pyav(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> 
     (folder / "in.mp4").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "av", None)
     assert run("in.mp4", "-o", "out.mp4") == 2
-    assert "videos need the package av: pip install 'nstjax[video]'" in capsys.readouterr().err
+    assert "in.mp4 is a video, which needs the package av: pip install 'nstjax[video]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="POSIX signals")

@@ -71,7 +71,9 @@ def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:
 def _check_raw(command: str, arguments: Sequence[str]) -> None:
     """What can be told from the arguments alone, where a default would hide it."""
     if "" in arguments:
-        raise InputError("an argument is empty: is a variable of the shell not set?")
+        place = arguments.index("")
+        after = f"the argument after {arguments[place - 1]}" if place else "the first argument"
+        raise InputError(f"{after} is empty: is a variable of the shell not set?")
     given = flags(arguments)
 
     def contradict(one: str, other: str, why: str = "") -> None:

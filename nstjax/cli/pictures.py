@@ -61,6 +61,13 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
         print(f"nstjax: {line}", file=sys.stderr)
 
 
+def about(error: InputError, path: Path) -> InputError:
+    """An error of making one picture, with the picture's file where it names neither a file nor an option."""
+    message = str(error)
+    named = path.name in message or "--" in message or message.startswith("-o ")
+    return error if named else InputError(f"{path}: {message}")
+
+
 def print_damaged(stores: Sequence[Path]) -> None:
     """Say which stores a list leaves out."""
     for path in stores:

@@ -14,7 +14,7 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
+from nstjax.cli.pictures import LEAST_SIDE, about, load_picture, print_skipped
 from nstjax.cli.run_record import record_path
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
@@ -22,11 +22,12 @@ from nstjax.errors import InputError, within
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.images import fit_long_side, resize, save_image
+from nstjax.images.animation import open_animation, write_animation
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
-from nstjax.images.animation import open_animation, write_animation
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
+from nstjax.inference.memory import check_memory
 from nstjax.inference.photograph import MAX_SCALE, MAX_SIDE, check_tile
 from nstjax.reports import environment, file_facts, write_record
 
@@ -48,15 +49,26 @@ def _check(options: StylizeOptions) -> None:
 
 def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
     """From a photograph to its picture, as the options say."""
+    plan, checked = generator.config.plan(), set[tuple[int, int]]()
+    advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
+
+    def check(height: int, width: int) -> None:
+        if (height, width) not in checked:  # once for all frames of a video
+            check_memory(plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice)
+            checked.add((height, width))
 
     def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:
         size = None
         if photo is None:
             assert options.size is not None
             size = (options.size, options.size)
+            check(*size)
         elif options.size is not None:
             height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
+            check(height, width)
             photo = np.asarray(resize(photo, height, width)).clip(0, 1)
+        else:
+            check(photo.shape[1], photo.shape[2])
         picture = stylize(
             generator,
             photo,
@@ -100,9 +112,7 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
                     made += 1
                     count(made, len(animation.milliseconds))
 
-            write_animation(
-                job.output, frames(), animation.milliseconds, animation.loop, options.quality
-            )
+            write_animation(job.output, frames(), animation.milliseconds, animation.loop, options.quality)
             what = f"{made} frames"
         elif job.kind == "video":
             assert job.source is not None
@@ -196,7 +206,10 @@ def run_stylize(arguments: Sequence[str]) -> int:
     settings, paint = _settings(options, generator), _painter(generator, options)
     began = time.perf_counter()
     if not together:
-        _do(jobs[0], paint, options, settings)
+        try:
+            _do(jobs[0], paint, options, settings)
+        except InputError as error:
+            raise about(error, jobs[0].source or jobs[0].output) from error
         _finish(jobs[0].output, jobs, settings, options, began)
         return 0
     folder = jobs[0].output.parent
@@ -207,7 +220,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
             _do(job, paint, options, settings)
         except InputError as error:
             assert job.source is not None
-            message = str(error) if job.source.name in str(error) else f"{job.source.name}: {error}"
+            message = str(about(error, job.source))
             bad.append(message)
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue

@@ -111,8 +111,8 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
     for path in options.photographs:
         found = find_images(path, skipped) if path.is_dir() else [path]
         sources += [source for source in found if source not in sources]
-    if any(kind_of(source) == "video" for source in sources):
-        pyav()
+    for video in (source for source in sources if kind_of(source) == "video"):
+        pyav(video)
     together = len(options.photographs) > 1 or options.photographs[0].is_dir()
     if together:
         if (output.suffix and not output.is_dir()) or output.is_file():

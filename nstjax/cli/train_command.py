@@ -21,6 +21,7 @@ from nstjax.errors import InputError, within
 from nstjax.images import resize
 from nstjax.reports import environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
+from nstjax.training.memory import check_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
 from nstjax.weights.store import resolve
@@ -193,6 +194,10 @@ def run_train(arguments: Sequence[str]) -> int:
     spec = resolve(weights or network.weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
+    if set(config.objective.layers) <= set(
+        backbone.layers
+    ):  # else the training names the layer that is missing
+        check_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {
         "command": "train",

@@ -66,6 +66,8 @@ def read_store(path: Path) -> Backbone:
             tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
             return make_student(tree, preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
+    except InputError as error:
+        raise InputError(f"the store {path} is damaged ({error})") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the store {path} is damaged: fetch or convert the weights again") from error
 
