@@ -1,5 +1,6 @@
 """How much memory this process can still use: of the machine, of its control groups, of a device."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +49,12 @@ def _free_in_group(kind: str, group: Path) -> float:
             continue
     if not found or min(found) >= 2**62:  # how version 1 writes no limit
         return float("inf")
-    try:
+    used = 0.0
+    with contextlib.suppress(OSError, ValueError):
         used = float((group / use).read_text())
-        stat = dict(line.split(" ", 1) for line in (group / "memory.stat").read_text().splitlines())
+        lines = (group / "memory.stat").read_text().splitlines()
+        stat = dict(line.split(" ", 1) for line in lines)
         used -= min(used, float(stat.get(reclaimable, 0)))
-    except (OSError, ValueError):
-        used = 0.0
     return max(0.0, min(found) - used)
 
 
