@@ -72,11 +72,8 @@ def test_a_tilde_without_a_home_folder(homeless: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone can be another user")
-def test_a_command_of_a_user_without_a_home_folder(tmp_path: Path) -> None:
+def test_a_command_of_a_user_without_a_home_folder() -> None:
     """As in a container that runs as a number."""
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     program = """
 import os, sys
 import nstjax.cli.weights_command  # before: the other user may not be able to read Python's files
@@ -85,17 +82,21 @@ os.setuid(54321)
 sys.exit(main(sys.argv[1:]))
 """
     environ = {k: v for k, v in os.environ.items() if k not in ("HOME", "NSTJAX_CACHE", "NSTJAX_STATE")}
-    done = subprocess.run(
-        [sys.executable, "-c", program, "weights", "list"],
-        env={**environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(nstjax.__file__).parents[1])},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
-    assert done.stderr.startswith("nstjax: note: this user has no home folder")
-    assert "embedded" in done.stdout
-    assert stat.S_IMODE((tmp_path / "nstjax-54321").stat().st_mode) == 0o700
+    environ["PYTHONPATH"] = str(Path(nstjax.__file__).parents[1])
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", program, "weights", "list"],
+            env={**environ, "TMPDIR": folder},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        home = Path(folder) / "nstjax-54321"
+        assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+        assert done.stderr.startswith(f"nstjax: note: this user has no home folder, so {home} holds weights")
+        assert "embedded" in done.stdout
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 # Encodings.

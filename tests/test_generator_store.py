@@ -11,9 +11,11 @@ import pytest
 
 import nstjax
 from nstjax import checkpoints
+from nstjax.cli.main import main
 from nstjax.files import cache_folder
 from nstjax.generators import JohnsonConfig, UlyanovConfig, generate, init_generator
 from nstjax.generators.store import installed_generators, load_generator, save_generator
+from nstjax.weights import load_backbone
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
@@ -113,6 +115,42 @@ def test_names(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> No
         load_generator("network")
     with pytest.raises(nstjax.InputError, match=r"embedded is a checkpoint of a feature network"):
         load_generator("embedded")
+
+
+def test_one_bad_store_does_not_hide_the_others(
+    tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    save_generator(tmp_path / "ckpts" / "good", JOHNSON, variables, {"steps": 1})
+    records = {
+        "deep": "[" * 100_000,
+        "torn": '{"kind": "generator"',
+        "no_config": '{"kind": "generator", "config": 5}',
+        "no_arch": '{"kind": "backbone", "arch": 5, "source": ["x"]}',
+    }
+    for name, record in records.items():
+        (tmp_path / "ckpts" / name / "tree").mkdir(parents=True)
+        (tmp_path / "ckpts" / name / "record").mkdir()
+        (tmp_path / "ckpts" / name / "record" / "metadata").write_text(record)
+    assert main(["stylize", "--list"]) == 0
+    out, err = capsys.readouterr()
+    assert "good" in out
+    bad = [f"nstjax: ckpts/{name} cannot be read and is left out: make it again or remove it" for name in records]
+    assert err.splitlines() == sorted([bad[0], bad[1], bad[2]])
+    assert main(["weights", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert "embedded" in out
+    assert err.splitlines() == sorted([bad[0], bad[1], bad[3]])
+
+
+def test_the_folder_that_one_is_in(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_generator(tmp_path / "mine", JOHNSON, variables, {"steps": 7})
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_generator(".").record["steps"] == 7
+    for spec, load in (("/", load_generator), ("/", load_backbone), (".", load_backbone)):
+        with pytest.raises(nstjax.InputError, match="the folder / holds no|/ is not a check|is a checkpoint"):
+            load(spec)
 
 
 def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:

@@ -6,9 +6,10 @@ from nstjax.cli.models import the_model
 from nstjax.cli.options_stylize import ExportOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.images.encode import check_place
 from nstjax.inference import export_generator
+from nstjax.inference.photograph import MAX_SIDE
 
 SUFFIX = ".stablehlo"
 
@@ -25,6 +26,8 @@ def run_export(arguments: Sequence[str]) -> int:
         raise InputError(f"-o is missing: name the file to write with -o OUT{SUFFIX}")
     if output.suffix != SUFFIX:
         raise InputError(f"the output {output} must end in {SUFFIX}")
+    for side in options.size or ():
+        within("--size", side, 1, MAX_SIDE, " pixels")
     check_place(output)
     check_device()
     generator = the_model(options.model)

@@ -21,7 +21,7 @@ _CONFIG = (tyro.conf.OmitArgPrefixes,)
 # What tyro says, and a sentence that names the option and what it takes.
 _SENTENCES = (
     # A record's own check (``__post_init__``) names the option already.
-    (r"^Error parsing (settings|objective|optimizer|network): ", ""),
+    (r"^Error parsing [a-z_]+: ", ""),
     (r"^Error parsing (\S+): invalid literal for int\(\) .*?: (.*)$", r"\1 is \2: it must be a whole number"),
     (r"^Error parsing (\S+): Exceeds the limit .*$", r"\1 has too many digits"),
     (r"^Error parsing (\S+): could not convert string to float: (.*)$", r"\1 is \2: it must be a number"),
@@ -29,7 +29,9 @@ _SENTENCES = (
         r"^Error parsing (\S+): no type matching (?:\{None\}\|)?\{?(.*?)\}? could be instantiated from \[(.*?)\]\..*$",
         r"\1 is \3: it must be \2",
     ),
-    (r"^Missing value for argument '(\S+)'\. Expected (\d+) values$", r"\1 has no value"),
+    (r"it must be INT$", "it must be a whole number"),
+    (r"it must be FLOAT$", "it must be a number"),
+    (r"^Missing value for argument '(\S+)'\. Expected \d+ values\.?$", r"\1 has no value"),
     (r"^Missing from [a-z ]*: (\S+) .*$", r"\1 is missing"),
 )
 
