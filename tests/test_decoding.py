@@ -616,7 +616,7 @@ class TestLarge:
 
     def test_a_tiff_in_a_control_group(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tiff(tmp_path / "a.tif", np.zeros((300, 200, 3), np.uint16))
-        monkeypatch.setattr(free_memory, "cgroup_bytes", lambda root=None: 3e6)
+        monkeypatch.setattr(free_memory, "cgroup_bytes", lambda root=None: 2.5e6)
         with pytest.raises(InputError, match=r"a\.tif has 200×300 pixels, which need about .* to decode"):
             load_image(tmp_path / "a.tif")
         monkeypatch.setattr(free_memory, "cgroup_bytes", lambda root=None: 4e6)

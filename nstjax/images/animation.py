@@ -62,7 +62,7 @@ def _frames(path: Path) -> Iterator[tuple[Image.Image, str]]:
 def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
-    return bool(image.convert("RGBA").getchannel("A").getextrema()[0] < 255)
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def is_animation(path: Path) -> bool:
