@@ -596,7 +596,7 @@ KINDS: dict[str, Kind] = {
     "style weights not finite": (
         nothing,
         [*TWO, "--style-weights", "inf", "1"],
-        "--style-weights must be finite",
+        "--style-weights is inf: it must be a finite",
     ),
     "carry unknown": (nothing, [*GOOD, "--mask-carry", "half"], "invalid choice 'half'"),
     "colours unknown": (nothing, [*GOOD, "--colors", "sepia"], "invalid choice 'sepia'"),
