@@ -13,7 +13,7 @@ from nstjax.generators import JohnsonConfig, UlyanovConfig
 from nstjax.inference import memory
 from nstjax.inference.photograph import rows_for
 from nstjax.losses import Objective
-from nstjax.training import TrainConfig
+from nstjax.training import TRAIN_PRESETS, TrainConfig
 from nstjax.training import memory as training_memory
 
 HUGE = "99999999999999999999"
@@ -144,6 +144,11 @@ def test_the_estimate_of_a_training(small: nstjax.Backbone) -> None:
         changed = TrainConfig(objective=layers, generator=config.generator, data=data, style_size=16)
         return training_memory.estimated_bytes(changed, small) - training_memory.BASE
 
+    # XLA allocates 490 values a pixel for a step of this network and the embedded one.
+    quick, embedded = TRAIN_PRESETS["quick"], nstjax.load_backbone("embedded")
+    step = training_memory.estimated_bytes(quick.for_backbone(embedded), embedded) - training_memory.BASE
+    ahead = 3 * (1 + quick.data.prefetch)
+    assert step / 4 / (4 * 128**2) - ahead == pytest.approx(490, rel=0.1)
     assert needed(size=512) == pytest.approx(4 * needed(size=256))
     assert needed(batch_size=8) == pytest.approx(2 * needed(batch_size=4))
     assert needed(size=4096) > 100 * 2**30

@@ -107,9 +107,7 @@ def test_servers_that_refuse_or_are_not_there(entry: registry.Published, server:
         store.fetch("vgg11")
 
 
-def test_a_download_that_grows_is_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_that_grows_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server packs 3 MB of zeros into 3 KB, whether that is asked for or not."""
 
     class Packed(Quiet):
@@ -123,7 +121,9 @@ def test_a_download_that_grows_is_cut_off(
 
     with serving(Packed) as address:
         small = dataclasses.replace(registry.REGISTRY["vgg16"], url=f"{address}/w.h5", megabytes=1)
-        with pytest.raises(nstjax.InputError, match=r"/w\.h5 sends more than the 1 MB of vgg16: nothing was kept"):
+        with pytest.raises(
+            nstjax.InputError, match=r"/w\.h5 sends more than the 1 MB of vgg16: nothing was kept"
+        ):
             registry.download(small, tmp_path / "d")
     assert list((tmp_path / "d").iterdir()) == []
 

@@ -315,5 +315,3 @@ def test_limits_of_control_groups(
 
 def test_a_system_without_control_groups(tmp_path: Path) -> None:
     assert cgroup_bytes(tmp_path) == np.inf
-
-

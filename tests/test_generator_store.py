@@ -136,7 +136,9 @@ def test_one_bad_store_does_not_hide_the_others(
     assert main(["stylize", "--list"]) == 0
     out, err = capsys.readouterr()
     assert "good" in out
-    bad = [f"nstjax: ckpts/{name} cannot be read and is left out: make it again or remove it" for name in records]
+    bad = [
+        f"nstjax: ckpts/{name} cannot be read and is left out: make it again or remove it" for name in records
+    ]
     assert err.splitlines() == sorted([bad[0], bad[1], bad[2]])
     assert main(["weights", "list"]) == 0
     out, err = capsys.readouterr()

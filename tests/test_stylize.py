@@ -378,7 +378,10 @@ def test_without_pyav(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> 
     (folder / "in.mp4").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "av", None)
     assert run("in.mp4", "-o", "out.mp4") == 2
-    assert "in.mp4 is a video, which needs the package av: pip install 'nstjax[video]'" in capsys.readouterr().err
+    assert (
+        "in.mp4 is a video, which needs the package av: pip install 'nstjax[video]'"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="POSIX signals")
