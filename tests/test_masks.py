@@ -317,7 +317,7 @@ def test_specs_of_missing_files_are_well_formed() -> None:
     ("specs", "phrase"),
     [
         (["rest"], "has no other masks to be the rest of"),
-        (["rest", "all", "rest"], "is there twice: name it once"),
+        (["rest", "all", "rest"], "--masks names rest twice: name it once"),
         (["all", "rest"], "the mask rest is empty at 20×12 pixels: the other masks cover every pixel"),
         (["not:all"], "the mask not:all is empty"),
         (["brighter:1"], "the mask brighter:1 is empty at 20×12 pixels: choose a smaller number"),
