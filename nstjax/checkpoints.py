@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from nstjax.errors import InputError, OutputError, first_line
 from nstjax.locks import lock
-from nstjax.plain import read_json
+from nstjax.plain import checked, read_json
 
 
 @functools.cache
@@ -91,7 +92,8 @@ def _aside(path: Path) -> Path:
 
 def _put_back(path: Path) -> None:
     """After a kill between the two renamings of :func:`save`."""
-    if not _is_whole(_aside(path)) or path.exists():
+    path = path.absolute()  # "." has no name
+    if not path.name or not _is_whole(_aside(path)) or path.exists():
         return
     with lock(path):  # another process may be between them now
         if _is_whole(_aside(path)) and not path.exists():
@@ -226,7 +228,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         record = read_json(path / "record" / "metadata")
         if not isinstance(record, dict):
             raise ValueError("a record is an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
     return record
 
@@ -236,6 +238,42 @@ def _numbers(directory: Path) -> list[int]:
     names = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
     numbers = [int(name) for name in names if name.isdecimal() and str(int(name)) == name]
     return sorted(number for number in numbers if is_checkpoint(directory / str(number)))
+
+
+def find_stores(
+    folders: Iterable[Path], kind: str, form: Any, damaged: list[Path] | None
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Find the checkpoints of a kind that can be loaded by name.
+
+    Args:
+        folders: where they lie; of two with the same name the one in the first folder is taken.
+        kind: what their records hold as ``"kind"``.
+        form: TypedDict of such a record; see :func:`nstjax.plain.checked`.
+        damaged: receives the checkpoints that cannot be read or are not valid, and the folders that cannot be listed.
+
+    Returns:
+        Path and record by name.
+    """
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    bad: list[Path] = [] if damaged is None else damaged
+    for folder in folders:
+        try:
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        except OSError:
+            bad.append(folder)
+            continue
+        for path in paths:
+            if path.name.startswith("."):  # a store that another process is writing
+                continue
+            try:
+                if not is_checkpoint(path):
+                    continue
+                record = load_record(path)
+                if record.get("kind") == kind:
+                    found.setdefault(path.name, (path, checked(record, form, "its record")))
+            except (InputError, OSError):
+                bad.append(path)
+    return found
 
 
 class Series:

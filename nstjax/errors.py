@@ -1,5 +1,8 @@
 """The exceptions that become one sentence on the command line, and checks that raise them."""
 
+MOST = 10**9
+"""Largest count of anything: steps, iterations, pixels of a side. Beyond it int32 ends."""
+
 
 class InputError(ValueError):
     """Bad input: the message is one sentence that names the file or option and says what to do.
@@ -35,6 +38,20 @@ def check_positive(option: str, value: float, most: float = _LARGEST) -> None:
     if not _SMALLEST <= value <= most:
         limit = "" if most == _LARGEST else f" and at most {most:g}"
         raise InputError(f"{option} is {value}: it must be a finite float32 number greater than 0{limit}")
+
+
+def within(option: str, value: float, least: float, most: float, instead: str = "") -> None:
+    """Raise :class:`InputError` unless ``least <= value <= most``; NaN is in no range.
+
+    Args:
+        option: what the message calls the value, such as ``--size``.
+        value: to check.
+        least: smallest value allowed.
+        most: largest value allowed.
+        instead: what else is allowed, such as ``", or 0 for none"``; the caller has let it pass.
+    """
+    if not least <= value <= most:
+        raise InputError(f"{option} is {value}: it must be between {least} and {most}{instead}")
 
 
 class InputWarning(UserWarning):

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from nstjax.errors import InputError, OutputError
+from nstjax.private import temporary_home
 
 TEMPORARY = ".nstjax."  # beginning of a file's name while it is written
 RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # in the folder of a training run
@@ -149,16 +150,39 @@ def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None
         raise OutputError(str(reason)) from error
 
 
+def _user_folder(variable: str, default: Callable[[str], Path], name: str) -> Path:
+    override = os.environ.get(variable)
+    try:
+        if override:
+            return Path(override).expanduser()
+        path = default("nstjax")
+        if path.is_absolute():  # some releases of platformdirs leave the ~ in it instead of raising
+            return path
+    except RuntimeError as error:  # no home folder
+        if override:
+            raise InputError(
+                f"{variable} is {override}, but the home folder that ~ stands for is unknown: give a whole path"
+            ) from error
+    return temporary_home() / name
+
+
 def cache_folder() -> Path:
-    """The user's cache: ``$NSTJAX_CACHE``, or what the platform prescribes."""
-    override = os.environ.get("NSTJAX_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("nstjax")
+    """Return the user's cache: ``$NSTJAX_CACHE``, or the platform's default.
+
+    A user without a home folder gets one in :func:`nstjax.private.temporary_home`.
+
+    Raises:
+        InputError: ``$NSTJAX_CACHE`` begins with ``~``, and the home folder that it means is unknown.
+    """
+    return _user_folder("NSTJAX_CACHE", platformdirs.user_cache_path, "cache")
 
 
 def state_folder() -> Path:
-    """The user's state: ``$NSTJAX_STATE``, or what the platform prescribes (``~/.local/state/nstjax`` on Linux)."""
-    override = os.environ.get("NSTJAX_STATE")
-    return Path(override) if override else platformdirs.user_state_path("nstjax")
+    """Return the user's state: ``$NSTJAX_STATE``, or the platform's default (``~/.local/state/nstjax`` on Linux).
+
+    Without a home folder, and errors, as :func:`cache_folder`.
+    """
+    return _user_folder("NSTJAX_STATE", platformdirs.user_state_path, "state")
 
 
 def shipped_folder() -> Path:

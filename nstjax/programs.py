@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nstjax.files import cache_folder
-from nstjax.sealed import Refused, SealedFolder
+from nstjax.private import Refused
+from nstjax.sealed import SealedFolder
 
 LIMIT = 2**30  # bytes of kept programs; a new shape of photograph or painting leaves about one million
 _kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": of whole programs

@@ -14,40 +14,11 @@ import stat
 from pathlib import Path
 
 from nstjax.files import replacing, state_folder
+from nstjax.private import Refused, is_own, private_folder
 
 KEY_NAME = "sealing-key"
 KEY_BYTES = TAG_BYTES = 32
 _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
-class Refused(Exception):
-    """A folder or key cannot be trusted or used; the message says why."""
-
-
-def _is_own(facts: os.stat_result) -> bool:
-    """Whether a file belongs to this user; true on Windows, whose files have no user number."""
-    return not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
-
-
-def private_folder(path: Path) -> None:
-    """Create a folder with mode 0700, or give an existing one of this user that mode.
-
-    Raises:
-        Refused: it is a symbolic link, no folder, or belongs to another user; or it cannot be created or changed.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = path.lstat()
-        if stat.S_ISLNK(facts.st_mode):
-            raise Refused(f"{path} is a symbolic link")
-        if not _is_own(facts):
-            raise Refused(f"{path} belongs to another user")
-        if os.name != "nt" and stat.S_IMODE(facts.st_mode) != 0o700:
-            path.chmod(0o700)
-            if stat.S_IMODE(path.lstat().st_mode) & _OTHERS_CAN_WRITE:  # file systems without modes
-                raise Refused(f"others can write to {path}")
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from error
 
 
 def _read_own(path: Path, forbidden: int) -> bytes | None:
@@ -59,7 +30,7 @@ def _read_own(path: Path, forbidden: int) -> bytes | None:
         with os.fdopen(os.open(path, flags), "rb") as file:
             facts = os.fstat(file.fileno())
             exposed = os.name != "nt" and facts.st_mode & forbidden
-            if exposed or not stat.S_ISREG(facts.st_mode) or not _is_own(facts):
+            if exposed or not stat.S_ISREG(facts.st_mode) or not is_own(facts):
                 return None
             return file.read()
     except OSError:

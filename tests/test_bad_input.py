@@ -391,7 +391,7 @@ KINDS: dict[str, Kind] = {
     ),
     "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
     "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
-    "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations must be 1 or more"),
+    "iterations zero": (nothing, [*GOOD, "--iterations", "0"], "--iterations is 0: it must be between 1"),
     "iterations for other scales": (nothing, [*GOOD, "--iterations", "2", "3"], "2 values for 1 scales"),
     "layer weights for other layers": (
         nothing,
@@ -463,7 +463,7 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--size", "64"],
         "--size 64 and --scales ending in 16 contradict each other",
     ),
-    "an empty argument": (nothing, change("photo.png", ""), "an argument is empty: is a variable"),
+    "an empty argument": (nothing, change("photo.png", ""), "the first argument is empty: is a variable"),
     "a name too long": (nothing, change("photo.png", "a" * 300), "File name too long; check the path"),
     "weights' name too long": (nothing, change("w.npz", "a" * 300), "File name too long; check the path"),
     "output's name too long": (
@@ -511,7 +511,7 @@ KINDS: dict[str, Kind] = {
     "mask of a box turned round": (nothing, [*GOOD, "--masks", "box:1,0,0,1"], "LEFT < RIGHT"),
     "mask of a box outside": (nothing, [*GOOD, "--masks", "box:0,0,2,1"], "not within [0, 1]"),
     "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is wanted"),
-    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "the mask rest has no other masks"),
+    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "--masks rest has no other masks"),
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
@@ -596,7 +596,7 @@ KINDS: dict[str, Kind] = {
     "style weights not finite": (
         nothing,
         [*TWO, "--style-weights", "inf", "1"],
-        "--style-weights must be finite",
+        "--style-weights is inf: it must be a finite",
     ),
     "carry unknown": (nothing, [*GOOD, "--mask-carry", "half"], "invalid choice 'half'"),
     "colours unknown": (nothing, [*GOOD, "--colors", "sepia"], "invalid choice 'sepia'"),
@@ -706,7 +706,7 @@ KINDS: dict[str, Kind] = {
     "kernel samples": (
         nothing,
         [*GOOD, "--style-statistic", "gaussian", "--kernel-samples", "1"],
-        "--kernel-samples is 1: it must be 2 or more",
+        "--kernel-samples is 1: it must be between 2 and 1000000000, or 0 for all",
     ),
     "blend unknown": (nothing, [*GOOD, "--blend", "mash"], "invalid choice 'mash'"),
     "guidance unknown": (nothing, [*GOOD, "--guidance", "force"], "invalid choice 'force'"),
@@ -940,9 +940,17 @@ KINDS: dict[str, Kind] = {
     "demo of an unknown photograph": (nothing, ["demo", "--photograph", "dog"], "dog"),
     "demo into a file": (nothing, ["demo", "-o", "photo.png"], "photo.png"),
     "demo of no size": (nothing, ["demo", "--size", "99999"], "--size is 99999: it must be between"),
-    "demo too small for the network": (nothing, ["demo", "--size", "5"], "--size is 5: the demo wants 16"),
-    "demo of no iterations": (nothing, ["demo", "--iterations", "0"], "--iterations must be 1 or more"),
-    "demo with a negative seed": (nothing, ["demo", "--seed", "-1"], "seed of a painting is -1"),
+    "demo too small for the network": (
+        nothing,
+        ["demo", "--size", "5"],
+        "--size is 5: it must be between 16 and 16384 pixels",
+    ),
+    "demo of no iterations": (
+        nothing,
+        ["demo", "--iterations", "0"],
+        "--iterations is 0: it must be between 1",
+    ),
+    "demo with a negative seed": (nothing, ["demo", "--seed", "-1"], "--seed is -1: it must be between 0"),
     "demo with weights that are not there": (nothing, ["demo", "-w", "vgg16"], "vgg16 are not installed"),
     "demo over the user's transfer": (
         lambda f: nstjax.save_image(f / "content.png", np.zeros((1, 9, 9, 3), np.float32)),
@@ -1039,8 +1047,8 @@ KINDS: dict[str, Kind] = {
     ),
     "stylize a GIF to a photograph": (
         black("a.gif"),
-        stylize("photo.png", "a.gif"),
-        "a.gif is an animation, so the output out.png must end in .gif",
+        ["stylize", "a.gif", "-m", "./model", "-o", "out.jpg"],
+        "a.gif is an animation, so the output out.jpg must end in one of .gif, .webp, .png, .apng",
     ),
     "stylize a damaged GIF": (
         trained(write("a.gif", b"GIF89a")),
@@ -1051,9 +1059,13 @@ KINDS: dict[str, Kind] = {
     "stylize to a size of 0": (
         nothing,
         [*STYLIZE, "--size", "0"],
-        "--size is 0: it must be 8 pixels or more",
+        "--size is 0: it must be between 8 and 32768 pixels",
     ),
-    "stylize in bands of 3": (nothing, [*STYLIZE, "--tile", "3"], "--tile is 3: it must be 0 (never), or 16"),
+    "stylize in bands of 3": (
+        nothing,
+        [*STYLIZE, "--tile", "3"],
+        "--tile is 3: it must be between 16 and 32768 rows, or 0",
+    ),
     "stylize twice as strongly": (nothing, [*STYLIZE, "--strength", "2"], "--strength is 2.0: it must be"),
     "stylize with noise of nan": (nothing, [*STYLIZE, "--noise-scale", "nan"], "--noise-scale is nan: it"),
     "stylize with a seed below 0": (nothing, [*STYLIZE, "--seed", "-1"], "--seed is -1: it must be between"),
@@ -1085,7 +1097,7 @@ KINDS: dict[str, Kind] = {
     "export a size of 0": (
         trained(),
         [*EXPORT, "--size", "0", "8"],
-        "--size is 0 8: both must be at least 1",
+        "--size is 0: it must be between 1 and 32768 pixels",
     ),
     "export a texture of any size": (trained(content=False), EXPORT, "give --size HEIGHT WIDTH"),
 }

@@ -17,12 +17,13 @@ import tifffile
 from PIL import Image, ImageCms, features
 
 import nstjax
+from nstjax import free_memory
 from nstjax.data.folder import find_photographs
 from nstjax.errors import InputError, InputWarning
 from nstjax.images import find_images, load_image
+from nstjax.images.animation import open_animation
 from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.images.formats import HEAD, recognise
-from nstjax.images.gif import open_gif
 from nstjax.images.io import _block_mean, decode_image, load_with_alpha
 from nstjax.images.masks import read_masks
 from nstjax.images.opening import MAX_PIXELS, open_file, open_image
@@ -123,7 +124,7 @@ class TestPrograms:
             lambda: decode_image(io.BytesIO(path.read_bytes()), str(path), 8),
             lambda: read_masks([str(path)], image),
             lambda: read_masks([f"labels:{path}"], image),
-            lambda: open_gif(path),
+            lambda: open_animation(path),
         ]
         for door in doors:
             with pytest.raises(
@@ -142,7 +143,8 @@ class TestPrograms:
 
 def test_no_module_opens_images_by_itself() -> None:
     package = Path(nstjax.__file__).parent
-    assert [path for path in package.rglob("*.py") if "Image.open(" in path.read_text()] == []
+    paths = [*package.rglob("*.py"), *(package.parent / "experiments").rglob("*.py")]
+    assert [path for path in paths if "Image.open(" in path.read_text()] == []
 
 
 @pytest.mark.parametrize(
@@ -611,6 +613,14 @@ class TestLarge:
             InputError, match=r"a\.png has 16320×12240 pixels, which need about .* GiB to decode"
         ):
             load_image(tmp_path / "a.png")
+
+    def test_a_tiff_in_a_control_group(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tiff(tmp_path / "a.tif", np.zeros((300, 200, 3), np.uint16))
+        monkeypatch.setattr(free_memory, "cgroup_bytes", lambda root=None: 2.5e6)
+        with pytest.raises(InputError, match=r"a\.tif has 200×300 pixels, which need about .* to decode"):
+            load_image(tmp_path / "a.tif")
+        monkeypatch.setattr(free_memory, "cgroup_bytes", lambda root=None: 4e6)
+        assert load_image(tmp_path / "a.tif").shape == (1, 300, 200, 3)
 
 
 REFUSED = {

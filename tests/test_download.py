@@ -1,6 +1,7 @@
 """Downloads, against a server on 127.0.0.1."""
 
 import dataclasses
+import gzip
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,35 @@ def test_servers_that_refuse_or_are_not_there(entry: registry.Published, server:
         store.fetch("vgg19", url="http://127.0.0.1:9/vgg19.h5")
     with pytest.raises(nstjax.InputError, match="no published weights are called 'vgg11'"):
         store.fetch("vgg11")
+
+
+def test_a_download_that_grows_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server packs 3 MB of zeros into 3 KB, whether that is asked for or not."""
+
+    class Packed(Quiet):
+        def do_GET(self) -> None:
+            body = gzip.compress(bytes(3_000_000))
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with serving(Packed) as address:
+        small = dataclasses.replace(registry.REGISTRY["vgg16"], url=f"{address}/w.h5", megabytes=1)
+        with pytest.raises(
+            nstjax.InputError, match=r"/w\.h5 sends more than the 1 MB of vgg16: nothing was kept"
+        ):
+            registry.download(small, tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_an_address_that_is_none_and_a_folder_in_the_way(entry: registry.Published, tmp_path: Path) -> None:
+    with pytest.raises(nstjax.InputError, match="--url /tmp is no address: it must begin with https://"):
+        store.fetch("vgg19", url="/tmp")
+    (tmp_path / "d" / entry.filename).mkdir(parents=True)
+    with pytest.raises(nstjax.InputError, match=r"vgg19\.h5 is a folder where the download goes: remove it"):
+        registry.download(entry, tmp_path / "d")
 
 
 def test_an_unwritable_cache_is_told(

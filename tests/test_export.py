@@ -1,5 +1,6 @@
 """Generators as portable programs."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -133,6 +134,44 @@ def test_what_cannot_be_read(exported: Path, tmp_path: Path) -> None:
         header_path(path).write_text(changed)
         with pytest.raises(nstjax.InputError, match=message):
             load_exported(path)
+
+
+def test_hostile_files(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the bytes, and though the header has their hash: one sentence, or a program."""
+    monkeypatch.chdir(tmp_path)
+    whole, header = exported.read_bytes(), json.loads(header_path(exported).read_text())
+    path = tmp_path / "a.stablehlo"
+
+    def refused(content: bytes, **changes: object) -> bool:
+        path.write_bytes(content)
+        about = {**header, "sha256": hashlib.sha256(content).hexdigest(), **changes}
+        header_path(path).write_text(json.dumps(about))
+        try:
+            load_exported(path)
+        except nstjax.InputError as error:
+            return "a.stablehlo" in str(error)
+        return False
+
+    assert not refused(whole)
+    for content in (b"", b"\0" * 64, whole[:40], whole[: len(whole) // 2], b"PK\3\4", b"\x89PNG\r\n"):
+        assert refused(content)
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, 400, 40):  # the tables; further on there are the weights
+        refused(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+    for changes in (
+        {"takes_photograph": "yes"},
+        {"takes_photograph": not header["takes_photograph"]},
+        {"multiple": 0},
+        {"size": [1, 2, 3]},
+        {"size": "ab"},
+        {"versions": None},
+        {"format": "x"},
+    ):
+        assert refused(whole, **changes)
+    header_path(path).write_bytes(b"\xff\xfe")
+    for place in (path, tmp_path, Path("."), Path("/")):
+        with pytest.raises(nstjax.InputError):
+            load_exported(place)
 
 
 def test_the_command(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

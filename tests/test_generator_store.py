@@ -15,6 +15,7 @@ from nstjax.cli.main import main
 from nstjax.files import cache_folder
 from nstjax.generators import JohnsonConfig, UlyanovConfig, generate, init_generator
 from nstjax.generators.store import installed_generators, is_shipped, load_generator, save_generator
+from nstjax.weights import load_backbone
 from nstjax.weights.store import save_backbone
 from tests.conftest import random_backbone
 
@@ -146,6 +147,44 @@ def test_a_record_of_wrong_types_hides_no_other(tmp_path: Path, variables, monke
     assert "[/b] by me" in shown
     assert {"c", "dots"} <= set(installed_generators())
     assert not {"a", "b"} & set(installed_generators())
+
+
+def test_one_bad_store_does_not_hide_the_others(
+    tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    save_generator(tmp_path / "ckpts" / "good", JOHNSON, variables, {"steps": 1})
+    records = {
+        "deep": "[" * 100_000,
+        "torn": '{"kind": "generator"',
+        "no_config": '{"kind": "generator", "config": 5}',
+        "no_arch": '{"kind": "backbone", "arch": 5, "source": ["x"]}',
+    }
+    for name, record in records.items():
+        (tmp_path / "ckpts" / name / "tree").mkdir(parents=True)
+        (tmp_path / "ckpts" / name / "record").mkdir()
+        (tmp_path / "ckpts" / name / "record" / "metadata").write_text(record)
+    assert main(["stylize", "--list"]) == 0
+    out, err = capsys.readouterr()
+    assert "good" in out
+    bad = [
+        f"nstjax: ckpts/{name} cannot be read and is left out: make it again or remove it" for name in records
+    ]
+    assert err.splitlines() == sorted([bad[0], bad[1], bad[2]])
+    assert main(["weights", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert "embedded" in out
+    assert err.splitlines() == sorted([bad[0], bad[1], bad[3]])
+
+
+def test_the_folder_that_one_is_in(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_generator(tmp_path / "mine", JOHNSON, variables, {"steps": 7})
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_generator(".").record["steps"] == 7
+    for spec, load in (("/", load_generator), ("/", load_backbone), (".", load_backbone)):
+        with pytest.raises(nstjax.InputError, match="the folder / holds no|/ is not a check|is a checkpoint"):
+            load(spec)
 
 
 def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:

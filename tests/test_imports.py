@@ -8,18 +8,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nstjax"
 
-ALWAYS = {"errors", "files", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
+ALWAYS = {"errors", "files", "free_memory", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
     "errors": set(),
-    "files": set(),
+    "files": {"private"},
+    "free_memory": set(),
     "heap": set(),
     "linear": set(),
     "locks": set(),
     "pixels": set(),
     "plain": set(),
     "preprocessing": set(),
-    "programs": {"sealed"},
-    "sealed": set(),
+    "private": set(),
+    "programs": {"sealed", "private"},
+    "sealed": {"private"},
     "typing": set(),
     "checkpoints": set(),
     "images": set(),
@@ -46,7 +48,7 @@ TABLE: dict[str, set[str]] = {
     "reports": {"images"},
     "cli": {
         *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
-        *("generators", "data", "training", "inference", "heap", "programs"),
+        *("generators", "data", "training", "inference", "heap", "programs", "private"),
     },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

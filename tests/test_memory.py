@@ -8,6 +8,7 @@ import pytest
 import nstjax
 from nstjax import TransferConfig
 from nstjax.losses import Objective
+from nstjax.nn.vgg import values_per_pixel
 from nstjax.optim import Adam, Lbfgs
 from nstjax.synthesis import memory
 from tests.conftest import random_backbone
@@ -44,7 +45,7 @@ def test_a_large_painting_counts(small: nstjax.Backbone) -> None:
 def test_devices_share_what_is_not_a_picture(small: nstjax.Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     config = dataclasses.replace(CONFIG, size=2048, shard=True)
     one, four = (memory.estimated_bytes(config, small, 2048, 2048, (), count) for count in (1, 4))
-    activations = memory.OF_ACTIVATIONS * 4 * 2048**2 * memory._activations(small, ("relu2_1",))
+    activations = memory.OF_ACTIVATIONS * 4 * 2048**2 * values_per_pixel(small, ("relu2_1",))
     assert one - four == pytest.approx(0.75 * activations)
     assert memory.devices_sharing(config, 2048) == 1  # of this machine's CPU, however many it simulates
 
@@ -62,9 +63,9 @@ def test_what_does_not_fit_is_refused_with_advice(
 ) -> None:
     painting = jax.numpy.zeros((1, 64, 64, 3))
     config = dataclasses.replace(CONFIG, size=4096, optimizer=Lbfgs())
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1e15)
+    monkeypatch.setattr(memory, "device_bytes", lambda: 1e15)
     memory.check_memory(config, small, (300, 400), (painting,))
-    monkeypatch.setattr(memory, "available_bytes", lambda: 2.0 * 2**30)
+    monkeypatch.setattr(memory, "device_bytes", lambda: 2.0 * 2**30)
     with pytest.raises(
         nstjax.InputError,
         match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*--tile 512.*--history-size 5",
@@ -75,4 +76,4 @@ def test_what_does_not_fit_is_refused_with_advice(
 
 
 def test_there_is_some_memory() -> None:
-    assert memory.available_bytes() > 2**26
+    assert memory.device_bytes() > 2**26

@@ -18,6 +18,7 @@ from nstjax.weights import normalize, read_weights
 from nstjax.weights.activations import mean_activations
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, sequential_indices
 from nstjax.weights.keras_h5 import read_keras_h5
+from nstjax.weights.npz import read_npz
 from nstjax.weights.recognise import ORIGINAL_RATIOS, recognise_original
 from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
 from tests import weight_files
@@ -290,6 +291,14 @@ def test_the_real_original_is_recognised_in_every_form(shared: Path, tmp_path: P
         how = recognise_original({"conv1_1": variant}, "w")
         assert how is not None
         assert how.preprocessing == CAFFE_BGR
+
+
+def test_damaged_npz_is_not_called_pickled(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    np.savez(path, **{f"{c}/{k}": v for c, w in random_params("vgg19", 1).items() for k, v in w.items()})
+    path.write_bytes(path.read_bytes().replace(b"'<f4'", b"'|O8'"))
+    with pytest.raises(nstjax.InputError, match=r"w\.npz is a damaged \.npz file: fetch or copy it again"):
+        read_npz(path)
 
 
 def test_npz_says_its_preprocessing(tmp_path: Path) -> None:

@@ -19,14 +19,15 @@ import tyro
 from PIL import Image
 
 import nstjax
+from experiments.programs import keep_programs
 from nstjax import TransferConfig
 from nstjax.heap import keep_freed_memory
+from nstjax.images.io import decode_image, to_bytes
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.conv import Method
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.optim import Lbfgs, Step, minimise
-from nstjax.programs import enable_compilation_cache
 from nstjax.synthesis import Progress
 from nstjax.synthesis.network import Apply, Network
 from nstjax.synthesis.solve import HistoryEntry
@@ -146,7 +147,7 @@ class Solve:
 
 def scaled(path: Path, size: int) -> np.ndarray:
     """As the peer reads it, so that both start from the same pixels."""
-    image = Image.open(path).convert("RGB")
+    image = Image.fromarray(to_bytes(decode_image(path, str(path))))
     ratio = size / max(image.size)
     image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32)[None] / 255
@@ -215,7 +216,7 @@ Command = Annotated[Eval, tyro.conf.subcommand("eval")] | Annotated[Solve, tyro.
 def main() -> None:
     """Run one of the two."""
     keep_freed_memory()
-    enable_compilation_cache()
+    keep_programs()
     arguments: Any = tyro.cli(Command, description=__doc__)
     run_eval(arguments) if isinstance(arguments, Eval) else run_solve(arguments)
 

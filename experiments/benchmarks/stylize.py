@@ -19,9 +19,9 @@ import tyro
 
 import nstjax
 from experiments.benchmarks.memory import peak_gib
+from experiments.programs import keep_programs
 from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, init_generator
 from nstjax.generators.store import Generator
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment
 
 NETWORKS: dict[str, GeneratorConfig] = {
@@ -59,7 +59,7 @@ def generator_of(name: str) -> Generator:
 
 def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
     """Of one network; bands of 256 rows against the whole in steps of 8 bits."""
-    enable_compilation_cache()
+    keep_programs()
     generator, photo = generator_of(name), picture(arguments.side)
     nstjax.stylize(generator, photo[:, :64, :64])  # the start of JAX
     seconds = []
@@ -77,7 +77,7 @@ def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
 
 def memory_of(name: str, arguments: Arguments) -> dict[str, Any]:
     """Of the large picture: seconds, and the process's peak in GiB."""
-    enable_compilation_cache()
+    keep_programs()
     generator, photo = generator_of(name), picture(arguments.large)
     began = time.perf_counter()
     nstjax.stylize(generator, photo)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from nstjax.errors import InputError
 from nstjax.images import find_images
+from nstjax.images.io import decode_image, to_bytes
 from nstjax.paintings import PAINTINGS, paint
 
 CROP = 96  # pixels a side
@@ -35,8 +36,7 @@ class Pictures:
 
 
 def _decode(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
+    picture = Image.fromarray(to_bytes(decode_image(path, str(path))))
     ratio = KEPT_SHORT_SIDE / min(picture.size)
     if ratio < 1:
         size = (round(picture.width * ratio), round(picture.height * ratio))

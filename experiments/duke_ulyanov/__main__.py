@@ -24,11 +24,11 @@ from experiments.duke_ulyanov.measures import (
     sample_distance,
 )
 from experiments.duke_ulyanov.settings import RATE, STARRY, Duke, painted
+from experiments.programs import keep_programs
 from experiments.trained import TrainArguments
 from nstjax.generators import UlyanovConfig
 from nstjax.generators.plan import Norm
 from nstjax.inference import stylize
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TRAIN_PRESETS
 
@@ -238,7 +238,7 @@ def texture(lab: Duke) -> None:
 
 def main() -> None:
     """Make every figure."""
-    enable_compilation_cache()  # most trainings are one program
+    keep_programs()  # most trainings are one program
     lab = Duke(tyro.cli(TrainArguments, description=__doc__))
     lab.note("devices", [str(device) for device in jax.devices()])
     lab.note("photographs", sorted(path.name for path in Path(lab.source).iterdir()))

@@ -12,13 +12,13 @@ import numpy as np
 import tyro
 
 from experiments.common import fit
+from experiments.programs import keep_programs
 from experiments.trained import TrainArguments, TrainLab
 from nstjax.data import DataConfig
 from nstjax.generators import JohnsonConfig
 from nstjax.generators.store import load_generator, save_generator
 from nstjax.inference import stylize
 from nstjax.paintings import paint
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TrainConfig
 
@@ -99,7 +99,7 @@ def record_of(lab: TrainLab, name: str, model: Model, config: TrainConfig) -> di
 
 def main(arguments: Arguments) -> None:
     """Train, save, and show."""
-    enable_compilation_cache()  # most trainings are one program
+    keep_programs()  # most trainings are one program
     lab = TrainLab(arguments, FOLDER)
     lab.refuse_figures()
     photos = [fit(lab.picture("content", name), SHOWN) for name in lab.names("content")]

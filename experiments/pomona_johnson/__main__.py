@@ -26,12 +26,12 @@ from experiments.pomona_johnson.measures import (
     with_contrast,
 )
 from experiments.pomona_johnson.settings import Studio, objective
+from experiments.programs import keep_programs
 from experiments.trained import TrainArguments
 from nstjax.generators import init_generator
 from nstjax.generators.store import Generator
 from nstjax.inference import stylize
 from nstjax.optim import Lbfgs
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import contact_sheet
 
 PHOTO, PAINTING = "golden_gate", "starry_night"
@@ -201,7 +201,7 @@ def borders(studio: Studio) -> None:
 
 def main(arguments: TrainArguments) -> None:
     """Make every figure."""
-    enable_compilation_cache()  # most trainings are one program
+    keep_programs()  # most trainings are one program
     studio = Studio(arguments, Path(__file__).parent, PHOTO, PAINTING)
     photo = fit(studio.photo, studio.scale.side)
     variation = {"tv_1": "1", "tv_1_10": "1/10", "tv_1_100": "1/100", "modified": "1/1000"}

@@ -16,12 +16,12 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
+from experiments.programs import keep_programs
 from experiments.realtime import settings
 from experiments.realtime.measures import at_time, loss_of, pictures_to_pay, seconds_of
 from experiments.realtime.settings import FROM_GENERATOR, MARKS, Race, per_image
 from experiments.trained import TrainArguments, caption_of
 from nstjax.inference import stylize
-from nstjax.programs import enable_compilation_cache
 from nstjax.reports import Cell, contact_sheet
 
 PAINTINGS = ("starry_night",)
@@ -190,7 +190,7 @@ def sheet(lab: Race, painting: str, found: dict[str, Any]) -> None:
 
 def main() -> None:
     """Train, descend, compare."""
-    enable_compilation_cache()  # most trainings are one program
+    keep_programs()  # most trainings are one program
     lab = Race(tyro.cli(TrainArguments, description=__doc__))
     lab.refuse_figures()
     lab.note("photographs", {"trained_on": len(list(Path(lab.source).iterdir())), "judged": list(lab.photos)})

@@ -21,7 +21,7 @@ from nstjax.cli.parse import flags, hyphens, parse, value_of
 from nstjax.cli.regions import check_regions
 from nstjax.cli.run_record import RunRecord, check_replaceable
 from nstjax.cli.wants import check_wants
-from nstjax.errors import InputError
+from nstjax.errors import MOST, InputError, within
 from nstjax.images.encode import check_place
 from nstjax.plain import checked
 from nstjax.reports import read_record
@@ -74,7 +74,9 @@ def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:
 def _check_raw(command: str, arguments: Sequence[str]) -> None:
     """What can be told from the arguments alone, where a default would hide it."""
     if "" in arguments:
-        raise InputError("an argument is empty: is a variable of the shell not set?")
+        place = arguments.index("")
+        after = f"the argument after {arguments[place - 1]}" if place else "the first argument"
+        raise InputError(f"{after} is empty: is a variable of the shell not set?")
     given = flags(arguments)
 
     def contradict(one: str, other: str, why: str = "") -> None:
@@ -185,10 +187,8 @@ def check_options(options: Options) -> None:
         ("--save-state-every", options.save_state_every),
         ("--snapshot-every", options.snapshot_every),
     ):
-        if count < 0:
-            raise InputError(f"{flag} is {count}: it must be 0 (never) or more")
-    if not 1 <= options.quality <= 100:
-        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
+        within(flag, count, 0, MOST, " (0 is never)")
+    within("--quality", options.quality, 1, 100)
     if options.gif is not None and options.gif.suffix.lower() != ".gif":
         raise InputError(f"the animation {options.gif} must end in .gif")
     if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):

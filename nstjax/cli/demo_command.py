@@ -13,7 +13,7 @@ from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
 from nstjax.cli.synthesis_command import run_synthesis
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import write_atomically
 from nstjax.images import load_image, save_image
 from nstjax.locks import lock
@@ -21,6 +21,7 @@ from nstjax.paintings import paint
 from nstjax.plain import read_json
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import TransferConfig
+from nstjax.synthesis.config import MAX_SIDE
 from nstjax.weights import load_backbone
 
 # In scikit-image's wheel; all are in the public domain or CC0.
@@ -86,8 +87,8 @@ def run_demo(arguments: Sequence[str]) -> int:
     paintings = tuple(dict.fromkeys(options.paintings))
     if not paintings:
         raise InputError("--paintings names none: name at least one")
-    if options.size < LEAST_SIZE:
-        raise InputError(f"--size is {options.size}: the demo wants {LEAST_SIZE} pixels or more")
+    within("--size", options.size, LEAST_SIZE, MAX_SIDE, " pixels")
+    within("--seed", options.seed, 0, 2**32 - 1)
     TransferConfig(size=options.size, iterations=(options.iterations,))  # refuses what is out of range
     check_device()
     load_backbone(options.weights)

@@ -6,11 +6,12 @@ from nstjax.cli.models import the_model
 from nstjax.cli.options_stylize import ExportOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import check_replaceable
 from nstjax.images.encode import check_place
 from nstjax.inference import export_generator
 from nstjax.inference.export import header_path
+from nstjax.inference.photograph import MAX_SIDE
 
 SUFFIX = ".stablehlo"
 
@@ -27,6 +28,8 @@ def run_export(arguments: Sequence[str]) -> int:
         raise InputError(f"-o is missing: name the file to write with -o OUT{SUFFIX}")
     if output.suffix != SUFFIX:
         raise InputError(f"the output {output} must end in {SUFFIX}")
+    for side in options.size or ():
+        within("--size", side, 1, MAX_SIDE, " pixels")
     check_place(output)
     check_replaceable(header_path(output))
     check_device()

@@ -3,13 +3,17 @@
 import contextlib
 import errno
 import importlib
+import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
 from nstjax.cli.interrupt import exit_code, leave_on_signal, raise_on_signal
+from nstjax.cli.runtime import warnings_as_notes
 from nstjax.errors import InputError, OutputError
 from nstjax.heap import keep_freed_memory
+from nstjax.private import use_temporary_home
 
 USAGE = """usage: nstjax COMMAND ...
 
@@ -21,7 +25,7 @@ commands:
   texture       make a texture of any size from a painting
   reconstruct   show what layers of the network keep of an image
   train         train a network that paints in one pass
-  stylize       paint photographs, GIFs and videos with a trained network, in a moment
+  stylize       paint photographs, animations and videos with a trained network, in a moment
   export        write a trained network as a program that needs JAX alone
   weights       fetch, convert, list, describe or normalise network weights
   info          show versions, devices and installed weights
@@ -71,6 +75,21 @@ def _run(arguments: list[str]) -> int:
     return code
 
 
+def _prepare() -> None:
+    """Settle what every command needs of its surroundings: printable messages, no foreign ones, a home folder."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # of another encoding, or a file name that is not text
+            stream.reconfigure(errors="backslashreplace")
+    # A program's libraries report to it, not to its users: without a handler Python prints their warnings.
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
+    use_temporary_home()
+
+
+def _note(line: str) -> None:
+    print(f"nstjax: {line}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
@@ -84,13 +103,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         leave_on_signal()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    quiet = bool({"-q", "--quiet"} & set(arguments))
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        with warnings_as_notes((lambda line: None) if quiet else _note):
+            _prepare()
+            return _run(arguments)
     except OutputError as error:
-        print(f"nstjax: error: {error}", file=sys.stderr)
+        print(f"nstjax: error: {_one_line(error)}", file=sys.stderr)
         return FAILED
     except InputError as error:
-        print(f"nstjax: error: {error}", file=sys.stderr)
+        print(f"nstjax: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,6 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             print("nstjax: interrupted", file=sys.stderr)
         return exit_code()
+
+
+def _one_line(error: Exception) -> str:
+    """A message without the line breaks that a file's name or another library's message may have."""
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

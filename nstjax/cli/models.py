@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from nstjax.cli.pictures import print_damaged
 from nstjax.errors import InputError
 from nstjax.generators.store import Generator, installed_generators, load_generator
 
@@ -35,13 +36,15 @@ def the_model(spec: str | None) -> Generator:
 
 def list_models() -> None:
     """Print the installed generators."""
-    found = installed_generators()
+    damaged: list[Path] = []
+    found = installed_generators(damaged)
+    print_damaged(damaged)
     if not found:
         print(f"no generator: {_names()}")
         return
     table = Table("name", "network", "installed in", "what it is")
     for name, (path, record) in found.items():
-        config = record.get("config", {})
+        config = record["config"]
         network = f"{config.get('kind', '?')}, {config.get('norm', '?')} norm"
         table.add_row(name, network, str(path), _about(record))
     Console(markup=False).print(table)

@@ -14,17 +14,17 @@ class StylizeOptions:
     """Paint photographs, animations and videos with a trained generator, in one pass each."""
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """A photograph, an animated .gif, a video (.mp4, .webm, .mov, .mkv), or a folder of photographs, such as the frames of a video; several are possible. None, for a model that makes textures."""
+    """A photograph, an animation (.gif, .webp, .png), a video (.mp4, .webm, .mov, .mkv), or a folder of photographs, such as the frames of a video; several are possible. None, for a model that makes textures."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
     """The generator: an installed one's name (see --list), a checkpoint's folder, or a training run's."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """The picture; of a GIF a .gif, of a video a video; of several PHOTOs or a folder a folder."""
+    """The picture; of an animation an animation (.gif, .webp or .png), of a video a video; of several PHOTOs or a folder a folder, in which an animation keeps its format."""
     list: FlagCreatePairsOff[bool] = False
     """List the installed generators, and do nothing else."""
     size: int | None = None
     """Longer side of the result, in pixels; by default the photograph's own."""
     seed: int = 0
-    """Of the noise that some generators take; the frames of a GIF or a video share one noise."""
+    """Of the noise that some generators take; the frames of an animation or a video share one noise."""
     noise_scale: float = 1.0
     """Their noise is uniform in [0, this]; 1 is as trained."""
     colors: Colors = "style"

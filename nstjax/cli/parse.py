@@ -17,6 +17,24 @@ MOST_FLOAT, MOST_INT, MOST_SEED = 1e30, 2**31 - 1, 2**32 - 1
 _CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
+# What tyro says, and a sentence that names the option and what it takes.
+_SENTENCES = (
+    # A record's own check (``__post_init__``) names the option already.
+    (r"^Error parsing [a-z_]+: ", ""),
+    (r"^Error parsing (\S+): invalid literal for int\(\) .*?: (.*)$", r"\1 is \2: it must be a whole number"),
+    (r"^Error parsing (\S+): Exceeds the limit .*$", r"\1 has too many digits"),
+    (r"^Error parsing (\S+): could not convert string to float: (.*)$", r"\1 is \2: it must be a number"),
+    (
+        r"^Error parsing (\S+): no type matching (?:\{None\}\|)?\{?(.*?)\}? could be instantiated from \[(.*?)\]\..*$",
+        r"\1 is \3: it must be \2",
+    ),
+    (r"it must be INT$", "it must be a whole number"),
+    (r"it must be FLOAT$", "it must be a number"),
+    (r"^Missing value for argument '(\S+)'\. Expected \d+ values\.?$", r"\1 has no value"),
+    (r"^Missing from [a-z ]*: (\S+) .*$", r"\1 is missing"),
+)
+
+
 def _sentence(box: str, prog: str) -> str:
     """What stands in tyro's box, up to its first rule, on one line."""
     lines: list[str] = []
@@ -25,8 +43,9 @@ def _sentence(box: str, prog: str) -> str:
         if text.startswith(("─", "╰")):
             break
         lines.append(text)
-    # A record's own check (``__post_init__``) names the option already.
-    text = re.sub(r"^Error parsing (settings|objective|optimizer|network): ", "", " ".join(lines))
+    text = " ".join(lines)
+    for pattern, sentence in _SENTENCES:
+        text = re.sub(pattern, sentence, text)
     return f"{text.rstrip('.')} (see {prog} --help)"
 
 

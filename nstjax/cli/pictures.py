@@ -61,15 +61,19 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
         print(f"nstjax: {line}", file=sys.stderr)
 
 
-def failure(label: str, error: Exception) -> str:
-    """Return a sentence about a file of a folder whose picture could not be made.
+def about(error: Exception, path: Path) -> InputError:
+    """Return the error of making one picture, with the picture's file where it names neither a file nor an option.
 
     Args:
-        label: the file's name.
         error: of any type: a damaged file can raise nearly anything.
+        path: of the picture.
     """
-    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
-    return text if label in text else f"{label}: {text}"
+    if not isinstance(error, InputError):
+        return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
+    message = str(error)
+    if path.name in message or "--" in message or message.startswith("-o "):
+        return error
+    return type(error)(f"{path}: {message}")
 
 
 def failure_code(error: Exception, before: int) -> int:
@@ -81,6 +85,12 @@ def failure_code(error: Exception, before: int) -> int:
     """
     bad_input = isinstance(error, InputError) and not isinstance(error, OutputError)
     return (before or BAD_INPUT) if bad_input else FAILED
+
+
+def print_damaged(stores: Sequence[Path]) -> None:
+    """Say which stores a list leaves out."""
+    for path in stores:
+        print(f"nstjax: {path} cannot be read and is left out: make it again or remove it", file=sys.stderr)
 
 
 def load_pictures(job: Job) -> Pictures:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from nstjax.cli.commands import StyleOptions, TextureOptions, TransferOptions
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.images.mask_spec import check_mask_spec
 from nstjax.images.masks import Mask, read_masks
 from nstjax.synthesis import Style, StyleRegion
+from nstjax.synthesis.config import MAX_SIDE
 from nstjax.typing import Images
 
 LABELS = "labels:"
@@ -36,9 +37,8 @@ def check_regions(options: StyleOptions) -> None:
         InputError: numbers of options do not fit each other, or a mask's description is malformed.
     """
     _check_shares("--style-weights", options.style_weights, len(options.styles), "style")  # type: ignore[attr-defined]
-    if isinstance(options, TextureOptions) and min(options.proportions) < 1:
-        width, height = options.proportions
-        raise InputError(f"--proportions {width} {height}: both must be 1 or more")
+    for part in options.proportions if isinstance(options, TextureOptions) else ():
+        within("--proportions", part, 1, MAX_SIDE)
     if not isinstance(options, TransferOptions):
         return
     if any(not 0 < strength <= 1e6 for strength in options.strength_grid):

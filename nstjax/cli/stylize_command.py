@@ -15,20 +15,21 @@ from nstjax.cli.jobs import make_output_folder, record_path
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, failure, failure_code, load_picture, print_skipped
+from nstjax.cli.pictures import LEAST_SIDE, about, failure_code, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs
 from nstjax.cli.stylize_jobs import Job, make_jobs
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.images import fit_long_side, resize, save_image
+from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
-from nstjax.images.gif import encode_gif, open_gif
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
-from nstjax.inference.photograph import LEAST_ROWS
+from nstjax.inference.memory import check_memory
+from nstjax.inference.photograph import MAX_SCALE, MAX_SIDE, check_tile
 from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
@@ -37,31 +38,38 @@ RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 
 def _check(options: StylizeOptions) -> None:
     """Raise :class:`InputError` where an option's value makes no sense."""
-    if options.size is not None and options.size < LEAST_SIDE:
-        raise InputError(f"--size is {options.size}: it must be {LEAST_SIDE} pixels or more")
-    if not 0 <= options.strength <= 1:
-        raise InputError(f"--strength is {options.strength}: it must be between 0 and 1")
-    if not 1 <= options.quality <= 100:
-        raise InputError(f"--quality is {options.quality}: it must be between 1 and 100")
-    if not 0 <= options.seed < 2**32:
-        raise InputError(f"--seed is {options.seed}: it must be between 0 and {2**32 - 1}")
-    if not np.isfinite(options.noise_scale):
-        raise InputError(f"--noise-scale is {options.noise_scale}: it must be a finite number")
-    if options.tile is not None and options.tile != 0 and options.tile < LEAST_ROWS:
-        raise InputError(f"--tile is {options.tile}: it must be 0 (never), or {LEAST_ROWS} rows or more")
+    if options.size is not None:
+        within("--size", options.size, LEAST_SIDE, MAX_SIDE, " pixels")
+    within("--strength", options.strength, 0, 1)
+    within("--quality", options.quality, 1, 100)
+    within("--seed", options.seed, 0, 2**32 - 1)
+    within("--noise-scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
+    if options.tile is not None:
+        check_tile(options.tile)
 
 
 def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
     """From a photograph to its picture, as the options say."""
+    plan, checked = generator.config.plan(), set[tuple[int, int]]()
+    advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
+
+    def check(height: int, width: int) -> None:
+        if (height, width) not in checked:  # once for all frames of a video
+            check_memory(plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice)
+            checked.add((height, width))
 
     def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:
         size = None
         if photo is None:
             assert options.size is not None
             size = (options.size, options.size)
+            check(*size)
         elif options.size is not None:
             height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
+            check(height, width)
             photo = np.asarray(resize(photo, height, width)).clip(0, 1)
+        else:
+            check(photo.shape[1], photo.shape[2])
         picture = stylize(
             generator,
             photo,
@@ -93,19 +101,21 @@ def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, set
             of = f"/{all_}" if all_ else ""
             display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
 
-        if job.kind == "gif":
+        if job.kind == "animation":
             assert job.source is not None
-            gif = open_gif(job.source)
+            animation = open_animation(job.source)
             made = 0
 
             def frames() -> Any:
                 nonlocal made
-                for frame in gif.frames():
+                for frame in animation.frames():
                     yield paint(frame)
                     made += 1
-                    count(made, len(gif.milliseconds))
+                    count(made, len(animation.milliseconds))
 
-            content = encode_gif(frames(), gif.milliseconds, gif.loop)
+            content = encode_animation(
+                job.output, frames(), animation.milliseconds, animation.loop, options.quality
+            )
             save_elsewhere(job.output, lambda path: write_atomically(path, content), "the animation")
             what = f"{made} frames"
         elif job.kind == "video":
@@ -211,7 +221,10 @@ def run_stylize(arguments: Sequence[str]) -> int:
     with lock(target, f"another run is writing {target}: wait for its end, or choose another -o"):
         if together:
             return _do_all(jobs, paint, options, settings, skipped)
-        _do(jobs[0], paint, options, settings)
+        try:
+            _do(jobs[0], paint, options, settings)
+        except InputError as error:
+            raise about(error, jobs[0].source or jobs[0].output) from error
         _finish(jobs[0].output, jobs, settings, options, began)
         return 0
 
@@ -237,7 +250,7 @@ def _do_all(
         except Exception as error:  # a damaged file can raise nearly anything
             code = failure_code(error, code)
             assert job.source is not None
-            message = failure(job.source.name, error)
+            message = str(about(error, job.source))
             bad.append(message)
             print(f"nstjax: error: {message}", file=sys.stderr)
             continue

@@ -10,12 +10,13 @@ from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
+from nstjax.images.animation import ANIMATION_SUFFIXES, is_animation
 from nstjax.images.encode import check_place
 from nstjax.images.folder import Skipped
 from nstjax.images.video import VIDEO_SUFFIXES, pyav
 
 READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg")
-Kind = Literal["photograph", "gif", "video", "texture"]
+Kind = Literal["photograph", "animation", "video", "texture"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,24 +29,32 @@ class Job:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is, by its suffix."""
+    """Return what a file is: a video by its suffix, an animation by its frames or the suffix .gif."""
     suffix = path.suffix.lower()
-    if suffix == ".gif":
-        return "gif"
-    return "video" if suffix in READ_AS_VIDEO else "photograph"
+    if suffix in READ_AS_VIDEO:
+        return "video"
+    return "animation" if suffix == ".gif" or is_animation(path) else "photograph"
+
+
+def _written_as(source: Path) -> str:
+    """The suffix of an animation's output: its own, or .gif where no animation ends in that."""
+    suffix = source.suffix.lower()
+    return suffix if suffix in ANIMATION_SUFFIXES else ".gif"
 
 
 def _check_alone(source: Path, output: Path, bits: int) -> None:
     """Raise :class:`InputError` where one file cannot become ``output``."""
     kind, suffix = kind_of(source), output.suffix.lower()
-    if kind == "gif" and suffix != ".gif":
-        raise InputError(f"{source} is an animation, so the output {output} must end in .gif")
+    if kind == "animation" and suffix not in ANIMATION_SUFFIXES:
+        raise InputError(
+            f"{source} is an animation, so the output {output} must end in one of {', '.join(ANIMATION_SUFFIXES)}"
+        )
     if kind == "video" and suffix not in VIDEO_SUFFIXES:
         raise InputError(
             f"{source} is a video, so the output {output} must end in one of {', '.join(VIDEO_SUFFIXES)}"
         )
     if kind == "photograph":
-        if suffix in (".gif", *VIDEO_SUFFIXES):
+        if suffix in (".gif", ".apng", *VIDEO_SUFFIXES):
             raise InputError(
                 f"{source} is no animation, so the output {output} cannot be one: choose .png or .jpg"
             )
@@ -64,7 +73,7 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Job]:
         if kind == "video":
             ending = own if own in VIDEO_SUFFIXES else ".mp4"
         else:
-            ending = ".gif" if kind == "gif" else suffix
+            ending = _written_as(source) if kind == "animation" else suffix
         name = source.stem if stems.count(source.stem) == 1 else source.name
         jobs.append(Job(source, folder / f"{name}{ending}", kind))
     return jobs
@@ -105,8 +114,8 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
     for path in options.photographs:
         found = find_images(path, skipped) if path.is_dir() else [path]
         sources += [source for source in found if source not in sources]
-    if any(kind_of(source) == "video" for source in sources):
-        pyav()
+    for video in (source for source in sources if kind_of(source) == "video"):
+        pyav(video)
     together = len(options.photographs) > 1 or options.photographs[0].is_dir()
     if together:
         if (output.suffix and not output.is_dir()) or output.is_file():

@@ -15,7 +15,7 @@ from nstjax.cli.display import Display
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
-from nstjax.cli.pictures import failure, failure_code, load_picture, load_pictures, needed_side, print_skipped
+from nstjax.cli.pictures import about, failure_code, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
@@ -206,7 +206,10 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
         return code
     if isinstance(options, TransferOptions) and options.strength_grid:
         return _do_grid(jobs, backbone, record, options.output)
-    return _do(jobs[0], backbone, record)
+    try:
+        return _do(jobs[0], backbone, record)
+    except InputError as error:
+        raise about(error, jobs[0].content or jobs[0].styles[0]) from error
 
 
 def _do_grid(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any], sheet: Path | None) -> int:
@@ -228,8 +231,8 @@ def _do_all(jobs: Sequence[Job], backbone: Backbone, record: dict[str, Any]) -> 
     for job in jobs:
         try:
             code = _do(job, backbone, record)
-        except Exception as error:
-            message = failure(job.label, error)
+        except Exception as error:  # a damaged file can raise nearly anything
+            message = str(about(error, job.content or job.styles[0]))
             bad.append(message)
             worst = failure_code(error, worst)
             print(f"nstjax: error: {message}", file=sys.stderr)

@@ -19,7 +19,7 @@ from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import flags, parse, value_of
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
 from nstjax.generators.store import is_shipped
 from nstjax.images import resize
@@ -27,12 +27,14 @@ from nstjax.locks import lock
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
+from nstjax.training.memory import check_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO, resolve
 
 FAILED = 1
 SAMPLE_HEIGHT = 256
+MAX_PROCESSES = 2**16
 _OPTIONS = {
     "generator.kind": "--generator",
     "generator.output": "--generator-output",
@@ -122,6 +124,10 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     hosts = options.hosts
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
         raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
+    if hosts.processes is not None:
+        within("--processes", hosts.processes, 1, MAX_PROCESSES)
+    if hosts.process_index is not None:
+        within("--process-index", hosts.process_index, 0, (hosts.processes or MAX_PROCESSES) - 1)
     return options.output
 
 
@@ -235,6 +241,10 @@ def run_train(arguments: Sequence[str]) -> int:
     spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
+    if set(config.objective.layers) <= set(
+        backbone.layers
+    ):  # else the training names the layer that is missing
+        check_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {
         "command": "train",

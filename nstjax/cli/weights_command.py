@@ -17,9 +17,9 @@ from nstjax.cli.options_weights import (
     WeightsInfoOptions,
 )
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import print_skipped
+from nstjax.cli.pictures import print_damaged, print_skipped
 from nstjax.cli.runtime import check_device
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import cache_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
 from nstjax.images.folder import Skipped
@@ -70,7 +70,9 @@ def _convert(arguments: Sequence[str], prog: str) -> None:
 def _list(arguments: Sequence[str], prog: str) -> None:
     parse(ListOptions, arguments, prog)
     table = Table("name", "network", "installed in", "what it is")
-    found = installed()
+    damaged: list[Path] = []
+    found = installed(damaged)
+    print_damaged(damaged)
     for name, (path, record) in found.items():
         table.add_row(name, record["arch"], str(path), record["source"])
     for name, entry in REGISTRY.items():
@@ -110,10 +112,9 @@ def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[ja
 
 def _normalize(arguments: Sequence[str], prog: str) -> None:
     options = parse(NormalizeOptions, arguments, prog)
+    within("--size", options.size, 32, 4096, " pixels")
     check_device()
     backbone = load_backbone(options.weights, options.network)
-    if not 32 <= options.size <= 4096:
-        raise InputError(f"--size is {options.size}: it must be between 32 and 4096")
     store = _store(
         options.to, options.name or f"{Path(resolve(options.weights)).name.split('.')[0]}-normalized"
     )

@@ -17,6 +17,7 @@ concatenations to come: :meth:`Plan.live`) are what it must keep or compute agai
 """
 
 import dataclasses
+import math
 from typing import Literal, TypeAlias
 
 Op: TypeAlias = Literal["center", "pool", "concat", "conv", "norm", "relu", "add", "upsample", "picture"]
@@ -82,6 +83,24 @@ class Plan:
         """Names of the arrays, made before step ``index``, that it or later steps read."""
         made = {step.name for step in self.steps[:index]} | {name for name, _ in self.inputs}
         return made & {name for step in self.steps[index:] for name in step.sources}
+
+    def levels(self) -> dict[str, int]:
+        """Level of every array by its name: it has the picture's size over ``2**level``."""
+        inputs = {name: 0 if name == "image" else int(name.removeprefix("noise")) for name, _ in self.inputs}
+        return inputs | {step.name: step.level for step in self.steps}
+
+    def values_per_pixel(self, largest: float = math.inf) -> float:
+        """Return how many values are needed at once, at most, for each pixel of the picture.
+
+        Args:
+            largest: arrays with more values for each pixel do not count.
+        """
+        channels, levels = self.channels(), self.levels()
+        size = {name: channels[name] / 4 ** levels[name] for name in channels}
+        return max(
+            sum(size[name] for name in self.live(index) | {step.name} if size[name] <= largest)
+            for index, step in enumerate(self.steps)
+        )
 
     def channels(self) -> dict[str, int]:
         """Channels of every array by its name."""

@@ -140,21 +140,13 @@ def read_generator(path: Path) -> Generator:
     return Generator(config, variables, record)
 
 
-def installed_generators() -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Generators that can be loaded by name, with their records; the first folder's come first."""
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder in store_folders("models"):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.name.startswith("."):  # a store that another process is writing
-                continue
-            try:
-                record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
-                record = checked(record, _Record, "its record")
-            except InputError:
-                continue  # what is no store of ours, or a damaged one, must not hide the others
-            if record["kind"] == KIND:
-                found.setdefault(path.name, (path, record))
-    return found
+def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Return the generators that can be loaded by name, with their records; the first folder's come first.
+
+    Args:
+        damaged: receives the stores that cannot be read.
+    """
+    return checkpoints.find_stores(store_folders("models"), KIND, _Record, damaged)
 
 
 def is_shipped(name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.images.opening import check_pixels
+from nstjax.images.opening import check_pixels, check_room
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its complaints become one sentence here
 
@@ -59,19 +59,23 @@ class Raster:
         self.premultiplied, self.profile, self.orientation = premultiplied, profile, orientation
 
 
-def read_tiff(stream: BinaryIO, name: str) -> Raster | None:
+def read_tiff(
+    stream: BinaryIO, name: str, factor: Callable[[int, int], int] = lambda width, height: 1
+) -> Raster | None:
     """Read the first picture of a TIFF by its tags, unless Pillow reads it well.
 
     Args:
         stream: the file, from its beginning.
         name: what messages call it.
+        factor: by which the caller reduces an image of a given width and height.
 
     Returns:
         The samples; ``None`` for 1 to 8 unsigned bits, and for layouts of 16 bits that Pillow reads and whose
         compression tifffile does not know without the package imagecodecs.
 
     Raises:
-        InputError: the file is cut off, or of a kind that has no certain meaning as a picture.
+        InputError: the file is cut off, too large for the free memory, or of a kind that has no certain meaning as a
+            picture.
     """
     import tifffile
 
@@ -86,6 +90,8 @@ def read_tiff(stream: BinaryIO, name: str) -> Raster | None:
             return None
         _check_layout(page, bits, int(format_), name)
         _check_whole(page, stream, name)
+        width, height, pixel_bytes = page.imagewidth, page.imagelength, page.samplesperpixel * -(-bits // 8)
+        check_room(name, width, height, pixel_bytes, factor(width, height))
         try:
             samples = page.asarray()
         except (ValueError, RuntimeError) as error:  # how tifffile says that it lacks a codec

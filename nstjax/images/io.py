@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
 from PIL import Image
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, InputWarning
 from nstjax.images.deep import Raster, is_deep, read_deep, read_tiff
 from nstjax.images.icc import convert_floats, convert_image
 from nstjax.images.jpeg_end import complete_jpeg
-from nstjax.images.opening import open_file, open_image
+from nstjax.images.opening import check_room, frame_count, open_file, open_image
 
 LARGE_PIXELS = 2**25  # larger images may be reduced while they are decoded
 _KEPT_SIDE, _KEPT_SHORT = 4, 2  # times the side that is needed, after such a reduction
@@ -30,12 +29,14 @@ class Picture:
         alpha: ``(h, w)`` of the same kind, or ``None`` where the file has none.
         highest: the file's highest sample, before any conversion.
         bits: of a sample; 0 for floats.
+        frames: of the animation that this is the first of; 1 for a still image.
     """
 
     colors: np.ndarray
     alpha: np.ndarray | None
     highest: float
     bits: int
+    frames: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +53,6 @@ class _Need:
         if self.short:
             return max(1, min(width, height) // (_KEPT_SHORT * self.short))
         return max(1, max(width, height) // (_KEPT_SIDE * self.long)) if self.long else 1
-
-
-def _check_room(name: str, width: int, height: int, channels: int, factor: int) -> None:
-    """Refuse an image whose decoding needs more memory than is free."""
-    # Twice as decoded, for a conversion; then as bytes and as floats.
-    pixels = width * height
-    needed = pixels * 2 * channels + pixels / factor**2 * 3 * (1 + 2 * 4)
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise InputError(
-            f"{name} has {width}×{height} pixels, which need about {needed / 2**30:.1f} GiB to decode, and "
-            f"{free / 2**30:.1f} GiB are free: make it smaller first"
-        )
 
 
 def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
@@ -142,7 +130,7 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
     """Decode a file; every decoder is called from here."""
     with open_file(file, name) as (stream, kind):
         if kind == "TIFF":
-            raster = read_tiff(stream, name)
+            raster = read_tiff(stream, name, need.factor)
             if raster is not None:
                 height, width = raster.samples.shape[:2]
                 return _from_raster(raster, need.factor(width, height))
@@ -158,8 +146,9 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
                 image.draft(None, (width // factor, height // factor))
             width, height = image.size
             factor = need.factor(width, height)
-        _check_room(name, width, height, max(3, len(image.getbands())), factor)
-        if kind in ("PNG", "TIFF", "JPEG 2000", "PPM") and is_deep(image):
+        deep = kind in ("PNG", "TIFF", "JPEG 2000", "PPM") and is_deep(image)
+        check_room(name, width, height, max(3, len(image.getbands())) * (2 if deep else 1), factor)
+        if deep:
             turn = _orientation(image)
 
             def reopen() -> Image.Image:
@@ -169,6 +158,7 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
             raster = read_deep(reopen)
             raster.orientation = 1 if kind == "TIFF" else turn  # Pillow turns TIFFs itself
             return _from_raster(raster, factor)
+        frames = frame_count(image, kind)
         try:
             image.load()
         except OSError as error:
@@ -179,7 +169,16 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
             if whole is None:
                 raise
             image, factor = whole, need.factor(*whole.size)
-        return _from_pillow(image, factor)
+        return dataclasses.replace(_from_pillow(image, factor), frames=frames)
+
+
+def _is_transparent(alpha: np.ndarray) -> bool:
+    """Whether a pixel is not opaque, by more than the rounding of 16 bits."""
+    return bool(alpha.min() < (255 if alpha.dtype == np.uint8 else 0.999))
+
+
+def _note(message: str) -> None:
+    warnings.warn(message, InputWarning, stacklevel=3)
 
 
 def _over_white(picture: Picture) -> np.ndarray:
@@ -273,7 +272,8 @@ def load_image(path: str | Path, long_side: int = 0) -> np.ndarray:
     The format is recognised by the file's content: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, PPM, TGA,
     ICO, and HEIC where pillow-heif is installed. The EXIF orientation is applied, an ICC profile converted to
     sRGB, alpha composited over white; grey, palette, CMYK, 16-bit and floating-point images are handled. The
-    first frame of an animation is taken. Damaged metadata are ignored.
+    first frame of an animation is taken. Damaged metadata are ignored. Transparent pixels and further frames, which
+    the result does not show, give an :class:`~nstjax.errors.InputWarning`.
 
     Args:
         path: the file.
@@ -291,5 +291,10 @@ def load_image(path: str | Path, long_side: int = 0) -> np.ndarray:
     path = Path(path)
     with warnings.catch_warnings():
         ignore_noise()
-        pixels = decode_image(path, str(path), long_side=long_side)
-    return np.ascontiguousarray(_to_float(pixels)[None])
+        picture = _decode(path, str(path), _Need(long=long_side))
+    _check_range(picture, str(path))
+    if picture.alpha is not None and _is_transparent(picture.alpha):
+        _note(f"{path} has transparent pixels, which are shown over white")
+    if picture.frames > 1:
+        _note(f"{path} is an animation of {picture.frames} frames, of which only the first is used")
+    return np.ascontiguousarray(_to_float(_over_white(picture))[None])

@@ -1,17 +1,22 @@
 """Opening image files: the one place where Pillow's decoders are called."""
 
 import contextlib
+import ctypes
+import functools
 import importlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import PIL._imaging
 from PIL import Image, features
 
 from nstjax.errors import InputError
+from nstjax.free_memory import host_bytes
 from nstjax.images.formats import HEAD, READABLE, recognise
 
+ANIMATED = ("GIF", "PNG", "WebP", "AVIF")  # formats whose later frames show the same picture later
 MAX_PIXELS = 2**28  # phones make 200 megapixels; a PNG of 33 KB can claim 3,600
 WANTED = "save it as JPEG, PNG, WebP or TIFF"
 _DAMAGED = "is a damaged or truncated image: copy or save it again"
@@ -52,6 +57,54 @@ def check_pixels(name: str, width: int, height: int) -> None:
         raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller first")
     if width < 1 or height < 1:
         raise InputError(f"{name} {_DAMAGED}")
+
+
+def check_room(name: str, width: int, height: int, pixel_bytes: int, factor: int) -> None:
+    """Refuse an image whose decoding needs more memory than is free.
+
+    Args:
+        name: what messages call it.
+        width: of the image in the file, in pixels.
+        height: likewise.
+        pixel_bytes: bytes of a pixel as it is decoded.
+        factor: by which the decoded image is reduced.
+
+    Raises:
+        InputError: there is not enough memory.
+    """
+    # Three times as decoded, for conversions; then once as bytes and twice as float32.
+    pixels = width * height
+    needed = pixels * 3 * pixel_bytes + pixels / factor**2 * 3 * (1 + 2 * 4)
+    free = host_bytes()
+    if needed > free:
+        raise InputError(
+            f"{name} has {width}×{height} pixels, which need about {needed / 2**30:.1f} GiB to decode, and "
+            f"{free / 2**30:.1f} GiB are free: make it smaller first"
+        )
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Stop libtiff from printing errors and warnings on standard error.
+
+    Pillow has no setting for it, so this calls libtiff's own. Its functions are found through Pillow's library, except
+    where they are part of it (Windows).
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        library = ctypes.CDLL(PIL._imaging.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+
+
+def frame_count(image: Image.Image, kind: str) -> int:
+    """Return the number of frames of an animation that Pillow opened; 1 for every other image."""
+    if kind not in ANIMATED:
+        return 1
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except Exception:  # a GIF is read through to count; opening it tells of the damage
+        return 1
+    return frames - bool(getattr(image, "default_image", False))
 
 
 def refusal(kind: str | None) -> str:
@@ -125,6 +178,8 @@ def open_image(stream: BinaryIO | bytes, kind: str, name: str) -> Image.Image:
     Raises:
         InputError: it has too many pixels, or none.
     """
+    if kind == "TIFF":
+        _silence_libtiff()
     image: Image.Image = _plugin(kind)(io.BytesIO(stream) if isinstance(stream, bytes) else stream, "")
     check_pixels(name, *image.size)
     return image

@@ -22,8 +22,11 @@ _VP9: _Encoders = (
 _UNKNOWN = 2  # colour space that a file does not tell
 
 
-def pyav() -> Any:
-    """PyAV.
+def pyav(path: Path) -> Any:
+    """Import PyAV.
+
+    Args:
+        path: a video, for the message.
 
     Raises:
         InputError: it is not installed.
@@ -31,7 +34,9 @@ def pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise InputError("videos need the package av: pip install 'nstjax[video]'") from error
+        raise InputError(
+            f"{path} is a video, which needs the package av: pip install 'nstjax[video]'"
+        ) from error
     return av
 
 
@@ -56,7 +61,8 @@ def open_video(path: str | Path) -> int:
     Raises:
         InputError: it is missing or damaged or has no pictures, or PyAV is not installed.
     """
-    av, path = pyav(), Path(path)
+    path = Path(path)
+    av = pyav(path)
     with _reading(path, av.error.FFmpegError), av.open(str(path)) as container:
         if not container.streams.video:
             raise InputError(f"{path} has no pictures in it: name a video")
@@ -84,7 +90,7 @@ class _Writer:
         encoders = _VP9 if suffix == ".webm" else _H264
         found = [item for item in encoders if item[0] in av.codecs_available]
         if not found:
-            raise InputError(f"this PyAV has no encoder for {suffix}: choose another suffix")
+            raise InputError(f"this PyAV has no encoder for {suffix}: choose another suffix for -o")
         self._encoder, self._options = found[0]
         self._stream: Any = None
         self._audio = None if audio is None else container.add_stream_from_template(audio)
@@ -142,6 +148,15 @@ class _Writer:
             self._container.mux(self._stream.encode(None))
 
 
+def _left_out(reader: Any, used: tuple[Any, ...]) -> str:
+    """The streams of a video that its copy does not get, in words."""
+    taken = {stream.index for stream in used if stream is not None}
+    kinds = [stream.type for stream in reader.streams if stream.index not in taken]
+    words = {"audio": "sound track", "subtitle": "subtitle track", "video": "track of pictures"}
+    found = [(kinds.count(kind), word) for kind, word in words.items() if kind in kinds]
+    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in found)
+
+
 def change_video(
     source: str | Path,
     target: str | Path,
@@ -163,7 +178,8 @@ def change_video(
     Raises:
         InputError: the source cannot be read, the target not be written; nothing half-written stays behind.
     """
-    av, source, target = pyav(), Path(source), Path(target)
+    source, target = Path(source), Path(target)
+    av = pyav(source)
     suffix, error = target.suffix.lower(), av.error.FFmpegError
     if suffix not in VIDEO_SUFFIXES:
         raise InputError(f"the video {target} must end in one of {', '.join(VIDEO_SUFFIXES)}")
@@ -181,6 +197,8 @@ def change_video(
             video = reader.streams.video[0]
             video.thread_type = "AUTO"
             audio = reader.streams.audio[0] if reader.streams.audio else None
+            if left := _left_out(reader, (video, audio)):
+                say(f"note: {source.name} has {left} besides, which {target.name} does not get")
             if audio is not None and audio.codec_context.name not in container.supported_codecs:
                 say(
                     f"note: {suffix} cannot hold the sound of {source.name} ({audio.codec_context.name}): it is left out"

@@ -132,8 +132,7 @@ def trace(
         width: likewise.
     """
     by_name = {step.name: step for step in plan.steps}
-    level = {name: 0 if name == "image" else int(name.removeprefix("noise")) for name, _ in plan.inputs}
-    level |= {step.name: step.level for step in plan.steps}
+    level = plan.levels()
     wanted: dict[str, tuple[int, int]] = {target: (start, stop)}
     beyond: dict[str, Beyond] = {}
     made: list[tuple[Step, Window, Window, bool]] = []

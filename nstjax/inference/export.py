@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference.photograph import stylize, takes_photographs
+from nstjax.inference.memory import check_memory
+from nstjax.inference.photograph import MAX_SIDE, stylize, takes_photographs
 from nstjax.plain import checked, read_json
 from nstjax.typing import Images
 
@@ -199,8 +200,11 @@ def export_generator(
         raise InputError(
             "the generator makes textures, whose size a program must know: give --size HEIGHT WIDTH"
         )
-    if size is not None and min(size) < 1:
-        raise InputError(f"--size is {size[0]} {size[1]}: both must be at least 1")
+    if size is not None:
+        for side in size:
+            within("--size", side, 1, MAX_SIDE, " pixels")
+        # The program is tried, in one piece.
+        check_memory(generator.config.plan(), *size, 0, "--size", "a smaller --size")
     try:
         program = _export(generator, size)
         content = bytes(program.serialize())
@@ -210,7 +214,7 @@ def export_generator(
     difference = _difference(generator, ExportedGenerator(_deserialize(content), header), size)
     if not difference <= TOLERANCE:  # NaN too
         raise InputError(
-            f"the exported program differs from the generator by {difference:.2g}: nothing was written; check the "
+            f"--model: the exported program differs from the generator by {difference:.2g}: nothing was written; check the "
             f"model's weights for NaN, or export it with another version of JAX"
         )
     say(f"checked: a random photograph's picture differs from the generator's by {difference:.1g} at most")
@@ -230,16 +234,31 @@ def _deserialize(content: bytes) -> Any:
     return export.deserialize(bytearray(content))
 
 
+def _is_header(header: Any) -> bool:
+    """Whether a header has the fields that :class:`ExportedGenerator` reads, with values of their types."""
+    size, counts = header["size"], (header["multiple"], header["least_side"], *(header["size"] or ()))
+    return (
+        header["kind"] == KIND
+        and all(isinstance(header[field], bool) for field in ("takes_photograph", "takes_noise"))
+        and (size is None or len(size) == 2)
+        and all(type(count) is int and count >= 1 for count in counts)
+        and isinstance(header["versions"]["jax"], str)
+    )
+
+
 def load_exported(path: str | Path) -> ExportedGenerator:
     """Read a program that :func:`export_generator` wrote.
+
+    An exported file is code: calling the result runs it. The hash in its header tells damage, not a forgery. Load files
+    from sources that you trust.
 
     Raises:
         InputError: it or its header is missing, damaged, of another file, or of a later format.
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
-        plain = read_json(header_path(path))
+        content = path.absolute().read_bytes()
+        plain = read_json(header_path(path.absolute()))
         if plain["kind"] != KIND:
             raise ValueError("another kind")
         later = plain["format"] > FORMAT
@@ -249,7 +268,7 @@ def load_exported(path: str | Path) -> ExportedGenerator:
         raise InputError(
             f"cannot read {error.filename}: {error.strerror}; an exported program and its .json lie side by side"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:  # an InputError is a ValueError
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # an InputError is a ValueError
         raise InputError(
             f"{header_path(path)} is no header of an exported program: export it again"
         ) from error
@@ -257,8 +276,12 @@ def load_exported(path: str | Path) -> ExportedGenerator:
         raise InputError(f"{path} is of a later nstjax (format {header['format']}): install a newer one")
     if not same:
         raise InputError(f"{path} is damaged, or not the file of its .json: export or copy both again")
+    wanted = header["takes_photograph"] + 2 * header["takes_noise"]
     try:
-        return ExportedGenerator(_deserialize(content), header)
+        program = _deserialize(content)
+        if len(program.in_avals) != wanted:
+            raise ValueError("a program of other inputs than its header's")
+        return ExportedGenerator(program, header)
     except Exception as error:  # of a JAX too old for it, in whatever way that shows
         raise InputError(
             f"this JAX cannot read {path}: it was written by JAX {header['versions'].get('jax')}"

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
 from nstjax.inference.tiles import generate_in_bands
@@ -19,6 +19,14 @@ from nstjax.typing import Images
 WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
 CPU_BAND_PIXELS = 2**15
 LEAST_ROWS = 16  # of a band
+MAX_SIDE = 2**15  # pixels of a picture whose size is asked for
+MAX_SCALE = 1000  # of the noise
+
+
+def check_tile(tile: int) -> None:
+    """Raise :class:`InputError` unless ``tile`` is 0 or a number of rows that bands can have."""
+    if tile:
+        within("--tile", tile, LEAST_ROWS, MAX_SIDE, " rows, or 0 for one piece")
 
 
 def rows_for(height: int, width: int) -> int:
@@ -87,8 +95,8 @@ def stylize(
         ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is negative or
-            so small that bands would be all border; the noise scale is not finite.
+        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is
+            out of range; the noise scale is beyond :data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(
@@ -104,10 +112,9 @@ def stylize(
         size = (image.shape[1], image.shape[2])
     if size is None or min(size) < 1:
         raise InputError(f"the size of the texture is {size}: give its height and width")
-    if tile is not None and tile != 0 and tile < LEAST_ROWS:
-        raise InputError(f"--tile is {tile}: it must be 0 (never), or {LEAST_ROWS} rows or more")
-    if not np.isfinite(noise_scale):
-        raise InputError(f"--noise-scale is {noise_scale}: it must be a finite number")
+    if tile is not None:
+        check_tile(tile)
+    within("--noise-scale", noise_scale, -MAX_SCALE, MAX_SCALE)
     config, variables = generator.config, generator.variables
     noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
     if tile is None:

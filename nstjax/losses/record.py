@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from nstjax.errors import InputError, one_of
+from nstjax.errors import MOST, InputError, one_of, within
 from nstjax.losses.content import CONTENT_LOSSES
 from nstjax.losses.distance import DISTANCES
 from nstjax.losses.gram import STYLE_LOSSES
@@ -140,10 +140,9 @@ class Objective:
             )
         if self.bandwidth is not None and not 0 < self.bandwidth < float("inf"):
             raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")
-        if not 1 <= self.windows <= 64:
-            raise InputError(f"--windows is {self.windows}: it must be between 1 and 64")
-        if self.kernel_samples != 0 and self.kernel_samples < 2:
-            raise InputError(f"--kernel-samples is {self.kernel_samples}: it must be 2 or more, or 0 for all")
+        within("--windows", self.windows, 1, 64)
+        if self.kernel_samples:
+            within("--kernel-samples", self.kernel_samples, 2, MOST, ", or 0 for all")
 
     def for_layers(self, layers: tuple[str, ...]) -> "Objective":
         """This record with layers and style weight set, by those of a network where they were not.

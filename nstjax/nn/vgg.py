@@ -75,24 +75,24 @@ def preprocess(images: Images, how: Preprocessing) -> jax.Array:
     return (x * how.scale - jnp.asarray(how.mean, dtype)) / jnp.asarray(how.std, dtype)
 
 
-def check_layers(backbone: Backbone, layers: tuple[str, ...]) -> None:
-    """Raise :class:`InputError` unless the network can give every one of ``layers``."""
-    every = layer_names(backbone.arch)
+def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") -> None:
+    """Raise :class:`InputError` unless the network can give every one of ``layers``, which ``option`` named."""
+    every, prefix = layer_names(backbone.arch), f"{option}: " if option else ""
     for layer in layers:
         if layer in backbone.layers:
             continue
         if layer in every and backbone.arch == EMBEDDED:
             raise InputError(
-                f"the embedded network has no layer {layer}, only {', '.join(backbone.layers)}: name one of these, "
+                f"{prefix}the embedded network has no layer {layer}, only {', '.join(backbone.layers)}: name one of these, "
                 f"or use VGG-19 (nstjax weights fetch vgg19)"
             )
         if layer in every:
             raise InputError(
-                f"layer {layer} is deeper than these {backbone.arch} weights go: they end at "
+                f"{prefix}layer {layer} is deeper than these {backbone.arch} weights go: they end at "
                 f"{backbone.layers[-1]}; name a shallower layer or use the full network's weights"
             )
         raise InputError(
-            f"{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
+            f"{prefix}{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
             f"relu3_1 (after it) and pool3"
         )
 
@@ -112,7 +112,7 @@ def check_pooling(backbone: Backbone, pooling: PoolingChoice) -> None:
         )
 
 
-def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
+def check_size(layers: tuple[str, ...], height: int, width: int, what: str = "an image") -> None:
     """Raise :class:`InputError` where an image is too small for the deepest of ``layers``.
 
     A block of pooling needs two rows and two columns, so block ``b`` needs ``2^(b−1)`` of each, and
@@ -123,7 +123,7 @@ def check_size(layers: tuple[str, ...], height: int, width: int) -> None:
         least = 2 ** (block if layer.startswith("pool") else block - 1)
         if min(height, width) < least:
             raise InputError(
-                f"an image of {width}×{height} pixels is too small for layer {layer}, which needs at least "
+                f"{what} of {width}×{height} pixels is too small for layer {layer}, which needs at least "
                 f"{least}×{least}: use a larger image or shallower layers"
             )
 
@@ -182,6 +182,18 @@ def operations(backbone: Backbone) -> tuple[str, ...]:
         if conv not in backbone.params
     }
     return tuple(name for name in layer_names(EMBEDDED) if name not in missing)
+
+
+def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
+    """Return how many values all convolutions up to the deepest of ``layers`` compute for a pixel of the image."""
+    names = operations(backbone)
+    total, cells = 0.0, 1
+    for name in names[: 1 + max((names.index(layer) for layer in layers), default=-1)]:
+        if name.startswith("conv"):
+            total += backbone.params[name]["bias"].shape[0] / cells
+        elif name.startswith("pool"):
+            cells *= 4
+    return total
 
 
 def _project(x: jax.Array, weights: Mapping[str, jax.Array]) -> jax.Array:

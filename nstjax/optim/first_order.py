@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError, check_positive
+from nstjax.errors import MOST, InputError, check_positive, within
 from nstjax.optim.types import (
     Callback,
     NonFiniteLoss,
@@ -88,8 +88,7 @@ class Sgd:
             check_positive("--learning-rate", self.learning_rate)
         check_bounds(self.bounds)
         check_positive("--decay-rate", self.decay_rate, most=1.0)
-        if self.decay_steps < 1:
-            raise InputError(f"--decay-steps is {self.decay_steps}: it must be 1 or more")
+        within("--decay-steps", self.decay_steps, 1, MOST)
 
 
 class _State(NamedTuple):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nstjax.errors import InputError
+from nstjax.errors import MOST, within
 from nstjax.optim.types import (
     Callback,
     NonFiniteLoss,
@@ -44,8 +44,8 @@ class ScipyLbfgsb:
     def __post_init__(self) -> None:
         check_history_size(self.history_size)
         check_bounds(self.bounds)
-        if self.rounds < 1 or self.maxfun < 1:
-            raise InputError("--rounds and --maxfun must be 1 or more")
+        within("--rounds", self.rounds, 1, MOST)
+        within("--maxfun", self.maxfun, 1, MOST)
 
 
 @jax.jit

@@ -1,16 +1,44 @@
 """Loss plots and contact sheets, by Matplotlib."""
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nstjax.files import write_atomically
+from nstjax.errors import InputError
+from nstjax.files import cache_folder, write_atomically
 
 Cell = tuple[np.ndarray | None, str]
 """A picture, ``(1, h, w, 3)`` in [0, 1] or none, and its caption."""
+
+
+@contextlib.contextmanager
+def _own_settings() -> Iterator[None]:
+    """Matplotlib with its defaults, whatever a ``matplotlibrc`` says: that of the working folder could start LaTeX.
+
+    Raises:
+        InputError: Matplotlib cannot be imported because of such a file.
+    """
+    if "MPLCONFIGDIR" not in os.environ:  # its own choice may be a folder that cannot be written
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
+    try:
+        import matplotlib
+    except Exception as error:
+        if not Path("matplotlibrc").exists():
+            raise
+        raise InputError("matplotlibrc in the working folder cannot be read: remove it") from error
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def _printable(text: str) -> str:
+    """Text without the parts of a file's name that are no text, which fonts cannot draw."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _figure(width: float, height: float) -> Any:
@@ -29,6 +57,7 @@ def _save(figure: Any, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+@_own_settings()
 def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "") -> None:
     """Plot loss and terms against iterations, on a logarithmic axis.
 
@@ -49,11 +78,12 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
         if history[i]["scale"] != history[i - 1]["scale"]:
             axes.axvline(i + 0.5, color="grey", linestyle=":", linewidth=0.8)
     axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
-    axes.set_title(title, parse_math=False)
+    axes.set_title(_printable(title), parse_math=False)
     axes.legend(fontsize="x-small", ncols=2)
     _save(figure, path)
 
 
+@_own_settings()
 def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", cell: float = 2.9) -> None:
     """A grid of captioned pictures.
 
@@ -78,17 +108,17 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", c
         for axes, (image, caption) in zip(axes_row, row, strict=False):
             if image is not None:
                 axes.imshow(np.clip(image.reshape(image.shape[-3:]), 0, 1), interpolation="lanczos")
-                axes.set_title(caption, fontsize=8, parse_math=False)
+                axes.set_title(_printable(caption), fontsize=8, parse_math=False)
             else:
                 axes.text(
                     0.5,
                     0.5,
-                    caption,
+                    _printable(caption),
                     ha="center",
                     va="center",
                     fontsize=9,
                     transform=axes.transAxes,
                     parse_math=False,
                 )
-    figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.suptitle(_printable(title), fontsize=9, parse_math=False)
     _save(figure, path)

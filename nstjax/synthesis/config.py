@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal, get_args
 
 from nstjax import optim
-from nstjax.errors import InputError, one_of
+from nstjax.errors import MOST, InputError, one_of, within
 from nstjax.images.color import COLOR_TRANSFERS
 from nstjax.losses import Objective
 from nstjax.losses.spatial import CARRIES
@@ -73,8 +73,8 @@ class Settings:
             raise InputError(
                 f"--scales {' '.join(map(str, self.scales))}: they must grow from coarse to fine"
             )
-        if any(count < 1 for count in self.iterations):
-            raise InputError("--iterations must be 1 or more at every scale")
+        for count in self.iterations:
+            within("--iterations", count, 1, MOST)
         if len(self.iterations) > 1 and len(self.iterations) != len(self.pyramid()):
             raise InputError(
                 f"--iterations has {len(self.iterations)} values for {len(self.pyramid())} scales: give one for "

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import jax
-import psutil
 
 from nstjax.errors import InputError
+from nstjax.free_memory import device_bytes
 from nstjax.images.resize import fit_long_side
 from nstjax.nn.table import CHANNELS_OF_BLOCK
-from nstjax.nn.vgg import operations, steps_to
+from nstjax.nn.vgg import steps_to, values_per_pixel
 from nstjax.optim import Adam, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import style_size_at
@@ -23,18 +23,6 @@ OF_ACTIVATIONS = (
 )
 PICTURES = 12  # of the result's size, beside an optimiser's history
 TILE = 512  # that is advised
-
-
-def _activations(backbone: Backbone, layers: tuple[str, ...]) -> float:
-    """Values of all convolutions' results up to the deepest of ``layers``, a pixel of the image."""
-    names = operations(backbone)
-    total, cells = 0.0, 1
-    for name in names[: 1 + max((names.index(layer) for layer in layers), default=-1)]:
-        if name.startswith("conv"):
-            total += backbone.params[name]["bias"].shape[0] / cells
-        elif name.startswith("pool"):
-            cells *= 4
-    return total
 
 
 def _channels(backbone: Backbone, layer: str) -> int:
@@ -74,13 +62,13 @@ def estimated_bytes(
     if config.by_tiles(height, width):
         grid = make_grid((height, width), config.tile, backbone.arch, layers)
         looked_at = float(grid.rows.window * grid.columns.window)
-    values = OF_ACTIVATIONS * _activations(backbone, layers) * looked_at / devices
+    values = OF_ACTIVATIONS * values_per_pixel(backbone, layers) * looked_at / devices
     values += 3 * (PICTURES + _vectors(config)) * pixels
     for layer in config.objective.used_content_layers:
         kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
         values += _channels(backbone, layer) * kept * (2 if config.tile else 1)
     painting = max((h * w for h, w in styles), default=0)
-    values = max(values, _activations(backbone, config.objective.used_style_layers) * painting)
+    values = max(values, values_per_pixel(backbone, config.objective.used_style_layers) * painting)
     return BASE + 4 * values
 
 
@@ -88,15 +76,6 @@ def devices_sharing(config: TransferConfig, height: int) -> int:
     """Devices with memory of their own among which the rows are divided; those of one CPU share its memory."""
     sharding = rows_on_devices(height) if config.shard else None
     return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices
-
-
-def available_bytes() -> float:
-    """What the device of the computation can still give: of a CPU the machine's free memory."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return float(psutil.virtual_memory().available)
 
 
 def check_memory(
@@ -123,7 +102,7 @@ def check_memory(
     height, width = fit_long_side(*proportions, side)
     sizes = tuple(style_size_at(image, side, config) for image in styles)
     devices = devices_sharing(config, height)
-    needed, there = estimated_bytes(config, backbone, height, width, sizes, devices), available_bytes()
+    needed, there = estimated_bytes(config, backbone, height, width, sizes, devices), device_bytes()
     if needed <= there:
         return
     advice = []

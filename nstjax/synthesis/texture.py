@@ -83,7 +83,7 @@ def texture(
     regions = check_regions(style, smallest)
     if any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
-    check_layers(backbone, record.style_layers)
+    check_layers(backbone, record.style_layers, "--style-layers")
     network = Network(config, backbone)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])

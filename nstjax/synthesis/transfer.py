@@ -54,12 +54,13 @@ def transfer(
     if init_image is not None:
         init_image = check_image("initial", init_image)
     record, sides = config.objective, config.pyramid()
-    check_layers(backbone, record.content_layers + record.style_layers)
+    check_layers(backbone, record.content_layers, "--content-layers")
+    check_layers(backbone, record.style_layers, "--style-layers")
     network = Network(config, backbone)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))
     for one in (s for region in regions for s in region.styles):
-        check_size(record.used_style_layers, *style_size_at(one.image, sides[0], config))
+        check_size(record.used_style_layers, *style_size_at(one.image, sides[0], config), "a style")
     check_masks(
         regions,
         config,

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from nstjax.errors import InputError
+from nstjax.errors import MOST, within
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +22,12 @@ class Cadence:
     """Besides these, checkpoints whose step it divides are kept for good."""
 
     def __post_init__(self) -> None:
-        for option in ("log_every", "keep"):
-            if getattr(self, option) < 1:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
-                )
-        for option in ("checkpoint_every", "sample_every"):
-            if getattr(self, option) < 0:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 0 or more"
-                )
-        if self.keep_period is not None and self.keep_period < 1:
-            raise InputError(f"--keep-period is {self.keep_period}: it must be 1 or more")
+        within("--log-every", self.log_every, 1, MOST)
+        within("--keep", self.keep, 1, MOST)
+        within("--checkpoint-every", self.checkpoint_every, 0, MOST)
+        within("--sample-every", self.sample_every, 0, MOST)
+        if self.keep_period is not None:
+            within("--keep-period", self.keep_period, 1, MOST)
 
 
 @dataclasses.dataclass(frozen=True)

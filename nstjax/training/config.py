@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 
 from nstjax.data import DataConfig
-from nstjax.errors import InputError, check_positive, one_of
+from nstjax.errors import MOST, InputError, check_positive, one_of, within
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
@@ -50,10 +50,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for option in ("steps", "accumulate", "decay_steps"):
-            if getattr(self, option) < 1:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be 1 or more"
-                )
+            within(f"--{option.replace('_', '-')}", getattr(self, option), 1, MOST)
         if self.steps * self.accumulate >= 2**31:
             raise InputError(
                 f"--steps {self.steps} times --accumulate {self.accumulate} batches are too many to count: it must be "

@@ -55,7 +55,7 @@ def normalize(backbone: Backbone, images: Iterable[Images]) -> Backbone:
     """
     if backbone.arch == EMBEDDED:
         raise InputError(
-            "the embedded network gives linear maps of its filters, whose means say nothing: name VGG's weights"
+            "the weights embedded cannot be normalized, since they give linear maps of their filters: name VGG's weights"
         )
     means = mean_activations(backbone, images)
     params = {}

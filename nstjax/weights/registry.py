@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from nstjax.errors import InputError
 from nstjax.files import file_digest
@@ -25,6 +26,7 @@ class Published:
         digest: the hash, or its beginning where the publisher gives no more.
         licence: of the weights.
         note: one line on what is special about them.
+        megabytes: size of the file, in units of 2²⁰ bytes, rounded.
         substitute: the entry to install instead where ``url`` cannot be reached.
     """
 
@@ -35,6 +37,7 @@ class Published:
     digest: str
     licence: str
     note: str
+    megabytes: int
     substitute: str | None = None
 
     @property
@@ -86,6 +89,7 @@ REGISTRY: dict[str, Published | Packaged] = {
             "253f8cb515780f3b799900260a226db6",
             _VGG_LICENCE,
             "the original weights, from Keras; 80 MB; recommended",
+            77,
             substitute="vgg19-8bit",
         ),
         Packaged(
@@ -108,6 +112,7 @@ REGISTRY: dict[str, Published | Packaged] = {
             "6d6bbae143d832006294945121d1f1fc",
             _VGG_LICENCE,
             "the original weights, from Keras; 59 MB",
+            57,
         ),
         Published(
             "vgg19-torchvision",
@@ -117,6 +122,7 @@ REGISTRY: dict[str, Published | Packaged] = {
             "dcbb9e9d",
             "BSD-3-Clause (torchvision)",
             "torchvision's own training, which gives other pictures than the original; 548 MB",
+            548,
         ),
         Published(
             "vgg16-torchvision",
@@ -126,6 +132,7 @@ REGISTRY: dict[str, Published | Packaged] = {
             "397923af",
             "BSD-3-Clause (torchvision)",
             "torchvision's own training, which gives other pictures than the original; 528 MB",
+            528,
         ),
     )
 }
@@ -140,6 +147,24 @@ def published(name: str) -> Published | Packaged:
     if name not in REGISTRY:
         raise InputError(f"no published weights are called {name!r}: the names are {', '.join(REGISTRY)}")
     return REGISTRY[name]
+
+
+class _TooLarge(Exception):
+    """A download is larger than the published file."""
+
+
+class _Limited:
+    """A file for writing that refuses to grow beyond a limit."""
+
+    def __init__(self, file: BinaryIO, limit: float) -> None:
+        self._file, self._left = file, limit
+        self.flush = file.flush
+
+    def write(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _TooLarge
+        self._file.write(chunk)
 
 
 class Unreachable(InputError):
@@ -221,8 +246,12 @@ def download(
     import pooch
     import requests
 
+    if url is not None and not url.lower().startswith(("http://", "https://")):
+        raise InputError(f"--url {url} is no address: it must begin with https:// or http://")
     url = url or entry.url
     target = folder / entry.filename
+    if target.is_dir():
+        raise InputError(f"{target} is a folder where the download goes: remove it, or set NSTJAX_CACHE")
     pooch.get_logger().setLevel("WARNING")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,8 +259,20 @@ def download(
             target.unlink()
         if not target.exists():
             _require_answer(url, patience)
-        fetcher = pooch.HTTPDownloader(progressbar=progressbar, timeout=(patience, 30))
+        # Weights do not shrink, and what a server packs may grow without end.
+        plain = {"Accept-Encoding": "identity"}
+        http = pooch.HTTPDownloader(progressbar=progressbar, timeout=(patience, 30), headers=plain)
+
+        def fetcher(url: str, name: str, keeper: Any) -> None:
+            with open(name, "wb") as file:
+                http(url, _Limited(file, 1.1 * 2**20 * entry.megabytes), keeper)
+
         pooch.retrieve(url, None, entry.filename, folder, downloader=fetcher)
+    except _TooLarge as error:
+        raise InputError(
+            f"{url} sends more than the {entry.megabytes} MB of {entry.name}: nothing was kept; fetch it from another "
+            f"address"
+        ) from error
     except (requests.RequestException, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -84,25 +84,19 @@ def read_store(path: Path) -> Backbone:
             tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
             return make_student(tree, preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
+    except InputError as error:
+        raise InputError(f"the store {path} is damaged ({error})") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the store {path} is damaged: fetch or convert the weights again") from error
 
 
-def installed() -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Stores that can be loaded by name, with their records; the first folder's come first."""
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder in store_folders("weights"):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.name.startswith("."):  # a store that another process is writing
-                continue
-            try:
-                record = checkpoints.load_record(path) if checkpoints.is_checkpoint(path) else {}
-                record = checked(record, _Record, "its record")
-            except InputError:
-                continue  # what is no store of ours, or a damaged one, must not hide the others
-            if record["kind"] == KIND:
-                found.setdefault(path.name, (path, record))
-    return found
+def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Return the stores that can be loaded by name, with their records; the first folder's come first.
+
+    Args:
+        damaged: receives the stores that cannot be read.
+    """
+    return checkpoints.find_stores(store_folders("weights"), KIND, _Record, damaged)
 
 
 def _silent(_: str) -> None:
