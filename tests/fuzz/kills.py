@@ -244,11 +244,7 @@ def stopped(
         names = sorted(set(done) | set(wanted.results))
         different = [name for name in names if done.get(name) != wanted.results.get(name)]
         raise Broken(f"after {stops} stops, {different} differ from a run without a stop")
-    left = [
-        p.name
-        for p in folder.rglob("*")
-        if p.name.endswith((".new", ".tmp", ".part", ".state"))
-    ]
+    left = [p.name for p in folder.rglob("*") if p.name.endswith((".new", ".tmp", ".part", ".state"))]
     if left:
         raise Broken(f"left behind: {left}")
     return stops
