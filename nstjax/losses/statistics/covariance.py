@@ -17,7 +17,7 @@ class Covariance(Means):
     apart, colors and contrasts count by themselves.
     """
 
-    default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0}
+    default_weights: ClassVar[Mapping[str, float]] = {"squared": 4.0}
     averages: ClassVar[tuple[str, ...]] = ("mean", "gram")
     about_mean: ClassVar[bool] = True
 
