@@ -16,15 +16,15 @@ import nstjax
 from nstjax import Style, StyleRegion
 from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
-from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS
+from nstjax.losses.statistics import STATISTICS
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
 from nstjax.synthesis.sources import Styles
 from nstjax.typing import Backbone
 
-STYLE_WEIGHTS = DEFAULT_STYLE_WEIGHTS["squared"]
+STYLE_WEIGHTS = {name: kind.default_weights["squared"] for name, kind in STATISTICS.items()}
 """Style to content where both losses are relative to their targets, for the whole VGG-19, by statistic."""
-ABSOLUTE_STYLE_WEIGHT = DEFAULT_STYLE_WEIGHTS["absolute"]["gram"]
+ABSOLUTE_STYLE_WEIGHT = STATISTICS["gram"].default_weights["absolute"]
 CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; with FIRST_RELUS for the style
 
 

@@ -20,8 +20,8 @@ from nstjax.losses import (
     wasserstein2,
 )
 from nstjax.losses.mmd import kernel_matrix
-from nstjax.losses.points import points_loss, points_order, points_target
-from nstjax.losses.record import DEFAULT_STYLE_WEIGHTS, SHALLOW_FACTOR, VGG16_FACTOR
+from nstjax.losses.record import SHALLOW_FACTOR, VGG16_FACTOR
+from nstjax.losses.statistics import STATISTICS, Gaussian
 from nstjax.losses.wasserstein import covariance_root
 from tests.conftest import random_backbone
 
@@ -84,14 +84,14 @@ def test_gaussian_statistic_with_all_points_is_the_mmd(x64: None, bandwidth: flo
 
 def test_points_by_blocks_see_every_position_and_near_the_exact_value(x64: None) -> None:
     x, s = RNG.normal(0.4, 1, size=(1, 30, 31, 3)), RNG.normal(0, 1.2, size=(1, 25, 40, 3))
-    how = ("gaussian", 2, 0.0)
-    order = points_order((30, 31), None, 128)
+    statistic = Gaussian(samples=128)
+    order = statistic.plan((30, 31), None, "relu1_1")
     assert order.shape == (8, 128)
     assert set(np.asarray(order).ravel()) == set(range(930))
-    target = points_target(jnp.asarray(s), None, *how, None, 128)
+    target = statistic.target(jnp.asarray(s), None)
 
     def loss(a):
-        return points_loss(a, None, order, target, *how, 128, False)
+        return statistic.loss(a, None, order, target, "sum")
 
     own = target["points"] * target["scale"] + target["centre"]
     drawn = {tuple(np.round(p, 9)) for p in np.asarray(own)}
@@ -111,12 +111,12 @@ def test_points_of_a_mask_come_from_inside(x64: None) -> None:
     outside = np.where(mask[..., None] > 0, S, 1e6)
     for samples in (0, 8):
         one, other = (
-            points_target(jnp.asarray(a), jnp.asarray(mask), "gaussian", 2, 0.0, None, samples)
-            for a in (S, outside)
+            Gaussian(samples=samples).target(jnp.asarray(a), jnp.asarray(mask)) for a in (S, outside)
         )
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
-    assert set(np.asarray(points_order((5, 9), jnp.asarray(mask), 8)).ravel()) == set(np.flatnonzero(mask))
+    order = Gaussian(samples=8).plan((5, 9), mask[0], "relu1_1")
+    assert set(np.asarray(order).ravel()) == set(np.flatnonzero(mask))
 
 
 def test_wasserstein_against_scipy_and_its_closed_forms(x64: None) -> None:
@@ -140,7 +140,7 @@ def test_wasserstein_against_scipy_and_its_closed_forms(x64: None) -> None:
     assert between == pytest.approx((1 - 3) ** 2 + (2 - 4) ** 2, rel=1e-4)
 
 
-@pytest.mark.parametrize("statistic", ["gram", "linear", "moments", "polynomial", "gaussian", "wasserstein"])
+@pytest.mark.parametrize("statistic", STATISTICS)
 def test_no_loss_for_the_painting_itself_and_finite_where_channels_are_dead(statistic: str) -> None:
     s = np.maximum(RNG.normal(size=(1, 12, 12, 8)), 0).astype(np.float32) * 1000
     s[..., :3] = 0
@@ -212,10 +212,10 @@ def test_the_default_weight_is_that_of_the_network() -> None:
     def weight(arch: str, convs: int, **changes) -> float:
         return Objective(**changes).for_layers(random_backbone(arch, convs).layers).style_weight
 
-    assert weight("vgg19", 16) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"]
-    assert weight("vgg16", 13) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"] * VGG16_FACTOR
-    assert weight("vgg19", 8) == DEFAULT_STYLE_WEIGHTS["squared"]["gram"] * SHALLOW_FACTOR
-    assert weight("vgg19", 16, style_statistic="linear") == DEFAULT_STYLE_WEIGHTS["squared"]["linear"]
+    assert weight("vgg19", 16) == STATISTICS["gram"].default_weights["squared"]
+    assert weight("vgg16", 13) == STATISTICS["gram"].default_weights["squared"] * VGG16_FACTOR
+    assert weight("vgg19", 8) == STATISTICS["gram"].default_weights["squared"] * SHALLOW_FACTOR
+    assert weight("vgg19", 16, style_statistic="linear") == STATISTICS["linear"].default_weights["squared"]
     assert weight("vgg19", 16, style_weight=0.5) == 0.5
     for arch, convs in (("vgg19", 16), ("vgg16", 13), ("vgg19", 8)):
         layers = random_backbone(arch, convs).layers

@@ -11,7 +11,7 @@ from nstjax.generators.norm import moments
 from nstjax.inference.moments import deviations, merge, on_host
 from nstjax.losses import Objective, Region, Source, make_targets, objective
 from nstjax.losses.spatial import make_plan
-from nstjax.losses.statistics import Statistic, describe
+from nstjax.losses.statistics import STATISTICS, describe
 from nstjax.nn.vgg import steps_to
 from nstjax.synthesis.tiles import tiled_objective
 from tests.conftest import random_backbone
@@ -76,14 +76,14 @@ MASKS[1, :10, 8:] = 1.0
 
 
 @pytest.mark.parametrize("how", ["whole", "masks", "plan"])
-@pytest.mark.parametrize("name", ["moments", "wasserstein"])
+@pytest.mark.parametrize("name", ["moments", "wasserstein", "covariance"])
 def test_style_statistics(name: str, how: str) -> None:
     x, masks, plan = X[:1].copy(), None, None
     if how != "whole":
         x[:, :, :8] += 30.0  # regions whose means are far apart
         masks, plan = jnp.asarray(MASKS), make_plan(MASKS) if how == "plan" else None
     exact = x.astype(np.float64).reshape(-1, 4)
-    found = describe(Statistic(name), jnp.asarray(x), masks, plan)
+    found = describe(STATISTICS[name](), jnp.asarray(x), masks, plan)
     for k in range(1 if masks is None else 2):
         weights = np.ones(len(exact)) if masks is None else np.asarray(masks[k], np.float64).ravel()
         weights = weights / weights.sum()
@@ -106,7 +106,7 @@ class Offset:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", ["moments", "wasserstein"])
+@pytest.mark.parametrize("name", ["moments", "wasserstein", "covariance"])
 def test_the_loss_by_tiles(name: str, masked: bool) -> None:
     """In single precision, held to the whole in double precision; means differ between tiles."""
     record = Objective(("relu1_1",), ("relu1_1",), 0.0, 1.0, 0.0, style_statistic=name)

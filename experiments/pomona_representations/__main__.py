@@ -26,7 +26,6 @@ from experiments.common import (
 )
 from nstjax import InputError, TransferConfig
 from nstjax.losses import Objective, gram_matrix, mmd2, style_loss
-from nstjax.losses.statistics import StatisticName
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import RECONSTRUCT, TEXTURE
@@ -37,7 +36,7 @@ ITERATIONS = 150
 PHOTO, PAINTING = "golden_gate", "starry_night"
 SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 has conv3_1
 STYLE_LAYERS = FIRST_RELUS  # Fig. 2.5: conv1_1 to conv5_1
-KERNELS: tuple[StatisticName, ...] = ("linear", "polynomial", "gaussian", "moments")
+KERNELS = ("linear", "polynomial", "gaussian", "moments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +86,7 @@ def figure_2_5(lab: Lab) -> None:
     contact_sheet(lab.out / "figure_2_5.jpg", [cells], title)
 
 
-def transfer_config(statistic: StatisticName = "gram") -> TransferConfig:
+def transfer_config(statistic: str = "gram") -> TransferConfig:
     """The transfer of this chapter's figures, at this experiment's size."""
     objective = Objective(
         content_layers=CONTENT_LAYERS,  # chapter 2: conv4_2

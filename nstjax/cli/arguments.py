@@ -67,7 +67,7 @@ def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:
     objective = config.objective
     if objective.style_weight is not None:
         return config
-    weight = EARLIER_STYLE_WEIGHTS[objective.style_distance][objective.style_statistic]
+    weight = EARLIER_STYLE_WEIGHTS[objective.style_distance].get(objective.style_statistic)
     return dataclasses.replace(config, objective=dataclasses.replace(objective, style_weight=weight))
 
 

@@ -56,6 +56,11 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
         InputError: they cannot be parsed, or a number is out of range; the message says which and why.
         SystemExit: with code 0, after ``--help``.
     """
+    statistic = value_of(arguments, "--style-statistic")
+    if statistic is not None and ":" in statistic:
+        from nstjax.losses.statistics import import_statistic  # JAX, which --help does without
+
+        import_statistic(statistic)
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     if wants_help:
         result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)

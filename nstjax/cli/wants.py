@@ -34,7 +34,10 @@ WANTS: dict[str, tuple[Callable[[Options], bool], str]] = {
     "--window-weight": (_windowed, "--style-statistic gram and no --masks"),
     "--windows": (lambda options: options.objective.window_weight > 0, "--window-weight"),
     "--bandwidth": (_statistic("gaussian"), "--style-statistic gaussian"),
-    "--kernel-samples": (_statistic("gaussian", "polynomial"), "--style-statistic gaussian or polynomial"),
+    "--kernel-samples": (
+        _statistic("gaussian", "polynomial", "sliced"),
+        "--style-statistic gaussian, polynomial or sliced",
+    ),
 }
 
 

@@ -11,13 +11,7 @@ from nstjax.errors import InputError
 from nstjax.losses.content import content_loss
 from nstjax.losses.record import Objective
 from nstjax.losses.spatial import Plan, make_plan
-from nstjax.losses.statistics import (
-    Description,
-    Statistic,
-    describe,
-    discrepancy,
-    discrepancy_of_points,
-)
+from nstjax.losses.statistics import Description, Gram, Means, Points, Statistic, describe
 from nstjax.losses.targets import Region, RegionTarget, Source, Targets, layer_targets
 from nstjax.losses.tv import total_variation
 from nstjax.losses.windows import window_loss
@@ -46,7 +40,7 @@ def make_targets(
     """
     regions = style if isinstance(style, Sequence) else (Region((Source(style),)),)
     layers = record.used_style_layers
-    guided = record.statistic.by_points or any(region.masks is not None for region in regions)
+    guided = isinstance(record.statistic, Points) or any(region.masks is not None for region in regions)
     if guided and not set(layers) <= set(shapes or {}):
         raise InputError(
             "make_targets wants shapes, the picture's rows and columns at each style layer, with masks"
@@ -67,7 +61,7 @@ def make_targets(
     for name, targets in found.items():
         masks = [target.mask for target in targets if target.mask is not None]
         if masks and not any(
-            target.statistic.by_points or target.statistic != record.statistic for target in targets
+            isinstance(target.statistic, Points) or target.statistic != record.statistic for target in targets
         ):
             plans[name] = make_plan(jnp.concatenate(masks))
     return Targets({name: content[name] for name in record.used_content_layers}, found, plans)
@@ -86,7 +80,7 @@ def by_statistic(regions: tuple[RegionTarget, ...]) -> dict[Statistic, list[Regi
 
 
 def _describe_regions(
-    features: jax.Array, statistic: Statistic, group: list[RegionTarget], plan: Plan | None
+    features: jax.Array, statistic: Means, group: list[RegionTarget], plan: Plan | None
 ) -> Described:
     """At once: one product for all regions."""
     masks = [region.mask for region in group if region.mask is not None]
@@ -104,11 +98,12 @@ def style_of(
     guided, plain = described
     total, at = jnp.zeros((), dtype), 0
     for region in group:
+        assert isinstance(region.statistic, Means)
         found, k = (plain, 0) if region.mask is None else (guided, at)
         at += region.mask is not None
         mine = {name: value[:, k] for name, value in found.items()}
         for weight, target in zip(region.weights, region.targets, strict=True):
-            loss = discrepancy(region.statistic, mine, target, record.style_loss, record.style_distance)
+            loss = region.statistic.loss(mine, target, record.style_loss, record.style_distance)
             total += region.factor * weight * loss
     return total
 
@@ -116,11 +111,9 @@ def style_of(
 def _style_of_points(record: Objective, group: list[RegionTarget], features: jax.Array) -> Scalar:
     total = jnp.zeros((), features.dtype)
     for region in group:
-        assert region.order is not None, "made with the target"
+        assert isinstance(region.statistic, Points)
         for weight, target in zip(region.weights, region.targets, strict=True):
-            loss = discrepancy_of_points(
-                region.statistic, features, region.mask, region.order, target, record.style_loss
-            )
+            loss = region.statistic.loss(features, region.mask, region.plan, target, record.style_loss)
             total += region.factor * weight * loss
     return total
 
@@ -129,22 +122,21 @@ def _style_term(
     record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: Plan | None
 ) -> Scalar:
     """The style loss of one layer."""
-    return sum(
-        (
-            _style_of_points(record, group, features)
-            if statistic.by_points
-            else style_of(record, group, _describe_regions(features, statistic, group, plan), features.dtype)
-            for statistic, group in by_statistic(regions).items()
-        ),
-        jnp.zeros((), features.dtype),
-    )
+    total = jnp.zeros((), features.dtype)
+    for statistic, group in by_statistic(regions).items():
+        if isinstance(statistic, Means):
+            described = _describe_regions(features, statistic, group, plan)
+            total += style_of(record, group, described, features.dtype)
+        else:
+            total += _style_of_points(record, group, features)
+    return total
 
 
 def _window_term(record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...]) -> Scalar:
     """The windows' loss of one layer, over the regions that have no mask."""
     total = jnp.zeros((), features.dtype)
     for region in regions:
-        if region.mask is None and region.statistic.name == "gram":
+        if region.mask is None and isinstance(region.statistic, Gram):
             for weight, target in zip(region.weights, region.targets, strict=True):
                 total += region.factor * weight * window_loss(features, target["gram"], record.windows)
     return total

@@ -11,7 +11,7 @@ from nstjax.losses.content import content_of_sum
 from nstjax.losses.distance import distance
 from nstjax.losses.objective import by_statistic, style_of, weighted
 from nstjax.losses.record import Objective
-from nstjax.losses.statistics import Description, average, describe_moments, merge_sums, moment_sums
+from nstjax.losses.statistics import Description, Means, averages
 from nstjax.losses.targets import Targets
 from nstjax.typing import Features, Images, Scalar, Terms
 
@@ -24,9 +24,9 @@ def check_parts(record: Objective) -> None:
     """Raise :class:`InputError` where the loss compares points with points, which no sum over parts can stand for."""
     if record.window_weight:
         raise InputError("--tile does not go with --window-weight: give --window-weight 0, or no tiles")
-    if record.statistic.by_points:
+    if not (isinstance(record.statistic, Means) and record.statistic.local):
         raise InputError(
-            f"--tile: the style statistic {record.statistic.name} compares points of the whole picture with one "
+            f"--tile: the style statistic {record.style_statistic} compares positions of the whole picture with one "
             f"another; use gram, linear, moments or wasserstein, or no tiles"
         )
 
@@ -49,9 +49,9 @@ def part_sums(
             gradient of a part needs it. By default they are about the part's own means; see :func:`merged`.
     """
 
-    def shift(name: str, at: int, guided: bool) -> Array | None:
+    def shifts(name: str, at: int, statistic: Means, guided: bool) -> tuple[Array, ...] | None:
         found = whole["style"][name][at][0 if guided else 1] if whole else {}
-        return average(found) if "weight" in found else None
+        return averages.shifts_of(statistic, found)
 
     content = {
         name: (own[name][..., None] * distance(features[name] - target, record.content_distance)).sum()
@@ -61,13 +61,18 @@ def part_sums(
     for name, regions in targets.style.items():
         style[name] = []
         for at, (statistic, group) in enumerate(by_statistic(regions).items()):
+            assert isinstance(statistic, Means)
             masks = [region.mask for region in group if region.mask is not None]
             guided, plain = {}, {}
             if masks:
                 weights = own[name] * jnp.concatenate(masks)
-                guided = moment_sums(statistic, features[name], weights, shift(name, at, True))
+                guided = averages.part_sums(
+                    statistic, features[name], weights, shifts(name, at, statistic, True)
+                )
             if len(masks) < len(group):
-                plain = moment_sums(statistic, features[name], own[name][None], shift(name, at, False))
+                plain = averages.part_sums(
+                    statistic, features[name], own[name][None], shifts(name, at, statistic, False)
+                )
             style[name].append((guided, plain))
     return {
         "content": content,
@@ -82,7 +87,7 @@ def merged(one: Sums, other: Sums) -> Sums:
         "content": {name: value + other["content"][name] for name, value in one["content"].items()},
         "style": {
             name: [
-                (merge_sums(guided, guided_too), merge_sums(plain, plain_too))
+                (averages.merge(guided, guided_too), averages.merge(plain, plain_too))
                 for (guided, plain), (guided_too, plain_too) in zip(parts, other["style"][name], strict=True)
             ]
             for name, parts in one["style"].items()
@@ -105,27 +110,16 @@ def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images)
         total, target = sums["content"][name], targets.content[name]
         return content_of_sum(total, target, record.content_loss, record.content_distance)
 
-    def averages(found: Description, weight: Array) -> Description:
-        return {
-            name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2))
-            for name, x in found.items()
-            if name != "weight"
-        }
-
     def style(name: str) -> Scalar:
         total = jnp.zeros((), image.dtype)
         groups = by_statistic(targets.style[name])
         for (statistic, group), (guided, plain) in zip(groups.items(), sums["style"][name], strict=True):
+            assert isinstance(statistic, Means)
             masks = [region.mask.sum() for region in group if region.mask is not None]
-            inside, everywhere = jnp.stack(masks) if masks else None, sums["positions"][name]
-            described = (
-                {} if inside is None else describe_moments(statistic, averages(guided, inside)),
-                describe_moments(statistic, averages(plain, everywhere)) if plain else {},
+            described: tuple[Description, Description] = (
+                averages.finish(statistic, guided, jnp.stack(masks)) if masks else {},
+                averages.finish(statistic, plain, sums["positions"][name]) if plain else {},
             )
-            if statistic.name == "gram":
-                for found, count in zip(described, (inside, everywhere), strict=True):
-                    if found:
-                        found["positions"] = count.reshape(1, -1)
             total += style_of(record, group, described, image.dtype)
         return total
 

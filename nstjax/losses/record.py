@@ -7,26 +7,14 @@ from nstjax.errors import MOST, InputError, one_of, within
 from nstjax.losses.content import CONTENT_LOSSES
 from nstjax.losses.distance import DISTANCES
 from nstjax.losses.gram import STYLE_LOSSES
-from nstjax.losses.statistics import STATISTICS, Statistic
+from nstjax.losses.statistics import Statistic, statistic_class
 from nstjax.losses.tv import TV_REDUCTIONS
 
 GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
 CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
-GRAM_ONLY = ("gatys", "johnson", "raw_sum")  # normalisations that are of Gram matrices
-DEFAULT_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
-    "squared": {
-        "gram": 8.0,
-        "linear": 22.0,
-        "moments": 21.0,
-        "polynomial": 8.0,
-        "gaussian": 24.0,
-        "wasserstein": 6.5,
-    },
-    "absolute": {"gram": 5.0, "linear": 8.0, "moments": 8.0},
-}
-"""β of VGG-19 where none is given, by distance and statistic, for relative losses; see experiments/gallery."""
 VGG16_FACTOR = 0.6
-"""β of VGG-16 over that of VGG-19: its relu4_1 and relu5_1 are farther from the style at the same look."""
+"""Style weight of VGG-16 over that of VGG-19, which is the statistic's: its relu4_1 and relu5_1 are farther from the style
+at the same look. The weights are chosen in experiments/gallery."""
 SHALLOW_FACTOR, SHALLOW_POWER = 3.0, 1.75
 """The same for a network without a fourth block, and the power of the style strength there: its content layer relu3_2
 holds the photograph more firmly, so that the same change of look takes a larger change of weight."""
@@ -58,8 +46,9 @@ class Objective:
     """Normalisation of the content loss: ½Σ, Σ, mean, or Σ over that of the target."""
     style_loss: Literal["gatys", "johnson", "relative", "sum", "raw_sum"] = "relative"
     """Normalisation of the style loss: Σ/(4N²M²), mean of F'F/(CHW), Σ over that of the target, Σ of F'F/M, or Σ of F'F."""
-    style_statistic: Literal["gram", "linear", "moments", "polynomial", "gaussian", "wasserstein"] = "gram"
-    """Style as Gram matrices, another kernel's mean embedding, mean and deviation, or a normal distribution."""
+    style_statistic: str = "gram"
+    """gram, linear, moments, polynomial, gaussian, wasserstein, covariance, sliced or long-range; or your own: the name
+    that a package offers, module:Name, or file.py:Name, whose code is run."""
     kernel_degree: int = 2
     """polynomial: d of (x'y + c)^d; activations are in units of the style's root mean square norm."""
     kernel_offset: float = 0.0
@@ -67,7 +56,7 @@ class Objective:
     bandwidth: float | None = None
     """gaussian: the kernel's width in units of the median distance of the style's activations."""
     kernel_samples: int = 512
-    """gaussian, polynomial of degree 3 and more: positions compared at a time; 0 is all (exact and slow)."""
+    """gaussian, polynomial of degree 3 and more: positions compared at a time; 0 is all (exact and slow), also for sliced."""
     guidance: Literal["gram", "sums"] = "gram"
     """Regions by a statistic each, or by their means beside one statistic of the whole (faster)."""
     blend: Literal["losses", "statistics"] = "losses"
@@ -89,7 +78,6 @@ class Objective:
             ("style_distance", DISTANCES),
             ("tv_distance", DISTANCES),
             ("tv_reduction", TV_REDUCTIONS),
-            ("style_statistic", STATISTICS),
             ("guidance", GUIDANCES),
             ("blend", BLENDS),
         ):
@@ -119,16 +107,16 @@ class Objective:
         self._check_statistic()
 
     def _check_statistic(self) -> None:
-        name = self.style_statistic
-        if name != "gram" and self.style_loss in GRAM_ONLY:
+        name, kind = self.style_statistic, statistic_class(self.style_statistic)
+        if self.style_loss not in kind.normalizations:
             raise InputError(
-                f"--style-loss {self.style_loss} is of Gram matrices and does not go with --style-statistic {name}: "
-                f"choose relative or sum"
+                f"--style-loss {self.style_loss} does not go with --style-statistic {name}: choose "
+                f"{' or '.join(kind.normalizations)}"
             )
-        if self.style_distance == "absolute" and name not in DEFAULT_STYLE_WEIGHTS["absolute"]:
+        if self.style_distance not in kind.default_weights:
             raise InputError(
-                f"--style-distance absolute does not go with --style-statistic {name}, which is no list of numbers: "
-                f"choose squared"
+                f"--style-distance {self.style_distance} does not go with --style-statistic {name}: choose "
+                f"{' or '.join(kind.default_weights)}"
             )
         if not 1 <= self.kernel_degree <= 8:
             raise InputError(f"--kernel-degree is {self.kernel_degree}: it must be between 1 and 8")
@@ -172,7 +160,7 @@ class Objective:
             layers: the layers that the network can give.
             strength: 1 is the default look; see :func:`nstjax.losses.balance`.
         """
-        weight = DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]
+        weight = statistic_class(self.style_statistic).default_weights[self.style_distance]
         if "relu4_1" not in layers:
             return weight * SHALLOW_FACTOR * strength**SHALLOW_POWER
         return weight * strength * (1.0 if "relu4_4" in layers else VGG16_FACTOR)
@@ -182,14 +170,12 @@ class Objective:
         """The style weight; VGG-19's default where it is not set."""
         if self.style_weight is not None:
             return self.style_weight
-        return DEFAULT_STYLE_WEIGHTS[self.style_distance][self.style_statistic]
+        return statistic_class(self.style_statistic).default_weights[self.style_distance]
 
     @property
     def statistic(self) -> Statistic:
-        """The statistic with its kernel's parameters."""
-        return Statistic(
-            self.style_statistic, self.kernel_degree, self.kernel_offset, self.bandwidth, self.kernel_samples
-        )
+        """The statistic with its parameters."""
+        return statistic_class(self.style_statistic).from_record(self)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from nstjax.errors import InputError
-from nstjax.losses.points import points_order
 from nstjax.losses.spatial import Plan
-from nstjax.losses.statistics import Description, Statistic, make_target
+from nstjax.losses.statistics import Description, Gram, Linear, Points, Statistic, make_target
 from nstjax.typing import Features
 
 LayerMasks: TypeAlias = Mapping[str, Array]
@@ -59,7 +59,7 @@ class RegionTarget:
         weights: ``(j,)`` of the targets, with sum 1.
         factor: of the region.
         mask: ``(1, h, w)`` or none.
-        order: which positions meet, for kernels by points; else none.
+        plan: from :meth:`Points.plan`; None for statistics of means.
         statistic: what the targets are of.
     """
 
@@ -67,8 +67,8 @@ class RegionTarget:
     weights: Array
     factor: Array
     mask: Array | None = None
-    order: Array | None = None
-    statistic: Statistic = dataclasses.field(default_factory=Statistic, metadata={"static": True})
+    plan: Array | None = None
+    statistic: Statistic = dataclasses.field(default_factory=Gram, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -122,6 +122,12 @@ def _share(mask: Array | None) -> float:
     return 1.0 if mask is None else float(mask.mean())
 
 
+def _plan(statistic: Statistic, shape: tuple[int, int], mask: Array | None, layer: str) -> Array | None:
+    if not isinstance(statistic, Points):
+        return None
+    return statistic.plan(shape, None if mask is None else np.asarray(mask)[0], layer)
+
+
 def layer_targets(
     statistic: Statistic,
     guidance: str,
@@ -138,7 +144,7 @@ def layer_targets(
         if mask is not None and mask.shape[1:] != shape:
             raise InputError(f"a mask has shape {mask.shape[1:]} at {layer}, where the picture has {shape}")
     sums = guidance == "sums" and any(mask is not None for mask in masks)
-    by_region = Statistic("linear") if sums else statistic
+    by_region = Linear() if sums else statistic
     whole: list[tuple[Array, Array | None, float]] = []
     found: list[RegionTarget] = []
     area = sum(region.weight * _share(mask) for region, mask in zip(regions, masks, strict=True))
@@ -160,7 +166,7 @@ def layer_targets(
                 jnp.asarray([sum(part[2] for part in group) for group in groups], dtype),
                 jnp.asarray(region.weight / len(regions), dtype),
                 mask,
-                points_order(shape, mask, by_region.samples) if by_region.by_points else None,
+                _plan(by_region, shape, mask, layer),
                 by_region,
             )
         )
@@ -169,7 +175,7 @@ def layer_targets(
         cover = jnp.zeros((1, *shape), dtype)
         for region, mask in zip(regions, masks, strict=True):
             cover = cover + region.weight * (1.0 if mask is None else mask)
-        order = points_order(shape, cover, statistic.samples) if statistic.by_points else None
         target = make_target(statistic, *_pooled(whole, raw))
-        found.insert(0, RegionTarget((target,), one[None], one, cover, order, statistic))
+        plan = _plan(statistic, shape, cover, layer)
+        found.insert(0, RegionTarget((target,), one[None], one, cover, plan, statistic))
     return tuple(found)

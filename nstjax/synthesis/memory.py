@@ -7,6 +7,7 @@ import jax
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
 from nstjax.images.resize import fit_long_side
+from nstjax.losses.statistics import Means
 from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.nn.vgg import steps_to, values_per_pixel
 from nstjax.optim import Adam, Sgd
@@ -72,6 +73,11 @@ def estimated_bytes(
     return BASE + 4 * values
 
 
+def _tileable(config: TransferConfig) -> bool:
+    statistic = config.objective.statistic
+    return isinstance(statistic, Means) and statistic.local
+
+
 def devices_sharing(config: TransferConfig, height: int) -> int:
     """Devices with memory of their own among which the rows are divided; those of one CPU share its memory."""
     sharding = rows_on_devices(height) if config.shard else None
@@ -106,7 +112,7 @@ def check_memory(
     if needed <= there:
         return
     advice = []
-    if not 0 < config.tile <= TILE and not config.objective.statistic.by_points:
+    if not 0 < config.tile <= TILE and _tileable(config):
         advice.append(f"--tile {TILE}")
     if _vectors(config) > 20:
         advice.append("--history-size 5")

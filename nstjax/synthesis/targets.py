@@ -10,6 +10,7 @@ import numpy as np
 
 from nstjax import programs
 from nstjax.losses import Objective, Region, Source, Targets, make_targets
+from nstjax.losses.statistics import Means, Statistic
 from nstjax.synthesis.network import Apply, Network
 from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.sources import StyleRegion
@@ -23,11 +24,14 @@ class _Recipe:
     Attributes:
         record: of the objective, without what weighs its terms.
         apply: gives the activations.
+        statistic: of the record. Cached programs are found by its ``repr``, which tells versions of a user's own code
+            apart.
         regions: the weight of each, and its paintings: which one, and its share.
     """
 
     record: Objective
     apply: Apply
+    statistic: Statistic
     regions: tuple[tuple[float, tuple[tuple[int, float], ...]], ...]
 
 
@@ -60,7 +64,7 @@ def _unweighted(record: Objective) -> Objective:
 
 
 def _is_whole(mask: np.ndarray | None) -> bool:
-    """Whether a mask is none, or says as little."""
+    """True if the mask is None or all ones."""
     return mask is None or bool((mask == 1).all())
 
 
@@ -82,12 +86,13 @@ def targets_at(
     """
     config, record = network.config, network.config.objective
     whole = all(_is_whole(r.mask) and all(_is_whole(s.mask) for s in r.styles) for r in regions)
-    if whole and not config.tile and not record.statistic.by_points:
+    if whole and not config.tile and isinstance(record.statistic, Means):
         paintings = list({id(s.image): s.image for r in regions for s in r.styles}.values())
         number = {id(painting): i for i, painting in enumerate(paintings)}
         recipe = _Recipe(
             _unweighted(record),
             network.once,
+            record.statistic,
             tuple((r.weight, tuple((number[id(s.image)], s.weight) for s in r.styles)) for r in regions),
         )
         pictures = tuple(style_at(jnp.asarray(painting)) for painting in paintings)

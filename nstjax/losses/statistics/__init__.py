@@ -1,0 +1,141 @@
+"""Style statistics: one class a file, found by name."""
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from nstjax.errors import InputError
+from nstjax.losses.statistics.averages import describe, make_target
+from nstjax.losses.statistics.base import Description, Means, Points, Statistic
+from nstjax.losses.statistics.covariance import Covariance
+from nstjax.losses.statistics.gaussian import Gaussian
+from nstjax.losses.statistics.gram import Gram
+from nstjax.losses.statistics.kernel_points import KernelPoints
+from nstjax.losses.statistics.linear import Linear
+from nstjax.losses.statistics.long_range import LongRange
+from nstjax.losses.statistics.moments import Moments
+from nstjax.losses.statistics.polynomial import Polynomial
+from nstjax.losses.statistics.sliced import Sliced
+from nstjax.losses.statistics.wasserstein import Wasserstein
+
+STATISTICS: dict[str, type[Statistic]] = {
+    "gram": Gram,
+    "linear": Linear,
+    "moments": Moments,
+    "polynomial": Polynomial,
+    "gaussian": Gaussian,
+    "wasserstein": Wasserstein,
+    "covariance": Covariance,
+    "sliced": Sliced,
+    "long-range": LongRange,
+}
+ENTRY_POINTS = "nstjax.style_statistics"
+"""The group under which an installed package offers statistics of its own."""
+
+
+def register_statistic(name: str, kind: type[Statistic]) -> None:
+    """Make a statistic available as ``Objective(style_statistic=name)``.
+
+    Args:
+        name: any but those of nstjax.
+        kind: a frozen dataclass that extends :class:`Means` or :class:`Points`.
+
+    Raises:
+        InputError: the name is taken, or ``kind`` is something else.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Means | Points)):
+        raise InputError(f"the style statistic {name} is not a class that extends Means or Points: name one")
+    taken = STATISTICS.get(name, kind)
+    if taken.__module__.startswith(f"{__name__}."):
+        raise InputError(f"the style statistic {name} is nstjax's own: choose another name")
+    _tell_code_apart(kind)
+    STATISTICS[name] = kind
+
+
+def _tell_code_apart(kind: type[Statistic]) -> None:
+    """Add a hash of its source file to the class's ``repr``: cached programs are found by it."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if "_before_nstjax" in vars(kind) or file is None or not Path(file).is_file():
+        return
+    digest, before = hashlib.sha256(Path(file).read_bytes()).hexdigest(), kind.__repr__
+    kind._before_nstjax = before  # type: ignore[attr-defined]
+    kind.__repr__ = lambda self: f"{before(self)} of {digest}"  # type: ignore[method-assign]
+
+
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    name = f"nstjax_statistic_{hashlib.sha256(str(Path(place).absolute()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def import_statistic(spec: str) -> None:
+    """Import a statistic and register it under the same words. This runs the module's code.
+
+    Args:
+        spec: ``package.module:Name``, or ``file.py:Name``.
+
+    Raises:
+        InputError: there is no such module or name, or it is no statistic.
+    """
+    place, _, name = spec.rpartition(":")
+    try:
+        kind = getattr(_module(place), name)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+        raise InputError(
+            f"the style statistic {spec} cannot be imported: {error}; check the file and the name"
+        ) from error
+    register_statistic(spec, kind)
+
+
+def statistic_class(name: str) -> type[Statistic]:
+    """The class of a name: nstjax's own, a registered one, or an entry point of an installed package.
+
+    Raises:
+        InputError: there is none. Names of modules are not imported here, since run records hold names, too.
+    """
+    if name in STATISTICS:
+        return STATISTICS[name]
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        register_statistic(name, entry.load())
+        return STATISTICS[name]
+    if ":" in name:
+        raise InputError(
+            f"the style statistic {name} is not loaded: name it on the command line, or register it"
+        )
+    raise InputError(f"the style statistic is {name!r}: it must be {', '.join(STATISTICS)}, or module:Name")
+
+
+__all__ = [
+    "ENTRY_POINTS",
+    "STATISTICS",
+    "Covariance",
+    "Description",
+    "Gaussian",
+    "Gram",
+    "KernelPoints",
+    "Linear",
+    "LongRange",
+    "Means",
+    "Moments",
+    "Points",
+    "Polynomial",
+    "Sliced",
+    "Statistic",
+    "Wasserstein",
+    "describe",
+    "import_statistic",
+    "make_target",
+    "register_statistic",
+    "statistic_class",
+]

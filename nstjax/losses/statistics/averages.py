@@ -1,0 +1,169 @@
+"""Averages over positions: of a whole picture, of regions, and as sums of parts."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from nstjax.losses.gram import gram_matrix
+from nstjax.losses.spatial import Masks, Plan, guided_gram, guided_sum, planned_gram
+from nstjax.losses.statistics.base import Description, Means, Points, Statistic
+from nstjax.typing import FeatureMap
+
+
+def _name(name: str, index: int) -> str:
+    return f"{name}{index or ''}"
+
+
+def _mean(x: FeatureMap, masks: Masks | None) -> Array:
+    n, h, w, c = x.shape
+    return x.reshape(n, 1, h * w, c).mean(2) if masks is None else guided_sum(x, masks)
+
+
+def _gram(x: FeatureMap, masks: Masks | None, plan: Plan | None = None, shift: Array | None = None) -> Array:
+    """``(n, k, c, c)``, about a shift ``(n, k, c)``."""
+    if plan is not None:
+        return planned_gram(x, plan, shift)
+    if shift is not None:
+        parts = [
+            _gram(x - shift[:, k, None, None], None if masks is None else masks[k : k + 1])
+            for k in range(shift.shape[1])
+        ]
+        return jnp.concatenate(parts, 1)
+    return gram_matrix(x, "positions")[:, None] if masks is None else guided_gram(x, masks)
+
+
+def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
+    if shift is None:
+        return _mean(jnp.square(x), masks)
+    parts = [
+        _mean(jnp.square(x - shift[:, k, None, None]), None if masks is None else masks[k : k + 1])
+        for k in range(shift.shape[1])
+    ]
+    return jnp.concatenate(parts, 1)
+
+
+@partial(jax.jit, static_argnums=0)
+def describe(
+    statistic: Means, features: FeatureMap, masks: Masks | None, plan: Plan | None = None
+) -> Description:
+    """The statistic of each region, arrays ``(n, k, ...)``; without masks ``k`` is 1.
+
+    Args:
+        statistic: which.
+        features: ``(n, h, w, c)``.
+        masks: ``(k, h, w)``, or None.
+        plan: of the same masks, which makes Gram matrices cheaper.
+    """
+    found: Description = {}
+    for index, x in enumerate(statistic.maps(features)):
+        shift = None
+        if statistic.about_mean or "mean" in statistic.averages:
+            mean = _mean(x, masks)
+            shift = lax.stop_gradient(mean) if statistic.about_mean else None
+            found[_name("mean", index)] = mean
+        if "gram" in statistic.averages:
+            found[_name("gram", index)] = _gram(x, masks, plan, shift)
+        if "square" in statistic.averages:
+            found[_name("square", index)] = _square(x, masks, shift)
+    if statistic.counts_positions:
+        n, h, w, _ = features.shape
+        count = jnp.full(1, h * w, features.dtype) if masks is None else masks.sum((1, 2))
+        found["positions"] = jnp.broadcast_to(count, (n, len(count)))
+    return statistic.describe(found)
+
+
+def part_sums(
+    statistic: Means, features: FeatureMap, weights: Masks, shifts: tuple[Array, ...] | None = None
+) -> Description:
+    """Sums ``(1, k, ...)`` over the positions of a part, with weights that get no gradient.
+
+    :func:`merge` makes those of a whole from those of its parts, and :func:`finish` the statistic.
+
+    Args:
+        statistic: which; it must be ``local``.
+        features: of a part, ``(1, h, w, c)``.
+        weights: ``(k, h, w)``.
+        shifts: for ``about_mean``, what squares are about, ``(1, k, c)`` for each map; by default the part's own mean.
+    """
+    k = len(weights)
+    root = jnp.sqrt(weights).reshape(k, -1, 1).astype(features.dtype)
+    weight = jnp.square(root).sum(1)[None]
+    found: Description = {"weight": weight} if statistic.about_mean else {}
+    for index, x in enumerate(statistic.maps(features)):
+        f = x.reshape(1, -1, x.shape[-1])
+        if statistic.about_mean or "mean" in statistic.averages:
+            mean = jnp.matmul(jnp.square(root)[..., 0], f[0], precision=lax.Precision.HIGHEST)[None]
+            found[_name("mean", index)] = mean
+        if statistic.about_mean:
+            shift = mean / _positive(weight) if shifts is None else shifts[index]
+            f = f - lax.stop_gradient(shift)[0][:, None]
+        if "gram" in statistic.averages:
+            found[_name("gram", index)] = gram_matrix((root * f)[:, None])[None]
+        if "square" in statistic.averages:
+            found[_name("square", index)] = jnp.square(root * f).sum(1)[None]
+    return found
+
+
+def _positive(weight: Array) -> Array:
+    return jnp.where(weight > 0, weight, 1.0)
+
+
+def _means(sums: Description) -> tuple[Array, ...]:
+    count = sum(name.startswith("mean") for name in sums)
+    return tuple(sums[_name("mean", index)] / _positive(sums["weight"]) for index in range(count))
+
+
+def shifts_of(statistic: Means, sums: Description) -> tuple[Array, ...] | None:
+    """The mean of each map, ``(1, k, c)``, about which a second pass takes squares; None where it takes none."""
+    return _means(sums) if statistic.about_mean and sums else None
+
+
+def merge(one: Description, other: Description) -> Description:
+    """The sums of two parts together; squares about the means of both (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    found = {name: one[name] + other[name] for name in one}
+    if "weight" in one:
+        factor = one["weight"] * other["weight"] / _positive(found["weight"])
+        for index, (first, second) in enumerate(zip(_means(one), _means(other), strict=True)):
+            step = second - first
+            gram, square = _name("gram", index), _name("square", index)
+            if gram in one:
+                found[gram] += factor[..., None] * step[..., :, None] * step[..., None, :]
+            if square in one:
+                found[square] += factor * jnp.square(step)
+    return found
+
+
+def finish(statistic: Means, sums: Description, weight: Array) -> Description:
+    """The statistic from the sums of all parts.
+
+    Args:
+        statistic: which.
+        sums: by :func:`part_sums` and :func:`merge`.
+        weight: sum of the weights of each region, ``(k,)``.
+    """
+    found = {
+        name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2))
+        for name, x in sums.items()
+        if name.rstrip("0123456789") in statistic.averages
+    }
+    if statistic.counts_positions:
+        found["positions"] = weight.reshape(1, -1)
+    return statistic.describe(found)
+
+
+def make_target(statistic: Statistic, features: FeatureMap, mask: Masks | None) -> Description:
+    """What a picture is compared with, from a style image's activations.
+
+    Args:
+        statistic: which.
+        features: ``(1, h, w, c)``.
+        mask: ``(1, h, w)``, or None for all positions.
+    """
+    if isinstance(statistic, Points):
+        return statistic.target(features, mask)
+    assert isinstance(statistic, Means)
+    return statistic.target(
+        {name: value[:, 0] for name, value in describe(statistic, features, mask).items()}
+    )

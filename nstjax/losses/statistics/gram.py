@@ -1,0 +1,23 @@
+"""Gram matrices (Gatys et al. 2016): the mean outer product of activations, kernel ``(x'y)²``."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from nstjax.losses.gram import STYLE_LOSSES, style_loss
+from nstjax.losses.statistics.base import Description, Means
+from nstjax.typing import Scalar
+
+
+@dataclasses.dataclass(frozen=True)
+class Gram(Means):
+    """Description: ``gram`` ``(n, k, c, c)`` and ``positions`` ``(n, k)``."""
+
+    default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0, "absolute": 5.0}
+    normalizations: ClassVar[tuple[str, ...]] = STYLE_LOSSES
+    counts_positions: ClassVar[bool] = True
+
+    def loss(self, found: Description, target: Description, normalization: str, kind: str) -> Scalar:
+        """See :func:`nstjax.losses.style_loss`."""
+        positions = found["positions"], target["positions"]
+        return style_loss(found["gram"], target["gram"], normalization, kind, positions)
