@@ -7,7 +7,7 @@ import pytest
 
 import nstjax
 from nstjax import TransferConfig
-from nstjax.losses import Objective
+from nstjax.losses import Objective, window_loss
 from nstjax.nn.vgg import values_per_pixel
 from nstjax.optim import Adam, Lbfgs
 from nstjax.synthesis import memory
@@ -77,3 +77,13 @@ def test_what_does_not_fit_is_refused_with_advice(
 
 def test_there_is_some_memory() -> None:
     assert memory.device_bytes() > 2**26
+
+
+def test_windows_take_the_memory_that_xla_asks_for(small: nstjax.Backbone) -> None:
+    """Four copies of the Gram matrices of all cells of a layer."""
+    shapes = jax.ShapeDtypeStruct((1, 64, 64, 128), "float32"), jax.ShapeDtypeStruct((1, 128, 128), "float32")
+    loss = jax.jit(jax.value_and_grad(lambda f, target: window_loss(f, target, 8)))
+    asked = loss.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+    windowed = dataclasses.replace(CONFIG.objective, window_weight=1.0)
+    estimate = bytes_of(small, 128, objective=windowed) - bytes_of(small, 128)
+    assert estimate == pytest.approx(asked, rel=0.1)  # relu2_1 has 64² positions and 128 channels

@@ -22,6 +22,7 @@ BASE = 0.55 * 2**30  # libraries, programs, small pictures
 OF_ACTIVATIONS = (
     3.0  # times the convolutions' results: these, what is saved for the gradient, and what it makes
 )
+WINDOW_COPIES = 4.0  # of the windows' Gram matrices
 PICTURES = 12  # of the result's size, beside an optimiser's history
 TILE = 512  # that is advised
 
@@ -68,9 +69,22 @@ def estimated_bytes(
     for layer in config.objective.used_content_layers:
         kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
         values += _channels(backbone, layer) * kept * (2 if config.tile else 1)
+    values += _of_windows(config, backbone, height, width)
     painting = max((h * w for h, w in styles), default=0)
     values = max(values, values_per_pixel(backbone, config.objective.used_style_layers) * painting)
     return BASE + 4 * values
+
+
+def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: int) -> float:
+    """Values of the Gram matrices of a layer's windows and of their gradients, at most."""
+    record, most = config.objective, 0.0
+    if record.window_weight:
+        for layer in record.used_style_layers:
+            shrink = 2 ** steps_to(backbone.arch, layer).count("pool")
+            rows, columns = height // shrink, width // shrink
+            side = max(1, round(min(rows, columns) / (2 * record.windows)))
+            most = max(most, (rows // side) * (columns // side) * _channels(backbone, layer) ** 2)
+    return WINDOW_COPIES * most
 
 
 def _tileable(config: TransferConfig) -> bool:
