@@ -387,7 +387,7 @@ KINDS: dict[str, Kind] = {
     "tiles of a statistic by points": (
         nothing,
         [*GOOD, "--tile", "64", "--style-statistic", "gaussian"],
-        "--tile: the style statistic gaussian compares points",
+        "--tile: the style statistic gaussian compares positions",
     ),
     "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
     "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
@@ -412,7 +412,7 @@ KINDS: dict[str, Kind] = {
     "bounds crossed": (
         nothing,
         [*GOOD, "--optimizer", "adam", "--bounds", "1", "0"],
-        "--bounds 1.0 0.0: the first",
+        "--bounds is 1.0 0.0: both must be finite",
     ),
     "learning rate zero": (
         nothing,
@@ -642,11 +642,15 @@ KINDS: dict[str, Kind] = {
         [*change("out.png", "out.tiff"), "--strength-grid", "1", "2"],
         "must end in .png or .jpg",
     ),
-    "statistic unknown": (nothing, [*GOOD, "--style-statistic", "mean"], "invalid choice 'mean'"),
+    "statistic unknown": (
+        nothing,
+        [*GOOD, "--style-statistic", "mean"],
+        "--style-statistic is 'mean': it must be gram",
+    ),
     "statistic with Gram's normalisation": (
         nothing,
         [*GOOD, "--style-statistic", "gaussian", "--style-loss", "gatys"],
-        "--style-loss gatys is of Gram matrices and does not go with --style-statistic gaussian",
+        "--style-loss gatys does not go with --style-statistic gaussian: choose relative or sum",
     ),
     "statistic with absolute values": (
         nothing,
@@ -681,7 +685,7 @@ KINDS: dict[str, Kind] = {
     "snapshots too seldom to count": (
         nothing,
         [*GOOD, "--snapshot-every", "1000000000000"],
-        "--snapshot-every is 1000000000000: it must be at most 2147483647",
+        "--snapshot-every is 1000000000000: it must be between -4294967295 and 4294967295",
     ),
     "batches too many to count": (
         nothing,
@@ -696,7 +700,7 @@ KINDS: dict[str, Kind] = {
             "--accumulate",
             "1000000000000",
         ],
-        "--accumulate 1000000000000 batches are too many",
+        "--accumulate is 1000000000000: it must be between 1 and 1000000000",
     ),
     "bandwidth": (
         nothing,
@@ -928,7 +932,7 @@ KINDS: dict[str, Kind] = {
     "normalize the embedded network": (
         folder_of("photos"),
         ["weights", "normalize", "embedded", "photos"],
-        "gives linear maps of its filters",
+        "give linear maps of their filters",
     ),
     # The demo.
     "demo of an unknown painting": (

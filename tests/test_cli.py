@@ -180,7 +180,7 @@ def test_a_folder_goes_on_past_an_error_of_any_type(
     assert transfer("--iterations", "1", content="photos", output="done") == 1
     assert sorted(p.name for p in (folder / "done").iterdir()) == ["b.png", "b.png.run.json"]
     error = capsys.readouterr().err
-    assert error.startswith("nstjax: error: a.png: RuntimeError: no such decoder\n")
+    assert error.startswith("nstjax: error: photos/a.png: RuntimeError: no such decoder\n")
     assert "1 of 2 pictures made; not made:" in error
 
 

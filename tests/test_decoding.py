@@ -235,6 +235,7 @@ class TestJpegWithoutEnd:
                 decode_image(io.BytesIO(data[:end]), "cut")
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent pixels")
 def test_deep_png(tmp_path: Path) -> None:
     """16 bits of every colour type, by pypng's encoder."""
     path = tmp_path / "a.png"
@@ -253,6 +254,7 @@ def test_deep_png(tmp_path: Path) -> None:
                 np.testing.assert_allclose(load_image(path)[0], wanted, atol=2e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent pixels")
 def test_deep_png_with_a_transparent_colour(tmp_path: Path) -> None:
     samples = RNG.integers(1, 65536, (H, W, 3)).astype(np.uint16)
     samples[0] = (1000, 2000, 3000)
@@ -302,6 +304,7 @@ class TestTiff:
             np.testing.assert_allclose(found, np.repeat(wanted[..., None], 3, -1), atol=1e-6)
 
     @pytest.mark.parametrize("kind", ["unassalpha", "assocalpha", "unspecified"])
+    @pytest.mark.filterwarnings("ignore:.*transparent pixels")
     def test_alpha(self, tmp_path: Path, kind: str) -> None:
         alpha = RNG.uniform(0.1, 1, (H, W, 1))
         colours = RNG.uniform(size=(H, W, 3))

@@ -76,6 +76,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     np.testing.assert_array_equal(found[0], upright / np.float32(255))
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent pixels")
 def test_alpha_is_composited_over_white(tmp_path: Path) -> None:
     rgba = np.zeros((1, 3, 4), np.uint8)
     rgba[0, :, 3] = [0, 255, 51]
@@ -84,6 +85,7 @@ def test_alpha_is_composited_over_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0, 0], [[1, 1, 1], [1, 0, 0], [1, 0.8, 0.8]], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent pixels")
 def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
     grey = RGB[..., 0]
     found = saved(tmp_path, Image.fromarray(grey), "grey.png")

@@ -77,6 +77,7 @@ def test_small_photographs_are_enlarged_and_named(folder: Path) -> None:
         assert batches.enlarged == []
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent pixels")
 def test_kinds_of_photographs_are_those_of_load_image(tmp_path: Path) -> None:
     """Grey, CMYK, palette, 16 bits, transparent, turned: as load_image has them, to a rounding."""
     rng = np.random.default_rng(0)

@@ -197,7 +197,7 @@ def test_a_folder_with_a_photograph_that_fails_in_any_way(folder: Path, capsys, 
     assert run("in", "-o", "out") == 1
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["b.png", "stylize.run.json"]
     error = capsys.readouterr().err
-    assert error.startswith("nstjax: error: a.png: MemoryError: MemoryError\n")
+    assert error.startswith("nstjax: error: in/a.png: MemoryError: MemoryError\n")
     assert "1 of 2 made; not made:" in error
 
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import tyro
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, within
 
 T = TypeVar("T")
 
-MOST_FLOAT, MOST_INT, MOST_SEED = 1e30, 2**31 - 1, 2**32 - 1
+MOST_FLOAT, MOST_INTEGER = 1e30, 2**32 - 1  # far from the end of float32; seeds have 32 bits
 _CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
@@ -78,7 +78,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
 
 
 def check_numbers(options: Any) -> None:
-    """Raise :class:`InputError` where an option's number is not finite, or too large for JAX's float32 and int32."""
+    """Raise :class:`InputError` for a number that no option can use: not finite, or too large for JAX."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         flag = f"--{field.name.replace('_', '-')}"
@@ -87,9 +87,8 @@ def check_numbers(options: Any) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, float) and not abs(number) <= MOST_FLOAT:
                 raise InputError(f"{flag} is {number}: it must be a finite number, at most {MOST_FLOAT:g}")
-            most = MOST_SEED if "seed" in field.name else MOST_INT
-            if isinstance(number, int) and not -MOST_INT <= number <= most:
-                raise InputError(f"{flag} is {number}: it must be at most {most}")
+            if isinstance(number, int):
+                within(flag, number, -MOST_INTEGER, MOST_INTEGER)
 
 
 def value_of(arguments: Sequence[str], flag: str) -> str | None:

@@ -71,6 +71,8 @@ def about(error: Exception, path: Path) -> InputError:
     if not isinstance(error, InputError):
         return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
     message = str(error)
+    if isinstance(error, OutputError):  # it names the output
+        return error
     if path.name in message or "--" in message or message.startswith("-o "):
         return error
     return type(error)(f"{path}: {message}")

@@ -200,11 +200,14 @@ def config_from_json(record: object) -> GeneratorConfig:
     Raises:
         InputError: it is damaged, or of another version.
     """
-    fields = checked(record, dict[str, Any], "the generator's config")
-    kind = fields.pop("kind", None)
-    if not isinstance(kind, str) or kind not in GENERATORS:
-        raise InputError("the record names no generator that nstjax has: name another checkpoint")
-    config: GeneratorConfig = build(GENERATORS[kind], fields)
+    try:
+        fields = checked(record, dict[str, Any], "the generator's config")
+        kind = fields.pop("kind", None)
+        if not isinstance(kind, str) or kind not in GENERATORS:
+            raise InputError("the record names no generator that nstjax has")
+        config: GeneratorConfig = build(GENERATORS[kind], fields)
+    except InputError as error:
+        raise InputError(f"{error}: name another checkpoint") from error
     return config
 
 

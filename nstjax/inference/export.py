@@ -234,16 +234,11 @@ def _deserialize(content: bytes) -> Any:
     return export.deserialize(bytearray(content))
 
 
-def _is_header(header: Any) -> bool:
-    """Whether a header has the fields that :class:`ExportedGenerator` reads, with values of their types."""
-    size, counts = header["size"], (header["multiple"], header["least_side"], *(header["size"] or ()))
-    return (
-        header["kind"] == KIND
-        and all(isinstance(header[field], bool) for field in ("takes_photograph", "takes_noise"))
-        and (size is None or len(size) == 2)
-        and all(type(count) is int and count >= 1 for count in counts)
-        and isinstance(header["versions"]["jax"], str)
-    )
+def _is_possible(header: _Header) -> bool:
+    """Return whether sizes are positive, and that of a fixed size has two sides."""
+    size = header["size"]
+    counts = (header["multiple"], header["least_side"], *(size or ()))
+    return (size is None or len(size) == 2) and all(count >= 1 for count in counts)
 
 
 def load_exported(path: str | Path) -> ExportedGenerator:
@@ -263,6 +258,8 @@ def load_exported(path: str | Path) -> ExportedGenerator:
             raise ValueError("another kind")
         later = plain["format"] > FORMAT
         header = plain if later else checked(plain, _Header, "the header")
+        if not later and not _is_possible(header):
+            raise ValueError("an impossible size")
         same = header["sha256"] == hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise InputError(

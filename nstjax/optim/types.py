@@ -113,7 +113,7 @@ def check_bounds(bounds: tuple[float, float] | None) -> None:
     """Raise :class:`InputError` unless the bounds are finite and the lower one is below the upper one."""
     if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
         raise InputError(
-            f"--bounds {bounds[0]} {bounds[1]}: they must be finite, and the first less than the second"
+            f"--bounds is {bounds[0]} {bounds[1]}: both must be finite, and the first less than the second"
         )
 
 
