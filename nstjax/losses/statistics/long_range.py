@@ -23,7 +23,7 @@ class LongRange(Means):
 
     shift: int = 8
 
-    default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0}
+    default_weights: ClassVar[Mapping[str, float]] = {"squared": 10.0}
     local: ClassVar[bool] = False
 
     def maps(self, features: FeatureMap) -> tuple[FeatureMap, ...]:

@@ -35,7 +35,7 @@ class Sliced(Points):
     repeats: int = 4
     quantiles: int = 1024
 
-    default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0}
+    default_weights: ClassVar[Mapping[str, float]] = {"squared": 45.0}
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
