@@ -66,7 +66,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
         result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
         return result
     # An encoding lets tyro draw its box as it does on a terminal; a plain StringIO has none.
-    captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     try:
         with contextlib.redirect_stderr(captured), contextlib.redirect_stdout(captured):
             result = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)

@@ -1,6 +1,7 @@
 """Starts workers, gives them inputs, and judges what comes back."""
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -56,7 +57,12 @@ def judged(outcome: dict[str, Any]) -> Failure | None:
         message = errors[0]
     if "\n" in message:
         return failure("more than one line")
-    named = outcome["file"] in message or re.search(r"(^|[\s(])--?[a-zA-Z]", message) or "/" in message
+    given = [ascii(word)[1:-1] for word in outcome["given"] if word]
+    named = (
+        any(word in ascii(message) for word in given)
+        or re.search(r"(^|[\s(])--?[a-zA-Z]", message)
+        or "/" in message
+    )
     words = ("CONTENT", "STYLE", "IMAGE", "PHOTO", "argument", "command", "option")
     if not named and not any(word in message for word in words):
         return failure("names neither a file nor an option")
@@ -104,7 +110,7 @@ class _Worker:
             "stderr": "",
             "seconds": 0.0,
             "gib": 0.0,
-            "file": "",
+            "given": [],
         }
         why = "the process hung" if code is None else f"the process ended with {code}"
         return {**end, "end": "traceback", "message": why}
@@ -152,11 +158,10 @@ def run(
             worker.stop()
 
     with tempfile.TemporaryDirectory() as folder:
-        threads = []
-        for index in range(workers):
-            (Path(folder) / str(index)).mkdir()
-            threads.append(threading.Thread(target=serve, args=(Path(folder) / str(index),)))
-            threads[-1].start()
-        for thread in threads:
-            thread.join()
+        places = [Path(folder) / str(index) for index in range(workers)]
+        for place in places:
+            place.mkdir()
+        with concurrent.futures.ThreadPoolExecutor(workers) as threads:
+            list(threads.map(serve, places))  # raises what a thread has raised
+    assert sum(counter.total() for counter in ends.values()) == len(inputs)
     return dict(ends), failures

@@ -53,7 +53,7 @@ def test_failures_are_recognised(outcome: dict, why: str) -> None:
         "seconds": 0.1,
         "gib": 1.0,
         "first": False,
-        "file": "a.png",
+        "given": ["a.png"],
     }
     found = campaign.judged({**quiet, **outcome})
     assert found is not None

@@ -85,7 +85,8 @@ def run(name: str, number: int, bases: Path, results: Any) -> None:
         sys.stderr.flush()
         errors.seek(0)
         said = errors.read().decode(errors="replace").replace(scratch, "")
-        outcome |= {"target": name, "number": number, "stderr": said, "file": file.name}
+        given = json.loads(content) if name.startswith("options") else [file.name]
+        outcome |= {"target": name, "number": number, "stderr": said, "given": given}
         outcome["message"] = outcome["message"].replace(scratch, "")
         if outcome["end"] == "traceback":
             outcome["content"] = content[: 2**16].hex()
