@@ -340,7 +340,7 @@ def test_moments_are_carried_to_another_size() -> None:
         (lambda: Adam(learning_rate=math.inf), "--learning-rate"),
         (lambda: Adam(average=1), "--average"),
         (lambda: Adam(b2=-0.1), "--b2"),
-        (lambda: Adam(bounds=(1, 0)), "--bounds 1 0"),
+        (lambda: Adam(bounds=(1, 0)), "--bounds is 1 0"),
         (lambda: Sgd(decay_rate=0), "--decay-rate"),
         (lambda: Sgd(decay_steps=0), "--decay-steps"),
         (lambda: ScipyLbfgsb(bounds=(1, 1)), "--bounds"),
