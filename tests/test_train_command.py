@@ -69,7 +69,7 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
         (["--learning-rate", "0.5"], "--learning-rate was 0.003"),
         (["--generator", "ulyanov"], "--generator was johnson"),
         (["--style", "photographs/00.png"], "the painting is not the one"),
-        (["--preset", "quick"], "--width was 0.125 in the run of parts and is 0.5 now"),
+        (["--preset", "quick"], "--batch-size was 2 in the run of parts and is 4 now"),
     ):
         assert train("--resume", "-o", "parts", *change) == 2
         assert said in capsys.readouterr().err
