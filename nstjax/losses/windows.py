@@ -15,6 +15,11 @@ POWER = 4
 _SMALLEST = 1e-6  # of a relative loss: the root has no slope at 0
 
 
+def cell_side(height: int, width: int, windows: int) -> int:
+    """Positions along a cell's side: half a window's side, at least 1."""
+    return max(1, round(min(height, width) / (2 * windows)))
+
+
 def window_grams(features: FeatureMap, windows: int) -> Array:
     """Gram matrices of overlapping windows, each over its own positions.
 
@@ -29,7 +34,7 @@ def window_grams(features: FeatureMap, windows: int) -> Array:
         ``(rows, columns, c, c)``, where rows and columns are one less than the cells.
     """
     _, h, w, c = features.shape
-    side = max(1, round(min(h, w) / (2 * windows)))
+    side = cell_side(h, w, windows)
     rows, columns = h // side, w // side
     top, left = (h - rows * side) // 2, (w - columns * side) // 2
     inside = lax.slice(features[0], (top, left, 0), (top + rows * side, left + columns * side, c))

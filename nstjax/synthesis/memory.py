@@ -8,6 +8,7 @@ from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
 from nstjax.images.resize import fit_long_side
 from nstjax.losses.statistics import Means
+from nstjax.losses.windows import cell_side
 from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.nn.vgg import steps_to, values_per_pixel
 from nstjax.optim import Adam, Sgd
@@ -82,7 +83,7 @@ def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: 
         for layer in record.used_style_layers:
             shrink = 2 ** steps_to(backbone.arch, layer).count("pool")
             rows, columns = height // shrink, width // shrink
-            side = max(1, round(min(rows, columns) / (2 * record.windows)))
+            side = cell_side(rows, columns, record.windows)
             most = max(most, (rows // side) * (columns // side) * _channels(backbone, layer) ** 2)
     return WINDOW_COPIES * most
 

@@ -5,26 +5,18 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jax import lax
 
-from nstjax.losses.statistics.base import Description, Means
+from nstjax.losses.statistics.base import Description
+from nstjax.losses.statistics.covariance import Covariance
 from nstjax.losses.wasserstein import covariance_root, wasserstein2
 from nstjax.typing import Scalar
 
 
 @dataclasses.dataclass(frozen=True)
-class Wasserstein(Means):
+class Wasserstein(Covariance):
     """Description: ``mean`` ``(n, k, c)`` and ``covariance`` ``(n, k, c, c)``."""
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 6.5}
-    averages: ClassVar[tuple[str, ...]] = ("mean", "gram")
-    about_mean: ClassVar[bool] = True
-
-    def describe(self, averages: Description) -> Description:
-        """The covariance from the Gram matrix about the mean's value."""
-        mean = averages["mean"]
-        rest = mean - lax.stop_gradient(mean)  # 0, with the mean's derivatives
-        return {"mean": mean, "covariance": averages["gram"] - rest[..., :, None] * rest[..., None, :]}
 
     def target(self, description: Description) -> Description:
         """The root of the covariance, its trace, and the mean."""
