@@ -18,7 +18,7 @@ from nstjax.cli.main import main
 from nstjax.errors import InputWarning
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate, init_generator
 from nstjax.generators.store import Generator, load_generator, save_generator
-from nstjax.images.animation import open_animation, write_animation
+from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import luminance
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import CPU_BAND_PIXELS, WHOLE_PIXELS, rows_for
@@ -306,7 +306,7 @@ def test_gif_that_is_none(tmp_path: Path, pictures) -> None:
     with pytest.raises(nstjax.InputError, match=r"b.gif is not a GIF but a PNG"):
         open_animation(tmp_path / "b.gif")
     with pytest.raises(nstjax.InputError, match="must end in one of .gif"):
-        write_animation(tmp_path / "b.jpg", [pictures[0]], [10])
+        encode_animation(tmp_path / "b.jpg", [pictures[0]], [10])
 
 
 def test_standing_pictures_stand_still(generators) -> None:

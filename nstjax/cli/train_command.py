@@ -241,9 +241,8 @@ def run_train(arguments: Sequence[str]) -> int:
     spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
-    if set(config.objective.layers) <= set(
-        backbone.layers
-    ):  # else the training names the layer that is missing
+    known = set(backbone.layers)
+    if known.issuperset(config.objective.layers):  # else the training names the layer that is missing
         check_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.files import write_atomically
 from nstjax.images.encode import to_integers
 from nstjax.images.io import flatten
 from nstjax.images.opening import frame_count, open_file, open_image
@@ -148,20 +147,3 @@ def encode_animation(
     except ValueError as error:  # WebP has at most 16383 pixels a side
         raise InputError(f"cannot write {path}: {error}; choose a smaller --size or .gif") from error
     return buffer.getvalue()
-
-
-def write_animation(
-    path: str | Path,
-    frames: Iterable[np.ndarray],
-    milliseconds: Iterable[int],
-    loop: int | None = 0,
-    quality: int = 95,
-) -> None:
-    """Write an animation, whole or not at all; see :func:`encode_animation`.
-
-    Raises:
-        InputError: see there.
-        OutputError: it cannot be written.
-    """
-    path = Path(path)
-    write_atomically(path, encode_animation(path, frames, milliseconds, loop, quality))
