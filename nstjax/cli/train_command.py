@@ -241,8 +241,8 @@ def run_train(arguments: Sequence[str]) -> int:
     spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
-    known = set(backbone.layers)
-    if known.issuperset(config.objective.layers):  # else the training names the layer that is missing
+    layers = set(backbone.layers)
+    if layers.issuperset(config.objective.layers):  # else the training names the layer that is missing
         check_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {
