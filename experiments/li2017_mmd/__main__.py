@@ -39,6 +39,7 @@ STYLES = ("starry_night", "the_scream", "great_wave")
 LAYERS = Objective(content_layers=CONTENT_LAYERS, style_layers=FIRST_RELUS)
 BASE = TransferConfig(objective=LAYERS, optimizer=Lbfgs(iterations=100), size=SIDE, scales=(SIDE // 2, SIDE))
 LI = ("linear", "polynomial", "gaussian", "moments")  # their table 1 and section 4.2; moments are BN
+ESTIMATES_LAYER = "relu3_1"  # has more positions than a block
 LATER = ("covariance", "sliced", "long-range")  # statistics of other papers, one file each
 
 
@@ -151,7 +152,7 @@ def bandwidths(lab: Lab) -> None:
 def estimates(lab: Lab) -> None:
     """The spread of the cheap estimates about the exact Gaussian MMD², on real features of one layer."""
     photo, painting = (fit(lab.picture(k, n), 160) for k, n in (("content", PHOTO), ("style", STYLES[0])))
-    layer = BASE.for_backbone(lab.backbone).objective.style_layers[-1]
+    layer = ESTIMATES_LAYER
     maps = [
         nstjax.features(lab.backbone, jnp.asarray(i), (layer,), BASE.pooling, padding=BASE.padding)[layer]
         for i in (photo, painting)
