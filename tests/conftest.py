@@ -11,29 +11,10 @@ import jaxlib
 import numpy as np
 import pytest
 
-from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.programs import enable_compilation_cache
 from nstjax.typing import Backbone
-from nstjax.weights.canonical import CAFFE_BGR
-
-SHARED = Path(__file__).parents[1].parent / "shared"
-REAL_WEIGHTS = SHARED / "weights" / "vgg19_blocks1-3_keras_layout.h5"
-
-
-def random_params(arch: str, convs: int, seed: int = 0, dtype: type = np.float32) -> dict:
-    """He-initialised weights of the first ``convs`` convolutions."""
-    rng = np.random.default_rng(seed)
-    params = {}
-    for name in conv_names(arch)[:convs]:
-        shape = kernel_shape(name)
-        kernel = rng.normal(size=shape) * np.sqrt(2 / (9 * shape[2]))
-        bias = rng.normal(size=shape[3:]) * 0.1
-        params[name] = {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}
-    return params
-
-
-def random_backbone(arch: str = "vgg19", convs: int = 3, seed: int = 0, dtype: type = np.float32) -> Backbone:
-    return make_backbone(random_params(arch, convs, seed, dtype), arch, CAFFE_BGR, "random weights")
+from tests.helpers.networks import random_backbone
+from tests.helpers.paths import REAL_WEIGHTS, SHARED
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 PACKAGE = ROOT / "nstjax"
 
 ALWAYS = {"errors", "files", "free_memory", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
@@ -103,3 +104,13 @@ def test_experiments_import_nstjax_and_their_own_only() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nstjax"):
                 assert "cli" not in (node.module or "").split("."), path
+
+
+def test_tests_share_code_through_helpers_only() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tests":
+                assert (node.module or "").split(".")[1:2] in ([], ["helpers"], ["fuzz"]), path
+                assert (
+                    all(alias.name in ("helpers", "fuzz") for alias in node.names) or node.module != "tests"
+                )

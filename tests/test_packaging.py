@@ -13,8 +13,7 @@ import pytest
 import nstjax
 from nstjax.generators.store import installed_generators
 from nstjax.paintings import paint
-
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
 
 
 def test_every_package_is_listed() -> None:

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 LONGEST = 20.0  # seconds for one input
 MOST_MEMORY = 3.0  # GiB of the process; it keeps what earlier inputs took
 FIRST = 120.0  # for a worker's first input of a kind: imports, compilation, and the valid input

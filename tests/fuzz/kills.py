@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 LONGEST = 300.0  # seconds for one process
 STOPS = 3  # at most, of one run
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
@@ -143,7 +144,7 @@ SCENARIOS = {
 
 def prepare(folder: Path) -> None:
     """The inputs of all scenarios."""
-    from tests.conftest import random_params
+    from tests.helpers.networks import random_params
 
     for name in ("photos", "out"):
         (folder / name).mkdir()

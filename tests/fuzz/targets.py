@@ -111,8 +111,8 @@ def _read_folder(path: Path, out: Path) -> None:
 def _weights(name: str) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         from nstjax.weights.store import save_backbone
-        from tests import weight_files
-        from tests.conftest import random_backbone, random_params
+        from tests.helpers import weight_files
+        from tests.helpers.networks import random_backbone, random_params
 
         params, path = random_params("vgg19", 3), folder / name
         if name == "keras.h5":

@@ -1,0 +1,162 @@
+"""``nstjax train`` as a user runs it: a folder and a data set of photographs, resumption, bad input."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nstjax
+from nstjax.cli.main import main
+from nstjax.data import prepare_folder
+from nstjax.generators.store import load_generator
+from nstjax.training import read_metrics
+from tests.helpers.photographs import damage, write_marked
+from tests.helpers.training import assert_same_bits
+
+QUICK = shlex.split("--preset quick --width 0.125 --residual-blocks 0 --crop 16 --style-size 16 -w embedded")
+QUICK += shlex.split("--content-layers relu1_1 --style-layers relu1_1 --batch-size 2")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_marked(Path("photographs"), 5)
+    style = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    Image.fromarray(style).save("painting.png")
+    return tmp_path
+
+
+def train(*arguments: str) -> int:
+    return main(["train", *arguments])
+
+
+@pytest.mark.slow
+def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TFDS, prepared of local photographs; one of them damaged; a longer run from the shorter one's end."""
+    damage(
+        [sorted(Path("photographs").rglob("*.png"))[1], Path("photographs/a.jpg"), Path("photographs/b.jpg")]
+    )
+    prepare_folder(Path("photographs"), "mine", "sets")
+    new = shlex.split("--style painting.png --data tfds:mine --data-dir sets --schedule constant") + QUICK
+    watched = shlex.split("--steps 6 -o whole --log-every 1 --keep 1 --samples painting.png")
+    assert train(*new, *watched) == 0
+    shown = capsys.readouterr()
+    assert "nstjax stylize PHOTO --model whole" in shown.out
+    assert "cannot be read and is left out" in shown.err
+    assert train(*new, "--steps", "4", "-o", "parts", "-q") == 0
+    assert train("--resume", "--steps", "6", "-o", "parts", "-q") == 0  # settings are those of the run
+    assert capsys.readouterr() == ("", "")
+    assert_same_bits(*(load_generator(name).variables for name in ("whole", "parts")))
+    assert [line["step"] for line in read_metrics(Path("whole"))] == list(range(1, 7))
+    assert {path.name for path in Path("whole").iterdir()} == {
+        *("checkpoints", "events", "metrics.jsonl", "model", "samples", "train.json")
+    }
+    assert [path.name for path in Path("whole/checkpoints").iterdir()] == ["6"]
+    record = json.loads(Path("whole/train.json").read_text())
+    assert record["config"]["data"]["source"] == "tfds:mine"
+    model = load_generator("whole")
+    assert model.record["style"]["name"] == "painting.png"
+    assert model.record["steps"] == 6
+    assert nstjax.load_image("whole/samples/step-0000006.jpg").shape == (1, 40, 30, 3)
+    # What an interrupted run must be is what it was begun as.
+    for change, said in (
+        (["--learning-rate", "0.5"], "--learning-rate was 0.003"),
+        (["--generator", "ulyanov"], "--generator was johnson"),
+        (["--style", "photographs/00.png"], "the painting is not the one"),
+        (["--preset", "quick"], "--batch-size was 2 in the run of parts and is 4 now"),
+    ):
+        assert train("--resume", "-o", "parts", *change) == 2
+        assert said in capsys.readouterr().err
+    assert train(*new, "-o", "parts") == 2
+    assert "go on with it by --resume" in capsys.readouterr().err
+    shutil.rmtree("parts/checkpoints/6/tree")
+    Path("parts/train.json").write_text('{"format": 1, "config": {}, "inputs": {}}')
+    assert train("--resume", "-o", "parts") == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the preset that it named, and with the photographs wherever they are now."""
+    command = shlex.split("--style painting.png --steps 1 -o run -q --sample-every 0") + QUICK
+    Path("run").mkdir()
+    Path("run/.nstjax.abc").write_text("")  # as a kill before the first record leaves it
+    assert train(*command, "--data", "photographs") == 0
+    record = Path("run/train.json").read_bytes()
+    assert train(*command, "--data", "photographs", "--resume") == 0
+    assert Path("run/train.json").read_bytes() == record
+    Path("photographs").rename("moved")
+    Path("run").rename("moved/run")  # whose samples are no photographs
+    shutil.copytree("moved/more", "moved/run/samples", dirs_exist_ok=True)
+    assert train("--data", str(place / "moved"), "--resume", "-o", "moved/run", "-q") == 0
+    assert capsys.readouterr() == ("", "")
+    assert train(*command[:-2], "--batch-size", "3", "--data", "moved", "--resume", "-o", "moved/run") == 2
+    assert "--batch-size was 2 in the run of moved/run and is 3 now" in capsys.readouterr().err
+    Path("moved/more/04.png").write_bytes(b"")
+    assert train("--resume", "-o", "moved/run", "-q") == 2  # with the folder of the last resumption
+    assert (
+        "moved does not have the photographs that the run was begun with (5 then, 5 now"
+        in capsys.readouterr().err
+    )
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "nothing": ([], "no painting is given"),
+    "no data": (["--style", "painting.png", "-o", "run"], "--data FOLDER"),
+    "no folder for the run": (["--style", "painting.png", "--data", "photographs"], "-o RUN"),
+    "no such painting": (["--style", "nowhere.png", "--data", "photographs", "-o", "run"], "nowhere.png"),
+    "no such folder": (["--data", "nowhere"], "nowhere"),
+    "no photographs": (["--data", "empty"], "empty"),
+    "no such data set": (["--data", "tfds:nowhere", "--data-dir", "sets"], "nowhere"),
+    "a file for the run's folder": (["-o", "painting.png"], "is a file where a folder is wanted"),
+    "a full folder for the run": (["-o", "photographs"], "is not empty"),
+    "a shipped model's name": (["-o", "starry_night"], "is the name of a model that comes with nstjax"),
+    "a decay beyond float32": (["--decay-rate", "1e-320"], "--decay-rate is 1e-320: it must be"),
+    "the photographs' folder": (["-o", "photographs", "--resume"], "is the folder of the photographs"),
+    "a preset": (["--preset", "monet"], "the presets are default, quick"),
+    "another network's option": (["--generator", "ulyanov", "--width", "2"], "--width does not go with"),
+    "width": (["--width", "0"], "--width"),
+    "padding": (["--padding", "circular"], "--padding"),
+    "steps": (["--steps", "0"], "--steps is 0"),
+    "learning rate": (["--learning-rate", "-1"], "--learning-rate"),
+    "epsilon": (["--epsilon", "0"], "--epsilon"),
+    "decay": (["--decay-rate", "2"], "--decay-rate"),
+    "clip": (["--clip", "0"], "--clip is 0"),
+    "warm-up": (["--steps", "5", "--warmup-steps", "5"], "--warmup-steps is 5"),
+    "accumulate": (["--accumulate", "0"], "--accumulate is 0"),
+    "compute": (["--compute", "float64"], "JAX_ENABLE_X64"),
+    "style size": (["--style-size", "1"], "--style-size is 1"),
+    "seed": (["--seed", "-1"], "--seed is -1"),
+    "data seed": (["--data-seed", "-1"], "--data-seed is -1"),
+    "crop": (["--crop", "0"], "--crop is 0"),
+    "crop too small for a layer": (["--crop", "2", "--content-layers", "relu3_2"], "too small for layer"),
+    "batch": (["--batch-size", "0"], "--batch-size is 0"),
+    "log": (["--log-every", "0"], "--log-every is 0"),
+    "keep": (["--keep", "0"], "--keep is 0"),
+    "layer": (["--style-layers", "relu4_1"], "relu4_1"),
+    "hosts": (["--processes", "2"], "--coordinator"),
+    "resume without a run": (["--resume", "--style", "nowhere.png"], "nowhere.png"),
+    "weights": (["-w", "nowhere"], "nowhere"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    Path("empty").mkdir()
+    whole = ["--style", "painting.png", "--data", "photographs", "-o", "run", *QUICK]
+    before = sorted(path.relative_to(place) for path in place.rglob("*"))
+    bare = ("nothing", "no data", "no folder for the run", "no such painting")
+    command = arguments if arguments in [BAD[name][0] for name in bare] else [*whole, *arguments]
+    assert train(*command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("nstjax: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert sorted(path.relative_to(place) for path in place.rglob("*")) == before

@@ -1,0 +1,236 @@
+"""The distillation: where a student begins, what it is shown, and that its training can be resumed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import nstjax
+from experiments.distill import train as training
+from experiments.distill.data import CROP, Crops, Pictures, disturb, read_pictures
+from experiments.distill.iterates import Iterates, _loss
+from experiments.distill.prune import choose, prune
+from experiments.distill.recipe import Recipe
+from experiments.distill.score import random_twin, teacher_terms
+from experiments.distill.teacher import activations, find_directions, second_moments, targets
+from experiments.distill.train import _gram_error, export
+from nstjax.losses import gram_matrix
+from nstjax.nn.student import init_student, make_student
+from nstjax.typing import Preprocessing
+from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
+from tests.helpers.networks import random_backbone
+
+LAYERS = ("relu1_1", "relu1_2", "relu2_1")
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(size=(2, 24, 24, 3)).astype(np.float32)
+
+
+def test_directions_are_orthonormal_and_keep_the_most() -> None:
+    teacher = random_backbone(convs=3)
+    moments = second_moments(teacher, [IMAGES], LAYERS)
+    f = np.asarray(activations(teacher, IMAGES, LAYERS)["relu2_1"], np.float64).reshape(-1, 128)
+    np.testing.assert_allclose(moments["relu2_1"], f.T @ f / len(f), rtol=1e-4, atol=1e-3)
+    found = find_directions(moments, {"relu2_1": 5})
+    basis = np.asarray(found.basis["relu2_1"], np.float64)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(5), atol=1e-5)
+    # Singular values of the activations themselves, by another road than the moments.
+    energies = np.linalg.svd(f, compute_uv=False) ** 2
+    np.testing.assert_allclose(found.kept["relu2_1"], energies[:5].sum() / energies.sum(), rtol=1e-4)
+    wanted = targets(teacher, IMAGES, find_directions(moments, {"relu2_1": 128}), ("relu2_1",))["relu2_1"]
+    np.testing.assert_allclose(jnp.mean(jnp.sum(wanted**2, -1)), 1.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preprocessing", [CAFFE_BGR, TORCHVISION], ids=["caffe", "torchvision"])
+def test_with_all_channels_kept_the_student_is_the_teacher(preprocessing: Preprocessing) -> None:
+    teacher = dataclasses.replace(random_backbone(convs=3), preprocessing=preprocessing)
+    moments = second_moments(teacher, [IMAGES], LAYERS)
+    heads = {"relu1_1": 64, "relu2_1": 128}
+    directions = find_directions(moments, heads)
+    params = prune(teacher, moments, directions, {"conv1_1": 64, "conv1_2": 64, "conv2_1": 128})
+    wanted = targets(teacher, IMAGES, directions, tuple(heads))
+    found = nstjax.features(make_student(params), IMAGES, tuple(heads), padding="replicate")
+    for layer in heads:
+        error = jnp.mean(jnp.sum((found[layer] - wanted[layer]) ** 2, -1))
+        assert error < 1e-4, layer  # of a mean square of 1; the ridge leaves a trace of it
+    # What is shipped gives activations in the teacher's units: Gram matrices have its Gram matrices' norm.
+    shipped = export(params, directions, "a test")
+    assert {leaf.dtype for leaf in jax.tree.leaves(shipped.params)} == {np.dtype(np.float16)}
+    theirs = activations(teacher, IMAGES, ("relu2_1",))["relu2_1"]
+    ours = nstjax.features(shipped, IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
+    norms = [np.linalg.norm(gram_matrix(f, "positions"), axis=(1, 2)) for f in (ours, theirs)]
+    np.testing.assert_allclose(*norms, rtol=5e-3)  # half precision
+    fewer = prune(teacher, moments, directions, {"conv1_1": 16, "conv1_2": 16, "conv2_1": 16})
+    lost = nstjax.features(make_student(fewer), IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
+    assert 1e-3 < jnp.mean(jnp.sum((lost - wanted["relu2_1"]) ** 2, -1)) < 0.5
+
+
+def test_channels_are_chosen_that_foretell_the_others() -> None:
+    # Ten channels that are mixtures of three: any three independent ones say everything.
+    sources = RNG.normal(size=(500, 3))
+    mixed = sources @ RNG.normal(size=(3, 10))
+    moment = mixed.T @ mixed / 500
+    kept = choose(moment, 3)
+    assert len(set(kept)) == 3
+    left = moment - moment[:, kept] @ np.linalg.solve(moment[np.ix_(kept, kept)], moment[kept])
+    assert np.abs(left).max() < 1e-8 * np.abs(moment).max()
+    # The one that explains most of all is first, though another varies more by itself.
+    assert choose(np.array([[3.0, 0, 0], [0, 2.0, 1.9], [0, 1.9, 2.0]]), 1) != [0]
+    # Of two copies and a stranger, the stranger is the second choice.
+    twin = np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
+    assert set(choose(twin, 2)) in ({0, 2}, {1, 2})
+
+
+def test_crops_are_of_the_right_form_and_repeatable() -> None:
+    photographs = tuple(RNG.integers(0, 256, (120 + 60 * i, 150, 3), dtype=np.uint8) for i in range(3))
+    crops = Crops(Pictures(photographs, photographs[:1]), seed=3)
+    batch = crops.batch(7, 6)
+    assert (batch.shape, batch.dtype) == ((6, CROP, CROP, 3), np.float32)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    np.testing.assert_array_equal(batch, Crops(Pictures(photographs, photographs[:1]), seed=3).batch(7, 6))
+    assert np.abs(batch - crops.batch(8, 6)).max() > 0.1
+    ahead = list(crops.ahead(5, 11, 2))
+    assert len(ahead) == 6
+    np.testing.assert_array_equal(ahead[2], crops.batch(7, 2))
+    changed = sum(
+        np.abs(disturb(np.random.default_rng(i), batch[0]) - batch[0]).max() > 0.01 for i in range(20)
+    )
+    assert 10 < changed < 20  # some crops are left as they are
+
+
+def test_iterates_please_the_student_more_and_more() -> None:
+    photographs = tuple(RNG.integers(0, 256, (130, 130, 3), dtype=np.uint8) for _ in range(3))
+    widths, heads = {"conv1_1": 4, "conv2_1": 6}, {"conv1_1": 4, "conv2_1": 6}
+    params = init_student(jax.random.key(0), widths, heads, head_scale=1.0)
+    iterates = Iterates(Crops(Pictures(photographs, ()), seed=0), 2)
+    first = iterates.next(7, params)
+    group = iterates.groups[7]
+    assert group is not None
+
+    def loss(x: jax.Array) -> float:
+        pairs = zip(x, group.contents, group.styles, strict=True)
+        return sum(float(_loss(params, one, jnp.asarray(c), jnp.asarray(s))) for one, c, s in pairs)
+
+    begun = loss(first)
+    for step in range(15, 8 * 12, 8):
+        last = iterates.next(step, params)
+    assert loss(last) < 0.7 * begun
+    iterates.groups[7] = dataclasses.replace(group, age=group.life)  # at the end of its life it is made anew
+    iterates.next(8 * 12 + 7, params)
+    renewed = iterates.groups[7]
+    assert renewed is not None
+    assert renewed.age == 1
+    assert not np.array_equal(renewed.contents, group.contents)
+
+
+def test_recipes_that_make_no_sense() -> None:
+    plain = {"pruned": False}
+    Recipe(channels=(8, 0, 8, 0, 8, 8), **plain)
+    for wrong in (
+        {"channels": (1, 2)},
+        {"channels": (8, 8, 0, 8, 8, 8), **plain},
+        {"channels": (8, 0, 8, 8, 8, 8)},
+        {"channels": (80, 8, 8, 8, 8, 8)},
+        {"heads": (1, 2)},
+        {"heads": (65, 1, 1, 1)},
+        {"learning_rate": -1.0},
+        {"painted": 3.0},
+        {"batch": 0},
+        {"iterates": -1},
+    ):
+        with pytest.raises(nstjax.InputError):
+            Recipe(**wrong)
+
+
+def test_error_of_gram_matrices() -> None:
+    f = jax.random.normal(jax.random.key(0), (2, 8, 8, 5))
+    assert _gram_error(f, f) == 0
+    # Twice the activations are four times the matrix: a squared error of 9 of 1 + 0.1 for equal images.
+    twins = jnp.concatenate([f[:1], f[:1]])
+    np.testing.assert_allclose(_gram_error(2 * twins, twins), 9 / 1.1, rtol=1e-5)
+    # An image of almost no activation counts for almost nothing, whatever its relative error.
+    dark = jnp.concatenate([f[:1], 1e-3 * f[1:]])
+    assert _gram_error(dark.at[1].multiply(10), dark) < 1e-6
+
+
+def test_small_pictures_are_left_out(tmp_path: Path) -> None:
+    for name, side in (("small", CROP - 1), ("large", CROP + 9)):
+        Image.fromarray(RNG.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    assert [p.shape[0] for p in read_pictures(tmp_path, []).photographs] == [CROP + 9]
+    (tmp_path / "large.png").unlink()
+    with pytest.raises(nstjax.InputError, match="no photograph of 96 pixels"):
+        read_pictures(tmp_path, [])
+
+
+@pytest.mark.slow
+def test_training_lowers_the_errors_and_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = [
+        np.asarray(Image.fromarray(RNG.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((140, 140)))
+        for _ in range(6)
+    ]
+    monkeypatch.setattr(training, "HELD_OUT", 2)
+    monkeypatch.setattr(training, "MOMENT_BATCHES", 2)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECK_EVERY", 5)
+    teacher = random_backbone(convs=6)
+    recipe = Recipe(channels=(8, 8, 8, 8, 8, 8), heads=(4, 4, 4, 4), steps=20, batch=2, iterates=1)
+    pictures = Pictures(tuple(smooth), ())
+    trained = training.train(recipe, teacher, pictures, tmp_path / "whole", "a test")
+    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [0, 5, 10, 15, 20]
+    errors = [sum(e["features"] for e in line["held_out"].values()) for line in log]
+    assert errors[-1] < 0.9 * errors[0]
+    assert trained.layers == recipe.layers
+    assert {leaf.dtype for leaf in jax.tree.leaves(trained.params)} == {np.dtype(np.float16)}
+
+    real, count = training.make_step, [0]
+
+    def stopping(*arguments: object) -> object:
+        step = real(*arguments)  # type: ignore[arg-type]
+
+        def once(*values: object) -> object:
+            count[0] += 1
+            if count[0] == 8:
+                raise KeyboardInterrupt
+            return step(*values)
+
+        return once
+
+    plain = dataclasses.replace(recipe, iterates=0)
+    whole = training.train(plain, teacher, pictures, tmp_path / "plain", "a test")
+    monkeypatch.setattr(training, "make_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(plain, teacher, pictures, tmp_path / "broken", "a test")
+    monkeypatch.setattr(training, "make_step", real)
+    resumed = training.train(plain, teacher, pictures, tmp_path / "broken", "a test")
+    assert resumed.sha256 == whole.sha256  # the same to the last bit
+    with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
+        training.train(plain, teacher, Pictures(tuple(smooth[::-1]), ()), tmp_path / "broken", "a test")
+    with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
+        training.train(recipe, teacher, pictures, tmp_path / "broken", "a test")
+    with pytest.raises(nstjax.InputError, match="more than 2 are wanted"):
+        training.train(plain, teacher, Pictures(tuple(smooth[:2]), ()), tmp_path / "few", "a test")
+
+
+def test_the_teacher_s_terms_are_the_transfer_s_own() -> None:
+    teacher = random_backbone(convs=3)
+    content, style = IMAGES[:1], IMAGES[1:]
+    config = nstjax.TransferConfig(size=24, optimizer=nstjax.optim.Lbfgs(iterations=3))
+    last: list[float] = []
+    result = nstjax.transfer(content, style, teacher, config, lambda p: last.append(p.entry.loss))  # type: ignore[func-returns-value]
+    found = teacher_terms(result.image, content, style, teacher, config)
+    unclamped = float(np.abs(result.image - 0.5).max()) < 0.5
+    assert found["total"] == pytest.approx(last[-1], rel=1e-4 if unclamped else 0.2)
+    assert found["total"] == pytest.approx(sum(v for k, v in found.items() if k != "total"), rel=1e-5)
+
+
+def test_a_random_twin_has_the_shape_and_no_more() -> None:
+    network = make_student(init_student(jax.random.key(1), {"conv1_1": 4, "conv2_1": 6}, {"conv2_1": 5}))
+    twin = random_twin(network)
+    assert jax.tree.map(jnp.shape, twin.params) == jax.tree.map(jnp.shape, network.params)
+    assert twin.describe() != network.describe()
