@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from tyro.conf import arg
 
-from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.parse import parse
-from nstjax.cli.runtime import check_device
+from nstjax.cli.runtime import check_device, make_output_folder
 from nstjax.cli.synthesis_command import run_synthesis
 from nstjax.errors import InputError, within
 from nstjax.files import write_atomically

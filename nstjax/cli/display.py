@@ -1,12 +1,14 @@
-"""What is shown while a command works: a live bar on a terminal, plain lines elsewhere."""
+"""The progress display: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from nstjax.errors import InputError
 from nstjax.synthesis.solve import Progress as TransferProgress
 
 PLAIN_EVERY_S = 10.0
@@ -18,12 +20,16 @@ class Display:
     Args:
         label: names the picture.
         quiet: show nothing.
+
+    Attributes:
+        failed: what could not be saved at the last attempt; see :meth:`attempt`.
     """
 
     def __init__(self, label: str, quiet: bool = False) -> None:
         self._console = Console(file=sys.stderr, stderr=True)
         self._live: Progress | None = None
         self._label, self._quiet = label, quiet
+        self.failed: set[str] = set()
         self._last_line, self._began, self._began_at = float("-inf"), time.monotonic(), 0.0
         if not quiet and self._console.is_terminal:
             self._live = Progress(
@@ -53,6 +59,21 @@ class Display:
         if not self._quiet:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def attempt(self, what: str, save: Callable[[], None]) -> None:
+        """Save something that the run can do without: a failure is reported once, and the run goes on.
+
+        Args:
+            what: names it in the note.
+            save: saves it.
+        """
+        try:
+            save()
+            self.failed.discard(what)
+        except InputError as error:
+            if what not in self.failed:
+                self.say(f"note: the {what} was not saved: {error}")
+            self.failed.add(what)
+
     def show(self, progress: TransferProgress) -> None:
         """Called after every iteration."""
         if self._quiet:
@@ -62,10 +83,16 @@ class Display:
             f"{self._label}  scale {entry.scale + 1}/{progress.scales} ({width}×{height})  "
             f"iteration {entry.iteration}/{progress.iterations}  loss {entry.loss:.4g}"
         )
-        self.update(progress.done, text, entry.iteration == progress.iterations)
+        self.update(progress.done, text, entry.iteration == progress.iterations or None)
 
-    def update(self, done: float, text: str, final: bool = False) -> None:
-        """Show what share of the work is done; where there is no bar, every now and then, and if ``final``."""
+    def update(self, done: float, text: str, line: bool | None = None) -> None:
+        """Show how much of the work is done.
+
+        Args:
+            done: in [0, 1].
+            text: beside the bar.
+            line: without a bar, print a line now; by default every ten seconds.
+        """
         if self._quiet:
             return
         if self._live is not None:
@@ -74,7 +101,7 @@ class Display:
         now = time.monotonic()
         if self._last_line == float("-inf"):
             self._began, self._began_at = now, done
-        if now - self._last_line >= PLAIN_EVERY_S or final:
+        if now - self._last_line >= PLAIN_EVERY_S if line is None else line:
             self._last_line = now
             rate = (done - self._began_at) / (now - self._began) if now > self._began else 0.0
             left = f"  about {(1 - done) / rate:.0f} s left" if rate > 0 and done < 1 else ""

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from nstjax.cli.exits import BAD_INPUT, FAILED
 from nstjax.cli.interrupt import exit_code, leave_on_signal, raise_on_signal
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.errors import InputError, OutputError
@@ -35,7 +36,6 @@ Each command has --help. Start with:
   nstjax transfer photo.jpg painting.jpg -o picture.png
 """
 
-BAD_INPUT, FAILED = 2, 1
 _NO_ROOM = (
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
 )

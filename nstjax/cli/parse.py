@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -56,7 +57,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
         InputError: they cannot be parsed, or a number is out of range; the message says which and why.
         SystemExit: with code 0, after ``--help``.
     """
-    statistic = value_of(arguments, "--style-statistic")
+    statistic = scan(arguments).get("--style-statistic")
     if statistic is not None and ":" in statistic:
         from nstjax.losses.statistics import import_statistic  # JAX, which --help does without
 
@@ -91,16 +92,22 @@ def check_numbers(options: Any) -> None:
                 within(flag, number, -MOST_INTEGER, MOST_INTEGER)
 
 
-def value_of(arguments: Sequence[str], flag: str) -> str | None:
-    """The value of a flag that decides the defaults of the others, found before they are parsed."""
-    found = None
-    for i, argument in enumerate(arguments):
+def scan(arguments: Sequence[str]) -> dict[str, str | None]:
+    """The options that are given, before they are parsed: some decide the defaults of the others.
+
+    Args:
+        arguments: of a command line, its options with hyphens.
+
+    Returns:
+        For each option the argument after it, or None; of an option that is given twice the last, as for the parser.
+    """
+    found: dict[str, str | None] = {}
+    for argument, after in itertools.zip_longest(arguments, arguments[1:]):
         if argument == "--":
             break
-        if argument == flag and i + 1 < len(arguments):
-            found = arguments[i + 1]  # the last one counts, as it does to the parser
-        elif argument.startswith(f"{flag}="):
-            found = argument.removeprefix(f"{flag}=")
+        if argument.startswith("-"):
+            flag, equals, value = argument.partition("=")
+            found[flag] = value if equals else after
     return found
 
 
@@ -110,8 +117,3 @@ def hyphens(argument: str) -> str:
         return argument
     flag, equals, value = argument.partition("=")
     return flag.replace("_", "-") + equals + value
-
-
-def flags(arguments: Sequence[str]) -> set[str]:
-    """The options that are named, whatever their values."""
-    return {argument.split("=")[0] for argument in arguments if argument.startswith("--")}

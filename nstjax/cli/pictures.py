@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nstjax.cli.commands import ReconstructOptions, TransferOptions
-from nstjax.cli.jobs import Job
-from nstjax.errors import InputError, OutputError, first_line
+from nstjax.cli.job import Job
+from nstjax.errors import InputError
 from nstjax.images import load_image
 from nstjax.images.folder import Skipped, skipped_lines
-from nstjax.images.mask_spec import mask_files
 from nstjax.reports import FileFacts, file_facts
 from nstjax.synthesis import TransferConfig
 
 LEAST_SIDE = 8
-BAD_INPUT, FAILED = 2, 1  # exit codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,34 +58,6 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
         print(f"nstjax: {line}", file=sys.stderr)
 
 
-def about(error: Exception, path: Path) -> InputError:
-    """Return the error of making one picture, with the picture's file where it names neither a file nor an option.
-
-    Args:
-        error: of any type: a damaged file can raise nearly anything.
-        path: of the picture.
-    """
-    if not isinstance(error, InputError):
-        return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
-    message = str(error)
-    if isinstance(error, OutputError):  # it names the output
-        return error
-    if path.name in message or "--" in message or message.startswith("-o "):
-        return error
-    return type(error)(f"{path}: {message}")
-
-
-def failure_code(error: Exception, before: int) -> int:
-    """Return the exit code after a picture could not be made: 1 where something failed, else 2 for bad input.
-
-    Args:
-        error: the reason.
-        before: the code so far.
-    """
-    bad_input = isinstance(error, InputError) and not isinstance(error, OutputError)
-    return (before or BAD_INPUT) if bad_input else FAILED
-
-
 def print_damaged(stores: Sequence[Path]) -> None:
     """Say which stores a list leaves out."""
     for path in stores:
@@ -101,25 +70,21 @@ def load_pictures(job: Job) -> Pictures:
     Raises:
         InputError: one of them cannot be read.
     """
-    options = job.options
-    fine = None if isinstance(options, ReconstructOptions) else options.fine_style
-    named: dict[str, Path | None] = {"content": job.content}
-    named |= {"style" if i == 0 else f"style_{i + 1}": path for i, path in enumerate(job.styles)}
-    named |= {"init": job.init, "fine": fine}
-    if isinstance(options, TransferOptions):
-        files = mask_files((*options.masks, *options.style_masks))
-        named |= {f"mask_{i + 1}": path for i, path in enumerate(files)}
-    paths = {name: path for name, path in named.items() if path is not None}
+    files = job.sources.files()
     decoded = {
         path: load_picture(path, needed_side(job.config))
-        for name, path in paths.items()
+        for name, path in files.items()
         if not name.startswith("mask")
     }
-    facts = {name: file_facts(path) for name, path in paths.items()}
 
     def image(path: Path | None) -> np.ndarray | None:
         return None if path is None else decoded[path]
 
+    sources = job.sources
     return Pictures(
-        image(job.content), [decoded[path] for path in job.styles], image(job.init), image(fine), facts
+        image(sources.content),
+        [decoded[path] for path in sources.styles],
+        image(sources.init_image),
+        image(sources.fine_style),
+        {name: file_facts(path) for name, path in files.items()},
     )

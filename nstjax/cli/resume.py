@@ -1,4 +1,4 @@
-"""A run's state on disk: what ``--resume`` goes on from."""
+"""The saved state of a run, from which ``--resume`` goes on."""
 
 import dataclasses
 from pathlib import Path
@@ -10,10 +10,10 @@ from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.optim import Saved
 from nstjax.plain import checked
-from nstjax.synthesis.solve import HistoryEntry, TransferState
+from nstjax.synthesis.solve import HistoryEntry, Progress, TransferState
 
 
-def state_folder(output: Path) -> Path:
+def states_of(output: Path) -> Path:
     """``OUT.state``, beside the output."""
     return output.with_name(output.name + ".state")
 
@@ -42,16 +42,32 @@ class _Record(TypedDict):
 
 
 class RunState:
-    """Saved states of one run.
+    """Observes a run: saves its state every so often, and loads the newest one.
 
     Args:
-        output: the picture's path.
+        output: the picture's path; the states go to ``OUT.state``.
         identity: what must be equal for a state to be gone on from: config and the inputs' hashes.
+        every: iterations between states; 0 for none.
     """
 
-    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
-        self._series = Series(state_folder(output))
+    def __init__(self, output: Path, identity: dict[str, Any], every: int = 0) -> None:
+        self._series = Series(states_of(output))
         self._identity = identity
+        self._every = every
+
+    def begin(self, resume: TransferState | None) -> None:
+        """Remove the states of an earlier run, unless the run goes on from one."""
+        if resume is None:
+            self.end()
+
+    def step(self, progress: Progress, stopping: bool) -> None:
+        """Save a state if one is due after this iteration, or if the run is about to stop.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._every and (stopping or progress.entry.iteration % self._every == 0):
+            self.save(progress.state())
 
     def save(self, state: TransferState) -> None:
         """Write a state; the one before it goes when this one is whole."""
@@ -98,13 +114,13 @@ class RunState:
         return TransferState(record["scale"], saved, record["history"])
 
     def is_own(self) -> bool:
-        """Return False if the newest whole state is of another run, whose work it would be a loss to remove."""
+        """Return False if the newest whole state is of another run, whose work would be lost with it."""
         steps = self._series.steps()
         try:
             return not steps or self._series.record(steps[-1]).get("identity") == self._identity
         except InputError:
             return True
 
-    def remove(self) -> None:
-        """Delete all states."""
+    def end(self) -> None:
+        """Remove all states; the run is finished."""
         self._series.remove()

@@ -9,10 +9,9 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from nstjax.cli.commands import Sources, from_sources, name_of, to_sources
 from nstjax.cli.frames import Frames
-from nstjax.cli.jobs import Job, record_path
-from nstjax.cli.options import NetworkOptions, RunOptions
+from nstjax.cli.job import Arrangement, Job
+from nstjax.cli.options import NetworkOptions
 from nstjax.errors import InputError, OutputError
 from nstjax.files import file_digest, save_elsewhere
 from nstjax.images import save_image
@@ -23,7 +22,7 @@ from nstjax.typing import Backbone
 from nstjax.weights.store import resolve
 
 
-class Output(TypedDict):
+class RecordedOutput(TypedDict):
     """The picture: its path, how it was saved, and its hash."""
 
     path: str
@@ -38,22 +37,22 @@ class RunRecord(TypedDict):
 
     command: NotRequired[str]
     config: dict[str, Any]
-    sources: NotRequired[Sources]
+    sources: NotRequired[Arrangement]
     inputs: dict[str, FileFacts]
     weights: NetworkFacts
     weights_option: NetworkOptions
-    output: Output
+    output: RecordedOutput
     status: NotRequired[str]
 
 
 def identity_of(
     job: Job, config: TransferConfig, backbone: Backbone, inputs: dict[str, Any]
 ) -> dict[str, Any]:
-    """What must be equal for two runs to end in the same picture, as JSON would give it back."""
+    """What must be equal for two runs to end in the same picture, as parsed JSON."""
     identity = {
-        "command": name_of(job.options),
+        "command": job.command,
         "config": config.to_json(),
-        "sources": to_sources(job.options, paths=False),
+        "sources": job.sources.describe(paths=False),
         "inputs": {name: facts["sha256"] for name, facts in inputs.items()},
         "weights": backbone.describe(),
     }
@@ -61,21 +60,15 @@ def identity_of(
     return plain
 
 
-def _output_settings(job: Job) -> dict[str, Any]:
-    options = job.options
-    settings = {"bits": options.bits, "quality": options.quality, "median_filter": options.median_filter}
-    return {"path": str(job.output.absolute()), **settings}
-
-
 def is_finished(job: Job, identity: dict[str, Any]) -> bool:
     """Return whether all outputs exist, with the record of an equal run that was completed."""
-    wanted = (job.output, job.options.gif, job.options.plot)
+    wanted = (job.output.path, job.output.gif, job.output.plot)
     if not all(path.exists() for path in wanted if path is not None):
         return False
     try:
-        plain = read_record(record_path(job.output))
+        plain = read_record(job.output.record)
         found: RunRecord = checked(plain, RunRecord, "the record")
-        sources = to_sources(from_sources(job.options, found.get("sources", {})), paths=False)
+        sources = job.sources.describe(found.get("sources", Arrangement()), paths=False)
     except InputError:
         return False  # without a readable record nothing is known of the picture
     left = {
@@ -87,17 +80,17 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
     }
     output = {name: value for name, value in found["output"].items() if name != "sha256"}
     ended = found.get("status") not in ("stopped", "failed")
-    return ended and left == identity and output == _output_settings(job)
+    return ended and left == identity and output == job.output.describe()
 
 
-def check_replaceable(path: Path, record: RunRecord) -> None:
+def check_output_of(record: RunRecord, path: Path) -> None:
     """Raise :class:`InputError` unless a record's output is free, or is the picture that this record describes.
 
     A record that comes from elsewhere may name any file as its output.
 
     Args:
-        path: of the record, for the message.
         record: the record.
+        path: of the record, for the message.
     """
     output = Path(record["output"]["path"])
     if output.exists() and not (output.is_file() and file_digest(output) == record["output"].get("sha256")):
@@ -123,11 +116,11 @@ def write_outputs(
     Raises:
         OutputError: some of them cannot be written; the message says where they are saved instead.
     """
-    options = job.options
+    output = job.output
     settings = {
-        "command": name_of(options),
+        "command": job.command,
         "config": config.to_json(),
-        "sources": to_sources(options),
+        "sources": job.sources.describe(),
         "weights": backbone.describe(),
         "inputs": inputs,
     }
@@ -135,7 +128,7 @@ def write_outputs(
     record = {
         **settings,
         "seed": config.seed,
-        "weights_option": _weights_option(options),
+        "weights_option": _weights_option(job.network),
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
@@ -143,17 +136,17 @@ def write_outputs(
     }
     # A picture is passed on; it does not say where its sources are on this machine.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
-    inside = {**settings, "sources": to_sources(options, paths=False), "inputs": named}
+    inside = {**settings, "sources": job.sources.describe(paths=False), "inputs": named}
     outputs: list[tuple[str, Path | None, Callable[[Path], None]]] = [
         (
             "the picture",
-            job.output,
-            lambda path: save_image(path, image, inside, options.bits, options.quality),
+            output.path,
+            lambda path: save_image(path, image, inside, output.bits, output.quality),
         ),
-        ("the animation", options.gif, lambda path: frames.write_gif(path, image)),
+        ("the animation", output.gif, lambda path: frames.write_gif(path, image)),
     ]
     if history:
-        outputs.append(("the plot", options.plot, lambda path: loss_plot(path, losses, job.output.name)))
+        outputs.append(("the plot", output.plot, lambda path: loss_plot(path, losses, output.path.name)))
     failures = []
     for what, where, write in outputs:
         if where is not None:
@@ -163,13 +156,13 @@ def write_outputs(
                 failures.append(str(error))
     if failures:
         raise OutputError("; ".join(failures))
-    record["output"] = {**_output_settings(job), "sha256": file_digest(job.output)}
-    write_record(record_path(job.output), record)
+    record["output"] = {**output.describe(), "sha256": file_digest(output.path)}
+    write_record(output.record, record)
 
 
-def _weights_option(options: RunOptions) -> dict[str, Any]:
-    """The network's options; a file's path is made absolute, an installed name stays one, ``auto`` is told."""
-    network = dataclasses.asdict(options.network)
+def _weights_option(options: NetworkOptions) -> dict[str, Any]:
+    """The network's options as JSON; a file's path is absolute, an installed name stays one, ``auto`` is resolved."""
+    network = dataclasses.asdict(options)
     network["weights"] = str(resolve(network["weights"], network["network"]))
     path = Path(network["weights"])
     if path.exists() and (path.name != network["weights"] or path.suffix):

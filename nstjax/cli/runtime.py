@@ -1,12 +1,14 @@
-"""What is settled before any work: the device, and how warnings are said."""
+"""Preparation of a run: the device, the compiled programs, the output folder, and warnings as notes."""
 
 import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from nstjax.errors import InputError, InputWarning
+from nstjax.images.encode import check_output
 from nstjax.programs import enable_compilation_cache
 
 
@@ -21,14 +23,29 @@ def check_device() -> None:
 
 
 def keep_programs(wanted: bool, quiet: bool = False) -> None:
-    """Keep compiled programs for the next run where this is wanted; a note says so where it is refused."""
+    """Keep compiled programs for the next run if ``wanted``; a note says so if the cache folder is refused."""
     if wanted and (refused := enable_compilation_cache()) is not None and not quiet:
         print(f"note: {refused}", file=sys.stderr)
 
 
+def make_output_folder(folder: Path) -> None:
+    """Make the folder of several pictures, after all other checks.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another place"
+        ) from error
+    check_output(folder / "picture.png")
+
+
 @contextlib.contextmanager
 def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
-    """What was mended in the input is said, once, without a line of source code beside it."""
+    """Within the block an :class:`InputWarning` becomes a note, each once."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         plain, said = warnings.showwarning, set[str]()

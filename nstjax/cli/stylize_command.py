@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from nstjax.cli.display import Display
+from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code
-from nstjax.cli.jobs import make_output_folder, record_path
+from nstjax.cli.job import record_path
 from nstjax.cli.models import digest, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
-from nstjax.cli.pictures import LEAST_SIDE, about, failure_code, load_picture, print_skipped
-from nstjax.cli.runtime import check_device, keep_programs
-from nstjax.cli.stylize_jobs import Job, make_jobs
+from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
+from nstjax.cli.runtime import check_device, keep_programs, make_output_folder
+from nstjax.cli.stylize_jobs import StylizeJob, stylize_jobs
 from nstjax.errors import InputError, within
 from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
@@ -92,8 +93,10 @@ def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.
     return paint
 
 
-def _do(job: Job, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]) -> str:
-    """Make one file; a line that says what was done."""
+def _do(
+    job: StylizeJob, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]
+) -> str:
+    """Make one file; returns its size or number of frames, for the message."""
     with Display(job.output.name, options.quiet) as display:
         began = time.perf_counter()
 
@@ -161,7 +164,7 @@ def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
 
 
 def _finish(
-    target: Path, jobs: Sequence[Job], settings: dict[str, Any], options: StylizeOptions, began: float
+    target: Path, jobs: Sequence[StylizeJob], settings: dict[str, Any], options: StylizeOptions, began: float
 ) -> None:
     """Write the run's record."""
     sources = [job.source for job in jobs if job.source is not None]
@@ -197,7 +200,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
             "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT; nstjax stylize --help tells more"
         )
     skipped: list[Skipped] = []
-    jobs, together = make_jobs(options, skipped)
+    jobs, together = stylize_jobs(options, skipped)
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     if not together and jobs[0].kind == "photograph":  # told before seconds of loading the model
@@ -230,37 +233,28 @@ def run_stylize(arguments: Sequence[str]) -> int:
 
 
 def _do_all(
-    jobs: Sequence[Job],
+    jobs: Sequence[StylizeJob],
     paint: Callable[..., np.ndarray],
     options: StylizeOptions,
     settings: dict[str, Any],
     skipped: Sequence[Skipped],
 ) -> int:
     """Make several files, going on past one that cannot be read; returns the exit code."""
-    began, code = time.perf_counter(), 0
-    made: list[Job] = []
-    bad: list[str] = []
-    for job in jobs:
+    began, finished = time.perf_counter(), 0
+
+    def make(job: StylizeJob) -> int:
+        nonlocal finished
         try:
             _do(job, paint, options, settings)
         except KeyboardInterrupt:
-            print(f"nstjax: interrupted; {len(made)} of {len(jobs)} made", file=sys.stderr)
-            code = exit_code()
-            break
-        except Exception as error:  # a damaged file can raise nearly anything
-            code = failure_code(error, code)
-            assert job.source is not None
-            message = str(about(error, job.source))
-            bad.append(message)
-            print(f"nstjax: error: {message}", file=sys.stderr)
-            continue
-        made.append(job)
+            print(f"nstjax: interrupted; {finished} of {len(jobs)} made", file=sys.stderr)
+            return exit_code()
+        finished += 1
+        return 0
+
+    made, code = make_all(jobs, make, lambda job: job.source or job.output)
     if made:
         _finish(jobs[0].output.parent / RECORD, made, settings, options, began)
-    if bad:
-        print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
-        for reason in bad:
-            print(f"  {reason}", file=sys.stderr)
     if not options.quiet:
         print_skipped(skipped)
     return code

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from nstjax.cli.jobs import record_path
+from nstjax.cli.job import record_path
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
@@ -20,7 +20,7 @@ Kind = Literal["photograph", "animation", "video", "texture"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class StylizeJob:
     """One file to make of one file, or of none."""
 
     source: Path | None
@@ -63,7 +63,7 @@ def _check_alone(source: Path, output: Path, bits: int) -> None:
         check_place(output)
 
 
-def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Job]:
+def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[StylizeJob]:
     """Names of the outputs: the sources', with the whole name where two differ in suffix alone."""
     stems = [source.stem for source in sources]
     jobs = []
@@ -75,11 +75,11 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Job]:
         else:
             ending = _written_as(source) if kind == "animation" else suffix
         name = source.stem if stems.count(source.stem) == 1 else source.name
-        jobs.append(Job(source, folder / f"{name}{ending}", kind))
+        jobs.append(StylizeJob(source, folder / f"{name}{ending}", kind))
     return jobs
 
 
-def _check_overwriting(jobs: Sequence[Job]) -> None:
+def _check_overwriting(jobs: Sequence[StylizeJob]) -> None:
     taken = {job.source.resolve(): "PHOTO" for job in jobs if job.source is not None}
     for job in jobs:
         where = job.output.resolve()
@@ -92,7 +92,9 @@ def _check_overwriting(jobs: Sequence[Job]) -> None:
         taken[where] = str(job.source)
 
 
-def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> tuple[list[Job], bool]:
+def stylize_jobs(
+    options: StylizeOptions, skipped: list[Skipped] | None = None
+) -> tuple[list[StylizeJob], bool]:
     """What to make, and whether it goes into a folder.
 
     Args:
@@ -109,7 +111,7 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
     if not options.photographs:
         check_output(output, options.bits)
         check_replaceable(record_path(output))
-        return [Job(None, output, "texture")], False
+        return [StylizeJob(None, output, "texture")], False
     sources: list[Path] = []
     for path in options.photographs:
         found = find_images(path, skipped) if path.is_dir() else [path]
@@ -126,7 +128,7 @@ def make_jobs(options: StylizeOptions, skipped: list[Skipped] | None = None) -> 
         jobs = _in_folder(sources, output, f".{options.format}")
     else:
         _check_alone(sources[0], output, options.bits)
-        jobs = [Job(sources[0], output, kind_of(sources[0]))]
+        jobs = [StylizeJob(sources[0], output, kind_of(sources[0]))]
     _check_overwriting(jobs)
     if not together:
         check_replaceable(record_path(output))

@@ -1,14 +1,16 @@
-"""From a job's pictures to the function of its command."""
+"""Calls the synthesis function of a job's command on its decoded images."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from nstjax.cli.commands import ReconstructOptions, TextureOptions
-from nstjax.cli.jobs import Job
+import numpy as np
+
+from nstjax.cli.checks import by_label, check_region_counts
+from nstjax.cli.job import Arrangement, Job
 from nstjax.cli.pictures import Pictures
-from nstjax.cli.regions import build_styles
-from nstjax.images.masks import resize_mask
+from nstjax.errors import InputError
+from nstjax.images.masks import Mask, read_masks, resize_mask
 from nstjax.synthesis import (
     Style,
     StyleRegion,
@@ -20,7 +22,7 @@ from nstjax.synthesis import (
     transfer,
 )
 from nstjax.synthesis.solve import Callback
-from nstjax.typing import Backbone
+from nstjax.typing import Backbone, Images
 
 
 def synthesise(
@@ -32,19 +34,98 @@ def synthesise(
     callback: Callback,
     **how: Any,
 ) -> TransferResult:
-    """The command's own function on the job's pictures."""
-    options = job.options
-    if isinstance(options, ReconstructOptions):
+    """Call ``transfer``, ``texture`` or ``reconstruct``.
+
+    Args:
+        job: names the command, and says how paintings and masks go together.
+        pictures: the decoded images.
+        backbone: the feature network.
+        config: with its layers named.
+        interrupted: true if the run should stop; called while a fine style is mixed.
+        callback: called after every iteration.
+        how: passed on.
+
+    Raises:
+        InputError: a mask cannot be read or is empty, or numbers of masks and styles do not match.
+    """
+    if job.command == "reconstruct":
         assert pictures.content is not None
         return reconstruct(pictures.content, backbone, config, callback, **how)
-    styles = build_styles(options, pictures.content, pictures.styles)
+    arrangement = job.sources.arrangement
+    styles = build_styles(arrangement, pictures.content, pictures.styles)
     if pictures.fine is not None:
         styles = _with_fine_style(styles, pictures, backbone, config, interrupted)
-    if isinstance(options, TextureOptions):
-        width, height = options.proportions
+    if job.command == "texture":
+        width, height = arrangement.proportions
         return texture(styles, backbone, config, callback, shape=(height, width), **how)  # type: ignore[arg-type]
     assert pictures.content is not None
     return transfer(pictures.content, styles, backbone, config, callback, **how)
+
+
+def build_styles(
+    arrangement: Arrangement, content: Images | None, paintings: Sequence[np.ndarray]
+) -> list[Style] | list[StyleRegion]:
+    """The styles of a run, or its regions where there are masks.
+
+    Raises:
+        InputError: a mask cannot be read or is empty, or numbers of masks and styles do not fit.
+    """
+    weights = arrangement.style_weights or (1.0,) * len(paintings)
+    if not arrangement.masks:
+        specs = arrangement.style_masks
+        masks = [_one(spec, image) for spec, image in zip(specs, paintings, strict=bool(specs))]
+        return [Style(image, masks[i] if masks else None, weights[i]) for i, image in enumerate(paintings)]
+    assert content is not None
+    found = read_masks(arrangement.masks, np.asarray(content))
+    check_region_counts(arrangement, len(paintings), len(found))
+    if arrangement.style_regions:
+        owners: list[list[int]] = [
+            [i for i, region in enumerate(arrangement.style_regions) if region == k + 1]
+            for k in range(len(found))
+        ]
+    else:
+        owners = [[0] if len(paintings) == 1 else [k] for k in range(len(found))]
+    return [
+        StyleRegion(
+            tuple(
+                Style(paintings[i], _style_mask(arrangement, k, mask, paintings[i]), weights[i])
+                for i in owners[k]
+            ),
+            mask.values,
+            arrangement.region_weights[k] if arrangement.region_weights else 1.0,
+            f"region {k + 1} ({mask.name})",
+        )
+        for k, mask in enumerate(found)
+    ]
+
+
+def _one(spec: str, image: np.ndarray) -> np.ndarray | None:
+    """The mask of one description; none for all of the image."""
+    if spec == "all":
+        return None
+    masks = read_masks([spec], image)
+    if len(masks) != 1:
+        raise InputError(f"{spec} has {len(masks)} regions where one is wanted: name a colour, FILE#RRGGBB")
+    return masks[0].values
+
+
+def _style_mask(arrangement: Arrangement, region: int, mask: Mask, painting: np.ndarray) -> np.ndarray | None:
+    """The part of a painting that counts for a region; for labels, that of the region's colour."""
+    if not arrangement.style_masks:
+        return None
+    if not by_label(arrangement):
+        return _one(arrangement.style_masks[region], painting)
+    spec = arrangement.style_masks[0]
+    if not mask.color:
+        raise InputError(
+            f"--style-masks {spec} wants --masks labels:FILE, whose colours its own are matched with"
+        )
+    for candidate in read_masks([spec], painting):
+        if candidate.color == mask.color:
+            return candidate.values
+    raise InputError(
+        f"--style-masks {spec} has no region for {mask.name}: paint a part of it in that colour, #{mask.color}"
+    )
 
 
 def _with_fine_style(

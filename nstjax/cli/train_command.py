@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import jax
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from nstjax.cli.display import Display
+from nstjax.cli.exits import FAILED
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.jobs import make_output_folder
 from nstjax.cli.options_train import TrainOptions, train_defaults
-from nstjax.cli.parse import flags, parse, value_of
+from nstjax.cli.parse import parse, scan
 from nstjax.cli.pictures import load_picture
-from nstjax.cli.runtime import check_device, keep_programs, warnings_as_notes
+from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
 from nstjax.generators.store import is_shipped
@@ -32,7 +30,6 @@ from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO, resolve
 
-FAILED = 1
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
 _OPTIONS = {
@@ -80,10 +77,10 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
     The settings are those of the preset that is named, else of the run to resume, else of the default preset. So the
     command that began a run resumes it, with ``--resume`` added.
     """
-    preset = value_of(arguments, "--preset")
-    folder = value_of(arguments, "--output") or value_of(arguments, "-o")
+    given = scan(arguments)
+    preset, folder = given.get("--preset"), given.get("--output") or given.get("-o")
     record, known, base = None, {}, TRAIN_PRESETS["default"]
-    if "--resume" in flags(arguments) and folder is not None and (Path(folder) / RUN_RECORD).is_file():
+    if "--resume" in given and folder is not None and (Path(folder) / RUN_RECORD).is_file():
         base, record = _read(Path(folder) / RUN_RECORD)
         known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
         source = train_defaults(base)["data"].data
@@ -165,50 +162,29 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
             )
 
 
-class _Display:
-    """A bar on a terminal, a line now and then elsewhere; a context manager."""
+class _Display(Display):
+    """The display of a training: a line every ``every`` steps where there is no bar.
+
+    Args:
+        label: names the run.
+        quiet: show nothing.
+        every: see above.
+    """
 
     def __init__(self, label: str, quiet: bool, every: int) -> None:
-        self._console = Console(file=sys.stderr, stderr=True)
-        self._quiet, self._label, self._every, self._skipped = quiet, label, every, 0
-        self._bar: Bar | None = None
-        if not quiet and self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("left"),
-            )
-            self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-            self._task = self._bar.add_task(label)
+        super().__init__(label, quiet)
+        self._every, self._skipped = every, 0
 
-    def __enter__(self) -> "_Display":
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def say(self, line: str) -> None:
-        if not self._quiet:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def show(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
+        """Called after every step."""
         for name in progress.skipped[self._skipped :]:
             self.say(f"note: {name} cannot be read and is left out")
         self._skipped = len(progress.skipped)
-        speed = (
-            ""
-            if progress.images_per_second != progress.images_per_second
-            else f"  {progress.images_per_second:.3g} images/s"
-        )
+        known = progress.images_per_second == progress.images_per_second  # not NaN
+        speed = f"  {progress.images_per_second:.3g} images/s" if known else ""
         text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{speed}"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=progress.step, total=progress.steps, description=text)
-        elif progress.step % self._every == 0 or progress.step == progress.steps:
-            self.say(text)
+        due = progress.step % self._every == 0 or progress.step == progress.steps
+        self.update(progress.step / progress.steps, text, due)
 
 
 def run_train(arguments: Sequence[str]) -> int:
@@ -279,7 +255,7 @@ def run_train(arguments: Sequence[str]) -> int:
     ):
 
         def tell(progress: Progress) -> bool:
-            display.show(progress)
+            display.report(progress)
             return interrupt.stop
 
         try:

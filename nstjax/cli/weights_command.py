@@ -28,7 +28,7 @@ from nstjax.typing import Backbone
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
 from nstjax.weights.store import AUTO, fetch, installed, resolve, save_backbone
 
-USAGE = """usage: nstjax weights ACTION ...
+_USAGE = """usage: nstjax weights ACTION ...
 
 actions:
   fetch      download published weights, check their hash, install them
@@ -140,7 +140,7 @@ def run_weights(arguments: Sequence[str]) -> int:
         InputError: bad input.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE, end="")
+        print(_USAGE, end="")
         return 0
     action = ACTIONS.get(arguments[0])
     if action is None:

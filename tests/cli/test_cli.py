@@ -15,7 +15,7 @@ from PIL import Image
 import nstjax
 import nstjax.cli.pictures
 from nstjax.cli.main import main
-from nstjax.cli.parse import value_of
+from nstjax.cli.parse import scan
 from tests.helpers import weight_files
 from tests.helpers.command import QUICK, pixels, transfer
 from tests.helpers.networks import like_the_original
@@ -123,7 +123,7 @@ def test_a_folder_goes_on_past_a_bad_photograph(folder: Path, capsys: pytest.Cap
     names = [f"{name}.png{suffix}" for name in ("a.png", "c.jpg", "c.png") for suffix in ("", ".run.json")]
     assert sorted(p.name for p in (folder / "done").iterdir()) == sorted(names)
     err = capsys.readouterr().err
-    assert "3 of 4 pictures made; not made:" in err
+    assert "3 of 4 made; not made:" in err
     assert err.count("b.jpg") == 2
     os.remove(photos / "b.jpg")
     before = (folder / "done" / "a.png.png").stat().st_mtime_ns
@@ -159,7 +159,7 @@ def test_a_folder_goes_on_past_an_error_of_any_type(
     assert sorted(p.name for p in (folder / "done").iterdir()) == ["b.png", "b.png.run.json"]
     error = capsys.readouterr().err
     assert error.startswith("nstjax: error: photos/a.png: RuntimeError: no such decoder\n")
-    assert "1 of 2 pictures made; not made:" in error
+    assert "1 of 2 made; not made:" in error
 
 
 def test_a_record_overwrites_its_own_picture_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,9 +424,10 @@ def test_help_shows_a_preset_s_own_defaults(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_flags_are_found_before_parsing() -> None:
-    assert value_of(["a", "--preset", "fast"], "--preset") == "fast"
-    assert value_of(["--preset=fast"], "--preset") == "fast"
-    assert value_of(["--preset"], "--preset") is None
+    assert scan(["a", "--preset", "fast"]) == {"--preset": "fast"}
+    assert scan(["--preset=fast", "-o", "b"]) == {"--preset": "fast", "-o": "b"}
+    assert scan(["--size", "8", "--size", "9", "--preset"]) == {"--size": "9", "--preset": None}
+    assert scan(["--", "--preset", "fast"]) == {}
 
 
 def test_every_optimiser_option_is_some_method_s() -> None:

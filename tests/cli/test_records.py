@@ -13,7 +13,7 @@ import pytest
 
 from nstjax.checkpoints import Course, Series
 from nstjax.cli.main import main
-from nstjax.cli.resume import RunState, state_folder
+from nstjax.cli.resume import RunState, states_of
 from nstjax.errors import InputError
 from nstjax.optim import Lbfgs, Saved, minimise
 from nstjax.plain import checked, parse_json
@@ -269,7 +269,7 @@ def saved_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (found.scale, found.history, found.saved.iteration) == (0, (ENTRY,), 1)
     for one, other in zip(found.saved.leaves, AT_REST.saved.leaves, strict=True):
         np.testing.assert_array_equal(one, other)
-    return state_folder(output)
+    return states_of(output)
 
 
 @pytest.mark.parametrize("damage", STATE.values(), ids=STATE.keys())

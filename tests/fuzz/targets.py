@@ -193,13 +193,10 @@ def _record(folder: Path) -> Path:
 
 def _read_record(path: Path, out: Path) -> int:
     """Options and config of a record; the run itself is the same as any."""
-    from nstjax.cli.arguments import check_options, parse_command
-    from nstjax.cli.jobs import make_jobs
+    from nstjax.cli.resolve import resolve
 
     record = path / "out.png.run.json"
-    options, config, _ = parse_command("transfer", ["--from", str(record), "-o", str(out / "again.png")])
-    check_options(options)
-    make_jobs(options, config)
+    resolve("transfer", ["--from", str(record), "-o", str(out / "again.png")])
     return 0
 
 

@@ -1,21 +1,20 @@
-"""The commands that make a picture: their options, defaults, and what a run record keeps of them."""
+"""The options of ``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``, and the settings they start from."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from nstjax.cli.job import Arrangement, Sources
 from nstjax.cli.options import RunOptions, shared_defaults
 from nstjax.errors import InputError
-from nstjax.images.mask_spec import parse_mask
 from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class StyleOptions(RunOptions):
-    """What is common to the commands that take paintings."""
+    """Options of the commands that take paintings."""
 
     preset: str = "default"
     """Settings to start from: default, fast, gatys, gatys-code, crowson, duke, brown, ahmedabad or stanford; other
@@ -28,7 +27,7 @@ class StyleOptions(RunOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TransferOptions(StyleOptions):
-    """Paint CONTENT (a photograph, or a folder of them) in the manner of STYLE (one painting, or several)."""
+    """Stylize CONTENT (a photograph, or a folder of them) with one or more STYLE paintings."""
 
     content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
     """The photograph, or a folder: every photograph in it is done, and OUT is a folder."""
@@ -47,6 +46,19 @@ class TransferOptions(StyleOptions):
     strength_grid: tuple[float, ...] = ()
     """A picture for each of these --style-strength values, beside OUT, which becomes a sheet of them."""
 
+    def sources(self) -> Sources:
+        """The image files, and how they go together."""
+        fields = ("style_weights", "masks", "style_masks", "style_regions", "region_weights")
+        return Sources(
+            self.content,
+            self.styles,
+            self.fine_style,
+            self.init_image,
+            Arrangement(**{name: getattr(self, name) for name in fields}),
+            fields,
+            self.strength_grid,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class TextureOptions(StyleOptions):
@@ -56,6 +68,12 @@ class TextureOptions(StyleOptions):
     """The exemplar. Several are blended."""
     proportions: tuple[int, int] = (1, 1)
     """Width and height of the texture, whose longer side is --size."""
+
+    def sources(self) -> Sources:
+        """The image files, and how they go together."""
+        arrangement = Arrangement(style_weights=self.style_weights, proportions=self.proportions)
+        fields = ("style_weights", "proportions")
+        return Sources(None, self.styles, self.fine_style, self.init_image, arrangement, fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +85,10 @@ class ReconstructOptions(RunOptions):
     content_layer: str | None = None
     """The layer to invert; the same as --content-layers with one layer. With --style-layers alone there is none."""
 
+    def sources(self) -> Sources:
+        """The image file."""
+        return Sources(self.image, init_image=self.init_image)
+
 
 Options = TransferOptions | TextureOptions | ReconstructOptions
 COMMANDS: dict[str, type[Options]] = {
@@ -74,48 +96,6 @@ COMMANDS: dict[str, type[Options]] = {
     "texture": TextureOptions,
     "reconstruct": ReconstructOptions,
 }
-USAGE = {
-    "transfer": "nstjax transfer CONTENT STYLE -o OUT",
-    "texture": "nstjax texture STYLE -o OUT",
-    "reconstruct": "nstjax reconstruct IMAGE -o OUT",
-}
-# What a command's losses have no use for; given, it would be believed to do something.
-_CONTENT = (
-    "--content-layers",
-    "--content-weight",
-    "--content-layer-weights",
-    "--content-loss",
-    "--content-distance",
-)
-_CONTROLS = (
-    "--colors",
-    "--colors-of",
-    "--style-strength",
-    "--mask-carry",
-    "--style-mask-carry",
-    "--guidance",
-)
-FOREIGN: dict[str, tuple[str, ...]] = {
-    "transfer": (),
-    "texture": (*_CONTENT, *_CONTROLS),
-    "reconstruct": (*_CONTROLS, "--blend"),
-}
-
-
-class Sources(TypedDict, total=False):
-    """How the images are put together, in a run record: options of these names."""
-
-    style_weights: tuple[float, ...]
-    masks: tuple[str, ...]
-    style_masks: tuple[str, ...]
-    style_regions: tuple[int, ...]
-    region_weights: tuple[float, ...]
-    proportions: tuple[int, int]
-
-
-def name_of(options: Options) -> str:
-    """The command's name."""
-    return next(name for name, kind in COMMANDS.items() if kind is type(options))
 
 
 def base_config(command: str, preset: str | None) -> TransferConfig:
@@ -140,48 +120,5 @@ def base_config(command: str, preset: str | None) -> TransferConfig:
 
 
 def default_options(command: str, base: TransferConfig) -> Options:
-    """The options that a preset or a run record stands for."""
+    """A command's options, with the defaults that ``base`` stands for."""
     return COMMANDS[command](**shared_defaults(base))
-
-
-def _with_path(spec: str, path: Callable[[Path], str]) -> str:
-    """A mask's description with its file's path written otherwise."""
-    item = parse_mask(spec)
-    if item.file is None:
-        return spec
-    color = f"#{item.color:06x}" if item.kind == "color" else ""
-    kind = "labels:" if item.kind == "labels" else ""
-    return f"{'not:' if item.inverted else ''}{kind}{path(item.file)}{color}"
-
-
-def to_sources(options: Options, paths: bool = True) -> dict[str, Any]:
-    """What a run record keeps beside config and inputs: how the images are put together.
-
-    Masks' files are named by absolute paths; without ``paths`` by their names alone.
-    """
-    found = {name: list(getattr(options, name)) for name in Sources.__annotations__ if hasattr(options, name)}
-    for name in ("masks", "style_masks"):
-        if name in found:
-            write = (lambda path: str(path.absolute())) if paths else (lambda path: path.name)
-            found[name] = [_with_path(spec, write) for spec in found[name]]
-    return found
-
-
-def from_sources(options: Options, sources: Sources) -> Options:
-    """The inverse of :func:`to_sources`."""
-    known: dict[str, Any] = {name: value for name, value in sources.items() if hasattr(options, name)}
-    return dataclasses.replace(options, **known)
-
-
-def styles_of(options: Options) -> tuple[Path, ...]:
-    """The paintings."""
-    if isinstance(options, ReconstructOptions):
-        return ()
-    return options.styles
-
-
-def content_of(options: Options) -> Path | None:
-    """The photograph, the folder of photographs, or the image to reconstruct."""
-    if isinstance(options, TextureOptions):
-        return None
-    return options.content if isinstance(options, TransferOptions) else options.image

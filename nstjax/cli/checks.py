@@ -1,0 +1,252 @@
+"""Options that contradict each other, or have no effect without another one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nstjax.cli.job import Arrangement, Job, Sources
+from nstjax.cli.options import RunOptions
+from nstjax.errors import MOST, InputError, within
+from nstjax.images.encode import check_place
+from nstjax.images.mask_spec import LABELS, check_mask_spec
+from nstjax.synthesis import TransferConfig
+from nstjax.synthesis.config import MAX_SIDE
+
+# Options of losses and controls that a command does not have.
+_CONTENT = (
+    "--content-layers",
+    "--content-weight",
+    "--content-layer-weights",
+    "--content-loss",
+    "--content-distance",
+)
+_CONTROLS = (
+    "--colors",
+    "--colors-of",
+    "--style-strength",
+    "--mask-carry",
+    "--style-mask-carry",
+    "--guidance",
+)
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "transfer": (),
+    "texture": (*_CONTENT, *_CONTROLS),
+    "reconstruct": (*_CONTROLS, "--blend"),
+}
+
+
+def check_given(command: str, given: Mapping[str, str | None]) -> None:
+    """Raise :class:`InputError` for options that contradict each other; a default would hide that once they are parsed."""
+
+    def contradict(one: str, other: str, why: str = "") -> None:
+        if one in given and other in given:
+            raise InputError(f"{one} and {other} contradict each other{why}: give one of them")
+
+    contradict("--from", "--preset", " (a record has all settings)")
+    for weight in ("--content-weight", "--style-weight"):
+        for strength in ("--style-strength", "--strength-grid"):
+            contradict(strength, weight, " (the strength finds the weights)")
+    contradict("--style-strength", "--strength-grid")
+    contradict("--content-layer", "--content-layers")
+    for flag in FOREIGN[command]:
+        if flag in given:
+            raise InputError(
+                f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"
+            )
+    init = given.get("--init")
+    if given.get("--init-image") is not None and init not in (None, "image"):
+        raise InputError(f"--init {init} and --init-image contradict each other: leave one of them out")
+
+
+Needed = Callable[[Sources, TransferConfig], bool]
+
+
+def _masked(sources: Sources, config: TransferConfig) -> bool:
+    return bool(sources.arrangement.masks)
+
+
+def _style_masked(sources: Sources, config: TransferConfig) -> bool:
+    return bool(sources.arrangement.style_masks)
+
+
+def _several(sources: Sources, config: TransferConfig) -> bool:
+    return len(sources.styles) > 1
+
+
+def _statistic(*names: str) -> Needed:
+    return lambda sources, config: config.objective.style_statistic in names
+
+
+def _windowed(sources: Sources, config: TransferConfig) -> bool:
+    return config.objective.style_statistic == "gram" and not sources.arrangement.masks
+
+
+WANTS: dict[str, tuple[Needed, str]] = {
+    "--mask-carry": (_masked, "--masks"),
+    "--guidance": (_masked, "--masks"),
+    "--style-mask-carry": (_style_masked, "--style-masks"),
+    "--blend": (_several, "several STYLEs"),
+    "--style-weights": (_several, "several STYLEs"),
+    "--colors-of": (lambda _, config: config.colors != "style", "--colors with a way to change them"),
+    "--kernel-degree": (_statistic("polynomial"), "--style-statistic polynomial"),
+    "--kernel-offset": (_statistic("polynomial"), "--style-statistic polynomial"),
+    "--window-weight": (_windowed, "--style-statistic gram and no --masks"),
+    "--windows": (lambda _, config: config.objective.window_weight > 0, "--window-weight"),
+    "--bandwidth": (_statistic("gaussian"), "--style-statistic gaussian"),
+    "--kernel-samples": (
+        _statistic("gaussian", "polynomial", "sliced"),
+        "--style-statistic gaussian, polynomial or sliced",
+    ),
+}
+
+
+def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, str | None]) -> None:
+    """Raise :class:`InputError` where an option is given without the option that it needs."""
+    for flag, (there, what) in WANTS.items():
+        if flag in given and not there(sources, config):
+            raise InputError(f"{flag} wants {what}: give that too, or leave it out")
+    if "--style-scale" in given and "--style-size" in given:
+        raise InputError("--style-scale and --style-size contradict each other: give one of them")
+    arrangement = sources.arrangement
+    if arrangement.masks and arrangement.style_weights:
+        regions = arrangement.style_regions or range(len(sources.styles))
+        if len(set(regions)) == len(sources.styles):
+            raise InputError(
+                "--style-weights are shares within a region, and each region has one style: --region-weights may be "
+                "meant"
+            )
+
+
+def check_values(options: RunOptions) -> None:
+    """Raise :class:`InputError` for an option whose value makes no sense."""
+    for flag, count in (
+        ("--save-state-every", options.save_state_every),
+        ("--snapshot-every", options.snapshot_every),
+    ):
+        within(flag, count, 0, MOST, " (0 is never)")
+    within("--quality", options.quality, 1, 100)
+    if options.gif is not None and options.gif.suffix.lower() != ".gif":
+        raise InputError(f"the animation {options.gif} must end in .gif")
+    if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"the plot {options.plot} must end in .png, .svg or .pdf")
+    for path in (options.gif, options.plot):
+        if path is not None:
+            check_place(path)
+    if options.resume and options.save_state_every == 0:
+        raise InputError("--resume and --save-state-every 0 contradict each other: leave one of them out")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def check_shares(option: str, values: tuple[float, ...], count: int, what: str) -> None:
+    """Raise :class:`InputError` unless there are none, or ``count`` shares that can be normalized."""
+    if values and len(values) != count:
+        raise InputError(
+            f"{option} has {_count(len(values), 'value')} for {_count(count, what)}: give one for each"
+        )
+    if any(not 0 <= value < float("inf") for value in values):
+        raise InputError(f"{option} must be finite numbers, 0 or more")
+    if values and not sum(values) > 0:
+        raise InputError(f"{option} are all 0: give one of them a share")
+
+
+def check_sources(sources: Sources) -> None:
+    """Check styles, masks and regions without opening a file.
+
+    Raises:
+        InputError: numbers of options do not match, or a mask's description is malformed.
+    """
+    arrangement, styles = sources.arrangement, len(sources.styles)
+    check_shares("--style-weights", arrangement.style_weights, styles, "style")
+    for part in arrangement.proportions:
+        within("--proportions", part, 1, MAX_SIDE)
+    grid = sources.strength_grid
+    if any(not 0 < strength <= 1e6 for strength in grid):
+        raise InputError("--strength-grid must be numbers greater than 0 and at most a million")
+    if len(set(grid)) != len(grid):
+        raise InputError("--strength-grid names a strength twice: name each once")
+    for spec in (*arrangement.masks, *arrangement.style_masks):
+        check_mask_spec(spec)
+    if "rest" in arrangement.style_masks:
+        raise InputError("--style-masks rest: each painting is looked at alone; name the part as not:MASK")
+    for option, given in (
+        ("--style-regions", arrangement.style_regions),
+        ("--region-weights", arrangement.region_weights),
+    ):
+        if given and not arrangement.masks:
+            raise InputError(f"{option} wants regions: name them with --masks")
+    if not arrangement.masks:
+        if len(arrangement.style_masks) not in (0, styles):
+            raise InputError(
+                f"--style-masks has {_count(len(arrangement.style_masks), 'value')} for {_count(styles, 'style')}: "
+                f"give one for each"
+            )
+    elif not any(
+        spec.startswith(LABELS) for spec in arrangement.masks
+    ):  # a label file has as many as it has colors
+        check_region_counts(arrangement, styles, len(arrangement.masks))
+
+
+def by_label(arrangement: Arrangement) -> bool:
+    """True if the paintings' parts are the regions of one label image, matched by color."""
+    return len(arrangement.style_masks) == 1 and arrangement.style_masks[0].startswith(LABELS)
+
+
+def check_region_counts(arrangement: Arrangement, styles: int, regions: int) -> None:
+    """Raise :class:`InputError` unless the numbers of styles, masks and regions match."""
+    if arrangement.style_regions:
+        if len(arrangement.style_regions) != styles:
+            raise InputError(
+                f"--style-regions has {_count(len(arrangement.style_regions), 'value')} for {_count(styles, 'style')}: "
+                f"give one for each"
+            )
+        wrong = [n for n in arrangement.style_regions if not 1 <= n <= regions]
+        if wrong:
+            raise InputError(
+                f"--style-regions names region {wrong[0]}: the regions are {regions}, counted from 1"
+            )
+        bare = sorted(set(range(1, regions + 1)) - set(arrangement.style_regions))
+        if bare:
+            raise InputError(
+                f"--style-regions gives region {bare[0]} no style: give it one, or leave its mask out"
+            )
+    elif styles not in (1, regions):
+        raise InputError(
+            f"there are {_count(styles, 'style')} for {_count(regions, 'mask')}: give one STYLE for all, one for each, or say with "
+            f"--style-regions which is for which"
+        )
+    if arrangement.style_masks and len(arrangement.style_masks) != regions and not by_label(arrangement):
+        raise InputError(
+            f"--style-masks has {_count(len(arrangement.style_masks), 'value')} for {_count(regions, 'region')}: give one "
+            f"for each ('all' for no mask)"
+        )
+    check_shares("--region-weights", arrangement.region_weights, regions, "region")
+
+
+def check_overwriting(jobs: list[Job], sheet: Path | None) -> None:
+    """Raise :class:`InputError` where an output would replace an input, or another output.
+
+    Args:
+        jobs: of one command line.
+        sheet: the sheet of a strength grid.
+    """
+    sources, output = jobs[0].sources, jobs[0].output
+    inputs: list[tuple[str, Path | None]] = [
+        *(("STYLE", path) for path in sources.styles),
+        ("--init-image", sources.init_image),
+        ("--weights", Path(jobs[0].network.weights)),
+        ("--fine-style", sources.fine_style),
+        *(("--masks", path) for path in sources.arrangement.mask_files()),
+        *(("CONTENT", job.sources.content) for job in jobs),
+    ]
+    written: list[tuple[str, Path | None]] = [("-o", job.output.path) for job in jobs]
+    written += [("--gif", output.gif), ("--plot", output.plot), ("-o", sheet)]
+    taken = {path.resolve(): name for name, path in inputs if path is not None}
+    for name, path in written:
+        if path is None:
+            continue
+        other = taken.get(path.resolve())
+        if other is not None:
+            raise InputError(f"{name} {path} is also {other}, which would be overwritten: name another file")
+        taken[path.resolve()] = name

@@ -1,0 +1,80 @@
+"""Exit codes, and the loop that makes several pictures and goes on past a bad one."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from nstjax.errors import InputError, OutputError, first_line
+
+FAILED, BAD_INPUT = 1, 2
+BY_SIGNAL = 128  # the code of a run that a signal ended is larger than this
+
+J = TypeVar("J")
+
+
+def about(error: Exception, path: Path) -> InputError:
+    """Return the error of making one picture, with the picture's file where it names neither a file nor an option.
+
+    Args:
+        error: of any type: a damaged file can raise nearly anything.
+        path: of the picture.
+    """
+    if not isinstance(error, InputError):
+        return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
+    message = str(error)
+    if isinstance(error, OutputError):  # it names the output
+        return error
+    if path.name in message or "--" in message or message.startswith("-o "):
+        return error
+    return type(error)(f"{path}: {message}")
+
+
+def failure_code(error: Exception, before: int) -> int:
+    """Return the exit code after a picture could not be made: 1 where something failed, else 2 for bad input.
+
+    Args:
+        error: the reason.
+        before: the code so far.
+    """
+    bad_input = isinstance(error, InputError) and not isinstance(error, OutputError)
+    return (before or BAD_INPUT) if bad_input else FAILED
+
+
+def make_all(
+    jobs: Sequence[J], make: Callable[[J], int], path_of: Callable[[J], Path]
+) -> tuple[list[J], int]:
+    """Make several pictures; a bad one is reported at once and again at the end, and the others are made.
+
+    Args:
+        jobs: one a picture.
+        make: makes one; returns its exit code.
+        path_of: the file that an error is about.
+
+    Returns:
+        The jobs that were made, and the exit code: that of the signal that stopped a run, else the worst one.
+    """
+    made: list[J] = []
+    bad: list[str] = []
+    worst = 0
+    for job in jobs:
+        try:
+            code = make(job)
+        except Exception as error:  # a damaged file can raise nearly anything
+            reason = str(about(error, path_of(job)))
+            bad.append(reason)
+            worst = failure_code(error, worst)
+            print(f"nstjax: error: {reason}", file=sys.stderr)
+            continue
+        if code > BY_SIGNAL:
+            return made, code
+        if code:
+            bad.append(f"{path_of(job).name}: the run failed")
+            worst = worst or code
+        else:
+            made.append(job)
+    if bad:
+        print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
+        for reason in bad:
+            print(f"  {reason}", file=sys.stderr)
+    return made, worst

@@ -1,0 +1,130 @@
+"""One picture to make by optimization, with every path, setting and output resolved."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nstjax.cli.options import NetworkOptions
+from nstjax.images.mask_spec import mask_files, parse_mask
+from nstjax.synthesis import TransferConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrangement:
+    """How paintings, masks and regions go together; each field is the option of its name."""
+
+    style_weights: tuple[float, ...] = ()
+    masks: tuple[str, ...] = ()
+    style_masks: tuple[str, ...] = ()
+    style_regions: tuple[int, ...] = ()
+    region_weights: tuple[float, ...] = ()
+    proportions: tuple[int, int] = (1, 1)
+
+    def mask_files(self) -> list[Path]:
+        """The files of all masks, each once."""
+        return mask_files((*self.masks, *self.style_masks))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """The image files of a run, and how they go together.
+
+    Attributes:
+        content: the photograph, the folder of photographs, or the image to reconstruct.
+        styles: the paintings.
+        fine_style: the painting whose fine texture replaces that of the styles.
+        init_image: the image that the run starts from.
+        arrangement: masks, regions and shares.
+        fields: the fields of the arrangement that are options of the command; the run record has these.
+        strength_grid: style strengths, a picture for each.
+    """
+
+    content: Path | None = None
+    styles: tuple[Path, ...] = ()
+    fine_style: Path | None = None
+    init_image: Path | None = None
+    arrangement: Arrangement = Arrangement()
+    fields: tuple[str, ...] = ()
+    strength_grid: tuple[float, ...] = ()
+
+    def files(self) -> dict[str, Path]:
+        """All files, by their part in the run, as a run record names them."""
+        named: dict[str, Path | None] = {"content": self.content}
+        named |= {"style" if i == 0 else f"style_{i + 1}": path for i, path in enumerate(self.styles)}
+        named |= {"init": self.init_image, "fine": self.fine_style}
+        named |= {f"mask_{i + 1}": path for i, path in enumerate(self.arrangement.mask_files())}
+        return {name: path for name, path in named.items() if path is not None}
+
+    def describe(self, arrangement: Arrangement | None = None, paths: bool = True) -> dict[str, Any]:
+        """The arrangement as JSON.
+
+        Args:
+            arrangement: another one to describe in the same way; this one by default.
+            paths: name the masks' files by absolute paths; otherwise by their names alone.
+        """
+        chosen = self.arrangement if arrangement is None else arrangement
+        found = {name: list(getattr(chosen, name)) for name in self.fields}
+        write: Callable[[Path], str] = (
+            (lambda path: str(path.absolute())) if paths else (lambda path: path.name)
+        )
+        for name in {"masks", "style_masks"} & set(found):
+            found[name] = [_with_path(spec, write) for spec in found[name]]
+        return found
+
+
+def _with_path(spec: str, path: Callable[[Path], str]) -> str:
+    """A mask's description with its file's path written by ``path``."""
+    item = parse_mask(spec)
+    if item.file is None:
+        return spec
+    color = f"#{item.color:06x}" if item.kind == "color" else ""
+    kind = "labels:" if item.kind == "labels" else ""
+    return f"{'not:' if item.inverted else ''}{kind}{path(item.file)}{color}"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputFiles:
+    """Where the results go, and how the picture is saved; each field is the option of its name."""
+
+    path: Path
+    bits: int = 8
+    quality: int = 95
+    median_filter: bool = False
+    gif: Path | None = None
+    plot: Path | None = None
+    snapshot_every: int = 0
+
+    @property
+    def record(self) -> Path:
+        """``OUT.run.json``, beside the picture."""
+        return record_path(self.path)
+
+    def describe(self) -> dict[str, Any]:
+        """The picture's path and how it is saved, as JSON."""
+        settings = {"bits": self.bits, "quality": self.quality, "median_filter": self.median_filter}
+        return {"path": str(self.path.absolute()), **settings}
+
+
+def record_path(output: Path) -> Path:
+    """``OUT.run.json``, beside the output."""
+    return output.with_name(f"{output.name}.run.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One picture to make."""
+
+    command: str
+    sources: Sources
+    config: TransferConfig
+    network: NetworkOptions
+    output: OutputFiles
+    resume: bool = False
+    save_state_every: int = 50
+    quiet: bool = False
+
+    @property
+    def main_file(self) -> Path:
+        """The photograph, or the first painting: what messages call the run by."""
+        return self.sources.content or self.sources.styles[0]
