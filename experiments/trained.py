@@ -15,7 +15,7 @@ from experiments.common import Arguments, Lab, square
 from nstjax.data.folder import find_photographs
 from nstjax.generators.store import Generator, load_generator
 from nstjax.losses import Objective
-from nstjax.training import Cadence, Progress, TrainConfig, TrainingFailed, read_metrics, train
+from nstjax.training import Cadence, TrainConfig, TrainingFailed, TrainProgress, read_metrics, train
 from nstjax.training.loop import scaled_style
 from nstjax.training.step import batch_loss, make_apply, style_targets
 
@@ -209,7 +209,7 @@ def _finished(folder: Path, steps: int) -> Generator | None:
 
 
 def _tell(label: str) -> Any:
-    def tell(progress: Progress) -> None:
+    def tell(progress: TrainProgress) -> None:
         if progress.step % 100 == 0:
             print(f"{label}: step {progress.step}, loss {progress.loss:.4g}", flush=True)
 

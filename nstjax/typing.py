@@ -22,7 +22,7 @@ FeatureMap: TypeAlias = Float[Array, "n h w c"]
 Features: TypeAlias = dict[str, Array]
 """Activations by layer name, each ``(n, h, w, c)``."""
 
-Gram: TypeAlias = Float[Array, "n c c"]
+GramMatrix: TypeAlias = Float[Array, "n c c"]
 Scalar: TypeAlias = Float[Array, ""]
 Terms: TypeAlias = dict[str, Array]
 """Weighted loss terms by name, e.g. ``style/relu1_1``; their sum is the loss."""

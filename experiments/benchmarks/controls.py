@@ -25,7 +25,7 @@ from experiments.benchmarks.memory import peak_gib
 from nstjax import Style, StyleRegion, TransferConfig
 from nstjax.losses import Objective, make_targets, mmd2, objective
 from nstjax.reports import environment
-from nstjax.synthesis.network import Apply, layer_sizes
+from nstjax.synthesis.network import FeatureExtractor, layer_sizes
 from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.sources import check_regions
 
@@ -66,7 +66,7 @@ def regions_cost(arguments: Arguments) -> dict[str, Any]:
     for carry in ("average", "inside"):
         config = TransferConfig(objective=Objective(), mask_carry=carry).for_backbone(backbone)
         record = config.objective
-        apply = Apply(config.pooling, config.pooling_scale, config.padding)
+        apply = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
         content = apply(backbone, image, record.content_layers)
         sizes = layer_sizes(apply, backbone, (image.shape[1], image.shape[2]), record.style_layers)
         step = jax.jit(jax.value_and_grad(lambda f, x: f(x)[0], argnums=1))
@@ -74,7 +74,7 @@ def regions_cost(arguments: Arguments) -> dict[str, Any]:
         def prepared(
             style: Any,
             config: TransferConfig = config,
-            apply: Apply = apply,
+            apply: FeatureExtractor = apply,
             content: Any = content,
             sizes: Any = sizes,
             step: Any = step,

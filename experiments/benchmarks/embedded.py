@@ -23,7 +23,7 @@ from nstjax.heap import keep_freed_memory
 from nstjax.losses import make_targets, objective
 from nstjax.nn.conv import Method
 from nstjax.reports import environment
-from nstjax.synthesis.network import Apply
+from nstjax.synthesis.network import FeatureExtractor
 from nstjax.typing import Backbone
 
 
@@ -52,7 +52,10 @@ def evaluation(
         record = dataclasses.replace(config.objective, content_layers=(content_layer,))
         config = dataclasses.replace(config, objective=record)
     config = config.for_backbone(network)
-    record, apply = config.objective, Apply(config.pooling, config.pooling_scale, config.padding, convolution)
+    record, apply = (
+        config.objective,
+        FeatureExtractor(config.pooling, config.pooling_scale, config.padding, convolution),
+    )
     targets = make_targets(
         record, apply(network, content, record.content_layers), apply(network, style, record.style_layers)
     )

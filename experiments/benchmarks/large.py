@@ -27,7 +27,7 @@ from nstjax.losses import Objective, make_targets
 from nstjax.optim import Lbfgs
 from nstjax.paintings import paint
 from nstjax.reports import environment
-from nstjax.synthesis.network import Network
+from nstjax.synthesis.network import LossNetwork
 
 HISTORY = 3  # pairs of L-BFGS, each as large as two pictures
 BLOCKS = Objective(("relu3_2",), ("relu1_1", "relu2_1", "relu3_1"))
@@ -79,7 +79,7 @@ def difference(weights: str, size: int, tile: int) -> dict[str, float]:
     content, style = (jnp.asarray(image) for image in pictures(size))
     x = content + 0.1 * jax.random.normal(jax.random.key(0), content.shape)
     backbone = nstjax.load_backbone(weights)
-    networks = [Network(config(size, sides), backbone) for sides in (0, tile)]
+    networks = [LossNetwork(config(size, sides), backbone) for sides in (0, tile)]
     found = networks[0].features(content, BLOCKS.content_layers)
     targets = make_targets(BLOCKS, found, networks[0].features(style, BLOCKS.style_layers))
     run = jax.jit(lambda fun, x: jax.value_and_grad(fun, has_aux=True)(x))

@@ -29,7 +29,7 @@ from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.optim import Lbfgs, Step, minimise
 from nstjax.synthesis import Progress
-from nstjax.synthesis.network import Apply, Network
+from nstjax.synthesis.network import FeatureExtractor, LossNetwork
 from nstjax.synthesis.solve import HistoryEntry
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import CAFFE_BGR
@@ -88,7 +88,7 @@ def evaluation(network: Backbone, record: Objective, side: int, convolution: Met
     """Value and gradient at a random image, compiled, as a function of nothing."""
     rng = np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
-    apply = Apply(convolution=convolution, pooling_scale=1.0, **LIKE_THE_PEER)
+    apply = FeatureExtractor(convolution=convolution, pooling_scale=1.0, **LIKE_THE_PEER)
     targets = make_targets(
         record, apply(network, content, record.content_layers), apply(network, style, record.style_layers)
     )
@@ -194,7 +194,7 @@ def run_solve(arguments: Solve) -> None:
         objective=THREE, optimizer=optimizer, size=arguments.size, **LIKE_THE_PEER
     ).for_backbone(backbone)
     for round_ in range(arguments.rounds):
-        network = Network(config, backbone)
+        network = LossNetwork(config, backbone)
         targets = make_targets(
             THREE,
             network.features(content, THREE.used_content_layers),

@@ -31,7 +31,7 @@ from nstjax.nn.conv import LAX_PRECISION
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import preprocess
 from nstjax.reports import environment
-from nstjax.synthesis.network import Apply
+from nstjax.synthesis.network import FeatureExtractor
 from nstjax.typing import Backbone, Features, Images, Precision
 
 FOLDER = Path(__file__).parent
@@ -96,7 +96,7 @@ def evaluations(
     """Value and gradient at a random image by layout and precision, compiled; the targets are float32's."""
     rng = np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
-    exact = Apply("max", 1.0, "zeros", "plain", "float32")
+    exact = FeatureExtractor("max", 1.0, "zeros", "plain", "float32")
     record = ours.FIVE
     targets = make_targets(
         record, exact(network, content, record.content_layers), exact(network, style, record.style_layers)
@@ -110,7 +110,7 @@ def evaluations(
     found: dict[str, Callable[[], Any]] = {}
     for precision in precisions:
         for layout, apply, weights in (
-            ("NHWC", Apply("max", 1.0, "zeros", "auto", precision), ready),
+            ("NHWC", FeatureExtractor("max", 1.0, "zeros", "auto", precision), ready),
             ("NCHW", ChannelsFirst(precision), network),
         ):
             fun = objective(record, apply, weights, targets)

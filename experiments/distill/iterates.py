@@ -16,13 +16,13 @@ from experiments.distill.data import CROP, Crops
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
 from nstjax.nn.student import make_student
-from nstjax.synthesis.network import Apply
+from nstjax.synthesis.network import FeatureExtractor
 from nstjax.typing import Params
 
 GROUPS = 8  # of transfers, one of which goes on at each step of the training
 ADAM_STEPS = 2  # each time
 LIFE = 45  # times that a group goes on before it is made anew
-APPLY = Apply("average", 1.0, "replicate")
+APPLY = FeatureExtractor("average", 1.0, "replicate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nstjax.losses import make_targets, objective
 from nstjax.nn.student import init_student, make_student
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet, environment
-from nstjax.synthesis.network import Apply
+from nstjax.synthesis.network import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.typing import Backbone
 
@@ -51,7 +51,7 @@ def teacher_terms(
     """The teacher's weighted terms of a picture at its size, and their sum as ``"total"``."""
     config = config.for_backbone(teacher)
     record, side = config.objective, max(image.shape[1:3])
-    apply = Apply(config.pooling, config.pooling_scale, config.padding)
+    apply = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
     targets = make_targets(
         record,
         apply(teacher, content_at(content, side), record.used_content_layers),

@@ -27,13 +27,13 @@ from experiments.duke_ulyanov.settings import RATE, STARRY, Duke, painted
 from experiments.programs import keep_programs
 from experiments.trained import TrainArguments
 from nstjax.generators import UlyanovConfig
-from nstjax.generators.plan import Norm
+from nstjax.generators.plan import NormKind
 from nstjax.inference import stylize
 from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TRAIN_PRESETS
 
 NOISES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-NORMS: tuple[Norm, ...] = ("batch", "instance")
+NORMS: tuple[NormKind, ...] = ("batch", "instance")
 
 
 def norms(lab: Duke) -> None:

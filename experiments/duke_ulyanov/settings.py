@@ -9,7 +9,7 @@ from scipy import ndimage
 from experiments.common import square
 from experiments.trained import TrainArguments, Trained, TrainLab, caption_of
 from nstjax.generators import UlyanovConfig
-from nstjax.generators.plan import Norm
+from nstjax.generators.plan import NormKind
 from nstjax.inference import stylize
 from nstjax.training import TRAIN_PRESETS, TrainConfig
 from nstjax.typing import Backbone
@@ -42,7 +42,7 @@ def config(
     backbone: Backbone,
     size: Size,
     photographs: str,
-    norm: Norm = "batch",
+    norm: NormKind = "batch",
     reported: bool = True,
 ) -> TrainConfig:
     """The report's settings; with the layers of the default objective where the weights lack the report's.
@@ -97,7 +97,7 @@ class Duke(TrainLab):
         return square(self.picture("style", name), self.size.side)
 
     def trained(
-        self, name: str, style: np.ndarray | None = None, norm: Norm = "instance", reported: bool = False
+        self, name: str, style: np.ndarray | None = None, norm: NormKind = "instance", reported: bool = False
     ) -> Trained:
         """A training on the 18 photographs, at the report's rate or at what works in few steps.
 

@@ -11,7 +11,7 @@ import numpy as np
 import nstjax
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
-from nstjax.synthesis.network import Apply
+from nstjax.synthesis.network import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.synthesis.solve import Progress
 from nstjax.typing import Backbone
@@ -32,7 +32,7 @@ def loss_of(
     """
     config = config.for_backbone(backbone)
     record, side = config.objective, config.pyramid()[-1]
-    apply = Apply(config.pooling, config.pooling_scale, config.padding)
+    apply = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
     targets = make_targets(
         record,
         apply(backbone, content_at(photo, side), record.used_content_layers),

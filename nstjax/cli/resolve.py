@@ -61,7 +61,7 @@ class Request:
     quiet: bool
 
 
-def resolve(command: str, arguments: Sequence[str]) -> Request:
+def resolve_command(command: str, arguments: Sequence[str]) -> Request:
     """Resolve a command line.
 
     Args:

@@ -29,8 +29,8 @@ from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
 from nstjax.images.video import change_video, open_video
 from nstjax.inference import stylize, takes_photographs
-from nstjax.inference.memory import check_memory
-from nstjax.inference.photograph import MAX_SCALE, MAX_SIDE, check_tile
+from nstjax.inference.memory import check_generator_memory
+from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
 from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
@@ -40,7 +40,7 @@ RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 def _check(options: StylizeOptions) -> None:
     """Raise :class:`InputError` where an option's value makes no sense."""
     if options.size is not None:
-        within("--size", options.size, LEAST_SIDE, MAX_SIDE, " pixels")
+        within("--size", options.size, LEAST_SIDE, MAX_OUTPUT_SIDE, " pixels")
     within("--strength", options.strength, 0, 1)
     within("--quality", options.quality, 1, 100)
     within("--seed", options.seed, 0, 2**32 - 1)
@@ -56,7 +56,9 @@ def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.
 
     def check(height: int, width: int) -> None:
         if (height, width) not in checked:  # once for all frames of a video
-            check_memory(plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice)
+            check_generator_memory(
+                plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice
+            )
             checked.add((height, width))
 
     def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:

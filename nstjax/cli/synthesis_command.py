@@ -15,7 +15,7 @@ from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.job import Job
 from nstjax.cli.pictures import Pictures, load_picture, load_pictures, needed_side, print_skipped
-from nstjax.cli.resolve import resolve
+from nstjax.cli.resolve import resolve_command
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
@@ -27,7 +27,7 @@ from nstjax.locks import lock
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult, TransferState
-from nstjax.synthesis.memory import check_memory
+from nstjax.synthesis.memory import check_transfer_memory
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO
@@ -41,7 +41,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     Raises:
         InputError: bad input; in a folder's run only what concerns every photograph.
     """
-    request = resolve(command, arguments)
+    request = resolve_command(command, arguments)
     check_device()
     keep_programs(request.compilation_cache, request.quiet)
     first = request.jobs[0]
@@ -99,7 +99,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
     with lock(path, f"another run is writing {path}: wait for its end, or choose another -o"):
         pictures = load_pictures(job)
         config = job.config.for_backbone(backbone)
-        check_memory(config, backbone, _proportions(job, pictures), pictures.styles)
+        check_transfer_memory(config, backbone, _proportions(job, pictures), pictures.styles)
         with Display(path.name, job.quiet) as display, warnings_as_notes(display.say):
             return _run(job, pictures, backbone, config, record, display)
 

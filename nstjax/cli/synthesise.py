@@ -21,7 +21,7 @@ from nstjax.synthesis import (
     texture,
     transfer,
 )
-from nstjax.synthesis.solve import Callback
+from nstjax.synthesis.solve import ProgressCallback
 from nstjax.typing import Backbone, Images
 
 
@@ -31,7 +31,7 @@ def synthesise(
     backbone: Backbone,
     config: TransferConfig,
     interrupted: Callable[[Any], bool],
-    callback: Callback,
+    callback: ProgressCallback,
     **how: Any,
 ) -> TransferResult:
     """Call ``transfer``, ``texture`` or ``reconstruct``.

@@ -24,8 +24,8 @@ from nstjax.images import resize
 from nstjax.locks import lock
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
-from nstjax.training import TRAIN_PRESETS, Progress, TrainConfig, TrainingFailed, train
-from nstjax.training.memory import check_memory
+from nstjax.training import TRAIN_PRESETS, TrainConfig, TrainingFailed, TrainProgress, train
+from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
 from nstjax.weights.store import AUTO, resolve
@@ -175,7 +175,7 @@ class _Display(Display):
         super().__init__(label, quiet)
         self._every, self._skipped = every, 0
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: TrainProgress) -> None:
         """Called after every step."""
         for name in progress.skipped[self._skipped :]:
             self.say(f"note: {name} cannot be read and is left out")
@@ -219,7 +219,7 @@ def run_train(arguments: Sequence[str]) -> int:
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
     if layers.issuperset(config.objective.layers):  # else the training names the layer that is missing
-        check_memory(config, backbone)
+        check_training_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {
         "command": "train",
@@ -254,7 +254,7 @@ def run_train(arguments: Sequence[str]) -> int:
         stop_on_interrupt() as interrupt,
     ):
 
-        def tell(progress: Progress) -> bool:
+        def tell(progress: TrainProgress) -> bool:
             display.report(progress)
             return interrupt.stop
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nstjax.data.folder import find_photographs
-from nstjax.data.tfds import FILENAME, FORMAT, IMAGE, data_folder
+from nstjax.data.tfds import ARRAY_RECORD, FILENAME, IMAGE, data_folder
 from nstjax.errors import InputError
 
 VERSION = "1.0.0"
@@ -47,7 +47,7 @@ def prepare_folder(folder: str | Path, name: str, data_dir: str = "") -> Path:
         def __init__(self) -> None:
             self.name = name
             self.VERSION = tfds.core.Version(VERSION)
-            super().__init__(data_dir=str(where), file_format=FORMAT)
+            super().__init__(data_dir=str(where), file_format=ARRAY_RECORD)
 
         def _info(self) -> Any:
             features = {IMAGE: tfds.features.Image(), FILENAME: tfds.features.Text()}

@@ -15,7 +15,7 @@ import numpy as np
 from nstjax.errors import InputError, first_line
 from nstjax.images.io import decode_image, to_bytes
 
-FORMAT = "array_record"  # the one with random access
+ARRAY_RECORD = "array_record"  # the one with random access
 IMAGE, FILENAME = "image", "image/filename"
 _VERSION = re.compile(r"[\d.*]+")
 
@@ -110,7 +110,7 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
     try:
         # What it prints where TensorFlow is missing is said better below.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return tfds.builder(name, data_dir=str(data_folder(data_dir)), file_format=FORMAT)
+            return tfds.builder(name, data_dir=str(data_folder(data_dir)), file_format=ARRAY_RECORD)
     except registered.DatasetNotFoundError as error:
         raise InputError(
             f"TensorFlow Datasets has no data set called {name}: see tensorflow.org/datasets/catalog for its names"
@@ -129,7 +129,7 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
         ) from error
 
 
-def prepare(name: str, data_dir: str = "") -> Path:
+def prepare_dataset(name: str, data_dir: str = "") -> Path:
     """Download a data set and write it as ArrayRecord files, unless that is done.
 
     Progress goes to standard error.
@@ -149,7 +149,7 @@ def prepare(name: str, data_dir: str = "") -> Path:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare(file_format=FORMAT)
+            builder.download_and_prepare(file_format=ARRAY_RECORD)
     except (OSError, tfds.download.DownloadError, ImportError, AssertionError) as error:
         raise InputError(
             f"cannot make {name} ready in {data_folder(data_dir)}: {first_line(error)}; "
@@ -183,7 +183,7 @@ class Tfds:
                     f"the data set {name} is not in {data_folder(data_dir)}: add --download to fetch it{size}, "
                     f"or say with --data-dir where it is"
                 )
-            prepare(name, data_dir)
+            prepare_dataset(name, data_dir)
             builder = _find(name, data_dir)
         self.place = f"the data set {name}"
         self._name = f"{builder.info.full_name}:{self._split}"
@@ -193,7 +193,9 @@ class Tfds:
         self._check_files(builder)
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(f"{what} is damaged: copy the data set again, or prepare it in another --data-dir")
+        return InputError(
+            f"{what} is damaged: copy the data set again, or prepare it in another --data-dir"
+        )
 
     def _check_files(self, builder: Any) -> None:
         """Raise :class:`InputError` where a file is missing or truncated: all its records would be missing."""
@@ -225,7 +227,7 @@ class Tfds:
             )
         except NotImplementedError as error:
             raise InputError(
-                f"{self.place} in {self._folder} is not in {FORMAT} form, the one that is read without TensorFlow: "
+                f"{self.place} in {self._folder} is not in {ARRAY_RECORD} form, the one that is read without TensorFlow: "
                 f"make it ready again in another --data-dir with --download"
             ) from error
         except Exception as error:

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
-from nstjax.generators.network import Network, fan_in
+from nstjax.generators.network import GeneratorModule, fan_in
 from nstjax.generators.ulyanov import UlyanovConfig, pyramid_noise
 from nstjax.pixels import check_floating
 from nstjax.plain import build, checked
@@ -48,7 +48,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
         for name, channels in plan.inputs:
             size = side >> int(name.removeprefix("noise")) if name.startswith("noise") else side
             inputs[name] = jnp.zeros((1, size, size, channels))
-        return Network(plan).init(key, inputs)
+        return GeneratorModule(plan).init(key, inputs)
 
     # Shapes and constants are Flax's. The weights are cut from one draw: XLA takes seconds to compile many.
     shapes = jax.eval_shape(init)
@@ -124,7 +124,7 @@ def _run(
         inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), high, wide)
     else:
         height, width = size or noise[0].shape[1:3]
-    network = Network(plan, train, axis_name)
+    network = GeneratorModule(plan, train, axis_name)
     picture, changed = network.apply(dict(variables), inputs, mutable=["batch_stats"] if train else [])
     picture = picture[:, :height, :width]
     return picture.astype(jnp.promote_types(picture.dtype, jnp.float32)), changed.get("batch_stats", {})

@@ -3,9 +3,16 @@
 import dataclasses
 
 from nstjax.errors import InputError, one_of
-from nstjax.generators.plan import Norm, Output, Padding, Plan, Step, Upsampling
+from nstjax.generators.plan import (
+    GeneratorPadding,
+    GeneratorPlan,
+    LayerStep,
+    NormKind,
+    OutputKind,
+    Upsampling,
+)
 
-KERNELS = (9, 3, 3)  # of the convolutions on the way down
+_KERNELS = (9, 3, 3)  # of the convolutions on the way down
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +37,10 @@ class JohnsonConfig:
             and their code, and in every checkpoint so far; report 004, table 3.1, has 3.
     """
 
-    norm: Norm = "instance"
+    norm: NormKind = "instance"
     upsampling: Upsampling = "bilinear"
-    padding: Padding = "reflect"
-    output: Output = "tanh"
+    padding: GeneratorPadding = "reflect"
+    output: OutputKind = "tanh"
     width: float = 1.0
     residual_blocks: int = 5
     last_kernel: int = 9
@@ -52,27 +59,29 @@ class JohnsonConfig:
                 f"--last-kernel is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
             )
 
-    def plan(self) -> Plan:
+    def plan(self) -> GeneratorPlan:
         """The network's steps."""
         return johnson_plan(self)
 
 
-def johnson_plan(config: JohnsonConfig) -> Plan:
+def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
     """Report 004, table 3.1, as steps; its last row's 3×3 convolution only where ``last_kernel`` is 3."""
-    steps = [Step("centred", "center", ("image",), 3, 0)]
+    steps = [LayerStep("centred", "center", ("image",), 3, 0)]
 
     def conv(name: str, channels: int, level: int, **options: object) -> None:
         source = steps[-1].name
-        steps.append(Step(name, "conv", (source,), channels, level, padding=config.padding, **options))  # type: ignore[arg-type]
+        steps.append(LayerStep(name, "conv", (source,), channels, level, padding=config.padding, **options))  # type: ignore[arg-type]
 
     def norm(relu: bool = True) -> None:
         last = steps[-1]
-        steps.append(Step(f"{last.name}_norm", "norm", (last.name,), last.channels, last.level))
+        steps.append(LayerStep(f"{last.name}_norm", "norm", (last.name,), last.channels, last.level))
         if relu:
-            steps.append(Step(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level))
+            steps.append(
+                LayerStep(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level)
+            )
 
     filters = [max(1, round(config.width * n)) for n in (32, 64, 128)]
-    for level, (kernel, channels) in enumerate(zip(KERNELS, filters, strict=True)):
+    for level, (kernel, channels) in enumerate(zip(_KERNELS, filters, strict=True)):
         conv(f"down{level}", channels, level, kernel=kernel, stride=2 if level else 1)
         norm()
     for block in range(config.residual_blocks):
@@ -81,10 +90,10 @@ def johnson_plan(config: JohnsonConfig) -> Plan:
         norm()
         conv(f"block{block}_conv1", filters[2], 2, kernel=3)
         norm(relu=False)
-        steps.append(Step(f"block{block}", "add", (into, steps[-1].name), filters[2], 2))
+        steps.append(LayerStep(f"block{block}", "add", (into, steps[-1].name), filters[2], 2))
     for level in (1, 0):
         conv(f"up{level}", filters[level], level, kernel=3, upsampling=config.upsampling)
         norm()
     conv("last", 3, 0, kernel=config.last_kernel, bias=True)
-    steps.append(Step("picture", "picture", ("last",), 3, 0, output=config.output))
-    return Plan(tuple(steps), (("image", 3),), 4, config.norm)
+    steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output=config.output))
+    return GeneratorPlan(tuple(steps), (("image", 3),), 4, config.norm)

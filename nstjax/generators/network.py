@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nstjax.generators.norm import MOMENTUM, moments
-from nstjax.generators.plan import Plan, Step
+from nstjax.generators.plan import GeneratorPlan, LayerStep
 from nstjax.generators.steps import apply_step
 
 
@@ -20,7 +20,7 @@ def fan_in(shape: Sequence[int]) -> int:
 class Conv(nn.Module):
     """Weights of a convolution: ``kernel`` (HWIO) and, if the step has one, ``bias``."""
 
-    step: Step
+    step: LayerStep
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -34,10 +34,10 @@ class Conv(nn.Module):
         return apply_step(step, params, (x,))
 
 
-class Norm(nn.Module):
+class NormLayer(nn.Module):
     """Weights of a normalisation, ``scale`` and ``bias``, and of a batch's the running ``mean`` and ``var``."""
 
-    step: Step
+    step: LayerStep
     batch: bool
     train: bool
     axis_name: str | None
@@ -63,7 +63,7 @@ class Norm(nn.Module):
         return apply_step(self.step, params, (x,), statistics)
 
 
-class Network(nn.Module):
+class GeneratorModule(nn.Module):
     """A generator.
 
     Attributes:
@@ -72,7 +72,7 @@ class Network(nn.Module):
         axis_name: of the mapped axis over which the batch is spread.
     """
 
-    plan: Plan
+    plan: GeneratorPlan
     train: bool = False
     axis_name: str | None = None
 
@@ -85,7 +85,7 @@ class Network(nn.Module):
             if step.op == "conv":
                 arrays[step.name] = Conv(step, name=step.name)(sources[0])
             elif step.op == "norm":
-                norm = Norm(step, self.plan.norm == "batch", self.train, self.axis_name, name=step.name)
+                norm = NormLayer(step, self.plan.norm == "batch", self.train, self.axis_name, name=step.name)
                 arrays[step.name] = norm(sources[0])
             else:
                 arrays[step.name] = apply_step(step, {}, sources)

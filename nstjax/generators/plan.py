@@ -1,6 +1,6 @@
 """A generator as a list of steps, which a module runs on whole pictures and a tile executor on parts of them.
 
-A :class:`Plan` names every array that the network makes, in order, and what it is made of. Nothing here knows
+A :class:`GeneratorPlan` names every array that the network makes, in order, and what it is made of. Nothing here knows
 of weights or arrays: :mod:`nstjax.generators.steps` has the arithmetic, :mod:`nstjax.generators.network` the
 Flax module.
 
@@ -13,7 +13,7 @@ part of the whole. Steps whose ``op`` is ``"norm"`` are the barriers: they want 
 of their source (``statistics``), which the executor collects over the tiles by
 :func:`nstjax.generators.norm.moments` in one pass up to each such step, or takes from ``batch_stats``.
 Arrays that are read after the barrier (the source of the norm, and of the residual additions and
-concatenations to come: :meth:`Plan.live`) are what it must keep or compute again.
+concatenations to come: :meth:`GeneratorPlan.live`) are what it must keep or compute again.
 """
 
 import dataclasses
@@ -21,14 +21,14 @@ import math
 from typing import Literal, TypeAlias
 
 Op: TypeAlias = Literal["center", "pool", "concat", "conv", "norm", "relu", "add", "upsample", "picture"]
-Norm: TypeAlias = Literal["batch", "instance"]
+NormKind: TypeAlias = Literal["batch", "instance"]
 Upsampling: TypeAlias = Literal["transposed", "nearest", "bilinear"]
-Padding: TypeAlias = Literal["reflect", "zeros", "circular"]
-Output: TypeAlias = Literal["tanh", "linear"]
+GeneratorPadding: TypeAlias = Literal["reflect", "zeros", "circular"]
+OutputKind: TypeAlias = Literal["tanh", "linear"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class LayerStep:
     """One array and how it is made.
 
     Attributes:
@@ -56,14 +56,14 @@ class Step:
     kernel: int = 1
     stride: int = 1
     upsampling: Upsampling | None = None
-    padding: Padding = "zeros"
+    padding: GeneratorPadding = "zeros"
     bias: bool = False
     slope: float = 0.0
-    output: Output = "linear"
+    output: OutputKind = "linear"
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class GeneratorPlan:
     """Steps in order.
 
     Attributes:
@@ -74,10 +74,10 @@ class Plan:
         norm: of the norm steps.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[LayerStep, ...]
     inputs: tuple[tuple[str, int], ...]
     multiple: int
-    norm: Norm
+    norm: NormKind
 
     def live(self, index: int) -> set[str]:
         """Names of the arrays, made before step ``index``, that it or later steps read."""
@@ -108,7 +108,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Window:
+class RowWindow:
     """What a step reads, along one axis, to make a part of its result.
 
     Attributes:
@@ -132,7 +132,7 @@ class Window:
     length: int
 
 
-def window(step: Step, start: int, stop: int, size: int) -> Window:
+def window(step: LayerStep, start: int, stop: int, size: int) -> RowWindow:
     """The part of the source that rows (or columns) ``[start, stop)`` of the result are made of.
 
     Args:
@@ -144,13 +144,13 @@ def window(step: Step, start: int, stop: int, size: int) -> Window:
     length = stop - start
     if step.op == "pool":
         start, stop = start * step.stride, stop * step.stride
-        return Window(start, stop, 0, stop - start, 0, 0, 0, length)
+        return RowWindow(start, stop, 0, stop - start, 0, 0, 0, length)
     if step.op == "upsample":
-        return Window(start // 2, -(-stop // 2), start % 2, length, 0, 0, 0, length)
+        return RowWindow(start // 2, -(-stop // 2), start % 2, length, 0, 0, 0, length)
     if step.op != "conv":
-        return Window(start, stop, 0, length, 0, 0, 0, length)
+        return RowWindow(start, stop, 0, length, 0, 0, 0, length)
     if step.upsampling == "transposed":
-        return Window(start // 2, min(stop // 2 + 1, size), start % 2, length, 0, 0, 0, length)
+        return RowWindow(start // 2, min(stop // 2 + 1, size), start % 2, length, 0, 0, 0, length)
     half, whole = step.kernel // 2, size * (2 if step.upsampling else 1)
     first, high = start * step.stride - half, (stop - 1) * step.stride + half + 1
     before, after = max(0, -first), max(0, high - whole)
@@ -161,8 +161,8 @@ def window(step: Step, start: int, stop: int, size: int) -> Window:
         low = min(low, max(0, whole - after - 1)) if after else low
     inner = (high - low, before, after, first - low, length)
     if step.upsampling is None:
-        return Window(low, high, 0, *inner)
+        return RowWindow(low, high, 0, *inner)
     if step.upsampling == "nearest":
-        return Window(low // 2, -(-high // 2), low % 2, *inner)
+        return RowWindow(low // 2, -(-high // 2), low % 2, *inner)
     coarse = max(0, (low - 1) // 2)
-    return Window(coarse, min(high // 2 + 1, size), low - 2 * coarse, *inner)
+    return RowWindow(coarse, min(high // 2 + 1, size), low - 2 * coarse, *inner)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nstjax.generators.norm import normalise
-from nstjax.generators.plan import Padding, Step, Window, window
-from nstjax.nn.fast_conv import convolve
+from nstjax.generators.plan import GeneratorPadding, LayerStep, RowWindow, window
+from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, sRGB
@@ -18,7 +18,7 @@ GREY = 0.5
 Convolve: TypeAlias = Callable[[Array, Array, int], Array]
 
 
-def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Padding) -> Array:
+def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: GeneratorPadding) -> Array:
     """Pad ``(n, h, w, c)`` by so many rows and columns before and after."""
     if not any(rows + columns):
         return x
@@ -32,7 +32,9 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Padd
     return jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode=mode)
 
 
-def _part(step: Step, kernel: Array, x: Array, rows: Window, columns: Window, inner: Convolve) -> Array:
+def _part(
+    step: LayerStep, kernel: Array, x: Array, rows: RowWindow, columns: RowWindow, inner: Convolve
+) -> Array:
     if step.upsampling == "transposed":
         y = convolve_transposed(x, kernel)
         return y[:, rows.skip :][:, : rows.length, columns.skip :][:, :, : columns.length]
@@ -46,13 +48,13 @@ def _part(step: Step, kernel: Array, x: Array, rows: Window, columns: Window, in
 
 
 def apply_step(
-    step: Step,
+    step: LayerStep,
     params: Mapping[str, Array],
     sources: Sequence[Array],
     statistics: tuple[Array, Array] | None = None,
-    rows: Window | None = None,
-    columns: Window | None = None,
-    inner: Convolve = convolve,
+    rows: RowWindow | None = None,
+    columns: RowWindow | None = None,
+    inner: Convolve = fast_convolve,
 ) -> Array:
     """One step's result.
 
@@ -63,7 +65,7 @@ def apply_step(
         statistics: means and variances for a norm step, ``(1 or n, 1, 1, c)``.
         rows: see :func:`nstjax.generators.plan.window`; by default the whole.
         columns: likewise.
-        inner: what convolves, in place of :func:`convolve`; it has the same arguments.
+        inner: what convolves, in place of :func:`fast_convolve`; it has the same arguments.
     """
     x = sources[0]
     if step.op == "center":

@@ -16,8 +16,8 @@ from nstjax.files import RUN_RECORD, shipped_folder, store_folders
 from nstjax.generators import GeneratorConfig, config_from_json, config_to_json
 from nstjax.plain import checked
 
-KIND = "generator"
-FORMAT = 1  # raised when an older program could not read what this one writes
+_KIND = "generator"
+_FORMAT = 1  # raised when an older program could not read what this one writes
 IN_A_RUN = "model"  # the store in the folder of a training run
 
 
@@ -78,7 +78,7 @@ def save_generator(
     if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax does not keep an empty tree
         as_float32 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["batch_stats"])
         tree["batch_stats"] = as_float32
-    facts = {"kind": KIND, "format": FORMAT, "config": config_to_json(config), "dtype": dtype.name}
+    facts = {"kind": _KIND, "format": _FORMAT, "config": config_to_json(config), "dtype": dtype.name}
     checkpoints.save(Path(path), tree, {**record, **facts})
 
 
@@ -112,12 +112,12 @@ def read_generator(path: Path) -> Generator:
         InputError: it is not there, is damaged, holds something else, or is of a later format.
     """
     record = checkpoints.load_record(path)  # first: another kind's arrays need not be read
-    if record.get("kind") != KIND:
+    if record.get("kind") != _KIND:
         what = "a feature network" if record.get("kind") == "backbone" else "something else"
         raise InputError(f"{path} is a checkpoint of {what}, not of a generator: name another")
     damaged = f"the generator {path} is damaged: train or copy it again"
     form = record.get("format")
-    if isinstance(form, int) and form > FORMAT:
+    if isinstance(form, int) and form > _FORMAT:
         raise InputError(f"the generator {path} is of a later nstjax (format {form}): install a newer one")
     try:
         config = config_from_json(checked(record, _Record, "its record")["config"])
@@ -146,13 +146,13 @@ def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[P
     Args:
         damaged: receives the stores that cannot be read.
     """
-    return checkpoints.find_stores(store_folders("models"), KIND, _Record, damaged)
+    return checkpoints.find_stores(store_folders("models"), _KIND, _Record, damaged)
 
 
 def is_shipped(name: str) -> bool:
     """Return whether a generator of this name comes with nstjax."""
     path = shipped_folder() / name
-    return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == KIND
+    return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == _KIND
 
 
 def load_generator(spec: str | Path) -> Generator:

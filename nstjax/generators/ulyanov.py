@@ -6,7 +6,7 @@ import jax
 from jax import Array
 
 from nstjax.errors import InputError, one_of
-from nstjax.generators.plan import Norm, Output, Padding, Plan, Step
+from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, NormKind, OutputKind
 
 NOISE = 3  # channels
 SLOPE = 0.1  # of the leaky ReLU
@@ -27,9 +27,9 @@ class UlyanovConfig:
             report does not, and the blocks on both sides have normalised already.
     """
 
-    norm: Norm = "batch"
-    padding: Padding = "zeros"
-    output: Output = "linear"
+    norm: NormKind = "batch"
+    padding: GeneratorPadding = "zeros"
+    output: OutputKind = "linear"
     scales: int = 6
     channels: int = 8
     content: bool = True
@@ -46,19 +46,19 @@ class UlyanovConfig:
                 f"--channels is {self.channels}: it must be between 1 and 256, and 8 is the paper's"
             )
 
-    def plan(self) -> Plan:
+    def plan(self) -> GeneratorPlan:
         """The network's steps."""
         return ulyanov_plan(self)
 
 
-def ulyanov_plan(config: UlyanovConfig) -> Plan:
+def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
     """Report 000, section 2.4, as steps, from the coarsest scale to the finest."""
-    steps: list[Step] = []
+    steps: list[LayerStep] = []
 
     def add(
         name: str, op: str, sources: tuple[str, ...], channels: int, level: int, **options: object
     ) -> str:
-        steps.append(Step(name, op, sources, channels, level, **options))  # type: ignore[arg-type]
+        steps.append(LayerStep(name, op, sources, channels, level, **options))  # type: ignore[arg-type]
         return name
 
     def block(name: str, source: str, channels: int, level: int) -> str:
@@ -96,7 +96,7 @@ def ulyanov_plan(config: UlyanovConfig) -> Plan:
     inputs = ((("image", 3),) if config.content else ()) + tuple(
         (f"noise{level}", NOISE) for level in range(config.scales)
     )
-    return Plan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm)
+    return GeneratorPlan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm)
 
 
 def pyramid_noise(

@@ -13,7 +13,7 @@ from nstjax.images.io import Picture, load_with_alpha
 from nstjax.images.mask_spec import LABELS, Spec, parse_mask
 from nstjax.images.resize import resize
 
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601
+_LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 COLOR_TOLERANCE = 16  # of 255, in each channel: the noise of a JPEG or of a scaled label image
 OPAQUE = 0.5  # alpha from which a pixel counts in a label image, whose edges may be smoothed
 MAX_LABELS = 32  # a smoothed or JPEG-compressed label image has thousands of colours
@@ -50,7 +50,7 @@ class Mask:
 
 def _luma(image: np.ndarray) -> np.ndarray:
     """``(h, w)`` float32 of ``(h, w, 3)``; summed in double, so that a grey value stays itself."""
-    return (image @ np.asarray(LUMA, np.float64)).astype(np.float32)
+    return (image @ np.asarray(_LUMA, np.float64)).astype(np.float32)
 
 
 def _settle(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from nstjax.errors import InputError
 from nstjax.typing import FeatureMap, Images
 
-METHODS = ("lanczos3", "cubic", "linear", "nearest")
+RESIZE_METHODS = ("lanczos3", "cubic", "linear", "nearest")
 
 
 def resize(images: Images | FeatureMap, height: int, width: int, method: str = "lanczos3") -> jax.Array:
@@ -16,7 +16,7 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
         images: ``(n, h, w, c)``.
         height: of the result, ≥ 1.
         width: of the result, ≥ 1.
-        method: one of :data:`METHODS`. The first two overshoot at edges; no clamping is done here.
+        method: one of :data:`RESIZE_METHODS`. The first two overshoot at edges; no clamping is done here.
 
     Returns:
         ``(n, height, width, c)`` of the same dtype.

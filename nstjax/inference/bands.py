@@ -16,8 +16,8 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from nstjax.generators.plan import Plan, Step, Window, window
-from nstjax.generators.steps import apply_step, convolve
+from nstjax.generators.plan import GeneratorPlan, LayerStep, RowWindow, window
+from nstjax.generators.steps import apply_step, fast_convolve
 from nstjax.inference.moments import deviations
 from nstjax.nn import winograd
 
@@ -38,10 +38,10 @@ class Part:
         masked: whether rows beyond the picture are to be zeros.
     """
 
-    step: Step
+    step: LayerStep
     cuts: tuple[tuple[int, int], ...]
-    rows: Window
-    columns: Window
+    rows: RowWindow
+    columns: RowWindow
     masked: bool
 
 
@@ -90,7 +90,7 @@ def fetched(whole: np.ndarray, read: Read) -> np.ndarray:
     return whole[rows]
 
 
-def _fetchable(step: Step, by_name: Mapping[str, Step], kept: Collection[str]) -> bool:
+def _fetchable(step: LayerStep, by_name: Mapping[str, LayerStep], kept: Collection[str]) -> bool:
     """Whether what a convolution reads beyond the picture may be fetched instead of padded.
 
     It may if only what works on single pixels lies between it and arrays that are kept. Reflection also passes through
@@ -112,13 +112,13 @@ def _fetchable(step: Step, by_name: Mapping[str, Step], kept: Collection[str]) -
     return True
 
 
-def _unclipped(step: Step, start: int, stop: int) -> Window:
+def _unclipped(step: LayerStep, start: int, stop: int) -> RowWindow:
     low, high = start * step.stride - step.kernel // 2, (stop - 1) * step.stride + step.kernel // 2 + 1
-    return Window(low, high, 0, high - low, 0, 0, 0, stop - start)
+    return RowWindow(low, high, 0, high - low, 0, 0, 0, stop - start)
 
 
 def trace(
-    plan: Plan, kept: Collection[str], target: str, start: int, stop: int, height: int, width: int
+    plan: GeneratorPlan, kept: Collection[str], target: str, start: int, stop: int, height: int, width: int
 ) -> Band:
     """What rows ``[start, stop)`` of an array are made of, back to arrays that are kept.
 
@@ -135,7 +135,7 @@ def trace(
     level = plan.levels()
     wanted: dict[str, tuple[int, int]] = {target: (start, stop)}
     beyond: dict[str, Beyond] = {}
-    made: list[tuple[Step, Window, Window, bool]] = []
+    made: list[tuple[LayerStep, RowWindow, RowWindow, bool]] = []
     for step in reversed(plan.steps):
         if step.name not in wanted or step.name in kept:
             continue
@@ -171,7 +171,7 @@ def trace(
 
 
 @partial(jax.jit, static_argnames=("parts", "array", "measured", "dtype"))
-def run(
+def run_part(
     parts: tuple[Part, ...],
     sources: Sequence[Array],
     weights: Sequence[Mapping[str, Any]],
@@ -195,7 +195,7 @@ def run(
         measured: whether its :func:`~nstjax.inference.moments.deviations` are.
         dtype: of the arithmetic.
     """
-    inner = winograd.convolve if jax.default_backend() == "cpu" else convolve
+    inner = winograd.winograd_convolve if jax.default_backend() == "cpu" else fast_convolve
     at_hand = {str(i): source.astype(dtype) for i, source in enumerate(sources)}
     result = at_hand["0"]
     for part, own, of_norm, mask in zip(parts, weights, statistics, masks, strict=True):

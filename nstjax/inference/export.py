@@ -16,17 +16,17 @@ from nstjax.errors import InputError, within
 from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference.memory import check_memory
-from nstjax.inference.photograph import MAX_SIDE, stylize, takes_photographs
+from nstjax.inference.memory import check_generator_memory
+from nstjax.inference.photograph import MAX_OUTPUT_SIDE, stylize, takes_photographs
 from nstjax.plain import checked, read_json
 from nstjax.typing import Images
 
-FORMAT = 1
+_FORMAT = 1
 PLATFORMS = ("cpu", "cuda", "tpu")
-LEAST = 3  # of the coarsest scale's pixels a side: reflection wants that its other border be another
+SMALLEST_SIDE = 3  # of the coarsest scale's pixels a side: reflection wants that its other border be another
 CHECKED_SIDE = 64  # about; of the random photograph that decides whether the file is good
 TOLERANCE = 1e-4
-KIND = "exported generator"
+_KIND = "exported generator"
 
 
 class _Header(TypedDict):
@@ -113,7 +113,8 @@ def _export(generator: Generator, size: tuple[int, int] | None) -> Any:
     if not takes_photographs(generator):
         return export.export(jax.jit(texture), platforms=PLATFORMS)(*inputs)
     sides = size or export.symbolic_shape(
-        f"{plan.multiple}*a, {plan.multiple}*b", constraints=[f"a >= {LEAST}", f"b >= {LEAST}"]
+        f"{plan.multiple}*a, {plan.multiple}*b",
+        constraints=[f"a >= {SMALLEST_SIDE}", f"b >= {SMALLEST_SIDE}"],
     )
     image = jax.ShapeDtypeStruct((1, *sides, 3), jnp.float32)
     return export.export(jax.jit(paint), platforms=PLATFORMS)(image, *inputs)
@@ -130,8 +131,8 @@ def _header(
         *([("seed", "of the noise"), ("noise_scale", "the noise is uniform in [0, this]")] if noisy else []),
     ]
     return {
-        "kind": KIND,
-        "format": FORMAT,
+        "kind": _KIND,
+        "format": _FORMAT,
         "sha256": hashlib.sha256(content).hexdigest(),
         "program": "read by jax.export.deserialize; weights are inside",
         "inputs": [
@@ -148,7 +149,7 @@ def _header(
         "takes_noise": noisy,
         "size": None if size is None else list(size),
         "multiple": plan.multiple,
-        "least_side": LEAST * plan.multiple,
+        "least_side": SMALLEST_SIDE * plan.multiple,
         "generator": config_to_json(generator.config),
         "versions": {name: importlib.metadata.version(name) for name in ("nstjax", "jax", "jaxlib")},
     }
@@ -157,7 +158,7 @@ def _header(
 def _difference(generator: Generator, exported: ExportedGenerator, size: tuple[int, int] | None) -> float:
     """Largest difference of a random photograph's picture from the one that the generator itself paints."""
     multiple = generator.config.plan().multiple
-    cells = max(LEAST, CHECKED_SIDE // multiple)
+    cells = max(SMALLEST_SIDE, CHECKED_SIDE // multiple)
     height, width = size or (multiple * cells + 1, multiple * (cells + 1))  # one side wants padding
     photo = np.random.default_rng(0).uniform(size=(1, height, width, 3)).astype(np.float32)
     if not takes_photographs(generator):
@@ -202,9 +203,9 @@ def export_generator(
         )
     if size is not None:
         for side in size:
-            within("--size", side, 1, MAX_SIDE, " pixels")
+            within("--size", side, 1, MAX_OUTPUT_SIDE, " pixels")
         # The program is tried, in one piece.
-        check_memory(generator.config.plan(), *size, 0, "--size", "a smaller --size")
+        check_generator_memory(generator.config.plan(), *size, 0, "--size", "a smaller --size")
     try:
         program = _export(generator, size)
         content = bytes(program.serialize())
@@ -254,9 +255,9 @@ def load_exported(path: str | Path) -> ExportedGenerator:
     try:
         content = path.absolute().read_bytes()
         plain = read_json(header_path(path.absolute()))
-        if plain["kind"] != KIND:
+        if plain["kind"] != _KIND:
             raise ValueError("another kind")
-        later = plain["format"] > FORMAT
+        later = plain["format"] > _FORMAT
         header = plain if later else checked(plain, _Header, "the header")
         if not later and not _is_possible(header):
             raise ValueError("an impossible size")

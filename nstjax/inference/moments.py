@@ -9,7 +9,7 @@ from jax import Array
 
 
 @dataclasses.dataclass(frozen=True)
-class Moments:
+class ChannelMoments:
     """What is known of some pixels, a channel at a time.
 
     Attributes:
@@ -28,7 +28,7 @@ class Moments:
         return self.squares / self.count
 
 
-def merge(one: Moments | None, other: Moments) -> Moments:
+def merge_moments(one: ChannelMoments | None, other: ChannelMoments) -> ChannelMoments:
     """Moments of two parts together (Chan, Golub and LeVeque 1979, STAN-CS-79-773, eq. 2.1).
 
     No two large numbers are subtracted, as they are in ``E[x²] − E[x]²``.
@@ -37,7 +37,7 @@ def merge(one: Moments | None, other: Moments) -> Moments:
         return other
     count = one.count + other.count
     step = other.mean - one.mean
-    return Moments(
+    return ChannelMoments(
         count,
         one.mean + step * (other.count / count),
         one.squares + other.squares + step**2 * (one.count * other.count / count),
@@ -45,7 +45,7 @@ def merge(one: Moments | None, other: Moments) -> Moments:
 
 
 def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
-    """Mean and sum of squared deviations of the channels of a part, in float32, for :func:`merge`.
+    """Mean and sum of squared deviations of the channels of a part, in float32, for :func:`merge_moments`.
 
     Args:
         x: ``(1, h, w, c)``.
@@ -59,7 +59,7 @@ def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
     return mean[0], (jnp.square(x - mean[:, None, None]).sum(2) * rows).sum(1)[0]
 
 
-def on_host(count: int, found: tuple[Array, Array]) -> Moments:
+def on_host(count: int, found: tuple[Array, Array]) -> ChannelMoments:
     """What :func:`deviations` found, in float64."""
     mean, squares = jax.device_get(found)
-    return Moments(count, mean.astype(np.float64), squares.astype(np.float64))
+    return ChannelMoments(count, mean.astype(np.float64), squares.astype(np.float64))

@@ -18,15 +18,15 @@ from nstjax.typing import Images
 
 WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
 CPU_BAND_PIXELS = 2**15
-LEAST_ROWS = 16  # of a band
-MAX_SIDE = 2**15  # pixels of a picture whose size is asked for
+_LEAST_ROWS = 16  # of a band
+MAX_OUTPUT_SIDE = 2**15  # pixels of a picture whose size is asked for
 MAX_SCALE = 1000  # of the noise
 
 
 def check_tile(tile: int) -> None:
     """Raise :class:`InputError` unless ``tile`` is 0 or a number of rows that bands can have."""
     if tile:
-        within("--tile", tile, LEAST_ROWS, MAX_SIDE, " rows, or 0 for one piece")
+        within("--tile", tile, _LEAST_ROWS, MAX_OUTPUT_SIDE, " rows, or 0 for one piece")
 
 
 def rows_for(height: int, width: int) -> int:
@@ -36,8 +36,8 @@ def rows_for(height: int, width: int) -> int:
     large ones, and for less than :data:`WHOLE_PIXELS` 0, one piece.
     """
     if jax.default_backend() == "cpu":
-        return max(2 * LEAST_ROWS, CPU_BAND_PIXELS // width)
-    return max(2 * LEAST_ROWS, WHOLE_PIXELS // 4 // width) if height * width > WHOLE_PIXELS else 0
+        return max(2 * _LEAST_ROWS, CPU_BAND_PIXELS // width)
+    return max(2 * _LEAST_ROWS, WHOLE_PIXELS // 4 // width) if height * width > WHOLE_PIXELS else 0
 
 
 def takes_photographs(generator: Generator) -> bool:

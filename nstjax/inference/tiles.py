@@ -20,9 +20,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from nstjax.generators import GeneratorConfig, Variables
-from nstjax.generators.plan import Plan, Step
-from nstjax.inference.bands import Band, Part, fetched, run, trace
-from nstjax.inference.moments import Moments, merge, on_host
+from nstjax.generators.plan import GeneratorPlan, LayerStep
+from nstjax.inference.bands import Band, Part, fetched, run_part, trace
+from nstjax.inference.moments import ChannelMoments, merge_moments, on_host
 
 KEPT_BYTES = 2**29  # of a full-resolution array; larger ones are computed again
 REUSED_BYTES = 2**28  # arrays up to this size are handed on; larger ones make room at once
@@ -35,7 +35,7 @@ class _Executor:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: GeneratorPlan,
         variables: Variables,
         inputs: dict[str, np.ndarray],
         size: tuple[int, int],
@@ -58,10 +58,10 @@ class _Executor:
             for name, running in variables["batch_stats"].items():
                 self._statistics[name] = (running["mean"], running["var"])
 
-    def _readers(self, step: Step) -> list[Step]:
+    def _readers(self, step: LayerStep) -> list[LayerStep]:
         return [other for other in self._plan.steps if step.name in other.sources]
 
-    def _keep(self, step: Step) -> bool:
+    def _keep(self, step: LayerStep) -> bool:
         """Whether a step's result is kept: of those that others begin at, and that are not too large."""
         normed = any(reader.op == "norm" for reader in self._readers(step))
         if step.op not in ("add", "pool") and not (step.op == "conv" and normed):
@@ -71,11 +71,11 @@ class _Executor:
         # Known statistics do not ask for a pass of their own: nothing is computed twice.
         return self._plan.norm == "instance" and self._bytes(step) <= self._kept_bytes
 
-    def _bytes(self, step: Step) -> int:
+    def _bytes(self, step: LayerStep) -> int:
         pixels = (self._height >> step.level) * (self._width >> step.level)
         return pixels * step.channels * self._dtype.itemsize
 
-    def _room(self, step: Step) -> np.ndarray:
+    def _room(self, step: LayerStep) -> np.ndarray:
         """Memory for a step's result: an earlier one's, since it costs time to get new."""
         old = self._free.get(self._bytes(step))
         if old:
@@ -83,14 +83,16 @@ class _Executor:
         shape = (self._height >> step.level, self._width >> step.level, step.channels)
         return np.empty(shape, self._dtype)
 
-    def evaluate(self, step: Step, write: Callable[[int, np.ndarray], None] | None, measured: bool) -> None:
+    def evaluate(
+        self, step: LayerStep, write: Callable[[int, np.ndarray], None] | None, measured: bool
+    ) -> None:
         """Compute a step's result in bands, to write it, to measure it for the norms that read it, or both."""
         height, width = self._height >> step.level, self._width >> step.level
-        found: Moments | None = None
+        found: ChannelMoments | None = None
         rows = min(self._rows, height)
 
-        def compute(wanted: int, start: int, band: Band) -> Moments | None:
-            result, seen = run(
+        def compute(wanted: int, start: int, band: Band) -> ChannelMoments | None:
+            result, seen = run_part(
                 band.parts,
                 [jnp.asarray(fetched(self._arrays[read.name], read)[None]) for read in band.reads],
                 [self._weights.get(name, {}) for name in band.names],
@@ -105,7 +107,7 @@ class _Executor:
                 write(wanted, np.asarray(result)[0, wanted - start :])
             return None if seen is None else on_host((start + rows - wanted) * width, seen)
 
-        begun: deque[Future[Moments | None]] = deque()
+        begun: deque[Future[ChannelMoments | None]] = deque()
         compiled: set[tuple[Part, ...]] = set()
         for wanted in range(0, height, rows):
             # The last band begins earlier rather than be shorter, which would be another program.
@@ -117,7 +119,7 @@ class _Executor:
                 wait(begun)
             while len(begun) > (0 if wanted + rows >= height else AT_ONCE):
                 seen = begun.popleft().result()
-                found = found if seen is None else merge(found, seen)
+                found = found if seen is None else merge_moments(found, seen)
         if found is not None:
             shape = (1, 1, 1, -1)
             known = (
@@ -144,7 +146,7 @@ class _Executor:
             if name in self._by_name and room.nbytes in later and room.nbytes <= REUSED_BYTES:
                 self._free.setdefault(room.nbytes, []).append(room)
 
-    def pass_over(self, step: Step) -> None:
+    def pass_over(self, step: LayerStep) -> None:
         """Keep a step's result or measure it, if either is called for."""
         measured = self._plan.norm == "instance" and any(r.op == "norm" for r in self._readers(step))
         if self._keep(step):
@@ -212,7 +214,7 @@ def generate_in_bands(
     return picture
 
 
-def _work(plan: Plan, step: Step) -> float:
+def _work(plan: GeneratorPlan, step: LayerStep) -> float:
     """Multiplications of a step for each pixel of the picture; something for those that have none."""
     if step.op != "conv":
         return 1.0

@@ -7,15 +7,15 @@ from nstjax.losses.mmd import median_bandwidth, mmd2, mmd2_linear_time
 from nstjax.losses.objective import make_targets, objective
 from nstjax.losses.record import Objective
 from nstjax.losses.spatial import carry_down, guided_gram, guided_sum
-from nstjax.losses.targets import Region, Source, Targets
+from nstjax.losses.targets import RegionFeatures, StyleFeatures, Targets
 from nstjax.losses.tv import total_variation
 from nstjax.losses.wasserstein import wasserstein2
 from nstjax.losses.windows import window_grams, window_loss
 
 __all__ = [
     "Objective",
-    "Region",
-    "Source",
+    "RegionFeatures",
+    "StyleFeatures",
     "Targets",
     "balance",
     "carry_down",

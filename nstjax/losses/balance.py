@@ -15,7 +15,7 @@ from nstjax.losses.targets import Targets
 from nstjax.losses.tv import total_variation
 from nstjax.typing import Images
 
-LEAST = 1e-3
+_LEAST = 1e-3
 """Least share of a black or white picture's loss by which a term is divided; a blank photograph needs it."""
 
 
@@ -66,7 +66,7 @@ def balance(
     at_grey, at_far = (_terms(fun, image) for image in (grey, far))
 
     def inverse(kind: str) -> jax.Array:
-        floored = jnp.maximum(total(at_grey, kind), LEAST * total(at_far, kind))
+        floored = jnp.maximum(total(at_grey, kind), _LEAST * total(at_far, kind))
         return 1 / jnp.where(floored > 0, floored, 1.0)
 
     variation = total_variation(content, record.tv_distance, record.tv_reduction)

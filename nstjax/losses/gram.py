@@ -7,7 +7,7 @@ from jax import Array, lax
 from nstjax.errors import InputError, one_of
 from nstjax.linear import bilinear
 from nstjax.losses.distance import distance, relative
-from nstjax.typing import FeatureMap, Gram, Scalar
+from nstjax.typing import FeatureMap, GramMatrix, Scalar
 
 GRAM_NORMALIZATIONS = ("none", "size", "positions")
 STYLE_LOSSES = ("gatys", "johnson", "relative", "sum", "raw_sum")
@@ -47,7 +47,7 @@ def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[
     return _second_moments(f), half + half.swapaxes(1, 2)
 
 
-def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
+def gram_matrix(features: FeatureMap, normalization: str = "none") -> GramMatrix:
     """Second moments of a layer's channels: ``F'F`` with ``F`` of shape ``(h·w, c)``.
 
     ============== ==========================================================
@@ -75,8 +75,8 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> Gram:
 
 
 def style_loss(
-    gram: Gram,
-    target: Gram,
+    gram: GramMatrix,
+    target: GramMatrix,
     normalization: str = "gatys",
     kind: str = "squared",
     positions: tuple[Array, Array] | None = None,

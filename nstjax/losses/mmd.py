@@ -14,11 +14,16 @@ from nstjax.typing import Scalar
 KERNELS = ("linear", "polynomial", "gaussian")
 Kernel = Literal["linear", "polynomial", "gaussian"]
 ESTIMATES = ("biased", "unbiased")
-Points = Float[Array, "m c"]
+PointSet = Float[Array, "m c"]
 
 
 def kernel_matrix(
-    x: Points, y: Points, kernel: str, degree: int = 2, offset: float = 0.0, bandwidth: Scalar | float = 1.0
+    x: PointSet,
+    y: PointSet,
+    kernel: str,
+    degree: int = 2,
+    offset: float = 0.0,
+    bandwidth: Scalar | float = 1.0,
 ) -> Float[Array, "m k"]:
     """``k(x_i, y_j)`` for all pairs.
 
@@ -51,7 +56,7 @@ def kernel_matrix(
 
 
 @partial(jax.jit, static_argnames="most")
-def median_bandwidth(x: Points, y: Points | None = None, most: int = 500) -> Scalar:
+def median_bandwidth(x: PointSet, y: PointSet | None = None, most: int = 500) -> Scalar:
     """The median distance of two points that differ, in the aggregate sample (Gretton et al. 2012, section 8).
 
     Pairs of equal points are left out: of a painting on white paper they are most, and the median of all
@@ -82,7 +87,7 @@ def median_bandwidth(x: Points, y: Points | None = None, most: int = 500) -> Sca
     return jnp.where(found > 0, found, 1.0).astype(points.dtype)
 
 
-def _padded(points: Points, weights: Array, block: int) -> tuple[Array, Array]:
+def _padded(points: PointSet, weights: Array, block: int) -> tuple[Array, Array]:
     """Blocks of ``block`` points and their weights; points of weight 0 fill the last."""
     count = -(-len(points) // block)
     missing = count * block - len(points)
@@ -92,8 +97,8 @@ def _padded(points: Points, weights: Array, block: int) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnames=("kernel", "degree", "offset", "block"))
 def kernel_mean(
-    x: Points,
-    y: Points,
+    x: PointSet,
+    y: PointSet,
     x_weights: Array,
     y_weights: Array,
     kernel: str,
@@ -121,7 +126,7 @@ def kernel_mean(
     return lax.scan(row, jnp.zeros((), x.dtype), blocks_x)[0]
 
 
-def _check(x: Points, y: Points, kernel: str, degree: int, offset: float) -> None:
+def _check(x: PointSet, y: PointSet, kernel: str, degree: int, offset: float) -> None:
     one_of("the kernel", kernel, KERNELS)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in x.shape + y.shape:
         raise InputError(
@@ -133,7 +138,7 @@ def _check(x: Points, y: Points, kernel: str, degree: int, offset: float) -> Non
         )
 
 
-def _bandwidth(bandwidth: Scalar | float | None, x: Points, y: Points) -> Scalar | float:
+def _bandwidth(bandwidth: Scalar | float | None, x: PointSet, y: PointSet) -> Scalar | float:
     if bandwidth is None:
         # A scale, not something to be optimised: it would grow without bound.
         return lax.stop_gradient(median_bandwidth(x, y))
@@ -142,15 +147,15 @@ def _bandwidth(bandwidth: Scalar | float | None, x: Points, y: Points) -> Scalar
     return bandwidth
 
 
-def _centred(x: Points, y: Points) -> tuple[Points, Points]:
+def _centred(x: PointSet, y: PointSet) -> tuple[PointSet, PointSet]:
     """Shifted alike, which leaves distances as they are; rounding is less about the mean."""
     centre = lax.stop_gradient(y.mean(0))
     return x - centre, y - centre
 
 
 def mmd2(
-    x: Points,
-    y: Points,
+    x: PointSet,
+    y: PointSet,
     kernel: str = "polynomial",
     *,
     degree: int = 2,
@@ -200,7 +205,7 @@ def mmd2(
         sigma = 1.0
     how = (kernel, degree, offset, sigma)
 
-    def self_mean(points: Points, weights: Array | None) -> tuple[Array, Array]:
+    def self_mean(points: PointSet, weights: Array | None) -> tuple[Array, Array]:
         count = len(points)
         shares = jnp.full(count, 1 / count, points.dtype) if weights is None else weights / weights.sum()
         mean = kernel_mean(points, points, shares, shares, *how, block=block)
@@ -215,8 +220,8 @@ def mmd2(
 
 
 def mmd2_linear_time(
-    x: Points,
-    y: Points,
+    x: PointSet,
+    y: PointSet,
     key: Array,
     kernel: str = "polynomial",
     *,

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from nstjax.errors import InputError
 from nstjax.losses.content import content_loss
 from nstjax.losses.record import Objective
-from nstjax.losses.spatial import Plan, make_plan
+from nstjax.losses.spatial import MaskPlan, make_plan
 from nstjax.losses.statistics import Description, Gram, Means, Points, Statistic, describe
-from nstjax.losses.targets import Region, RegionTarget, Source, Targets, layer_targets
+from nstjax.losses.targets import RegionFeatures, RegionTarget, StyleFeatures, Targets, layer_targets
 from nstjax.losses.tv import total_variation
 from nstjax.losses.windows import window_loss
 from nstjax.typing import Features, Images, Scalar, Terms
@@ -21,7 +21,7 @@ from nstjax.typing import Features, Images, Scalar, Terms
 def make_targets(
     record: Objective,
     content: Features,
-    style: Features | Sequence[Region],
+    style: Features | Sequence[RegionFeatures],
     shapes: dict[str, tuple[int, int]] | None = None,
 ) -> Targets:
     """Targets from the activations of the images.
@@ -38,7 +38,7 @@ def make_targets(
         InputError: a mask is empty or has not the picture's size, shapes are missing, or a region's styles
             (or all regions) have no weight.
     """
-    regions = style if isinstance(style, Sequence) else (Region((Source(style),)),)
+    regions = style if isinstance(style, Sequence) else (RegionFeatures((StyleFeatures(style),)),)
     layers = record.used_style_layers
     guided = isinstance(record.statistic, Points) or any(region.masks is not None for region in regions)
     if guided and not set(layers) <= set(shapes or {}):
@@ -80,7 +80,7 @@ def by_statistic(regions: tuple[RegionTarget, ...]) -> dict[Statistic, list[Regi
 
 
 def _describe_regions(
-    features: jax.Array, statistic: Means, group: list[RegionTarget], plan: Plan | None
+    features: jax.Array, statistic: Means, group: list[RegionTarget], plan: MaskPlan | None
 ) -> Described:
     """At once: one product for all regions."""
     masks = [region.mask for region in group if region.mask is not None]
@@ -119,7 +119,7 @@ def _style_of_points(record: Objective, group: list[RegionTarget], features: jax
 
 
 def _style_term(
-    record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: Plan | None
+    record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: MaskPlan | None
 ) -> Scalar:
     """The style loss of one layer."""
     total = jnp.zeros((), features.dtype)

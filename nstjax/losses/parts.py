@@ -31,7 +31,7 @@ def check_parts(record: Objective) -> None:
         )
 
 
-def part_sums(
+def tile_sums(
     record: Objective,
     targets: Targets,
     features: Features,

@@ -150,7 +150,7 @@ def guided_sum(features: FeatureMap, masks: Masks) -> Float[Array, "n k c"]:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class MaskPlan:
     """Masks as lists of positions, so that a region costs what it covers, not what the image does.
 
     Attributes:
@@ -165,7 +165,7 @@ class Plan:
     slots: Array
 
 
-def make_plan(masks: Masks) -> Plan:
+def make_plan(masks: Masks) -> MaskPlan:
     """The plan of masks ``(k, h, w)``; made once, on the host."""
     flat = np.asarray(masks).reshape(len(masks), -1)
     rows = [np.flatnonzero(mask) for mask in flat]
@@ -178,7 +178,7 @@ def make_plan(masks: Masks) -> Plan:
         slots[found, filled[found]] = start + np.arange(len(found))
         filled[found] += 1
         start += len(found)
-    return Plan(
+    return MaskPlan(
         tuple(jnp.asarray(found, jnp.int32) for found in rows),
         tuple(jnp.asarray(mask[found]) for mask, found in zip(flat, rows, strict=True)),
         jnp.asarray(slots),
@@ -200,7 +200,9 @@ def _gather_back(slots: Array, *rows_and_parts: Array) -> tuple[Array]:
     return (gradient,)
 
 
-def _grams(f: Float[Array, "p c"], shift: Float[Array, "k c"] | None, plan: Plan) -> Float[Array, "k c c"]:
+def _grams(
+    f: Float[Array, "p c"], shift: Float[Array, "k c"] | None, plan: MaskPlan
+) -> Float[Array, "k c c"]:
     found = []
     parts = linear(_gather, _gather_back, (plan.slots, *plan.rows), (f,))
     for k, (inside, weights) in enumerate(zip(parts, plan.weights, strict=True)):
@@ -224,7 +226,7 @@ def _weighted_moments_jvp(primals: tuple[Array, Array], tangents: tuple[Array, A
 
 
 def planned_gram(
-    features: FeatureMap, plan: Plan, shift: Float[Array, "n k c"] | None = None
+    features: FeatureMap, plan: MaskPlan, shift: Float[Array, "n k c"] | None = None
 ) -> Float[Array, "n k c c"]:
     """:func:`guided_gram` by a plan: the same to rounding, at a cost that does not grow with the regions.
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from nstjax.errors import InputError
-from nstjax.losses.spatial import Plan
+from nstjax.losses.spatial import MaskPlan
 from nstjax.losses.statistics import Description, Gram, Linear, Points, Statistic, make_target
 from nstjax.typing import Features
 
@@ -19,7 +19,7 @@ LayerMasks: TypeAlias = Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class StyleFeatures:
     """A painting's activations, and which of its positions count.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class Region:
+class RegionFeatures:
     """A part of the picture, and the paintings that it is to look like.
 
     Attributes:
@@ -44,7 +44,7 @@ class Region:
             of the whole.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[StyleFeatures, ...]
     masks: LayerMasks | None = None
     weight: float = 1.0
 
@@ -85,7 +85,7 @@ class Targets:
 
     content: Mapping[str, Array]
     style: Mapping[str, tuple[RegionTarget, ...]]
-    plans: Mapping[str, Plan] = dataclasses.field(default_factory=dict)
+    plans: Mapping[str, MaskPlan] = dataclasses.field(default_factory=dict)
     balance: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
 
@@ -133,7 +133,7 @@ def layer_targets(
     guidance: str,
     blend: str,
     layer: str,
-    regions: Sequence[Region],
+    regions: Sequence[RegionFeatures],
     shape: tuple[int, int],
     raw: bool = False,
 ) -> tuple[RegionTarget, ...]:

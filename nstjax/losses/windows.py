@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nstjax.losses.gram import gram_matrix
-from nstjax.typing import FeatureMap, Gram, Scalar
+from nstjax.typing import FeatureMap, GramMatrix, Scalar
 
 POWER = 4
 """Of the mean over windows: high enough that the worst windows decide."""
@@ -51,7 +51,7 @@ def window_grams(features: FeatureMap, windows: int) -> Array:
     return grams
 
 
-def window_loss(features: FeatureMap, target: Gram, windows: int) -> Scalar:
+def window_loss(features: FeatureMap, target: GramMatrix, windows: int) -> Scalar:
     """Power mean over windows of ``Σ(G − A)² / ΣA²``, with exponent :data:`POWER`.
 
     Args:

@@ -23,7 +23,7 @@ from nstjax.nn.winograd import transformed, winograd
 from nstjax.typing import FeatureMap, Padding, Pooling, Precision
 
 Method = Literal["auto", "plain"]
-FEW = 4  # outputs
+_FEW = 4  # outputs
 # A GPU's "high" products are TF32's, a TPU's three of bfloat16; operands in half precision have but one way.
 LAX_PRECISION = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}
 CHANNELS = 32  # from which Winograd's form is the faster one
@@ -54,7 +54,7 @@ def _side_by_side(x: Array, kernel: Array) -> Array:
 def _on_cpu(x: Array, kernel: Array) -> Array:
     """In the form that is fastest for the shape."""
     c, d = kernel.shape[2:]
-    if d <= FEW < c:
+    if d <= _FEW < c:
         return _side_by_side(x, kernel)
     if _pays(x, kernel, POSITIONS):
         return winograd(_zeros_around(x), transformed(kernel))

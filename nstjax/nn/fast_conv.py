@@ -1,6 +1,6 @@
 """Convolutions whose gradients are quick on a CPU too.
 
-``convolve`` is ``lax.conv_general_dilated`` without padding, with the same values and derivatives. Where it runs
+``fast_convolve`` is ``lax.conv_general_dilated`` without padding, with the same values and derivatives. Where it runs
 on a CPU, each of its three computations is written so that XLA takes a good routine for
 it. Measured with jaxlib 0.10.2 on two cores, batch 4, milliseconds of CPU time:
 
@@ -29,7 +29,7 @@ from nstjax.linear import bilinear
 from nstjax.typing import FeatureMap
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-FEW = 4  # outputs
+_FEW = 4  # outputs
 YNN_CHANNELS = 16  # with no more on either side XLA does not take YNNPACK, and Eigen is slow for few outputs
 
 
@@ -47,7 +47,7 @@ def _forward(x: Array, kernel: Array, stride: int) -> Array:
     k, _, c, d = kernel.shape
     if kernel.shape[:2] == (1, 1) and stride == 1:
         return jnp.einsum("nhwc,cd->nhwd", x, kernel[0, 0])
-    if d <= FEW and c <= YNN_CHANNELS and k >= 5 and stride == 1:
+    if d <= _FEW and c <= YNN_CHANNELS and k >= 5 and stride == 1:
         return _tall(x, kernel)
     padding = [(0, stride), (0, 0)]
     return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)[:, :-1]
@@ -103,7 +103,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
     if high * wide == 1:
         return (x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1]))[None, None]
     d = dy.shape[-1]
-    if d <= FEW and high >= 5:  # as _tall
+    if d <= _FEW and high >= 5:  # as _tall
         shifted = [jnp.pad(dy, ((0, 0), (i, high - 1 - i), (0, 0), (0, 0))) for i in range(high)]
         rows = kernel_gradient(x, jnp.concatenate(shifted, -1))
         return rows.reshape(wide, -1, high, d).transpose(2, 0, 1, 3)
@@ -168,7 +168,7 @@ class _Convolution:
         return lax.platform_dependent(x, dy, cpu=cpu, default=default)
 
 
-def convolve(x: FeatureMap, kernel: Float[Array, "k l c d"], stride: int = 1) -> FeatureMap:
+def fast_convolve(x: FeatureMap, kernel: Float[Array, "k l c d"], stride: int = 1) -> FeatureMap:
     """Cross-correlation without padding.
 
     Args:

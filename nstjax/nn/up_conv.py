@@ -14,7 +14,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from nstjax.linear import linear
-from nstjax.nn.fast_conv import convolve, interleaved
+from nstjax.nn.fast_conv import fast_convolve, interleaved
 from nstjax.typing import FeatureMap
 
 Border = Literal["reflect", "zeros"]
@@ -69,7 +69,7 @@ def convolve_transposed(x: FeatureMap, kernel: Float[Array, "3 3 c d"]) -> Featu
         # An even row is met by the middle tap alone, an odd one by the last of its row and the first of the next.
         part = kernel[2::-2] if r else kernel[1:2]
         part = part[:, 2::-2] if u else part[:, 1:2]
-        return convolve(x[:, : h + r, : w + u], part)
+        return fast_convolve(x[:, : h + r, : w + u], part)
 
     return interleaved([[phase(r, u) for u in range(2)] for r in range(2)])
 
@@ -89,13 +89,15 @@ def upsample_convolve(x: FeatureMap, kernel: Float[Array, "3 3 c d"], how: str, 
     if how == "nearest":
         # Upsampled pixels come in pairs, so that what is reflected at the border is the border's own pixel.
         mode = "edge" if border == "reflect" else "constant"
-        y = convolve(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode), _phase_kernels(kernel, NEAREST))
+        y = fast_convolve(
+            jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode), _phase_kernels(kernel, NEAREST)
+        )
         h, w, d = x.shape[1], x.shape[2], kernel.shape[-1]
         phases = [
             [y[:, r : r + h, u : u + w, (2 * r + u) * d :][..., :d] for u in range(2)] for r in range(2)
         ]
         return interleaved(phases)
-    y = convolve(_repeat_edges(x, 1, 2), _phase_kernels(kernel, BILINEAR))
+    y = fast_convolve(_repeat_edges(x, 1, 2), _phase_kernels(kernel, BILINEAR))
     return _with_borders(interleaved_channels(y), *_borders(x, kernel, border))
 
 

@@ -93,7 +93,7 @@ def winograd(x: Array, kernels: Array) -> Array:
     return picture[:, : h - 2, : w - 2]
 
 
-def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
+def winograd_convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """A convolution without padding, in the form that is fastest for its shape on a CPU.
 
     Args:
@@ -109,4 +109,4 @@ def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
         return x @ kernel[0, 0]
     if stride == 1 and k == 3 and min(c, d) >= 32 and c * d >= WORTH_IT:
         return winograd(x, transformed(kernel))
-    return fast_conv.convolve(x, kernel, stride)
+    return fast_conv.fast_convolve(x, kernel, stride)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 UNITS = 768  # across the shorter side
-LONGEST = 4  # sides in a longer ratio have larger marks, lest their number grow without bound
+_LONGEST = 4  # sides in a longer ratio have larger marks, lest their number grow without bound
 DRAWN = 1400  # pixels of the raster across the shorter side, at least: edges come out smooth
 CELL = 2  # units between the points of a sketch
 LIGHT = (-0.6, -0.8)  # where the light comes from: x and y
@@ -31,7 +31,7 @@ class Canvas:
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        side = max(min(height, width), max(height, width) / LONGEST)
+        side = max(min(height, width), max(height, width) / _LONGEST)
         self.h, self.w = height / side * UNITS, width / side * UNITS
         self._zoom = max(1, math.ceil(DRAWN / side))
         self._scale = side / UNITS * self._zoom

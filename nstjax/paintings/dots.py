@@ -29,7 +29,7 @@ PALETTES = (
         rgb("fff8d4")[0],
     ),
 )
-LUMA = np.array((0.299, 0.587, 0.114))
+_LUMA = np.array((0.299, 0.587, 0.114))
 
 
 def dots(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def dots(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
 
 def _divide(rng: np.random.Generator, colors: np.ndarray, spread: float) -> np.ndarray:
     """Purer colours whose hues lie to either side, and some of the complement, at about equal lightness."""
-    light = (colors @ LUMA)[:, None]
+    light = (colors @ _LUMA)[:, None]
     chroma = colors - light
     swing = rng.normal(0, spread, (len(colors), 1))
     turned = chroma * np.cos(swing) + np.cross(chroma, np.full(3, 3**-0.5)) * np.sin(swing)

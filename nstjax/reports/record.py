@@ -13,7 +13,7 @@ from nstjax.errors import InputError
 from nstjax.files import file_digest, write_atomically
 from nstjax.plain import read_json
 
-FORMAT = 1
+_FORMAT = 1
 _PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
 
 
@@ -57,7 +57,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = json.dumps(_finite({"format": FORMAT, **record}), indent=1, allow_nan=False)
+    text = json.dumps(_finite({"format": _FORMAT, **record}), indent=1, allow_nan=False)
     write_atomically(path, text.encode())
 
 
@@ -85,8 +85,8 @@ def read_record(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(record, dict) or not {"format", "config", "inputs"} <= set(record):
         raise InputError(f"{path} is not a run record of nstjax: name the .run.json beside a picture")
-    if record["format"] != FORMAT:
+    if record["format"] != _FORMAT:
         raise InputError(
-            f"{path} is a record of format {str(record['format'])[:20]}, this program reads {FORMAT}: update it"
+            f"{path} is a record of format {str(record['format'])[:20]}, this program reads {_FORMAT}: update it"
         )
     return record

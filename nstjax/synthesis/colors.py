@@ -18,7 +18,7 @@ def _mean(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return np.einsum("hw,hwc->c", weights / weights.sum(), np.asarray(image[0], np.float64))
 
 
-def prepare(
+def prepare_colors(
     config: TransferConfig, content: Images, regions: tuple[StyleRegion, ...]
 ) -> tuple[Images, tuple[StyleRegion, ...]]:
     """Photograph and paintings as the network is to see them.
@@ -57,7 +57,7 @@ def prepare(
     )
 
 
-def finish(config: TransferConfig, content: Images, image: np.ndarray) -> np.ndarray:
+def restore_colors(config: TransferConfig, content: Images, image: np.ndarray) -> np.ndarray:
     """The picture with the photograph's colours, where they are put on at the end.
 
     Args:

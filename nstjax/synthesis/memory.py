@@ -19,12 +19,12 @@ from nstjax.synthesis.tiles import make_grid
 from nstjax.typing import Backbone, Images
 
 # Fitted to peaks of whole processes on a CPU (python -m experiments.benchmarks.large): within a fifth of them.
-BASE = 0.55 * 2**30  # libraries, programs, small pictures
+_BASE = 0.55 * 2**30  # libraries, programs, small pictures
 OF_ACTIVATIONS = (
     3.0  # times the convolutions' results: these, what is saved for the gradient, and what it makes
 )
 WINDOW_COPIES = 4.0  # of the windows' Gram matrices
-PICTURES = 12  # of the result's size, beside an optimiser's history
+_PICTURES = 12  # of the result's size, beside an optimiser's history
 TILE = 512  # that is advised
 
 
@@ -41,7 +41,7 @@ def _vectors(config: TransferConfig) -> int:
     return 4 if isinstance(optimizer, Adam | Sgd) else 4 * optimizer.history_size
 
 
-def estimated_bytes(
+def transfer_bytes(
     config: TransferConfig,
     backbone: Backbone,
     height: int,
@@ -66,14 +66,14 @@ def estimated_bytes(
         grid = make_grid((height, width), config.tile, backbone.arch, layers)
         looked_at = float(grid.rows.window * grid.columns.window)
     values = OF_ACTIVATIONS * values_per_pixel(backbone, layers) * looked_at / devices
-    values += 3 * (PICTURES + _vectors(config)) * pixels
+    values += 3 * (_PICTURES + _vectors(config)) * pixels
     for layer in config.objective.used_content_layers:
         kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
         values += _channels(backbone, layer) * kept * (2 if config.tile else 1)
     values += _of_windows(config, backbone, height, width)
     painting = max((h * w for h, w in styles), default=0)
     values = max(values, values_per_pixel(backbone, config.objective.used_style_layers) * painting)
-    return BASE + 4 * values
+    return _BASE + 4 * values
 
 
 def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: int) -> float:
@@ -99,7 +99,7 @@ def devices_sharing(config: TransferConfig, height: int) -> int:
     return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices
 
 
-def check_memory(
+def check_transfer_memory(
     config: TransferConfig,
     backbone: Backbone,
     proportions: tuple[int, int],
@@ -123,7 +123,7 @@ def check_memory(
     height, width = fit_long_side(*proportions, side)
     sizes = tuple(style_size_at(image, side, config) for image in styles)
     devices = devices_sharing(config, height)
-    needed, there = estimated_bytes(config, backbone, height, width, sizes, devices), device_bytes()
+    needed, there = transfer_bytes(config, backbone, height, width, sizes, devices), device_bytes()
     if needed <= there:
         return
     advice = []

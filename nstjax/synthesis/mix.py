@@ -8,7 +8,7 @@ from nstjax.losses import Objective
 from nstjax.nn.vgg import check_layers
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.solve import Callback
+from nstjax.synthesis.solve import ProgressCallback
 from nstjax.synthesis.sources import check_image
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
@@ -24,7 +24,7 @@ def mix_scales(
     layers: tuple[str, ...] = FINE_LAYERS,
     iterations: int = 100,
     config: TransferConfig | None = None,
-    callback: Callback | None = None,
+    callback: ProgressCallback | None = None,
 ) -> np.ndarray:
     """A painting to be used as style: ``fine``'s strokes on ``coarse``'s forms.
 

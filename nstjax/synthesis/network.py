@@ -17,7 +17,7 @@ from nstjax.typing import Backbone, Features, Images, Padding, PoolingChoice, Pr
 
 
 @dataclasses.dataclass(frozen=True)
-class Apply:
+class FeatureExtractor:
     """:func:`nstjax.features` with its options fixed; equal options compare equal, so programs are shared."""
 
     pooling: PoolingChoice
@@ -41,7 +41,7 @@ class Apply:
 
 
 def layer_sizes(
-    apply: Apply, backbone: Backbone, size: tuple[int, int], layers: tuple[str, ...]
+    apply: FeatureExtractor, backbone: Backbone, size: tuple[int, int], layers: tuple[str, ...]
 ) -> dict[str, tuple[int, int]]:
     """Rows and columns of each layer for an image of ``(height, width)``, without running the network."""
     image = jax.ShapeDtypeStruct((1, *size, 3), "float32")
@@ -49,7 +49,7 @@ def layer_sizes(
     return {name: (found.shape[1], found.shape[2]) for name, found in shapes.items()}
 
 
-class Network:
+class LossNetwork:
     """A feature network with the options of a config.
 
     Args:
@@ -66,12 +66,14 @@ class Network:
             check_parts(config.objective)
         self.config, self.backbone = config, backbone
         how: Method = "plain" if config.shard else "auto"
-        self._apply = Apply(config.pooling, config.pooling_scale, config.padding, how, config.precision)
+        self._apply = FeatureExtractor(
+            config.pooling, config.pooling_scale, config.padding, how, config.precision
+        )
         constant = how == "auto" and config.precision != "bfloat16"
         self._ready = prepared(backbone, config.objective.layers) if constant else backbone
 
     @property
-    def once(self) -> Apply:
+    def once(self) -> FeatureExtractor:
         """For activations that are computed once: XLA's own convolutions, slower to run, are quicker to compile."""
         return dataclasses.replace(self._apply, convolution="plain")
 

@@ -5,7 +5,7 @@ import dataclasses
 from nstjax.errors import InputError
 from nstjax.losses import Objective
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.solve import Callback, TransferResult, TransferState
+from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
 
@@ -24,7 +24,7 @@ def reconstruct(
     image: Images,
     backbone: Backbone,
     config: TransferConfig | None = None,
-    callback: Callback | None = None,
+    callback: ProgressCallback | None = None,
     *,
     init_image: Images | None = None,
     resume: TransferState | None = None,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nstjax.errors import InputError, InputWarning
 from nstjax.images.masks import resize_mask
-from nstjax.losses import Region, Source, carry_down
+from nstjax.losses import RegionFeatures, StyleFeatures, carry_down
 from nstjax.nn.vgg import steps_to
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.sources import StyleRegion
@@ -91,7 +91,7 @@ def regions_at(
     arch: str,
     style_at: Callable[[jax.Array], jax.Array],
     apply: Callable[[jax.Array], Features],
-) -> tuple[Region, ...]:
+) -> tuple[RegionFeatures, ...]:
     """The regions' activations and masks at one scale.
 
     Args:
@@ -118,10 +118,10 @@ def regions_at(
                 masks = layer_masks(
                     mask, arch, layers, config.style_mask_carry, f"the style mask of {region.name}"
                 )
-            sources.append(Source(features, masks, style.weight))
+            sources.append(StyleFeatures(features, masks, style.weight))
         masks = None
         if region.mask is not None:
             mask = jnp.asarray(resize_mask(region.mask, *size))
             masks = layer_masks(mask, arch, layers, config.mask_carry, f"the mask of {region.name}")
-        found.append(Region(tuple(sources), masks, region.weight))
+        found.append(RegionFeatures(tuple(sources), masks, region.weight))
     return tuple(found)

@@ -11,13 +11,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nstjax.typing import Images, Scalar, Terms
 
-LEAST_ROWS = 32  # of a device: fewer are nearly all border
+_LEAST_ROWS = 32  # of a device: fewer are nearly all border
 
 
 def rows_on_devices(height: int) -> NamedSharding | None:
     """The rows of ``(n, height, w, c)`` on as many devices as share them evenly; None for one."""
     devices = jax.devices()
-    most = min(len(devices), height // LEAST_ROWS)
+    most = min(len(devices), height // _LEAST_ROWS)
     count = max((n for n in range(1, most + 1) if height % n == 0), default=1)
     if count == 1:
         return None

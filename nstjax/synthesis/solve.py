@@ -79,7 +79,7 @@ class Progress:
     state: Callable[[], TransferState]
 
 
-Callback = Callable[[Progress], bool | None]
+ProgressCallback = Callable[[Progress], bool | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _clamped(x: Any) -> np.ndarray:
 def solve(
     config: TransferConfig,
     stage: Callable[[int], Stage],
-    callback: Callback | None = None,
+    callback: ProgressCallback | None = None,
     resume: TransferState | None = None,
     finish: Callable[[np.ndarray], np.ndarray] = lambda image: image,
 ) -> TransferResult:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax import programs
-from nstjax.losses import Objective, Region, Source, Targets, make_targets
+from nstjax.losses import Objective, RegionFeatures, StyleFeatures, Targets, make_targets
 from nstjax.losses.statistics import Means, Statistic
-from nstjax.synthesis.network import Apply, Network
+from nstjax.synthesis.network import FeatureExtractor, LossNetwork
 from nstjax.synthesis.regions import regions_at
 from nstjax.synthesis.sources import StyleRegion
 from nstjax.typing import Backbone
@@ -30,7 +30,7 @@ class _Recipe:
     """
 
     record: Objective
-    apply: Apply
+    apply: FeatureExtractor
     statistic: Statistic
     regions: tuple[tuple[float, tuple[tuple[int, float], ...]], ...]
 
@@ -43,7 +43,9 @@ def _without_masks(
     seen = {} if content is None else apply(backbone, content, record.used_content_layers)
     styles = [apply(backbone, painting, record.used_style_layers) for painting in paintings]
     regions = [
-        Region(tuple(Source(styles[which], None, share) for which, share in sources), None, weight)
+        RegionFeatures(
+            tuple(StyleFeatures(styles[which], None, share) for which, share in sources), None, weight
+        )
         for weight, sources in recipe.regions
     ]
     return make_targets(record, seen, regions)
@@ -69,7 +71,7 @@ def _is_whole(mask: np.ndarray | None) -> bool:
 
 
 def targets_at(
-    network: Network,
+    network: LossNetwork,
     regions: tuple[StyleRegion, ...],
     style_at: Callable[[jax.Array], jax.Array],
     size: tuple[int, int],

@@ -10,9 +10,9 @@ from nstjax.images.resize import fit_long_side, resize
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.network import Network
+from nstjax.synthesis.network import LossNetwork
 from nstjax.synthesis.pyramid import first_image
-from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
+from nstjax.synthesis.solve import ProgressCallback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Style, check_image, check_regions
 from nstjax.synthesis.targets import targets_at
 from nstjax.typing import Backbone, Images
@@ -48,7 +48,7 @@ def texture(
     style: Images | Style | list[Style],
     backbone: Backbone,
     config: TransferConfig | None = None,
-    callback: Callback | None = None,
+    callback: ProgressCallback | None = None,
     *,
     shape: tuple[int, int] = (1, 1),
     init_image: Images | None = None,
@@ -84,7 +84,7 @@ def texture(
     if any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
     check_layers(backbone, record.style_layers, "--style-layers")
-    network = Network(config, backbone)
+    network = LossNetwork(config, backbone)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])
 

@@ -17,13 +17,13 @@ import numpy as np
 from jax import lax
 
 from nstjax.losses import Objective, Targets
-from nstjax.losses.parts import Sums, check_parts, loss_of_sums, merged, part_sums
+from nstjax.losses.parts import Sums, check_parts, loss_of_sums, merged, tile_sums
 from nstjax.nn.vgg import steps_to
 from nstjax.typing import Backbone, Features, Images, Scalar, Terms
 
 _FAR = 2**20  # positions: beyond any picture
 
-Apply = Callable[[Any, Images, tuple[str, ...]], Features]
+FeatureFn = Callable[[Any, Images, tuple[str, ...]], Features]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _Static:
     """The hashable half: equal ones share a compiled program."""
 
     record: Objective
-    apply: Apply
+    apply: FeatureFn
     grid: Grid
 
     def __call__(self, network: Any, targets: Targets, image: Images) -> tuple[Scalar, Terms]:
@@ -135,7 +135,7 @@ class _Static:
         whole: Sums | None,
         window: Images,
     ) -> Sums:
-        """The sums of one tile from what is around it, ``(1, window, window, 3)``; see :func:`part_sums`."""
+        """The sums of one tile from what is around it, ``(1, window, window, 3)``; see :func:`tile_sums`."""
         found = self.apply(network, window, self.record.layers)
         strides = dict(self.grid.strides)
 
@@ -164,7 +164,7 @@ class _Static:
             down, right = sides
             own[name] = (down[:, None] & right[None, :]).astype(value.dtype)
         cut = dataclasses.replace(targets, content=content, style=style, plans={})
-        return part_sums(self.record, cut, found, own, whole)
+        return tile_sums(self.record, cut, found, own, whole)
 
 
 def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sums:
@@ -207,7 +207,7 @@ _loss.defvjp(_loss_fwd, _loss_bwd)
 
 
 def tiled_objective(
-    record: Objective, apply: Apply, network: Backbone, targets: Targets, size: tuple[int, int], tile: int
+    record: Objective, apply: FeatureFn, network: Backbone, targets: Targets, size: tuple[int, int], tile: int
 ) -> Callable[[Images], tuple[Scalar, Terms]]:
     """:func:`nstjax.losses.objective` by tiles: the same loss and gradient to rounding.
 
@@ -234,7 +234,7 @@ def tiled_objective(
 
 
 def tiled_features(
-    apply: Apply, network: Backbone, image: Images, layers: tuple[str, ...], tile: int
+    apply: FeatureFn, network: Backbone, image: Images, layers: tuple[str, ...], tile: int
 ) -> Features:
     """Activations of a whole image, computed tile by tile.
 

@@ -7,12 +7,12 @@ from nstjax.images.resize import fit_long_side
 from nstjax.losses import Targets, balance
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.optim import ObjectiveFn
-from nstjax.synthesis.colors import finish, prepare
+from nstjax.synthesis.colors import prepare_colors, restore_colors
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.network import Network
+from nstjax.synthesis.network import LossNetwork
 from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
 from nstjax.synthesis.regions import check_masks
-from nstjax.synthesis.solve import Callback, Stage, TransferResult, TransferState, solve
+from nstjax.synthesis.solve import ProgressCallback, Stage, TransferResult, TransferState, solve
 from nstjax.synthesis.sources import Styles, check_image, check_regions
 from nstjax.synthesis.targets import targets_at
 from nstjax.typing import Backbone, Images
@@ -23,7 +23,7 @@ def transfer(
     style: Styles,
     backbone: Backbone,
     config: TransferConfig | None = None,
-    callback: Callback | None = None,
+    callback: ProgressCallback | None = None,
     *,
     init_image: Images | None = None,
     resume: TransferState | None = None,
@@ -56,7 +56,7 @@ def transfer(
     record, sides = config.objective, config.pyramid()
     check_layers(backbone, record.content_layers, "--content-layers")
     check_layers(backbone, record.style_layers, "--style-layers")
-    network = Network(config, backbone)
+    network = LossNetwork(config, backbone)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))
     for one in (s for region in regions for s in region.styles):
@@ -69,7 +69,7 @@ def transfer(
         lambda image, side: style_size_at(image, side, config),
     )
     photo = content
-    content, regions = prepare(config, content, regions)
+    content, regions = prepare_colors(config, content, regions)
 
     def stage(side: int) -> Stage:
         here = content_at(content, side)
@@ -93,6 +93,6 @@ def transfer(
         return Stage(loss(targets), (height, width), start, factors)
 
     def colored(image: np.ndarray) -> np.ndarray:
-        return finish(config, photo, image)
+        return restore_colors(config, photo, image)
 
     return solve(config, stage, callback, resume, colored)

@@ -1,6 +1,6 @@
 """Training of feed-forward generators by an optax step over all devices."""
 
-from nstjax.training.cadence import Cadence, Progress
+from nstjax.training.cadence import Cadence, TrainProgress
 from nstjax.training.config import TrainConfig, TrainSettings
 from nstjax.training.loop import train
 from nstjax.training.metrics import TrainingFailed, read_metrics
@@ -9,8 +9,8 @@ from nstjax.training.presets import TRAIN_PRESETS
 __all__ = [
     "TRAIN_PRESETS",
     "Cadence",
-    "Progress",
     "TrainConfig",
+    "TrainProgress",
     "TrainSettings",
     "TrainingFailed",
     "read_metrics",

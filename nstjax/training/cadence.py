@@ -31,7 +31,7 @@ class Cadence:
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class TrainProgress:
     """What is told after a step.
 
     Attributes:
@@ -49,4 +49,4 @@ class Progress:
     skipped: tuple[str, ...]
 
 
-Callback = Callable[[Progress], bool | None]
+TrainCallback = Callable[[TrainProgress], bool | None]

@@ -24,9 +24,9 @@ from nstjax.nn.vgg import check_layers, check_size
 from nstjax.plain import checked
 from nstjax.reports import environment
 from nstjax.training import parallel
-from nstjax.training.cadence import Cadence, Callback, Progress
+from nstjax.training.cadence import Cadence, TrainCallback, TrainProgress
 from nstjax.training.config import TrainConfig
-from nstjax.training.metrics import Log, Sums, Window
+from nstjax.training.metrics import Log, MetricSums, MetricWindow
 from nstjax.training.photographs import first_photographs, open_share
 from nstjax.training.state import (
     TrainState,
@@ -62,7 +62,7 @@ def train(
     style: Images,
     backbone: Backbone,
     folder: Path | None = None,
-    callback: Callback | None = None,
+    callback: TrainCallback | None = None,
     *,
     cadence: Cadence | None = None,
     about: dict[str, Any] | None = None,
@@ -100,7 +100,7 @@ def train(
     first = jax.process_index() == 0
     log = None
     try:
-        state, sums = init_state(config), Sums()
+        state, sums = init_state(config), MetricSums()
         kept = course.load_newest() if course else None
         if course is not None and kept is not None:
             state, sums = _restored(state, *kept, batches, course.directory)
@@ -137,12 +137,12 @@ class _Record(TypedDict):
     """What is saved beside the arrays of a checkpoint."""
 
     data: dict[str, Any]
-    metrics: NotRequired[Sums]  # not in checkpoints of earlier versions
+    metrics: NotRequired[MetricSums]  # not in checkpoints of earlier versions
 
 
 def _restored(
     template: TrainState, arrays: Any, record: Any, batches: Any, where: Path
-) -> tuple[TrainState, Sums]:
+) -> tuple[TrainState, MetricSums]:
     """State and sums of the metrics of a checkpoint; ``batches`` go to its position.
 
     Raises:
@@ -154,7 +154,7 @@ def _restored(
     except InputError as error:
         raise InputError(f"cannot resume from {where}: {error}") from error
     batches.set_state(whole["data"])
-    return state, whole.get("metrics", Sums(int(state.step)))
+    return state, whole.get("metrics", MetricSums(int(state.step)))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -177,7 +177,7 @@ class _Run:
         course: Course | None,
         about: dict[str, Any],
         network: dict[str, Any],
-        sums: Sums,
+        sums: MetricSums,
     ) -> None:
         self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
         self.step = parallel.pmap_step(config, make_optimizer(config))
@@ -186,13 +186,13 @@ class _Run:
         self.samples: list[np.ndarray] = []
         self._about = {**about, "weights": network, "environment": environment()}
         self._rate = make_schedule(config)
-        self._window = Window(sums)
+        self._window = MetricWindow(sums)
 
     def record(self, state: TrainState) -> dict[str, Any]:
         """What the model says of its training."""
         return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
 
-    def go(self, state: TrainState, step: Any, batches: Any, callback: Callback | None) -> TrainState:
+    def go(self, state: TrainState, step: Any, batches: Any, callback: TrainCallback | None) -> TrainState:
         """Train to the end, or until the callback asks to stop."""
         window, speed = self._window, math.nan
         done = counted = int(state.step)
@@ -213,7 +213,9 @@ class _Run:
                 window.check_learning(done)
             stop = False
             if callback is not None:
-                stop = bool(callback(Progress(done, self.total, window.loss, speed, tuple(batches.skipped))))
+                stop = bool(
+                    callback(TrainProgress(done, self.total, window.loss, speed, tuple(batches.skipped)))
+                )
                 # Processes must agree, which costs: on several hosts only where a line is written.
                 stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
             every = self.cadence.checkpoint_every
@@ -241,7 +243,7 @@ class _Run:
         except InputError as error:
             warnings.warn(str(error), InputWarning, stacklevel=2)
 
-    def _save(self, step: int, state: TrainState, batches: Any, sums: Sums) -> None:
+    def _save(self, step: int, state: TrainState, batches: Any, sums: MetricSums) -> None:
         assert self.course is not None
         assert self.folder is not None
         failure = None

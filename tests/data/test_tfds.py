@@ -169,7 +169,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
-from nstjax.data import DataConfig, open_batches, prepare
+from nstjax.data import DataConfig, open_batches, prepare_dataset
 from nstjax.data.tfds import stock_builder
 
 where = Path(sys.argv[1])
@@ -201,7 +201,7 @@ def unpack(_, urls):  # what is downloaded, in little
     return {key: str(where / key) for key in urls}
 
 tfds.download.DownloadManager.download_and_extract = unpack
-print(prepare("coco/2017", str(where)).relative_to(where))
+print(prepare_dataset("coco/2017", str(where)).relative_to(where))
 """
 
 

@@ -193,10 +193,10 @@ def _record(folder: Path) -> Path:
 
 def _read_record(path: Path, out: Path) -> int:
     """Options and config of a record; the run itself is the same as any."""
-    from nstjax.cli.resolve import resolve
+    from nstjax.cli.resolve import resolve_command
 
     record = path / "out.png.run.json"
-    resolve("transfer", ["--from", str(record), "-o", str(out / "again.png")])
+    resolve_command("transfer", ["--from", str(record), "-o", str(out / "again.png")])
     return 0
 
 

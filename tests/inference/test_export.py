@@ -15,7 +15,7 @@ from nstjax.cli.main import main
 from nstjax.generators import JohnsonConfig, UlyanovConfig, init_generator
 from nstjax.generators.store import Generator, save_generator
 from nstjax.inference import export_generator, load_exported, stylize
-from nstjax.inference.export import LEAST, header_path
+from nstjax.inference.export import SMALLEST_SIDE, header_path
 
 pytest.importorskip("flatbuffers")
 
@@ -39,7 +39,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "size", [(17, 24), pytest.param((2 * LEAST, 2 * LEAST), marks=pytest.mark.slow)], ids=str
+    "size", [(17, 24), pytest.param((2 * SMALLEST_SIDE, 2 * SMALLEST_SIDE), marks=pytest.mark.slow)], ids=str
 )
 def test_open_sizes(exported: Path, size: tuple[int, int]) -> None:
     program, photo = load_exported(exported), photograph(*size)

@@ -11,7 +11,7 @@ import pytest
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate
 from nstjax.inference import bands
 from nstjax.inference.bands import Read, fetched, trace
-from nstjax.inference.moments import deviations, merge, on_host
+from nstjax.inference.moments import deviations, merge_moments, on_host
 from nstjax.inference.tiles import generate_in_bands
 from tests.helpers.generators import shuffled
 from tests.helpers.paths import ROOT
@@ -156,7 +156,9 @@ def test_moments_of_parts_are_those_of_the_whole() -> None:
     whole = rng.normal(loc=(0, 1000, -3), scale=(1, 0.01, 5), size=(1, 50, 7, 3)).astype(np.float32)
     found = None
     for start, stop in ((0, 20), (20, 21), (21, 50)):
-        found = merge(found, on_host((stop - start) * 7, deviations(jnp.asarray(whole[:, start:stop]))))
+        found = merge_moments(
+            found, on_host((stop - start) * 7, deviations(jnp.asarray(whole[:, start:stop])))
+        )
     exact = whole[0].astype(np.float64)
     assert found is not None
     assert found.count == 350

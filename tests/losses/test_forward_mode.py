@@ -10,10 +10,10 @@ from jax import Array
 
 import nstjax
 from nstjax.linear import bilinear, linear
-from nstjax.losses import Objective, Region, Source, gram_matrix, make_targets, objective
+from nstjax.losses import Objective, RegionFeatures, StyleFeatures, gram_matrix, make_targets, objective
 from nstjax.losses.spatial import make_plan, planned_gram
 from nstjax.nn.conv import conv3x3, freeze, pool2x2
-from nstjax.nn.fast_conv import convolve
+from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.prepare import prepared
 from nstjax.nn.up_conv import upsample_convolve
 from tests.helpers.networks import random_backbone
@@ -43,9 +43,9 @@ case(
     lambda x: conv3x3(x, WIDE.astype(x.dtype), jnp.zeros(32), frozen=freeze(WIDE.astype(x.dtype))),
     (1, 16, 17, 32),
 )
-case("unpadded", convolve, (2, 7, 6, 5), (3, 3, 5, 4))
-case("stride 2", lambda x, k: convolve(x, k, 2), (2, 7, 6, 3), (3, 3, 3, 4))
-case("one row at a time", convolve, (1, 10, 13, 4), (9, 9, 4, 3))
+case("unpadded", fast_convolve, (2, 7, 6, 5), (3, 3, 5, 4))
+case("stride 2", lambda x, k: fast_convolve(x, k, 2), (2, 7, 6, 3), (3, 3, 3, 4))
+case("one row at a time", fast_convolve, (1, 10, 13, 4), (9, 9, 4, 3))
 case("nearest", lambda x, k: upsample_convolve(x, k, "nearest", "reflect"), (1, 5, 4, 3), (3, 3, 3, 2))
 case("bilinear", lambda x, k: upsample_convolve(x, k, "bilinear", "reflect"), (1, 5, 4, 3), (3, 3, 3, 2))
 case("maximum", pool2x2, (2, 7, 6, 3))
@@ -105,10 +105,10 @@ def test_a_batch_shares_what_is_not_mapped(x64: None) -> None:
     x, kernel = normal(0, 4, 1, 6, 5, 2), normal(1, 3, 3, 2, 3)
 
     def total(kernel: Array) -> Array:
-        return (jax.vmap(lambda x: convolve(x, kernel))(x) ** 2).sum()
+        return (jax.vmap(lambda x: fast_convolve(x, kernel))(x) ** 2).sum()
 
     def one_by_one(kernel: Array) -> Array:
-        return sum((convolve(image, kernel) ** 2).sum() for image in x)
+        return sum((fast_convolve(image, kernel) ** 2).sum() for image in x)
 
     np.testing.assert_allclose(jax.grad(total)(kernel), jax.grad(one_by_one)(kernel), rtol=1e-12)
     np.testing.assert_allclose(
@@ -164,8 +164,8 @@ def test_the_objective_has_second_derivatives(x64: None, how: dict, regions: int
     left = {"relu1_1": np.zeros((8, 10)), "relu2_1": np.zeros((4, 5))}
     for mask in left.values():
         mask[:, : mask.shape[1] // 2] = 1
-    parts = [Region((Source(style),), left)]
-    parts.append(Region((Source(style),), {name: 1 - mask for name, mask in left.items()}))
+    parts = [RegionFeatures((StyleFeatures(style),), left)]
+    parts.append(RegionFeatures((StyleFeatures(style),), {name: 1 - mask for name, mask in left.items()}))
     shapes = {name: value.shape[1:3] for name, value in style.items()}
     content = tanh_network(None, photograph, record.layers)
     fun = objective(

@@ -10,8 +10,8 @@ import pytest
 import nstjax
 from nstjax.losses import (
     Objective,
-    Region,
-    Source,
+    RegionFeatures,
+    StyleFeatures,
     carry_down,
     gram_matrix,
     guided_gram,
@@ -270,7 +270,7 @@ def test_a_mask_of_one_value_is_no_mask(x64: None, statistic: str) -> None:
     a = jnp.asarray(RNG.uniform(size=(1, 13, 12, 3)))
     record = Objective((), LAYERS[1:], 0.0, 3.0, 0.0, style_statistic=statistic, kernel_offset=0.5)
     plain = objective(record, smooth, None, make_targets(record, {}, smooth(None, a, LAYERS), shapes))
-    region = Region((Source(smooth(None, a, LAYERS), _even(a, 0.7)),), _even(x, 0.4))
+    region = RegionFeatures((StyleFeatures(smooth(None, a, LAYERS), _even(a, 0.7)),), _even(x, 0.4))
     masked = objective(record, smooth, None, make_targets(record, {}, [region], shapes))
     found, expected = (jax.jit(jax.value_and_grad(lambda i, f=f: f(i)[0]))(x) for f in (masked, plain))
     assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-12)
@@ -283,7 +283,7 @@ def test_one_full_mask_equals_the_unmasked_loss_to_the_last_bit(statistic: str) 
     record = Objective((), LAYERS, 0.0, 3.0, 0.0, style_statistic=statistic)
     a = nstjax.features(backbone, x[:, ::-1, :, ::-1], LAYERS)
     plain = objective(record, nstjax.features, backbone, make_targets(record, {}, a, shapes))
-    region = Region((Source(a, _carried(np.ones((12, 14)))),), _carried(np.ones((12, 14))))
+    region = RegionFeatures((StyleFeatures(a, _carried(np.ones((12, 14)))),), _carried(np.ones((12, 14))))
     masked = objective(record, nstjax.features, backbone, make_targets(record, {}, [region], shapes))
     np.testing.assert_array_equal(masked(x)[0], plain(x)[0])
     np.testing.assert_array_equal(jax.grad(lambda i: masked(i)[0])(x), jax.grad(lambda i: plain(i)[0])(x))
@@ -295,8 +295,8 @@ def test_the_poster_s_loss_by_hand(x64: None) -> None:
     record = Objective((), LAYERS, 0.0, 1.0, 0.0, style_layer_weights=(0.2, 0.3, 0.5), style_loss="sum")
     left, of_a = _half(12, 14), _half(13, 12)
     regions = [
-        Region((Source(a, _carried(of_a)),), _carried(left)),
-        Region((Source(b),), _carried(1 - left)),
+        RegionFeatures((StyleFeatures(a, _carried(of_a)),), _carried(left)),
+        RegionFeatures((StyleFeatures(b),), _carried(1 - left)),
     ]
     total, _ = objective(record, nstjax.features, backbone, make_targets(record, {}, regions, shapes))(x)
     expected = 0.0
@@ -340,8 +340,10 @@ def test_gradients_of_every_statistic_with_regions_and_blends(x64: None, how: di
     )
     left = _half(12, 14)
     regions = [
-        Region((Source(a, None, 2.0), Source(b, _carried(_half(12, 16)), 1.0)), _carried(left)),
-        Region((Source(b),), _carried(1 - left)),
+        RegionFeatures(
+            (StyleFeatures(a, None, 2.0), StyleFeatures(b, _carried(_half(12, 16)), 1.0)), _carried(left)
+        ),
+        RegionFeatures((StyleFeatures(b),), _carried(1 - left)),
     ]
     fun = objective(record, smooth, None, make_targets(record, {}, regions, shapes))
     assert_gradient(jax.jit(lambda image: fun(image)[0]), np.asarray(x))
@@ -352,7 +354,7 @@ def test_a_region_s_loss_pulls_its_own_pixels_only(x64: None) -> None:
     backbone, _, _, (_, a, _), _ = _setting()
     record = Objective((), ("relu1_1",), 0.0, 1.0, 0.0)
     x = jnp.asarray(RNG.uniform(size=(1, 12, 14, 3)))
-    region = Region((Source(a),), {"relu1_1": jnp.asarray(_half(12, 14))})
+    region = RegionFeatures((StyleFeatures(a),), {"relu1_1": jnp.asarray(_half(12, 14))})
     targets = make_targets(record, {}, [region], {"relu1_1": (12, 14)})
     gradient = np.abs(
         np.asarray(jax.grad(lambda i: objective(record, nstjax.features, backbone, targets)(i)[0])(x))
@@ -365,23 +367,23 @@ def test_blending_losses_and_blending_statistics(x64: None) -> None:
     backbone, record, x, (fx, a, b), shapes = _setting()
     record = dataclasses.replace(record, style_loss="sum")
 
-    def total(blend: str, *sources: Source) -> float:
+    def total(blend: str, *sources: StyleFeatures) -> float:
         own = dataclasses.replace(record, blend=blend)
-        targets = make_targets(own, {}, [Region(sources)], shapes)
+        targets = make_targets(own, {}, [RegionFeatures(sources)], shapes)
         return float(objective(own, nstjax.features, backbone, targets)(x)[0])
 
-    one, other = total("losses", Source(a)), total("losses", Source(b))
-    mixed = total("losses", Source(a, None, 3.0), Source(b, None, 1.0))
+    one, other = total("losses", StyleFeatures(a)), total("losses", StyleFeatures(b))
+    mixed = total("losses", StyleFeatures(a, None, 3.0), StyleFeatures(b, None, 1.0))
     assert mixed == pytest.approx(0.75 * one + 0.25 * other, rel=1e-12)
     expected = 0.0
     for name in LAYERS:
         grams = [gram_matrix(f[name], "positions") for f in (fx, a, b)]
         expected += float(style_loss(grams[0], 0.75 * grams[1] + 0.25 * grams[2], "sum")) * 3.0 / 3
-    blended = total("statistics", Source(a, None, 3.0), Source(b, None, 1.0))
+    blended = total("statistics", StyleFeatures(a, None, 3.0), StyleFeatures(b, None, 1.0))
     assert blended == pytest.approx(expected, rel=1e-12)
     # Jensen: the loss against the mixture is never above the mixture of the losses.
     assert blended < mixed
-    assert total("statistics", Source(a)) == pytest.approx(one, rel=1e-12)
+    assert total("statistics", StyleFeatures(a)) == pytest.approx(one, rel=1e-12)
 
 
 @pytest.mark.parametrize("statistic", ["gram", "moments", "gaussian"])
@@ -390,8 +392,8 @@ def test_guided_sums_without_an_effective_mask_are_the_plain_loss(x64: None, sta
     record = dataclasses.replace(record, style_statistic=statistic, kernel_samples=0)
     full = _carried(np.ones((12, 14)))
     for regions in (
-        [Region((Source(a),)), Region((Source(b),))],
-        [Region((Source(a),), full), Region((Source(b),), full)],
+        [RegionFeatures((StyleFeatures(a),)), RegionFeatures((StyleFeatures(b),))],
+        [RegionFeatures((StyleFeatures(a),), full), RegionFeatures((StyleFeatures(b),), full)],
     ):
         gram, sums = (
             float(objective(own, nstjax.features, backbone, make_targets(own, {}, regions, shapes))(x)[0])
@@ -406,7 +408,7 @@ def test_a_region_without_weight_is_not_painted(x64: None, guidance: str) -> Non
     record = Objective((), ("relu1_1",), 0.0, 1.0, 0.0, guidance=guidance)
     left = {"relu1_1": jnp.asarray(_half(12, 14))}
     right = {"relu1_1": 1 - left["relu1_1"]}
-    regions = [Region((Source(a),), left), Region((Source(b),), right, 0.0)]
+    regions = [RegionFeatures((StyleFeatures(a),), left), RegionFeatures((StyleFeatures(b),), right, 0.0)]
     targets = make_targets(record, {}, regions, {"relu1_1": (12, 14)})
     gradient = jax.grad(lambda i: objective(record, nstjax.features, backbone, targets)(i)[0])(x)
     assert np.abs(np.asarray(gradient))[:, :, 9:].max() == 0
@@ -427,23 +429,26 @@ def test_masks_of_any_type_are_carried_and_of_any_other_shape_refused() -> None:
 def test_empty_masks_and_missing_shapes_are_said(x64: None) -> None:
     _, record, _, (_, a, _), shapes = _setting()
     empty = _carried(np.zeros((12, 14)))
-    for region in (Region((Source(a),), empty), Region((Source(a, _carried(np.zeros((13, 12)))),))):
+    for region in (
+        RegionFeatures((StyleFeatures(a),), empty),
+        RegionFeatures((StyleFeatures(a, _carried(np.zeros((13, 12)))),)),
+    ):
         with pytest.raises(nstjax.InputError, match="empty at relu1_1"):
             make_targets(record, {}, [region], shapes)
     with pytest.raises(nstjax.InputError, match="shapes"):
-        make_targets(record, {}, [Region((Source(a),), _carried(_half(12, 14)))])
+        make_targets(record, {}, [RegionFeatures((StyleFeatures(a),), _carried(_half(12, 14)))])
     with pytest.raises(nstjax.InputError, match="shapes"):
         make_targets(dataclasses.replace(record, style_statistic="gaussian"), {}, a)
     with pytest.raises(nstjax.InputError, match="regions are all 0"):
-        make_targets(record, {}, [Region((Source(a),), None, 0.0)], shapes)
+        make_targets(record, {}, [RegionFeatures((StyleFeatures(a),), None, 0.0)], shapes)
 
 
 def test_a_mask_of_another_size_and_styles_without_weight_are_refused(x64: None) -> None:
     _, record, _, (_, a, _), shapes = _setting()
     with pytest.raises(nstjax.InputError, match="mask"):
-        make_targets(record, {}, [Region((Source(a),), _carried(np.eye(30)))], shapes)
+        make_targets(record, {}, [RegionFeatures((StyleFeatures(a),), _carried(np.eye(30)))], shapes)
     with pytest.raises(nstjax.InputError, match="weights"):
-        make_targets(record, {}, [Region((Source(a, None, 0.0),))], shapes)
+        make_targets(record, {}, [RegionFeatures((StyleFeatures(a, None, 0.0),))], shapes)
 
 
 @pytest.mark.parametrize("blend", ["losses", "statistics"])
@@ -472,8 +477,8 @@ def test_undivided_gram_matrices_by_hand(x64: None, blend: str) -> None:
 
     left, of_b = _carried(_half(12, 14)), _carried(_half(12, 16))
     regions = [
-        Region((Source(a, None, 2.0), Source(b, of_b, 1.0)), left),
-        Region((Source(b),), {n: 1 - mask for n, mask in left.items()}),
+        RegionFeatures((StyleFeatures(a, None, 2.0), StyleFeatures(b, of_b, 1.0)), left),
+        RegionFeatures((StyleFeatures(b),), {n: 1 - mask for n, mask in left.items()}),
     ]
     expected = 0.0
     for n, w in weights.items():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nstjax.generators.norm import moments
-from nstjax.inference.moments import deviations, merge, on_host
-from nstjax.losses import Objective, Region, Source, make_targets, objective
+from nstjax.inference.moments import deviations, merge_moments, on_host
+from nstjax.losses import Objective, RegionFeatures, StyleFeatures, make_targets, objective
 from nstjax.losses.spatial import make_plan
 from nstjax.losses.statistics import STATISTICS, describe
 from nstjax.nn.vgg import steps_to
@@ -66,7 +66,7 @@ def test_the_norms_derivatives_are_those_of_the_variance(x64: None) -> None:
 def test_pictures_in_bands() -> None:
     found = None
     for image in X[:3]:
-        found = merge(found, on_host(image[..., 0].size, deviations(image[None])))
+        found = merge_moments(found, on_host(image[..., 0].size, deviations(image[None])))
     np.testing.assert_allclose(found.variance, EXACT[:3].var((0, 1, 2)), rtol=1e-3)
 
 
@@ -119,7 +119,9 @@ def test_the_loss_by_tiles(name: str, masked: bool) -> None:
 
     def run(dtype, tile):
         style = Offset()(None, jnp.asarray(painting, dtype), ("relu1_1",))
-        region = Region((Source(style),), {"relu1_1": jnp.asarray(mask, dtype)} if masked else None)
+        region = RegionFeatures(
+            (StyleFeatures(style),), {"relu1_1": jnp.asarray(mask, dtype)} if masked else None
+        )
         targets = make_targets(record, {}, [region], {"relu1_1": (40, 56)})
         fun = (
             tiled_objective(record, Offset(), network, targets, (40, 56), tile)

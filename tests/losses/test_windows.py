@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nstjax
-from nstjax.cli.resolve import resolve
+from nstjax.cli.resolve import resolve_command
 from nstjax.losses import Objective, gram_matrix, window_loss
 from nstjax.losses.windows import POWER, window_grams
 from nstjax.optim import Lbfgs
@@ -99,9 +99,9 @@ def test_windows_are_of_gram_matrices_in_one_piece(small: nstjax.Backbone) -> No
 
 
 def test_presets_of_a_texture() -> None:
-    fast = resolve("texture", ["a.png", "-o", "b.png", "--preset", "fast"]).jobs[0].config
+    fast = resolve_command("texture", ["a.png", "-o", "b.png", "--preset", "fast"]).jobs[0].config
     assert fast.objective == TEXTURE.objective
     assert fast.size == PRESETS["fast"].size
-    paper = resolve("texture", ["a.png", "-o", "b.png", "--preset", "gatys"]).jobs[0].config
+    paper = resolve_command("texture", ["a.png", "-o", "b.png", "--preset", "gatys"]).jobs[0].config
     assert paper.objective.window_weight == 0
     assert paper.objective.style_layers == PRESETS["gatys"].objective.style_layers

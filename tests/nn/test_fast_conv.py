@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
-from nstjax.nn.fast_conv import convolve
+from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -57,7 +57,7 @@ def assert_same(ours: Callable, theirs: Callable, *inputs: Array) -> None:
 )
 def test_convolution(x64: None, kernel: tuple, stride: int, x: tuple) -> None:
     inputs = normal(0, *x, kernel[2]), normal(1, *kernel)
-    assert_same(lambda a, k: convolve(a, k, stride), lambda a, k: plain(a, k, stride), *inputs)
+    assert_same(lambda a, k: fast_convolve(a, k, stride), lambda a, k: plain(a, k, stride), *inputs)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (6, 5)], ids=str)
@@ -98,7 +98,7 @@ def test_second_derivatives(x64: None) -> None:
 
         return jax.grad(energy)(kernel)
 
-    np.testing.assert_allclose(slope_of(convolve), slope_of(plain), rtol=1e-9)
+    np.testing.assert_allclose(slope_of(fast_convolve), slope_of(plain), rtol=1e-9)
 
 
 def test_other_platforms_have_the_plain_convolution() -> None:
@@ -112,4 +112,4 @@ def test_other_platforms_have_the_plain_convolution() -> None:
         return [line.split("window")[0] for line in text.splitlines() if "stablehlo.convolution" in line]
 
     for platform in ("cuda", "tpu"):
-        assert len(lowered(convolve, platform)) == len(lowered(plain, platform)) == 2
+        assert len(lowered(fast_convolve, platform)) == len(lowered(plain, platform)) == 2

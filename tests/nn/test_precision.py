@@ -13,7 +13,7 @@ from experiments.benchmarks.precision import ChannelsFirst
 from nstjax import InputError, TransferConfig
 from nstjax.losses import Objective, make_targets
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import Network
+from nstjax.synthesis.network import LossNetwork
 from tests.helpers.networks import random_backbone
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_1")
@@ -28,12 +28,12 @@ def evaluate(backbone, pictures, precision: str):
     """The default objective's value and gradient; targets in float32."""
     content, style = (jnp.asarray(image) for image in pictures)
     config = TransferConfig(precision=precision).for_backbone(backbone)
-    exact = Network(dataclasses.replace(config, precision="float32"), backbone)
+    exact = LossNetwork(dataclasses.replace(config, precision="float32"), backbone)
     record = config.objective
     targets = make_targets(
         record, exact.features(content, record.content_layers), exact.features(style, record.style_layers)
     )
-    fun = Network(config, backbone).loss(targets, content.shape[1:3])
+    fun = LossNetwork(config, backbone).loss(targets, content.shape[1:3])
     x = jnp.asarray(np.random.default_rng(0).uniform(size=content.shape), jnp.float32)
     (value, _), gradient = jax.jit(jax.value_and_grad(fun, has_aux=True))(x)
     return value, gradient

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from nstjax.nn.winograd import convolve, transformed, winograd
+from nstjax.nn.winograd import transformed, winograd, winograd_convolve
 
 
 def plain(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -31,9 +31,9 @@ def arrays(n: int, h: int, w: int, c: int, k: int, d: int) -> tuple[jax.Array, j
         (by_winograd, (2, 10, 14, 5, 3, 4)),
         (by_winograd, (1, 3, 9, 2, 3, 1)),  # of one row
         (by_winograd, (1, 12, 11, 3, 3, 2)),  # no multiples of a tile
-        (convolve, (1, 9, 9, 64, 3, 32)),  # Winograd's
-        (convolve, (2, 5, 4, 6, 1, 7)),
-        (convolve, (1, 8, 8, 6, 3, 7)),
+        (winograd_convolve, (1, 9, 9, 64, 3, 32)),  # Winograd's
+        (winograd_convolve, (2, 5, 4, 6, 1, 7)),
+        (winograd_convolve, (1, 8, 8, 6, 3, 7)),
     ],
 )
 def test_forms_are_the_convolution(form, shape) -> None:
@@ -46,5 +46,5 @@ def test_forms_are_the_convolution(form, shape) -> None:
 
 def test_a_stride() -> None:
     x, kernel = arrays(1, 11, 12, 4, 3, 5)
-    found = jax.jit(convolve, static_argnums=2)(x, kernel, 2)
+    found = jax.jit(winograd_convolve, static_argnums=2)(x, kernel, 2)
     np.testing.assert_allclose(found, plain(x, kernel, 2), rtol=1e-5, atol=1e-5)

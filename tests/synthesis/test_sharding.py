@@ -18,7 +18,7 @@ import numpy as np
 import nstjax
 from nstjax.losses import Objective
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import Network
+from nstjax.synthesis.network import LossNetwork
 from nstjax.losses import make_targets
 from tests.helpers.networks import random_backbone
 
@@ -42,7 +42,7 @@ assert difference.mean() < 1e-4 and difference.max() < 0.02
 found = []
 for shard in (False, True):
     config = nstjax.TransferConfig(objective=config.objective, shard=shard)
-    ready = Network(config, network)
+    ready = LossNetwork(config, network)
     targets = make_targets(
         config.objective, ready.features(photo, ("relu2_1",)), ready.features(painting, ("relu1_1", "relu2_1"))
     )
@@ -51,7 +51,7 @@ np.testing.assert_allclose(found[0][0][0], found[1][0][0], rtol=1e-5)
 np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-4 * float(abs(found[0][1]).max()))
 
 # The network's activations are divided, and neighbours exchange rows.
-ready = Network(config, network)
+ready = LossNetwork(config, network)
 layers = config.objective.layers
 targets = make_targets(
     config.objective, ready.features(photo, ("relu2_1",)), ready.features(painting, ("relu1_1", "relu2_1"))

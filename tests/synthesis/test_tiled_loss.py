@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 import nstjax
-from nstjax.losses import Objective, Region, Source, make_targets, objective
+from nstjax.losses import Objective, RegionFeatures, StyleFeatures, make_targets, objective
 from nstjax.nn.prepare import prepared
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import Apply, layer_sizes
+from nstjax.synthesis.network import FeatureExtractor, layer_sizes
 from nstjax.synthesis.tiles import make_grid, tiled_features, tiled_objective
 from tests.helpers.networks import random_backbone
 
 LAYERS = ("relu1_1", "relu2_1")
 RECORD = Objective(("relu2_1",), LAYERS, tv_weight=0.1)
 ONE_LAYER = dataclasses.replace(RECORD, style_layers=("relu2_1",))
-APPLY = Apply("average", 1.0, "replicate")
+APPLY = FeatureExtractor("average", 1.0, "replicate")
 
 
 @pytest.fixture
@@ -33,7 +33,12 @@ def picture(height: int, width: int, seed: int = 0) -> jax.Array:
 
 
 def both(
-    record: Objective, apply: Apply, network: nstjax.Backbone, size: tuple[int, int], tile: int, regions=None
+    record: Objective,
+    apply: FeatureExtractor,
+    network: nstjax.Backbone,
+    size: tuple[int, int],
+    tile: int,
+    regions=None,
 ):
     """Loss and gradient in one piece and by tiles."""
     x, photo, painting = picture(*size), picture(*size, 1), picture(50, 41, 2)
@@ -83,15 +88,15 @@ def test_every_statistic_that_is_a_sum(network: nstjax.Backbone, statistic: str,
     assert_same(found, expected)
 
 
-def quarters(style, shapes) -> tuple[Region, ...]:
+def quarters(style, shapes) -> tuple[RegionFeatures, ...]:
     """A soft stripe, all of the picture, and a corner."""
     soft = {name: jnp.broadcast_to(jnp.linspace(0, 1, w), (h, w)) for name, (h, w) in shapes.items()}
     corner = {name: jnp.zeros((h, w)).at[: h // 3, w // 2 :].set(1) for name, (h, w) in shapes.items()}
     shifted = {name: 1.3 * value for name, value in style.items()}
     return (
-        Region((Source(style),), soft),
-        Region((Source(style, None, 2.0), Source(shifted))),
-        Region((Source(shifted),), corner, 0.5),
+        RegionFeatures((StyleFeatures(style),), soft),
+        RegionFeatures((StyleFeatures(style, None, 2.0), StyleFeatures(shifted))),
+        RegionFeatures((StyleFeatures(shifted),), corner, 0.5),
     )
 
 
@@ -112,7 +117,7 @@ def test_regions_and_blends(network: nstjax.Backbone, guidance: str) -> None:
 def test_weights_made_ready_and_max_pooling() -> None:
     network = random_backbone(convs=3)
     record = Objective(("relu1_2",), ("relu2_1",))
-    apply = Apply("max", 1.0, "zeros")
+    apply = FeatureExtractor("max", 1.0, "zeros")
     (value, expected), (by_tiles, found) = both(
         record, apply, prepared(network, record.layers), (150, 90), 64
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nstjax.losses.gram import gram_matrix
-from nstjax.losses.spatial import Masks, Plan, guided_gram, guided_sum, planned_gram
+from nstjax.losses.spatial import MaskPlan, Masks, guided_gram, guided_sum, planned_gram
 from nstjax.losses.statistics.base import Description, Means, Points, Statistic
 from nstjax.typing import FeatureMap
 
@@ -21,7 +21,9 @@ def _mean(x: FeatureMap, masks: Masks | None) -> Array:
     return x.reshape(n, 1, h * w, c).mean(2) if masks is None else guided_sum(x, masks)
 
 
-def _gram(x: FeatureMap, masks: Masks | None, plan: Plan | None = None, shift: Array | None = None) -> Array:
+def _gram(
+    x: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None, shift: Array | None = None
+) -> Array:
     """``(n, k, c, c)``, about a shift ``(n, k, c)``."""
     if plan is not None:
         return planned_gram(x, plan, shift)
@@ -46,7 +48,7 @@ def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
 
 @partial(jax.jit, static_argnums=0)
 def describe(
-    statistic: Means, features: FeatureMap, masks: Masks | None, plan: Plan | None = None
+    statistic: Means, features: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None
 ) -> Description:
     """The statistic of each region, arrays ``(n, k, ...)``; without masks ``k`` is 1.
 
