@@ -19,7 +19,7 @@ from nstjax.images import fit_long_side, resize
 from nstjax.losses.statistics import STATISTICS
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
-from nstjax.synthesis.sources import Styles
+from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone
 
 STYLE_WEIGHTS = {name: kind.default_weights["squared"] for name, kind in STATISTICS.items()}

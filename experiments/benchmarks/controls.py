@@ -25,9 +25,8 @@ from experiments.benchmarks.memory import peak_gib
 from nstjax import Style, StyleRegion, TransferConfig
 from nstjax.losses import Objective, make_targets, mmd2, objective
 from nstjax.reports import environment
-from nstjax.synthesis.network import FeatureExtractor, layer_sizes
-from nstjax.synthesis.regions import regions_at
-from nstjax.synthesis.sources import check_regions
+from nstjax.synthesis.loss import FeatureExtractor, layer_sizes
+from nstjax.synthesis.styles import check_regions, regions_at
 
 REGIONS = 4
 ROWS, CHANNELS = 64, 256  # of the MMD
@@ -81,7 +80,7 @@ def regions_cost(arguments: Arguments) -> dict[str, Any]:
         ) -> Callable[[], None]:
             record = config.objective
             regions = regions_at(
-                check_regions(style, image),
+                check_regions(style, (side, side)),
                 (side, side),
                 config,
                 backbone.arch,

@@ -23,7 +23,7 @@ from nstjax.heap import keep_freed_memory
 from nstjax.losses import make_targets, objective
 from nstjax.nn.conv import Method
 from nstjax.reports import environment
-from nstjax.synthesis.network import FeatureExtractor
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Backbone
 
 

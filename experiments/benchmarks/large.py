@@ -27,7 +27,7 @@ from nstjax.losses import Objective, make_targets
 from nstjax.optim import Lbfgs
 from nstjax.paintings import paint
 from nstjax.reports import environment
-from nstjax.synthesis.network import LossNetwork
+from nstjax.synthesis.loss import LossNetwork
 
 HISTORY = 3  # pairs of L-BFGS, each as large as two pictures
 BLOCKS = Objective(("relu3_2",), ("relu1_1", "relu2_1", "relu3_1"))

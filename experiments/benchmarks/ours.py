@@ -29,7 +29,7 @@ from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
 from nstjax.optim import Lbfgs, Step, minimise
 from nstjax.synthesis import Progress
-from nstjax.synthesis.network import FeatureExtractor, LossNetwork
+from nstjax.synthesis.loss import FeatureExtractor, LossNetwork
 from nstjax.synthesis.solve import HistoryEntry
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import CAFFE_BGR

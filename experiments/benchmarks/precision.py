@@ -31,7 +31,7 @@ from nstjax.nn.conv import LAX_PRECISION
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import preprocess
 from nstjax.reports import environment
-from nstjax.synthesis.network import FeatureExtractor
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Backbone, Features, Images, Precision
 
 FOLDER = Path(__file__).parent

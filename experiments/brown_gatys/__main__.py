@@ -117,7 +117,7 @@ def figure_9(lab: Lab) -> None:
     """The picture at iterations 0, 10, 15 and 20, as saved: filtered, while the iterate is not."""
     content, style = _images(lab)
     full = _full(lab)
-    start = np.asarray(first_image(full.config, jnp.asarray(content), jnp.asarray(style), None))
+    start = np.asarray(first_image(full.config, content.shape[1:3], content, style, None))
     pictures = {**full.frames, 0: start, SNAPSHOTS[-1]: full.image}
     # A run that SciPy calls converged ends early: its later pictures are the last one.
     cells = [(median_filter(pictures.get(i, full.image)), f"iteration {i}") for i in SNAPSHOTS]

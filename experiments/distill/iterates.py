@@ -16,7 +16,7 @@ from experiments.distill.data import CROP, Crops
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
 from nstjax.nn.student import make_student
-from nstjax.synthesis.network import FeatureExtractor
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Params
 
 GROUPS = 8  # of transfers, one of which goes on at each step of the training

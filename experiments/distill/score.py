@@ -22,7 +22,7 @@ from nstjax.losses import make_targets, objective
 from nstjax.nn.student import init_student, make_student
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet, environment
-from nstjax.synthesis.network import FeatureExtractor
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.typing import Backbone
 

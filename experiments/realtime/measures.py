@@ -11,7 +11,7 @@ import numpy as np
 import nstjax
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
-from nstjax.synthesis.network import FeatureExtractor
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.synthesis.solve import Progress
 from nstjax.typing import Backbone

@@ -32,7 +32,7 @@ from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
 from nstjax.synthesis.presets import FIRST_RELUS
 from nstjax.synthesis.pyramid import content_at
-from nstjax.synthesis.sources import Styles
+from nstjax.synthesis.styles import Styles
 
 SIDE = 256
 STYLE_SIDE = 2 * SIDE  # as decoded; a painting follows the pyramid

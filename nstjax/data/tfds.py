@@ -193,9 +193,7 @@ class Tfds:
         self._check_files(builder)
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(
-            f"{what} is damaged: copy the data set again, or prepare it in another --data-dir"
-        )
+        return InputError(f"{what} is damaged: copy the data set again, or prepare it in another --data-dir")
 
     def _check_files(self, builder: Any) -> None:
         """Raise :class:`InputError` where a file is missing or truncated: all its records would be missing."""

@@ -4,8 +4,8 @@ from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes, host_bytes
 from nstjax.generators.plan import GeneratorPlan
 from nstjax.images.opening import MAX_PIXELS
+from nstjax.inference.banded import KEPT_BYTES
 from nstjax.inference.photograph import WHOLE_PIXELS, rows_for
-from nstjax.inference.tiles import KEPT_BYTES
 
 # Fitted to peaks of whole processes on a CPU.
 _BASE = 0.5 * 2**30  # libraries, programs, small pictures

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from nstjax.errors import InputError, within
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference.tiles import generate_in_bands
+from nstjax.inference.banded import generate_in_bands
 from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 

@@ -5,7 +5,7 @@ from nstjax.synthesis.mix import mix_scales
 from nstjax.synthesis.presets import PRESETS
 from nstjax.synthesis.reconstruct import RECONSTRUCT, reconstruct
 from nstjax.synthesis.solve import Progress, TransferFailed, TransferResult, TransferState
-from nstjax.synthesis.sources import Style, StyleRegion
+from nstjax.synthesis.styles import Style, StyleRegion
 from nstjax.synthesis.texture import TEXTURE, texture
 from nstjax.synthesis.transfer import transfer
 

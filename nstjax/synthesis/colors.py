@@ -9,7 +9,7 @@ from nstjax.images import color
 from nstjax.images.masks import resize_mask
 from nstjax.images.resize import resize
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.sources import Style, StyleRegion
+from nstjax.synthesis.styles import Style, StyleRegion
 from nstjax.typing import Images
 
 

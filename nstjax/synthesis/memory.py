@@ -13,9 +13,9 @@ from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.nn.vgg import steps_to, values_per_pixel
 from nstjax.optim import Adam, Sgd
 from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.loss import rows_on_devices
 from nstjax.synthesis.pyramid import style_size_at
-from nstjax.synthesis.sharding import rows_on_devices
-from nstjax.synthesis.tiles import make_grid
+from nstjax.synthesis.tiled_loss import make_grid
 from nstjax.typing import Backbone, Images
 
 # Fitted to peaks of whole processes on a CPU (python -m experiments.benchmarks.large): within a fifth of them.

@@ -9,7 +9,7 @@ from nstjax.nn.vgg import check_layers
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.solve import ProgressCallback
-from nstjax.synthesis.sources import check_image
+from nstjax.synthesis.styles import check_image
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
 

@@ -13,56 +13,76 @@ from nstjax.typing import Images
 
 # One small program where it would be several.
 @partial(jax.jit, static_argnames=("height", "width", "method"))
-def _fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
+def fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
+    """An image resized to ``(height, width)`` and clipped to [0, 1]."""
     return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
 
 
 def content_at(content: Images, side: int) -> jax.Array:
-    """The content image with its longer side of ``side`` pixels, its aspect ratio kept, in [0, 1]."""
-    height, width = fit_long_side(content.shape[1], content.shape[2], side)
-    return _fitted(content, height, width)
+    """The content image with its longer side of ``side`` pixels, in [0, 1]."""
+    return fitted(content, *fit_long_side(content.shape[1], content.shape[2], side))
 
 
 def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
-    """Rows and columns of the style image at a scale."""
+    """Height and width of a style image beside a picture whose longer side is ``side``.
+
+    It is never enlarged: an enlarged painting has no detail of its own size, and its blur would be taken for style.
+    """
     wanted = config.style_size or max(1, round(side * config.style_scale))
     return fit_long_side(style.shape[1], style.shape[2], min(wanted, max(style.shape[1:3])))
 
 
-def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
-    """The style image at a scale: with the content's size or on its own, never enlarged.
+def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
+    """Height and width of a texture's style image; at the last scale as :func:`style_size_at`.
 
-    An enlarged painting has no detail of its own size, and its blur would be taken for style.
+    A transfer's painting follows the picture down the pyramid. So does this one, but a texture may be larger than the
+    painting, and its coarse scales must then show a smaller painting than theirs.
     """
-    height, width = style_size_at(style, side, config)
-    return _fitted(style, height, width)
+    own, last = max(style.shape[1:3]), config.pyramid()[-1]
+    full = min(own, config.style_size or round(last * config.style_scale))
+    return fit_long_side(style.shape[1], style.shape[2], max(1, round(full * side / last)))
+
+
+def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
+    """The style image of a transfer at a scale, in [0, 1]; see :func:`style_size_at`."""
+    return fitted(style, *style_size_at(style, side, config))
 
 
 def first_image(
-    config: TransferConfig, content: Images, style: Images, init_image: Images | None
+    config: TransferConfig,
+    size: tuple[int, int],
+    content: Images | None,
+    style: Images,
+    init_image: Images | None,
 ) -> jax.Array:
-    """What the first scale starts from, of the content's shape there.
+    """The start of the first scale, ``(1, height, width, 3)``.
 
     ``"noise"``: uniform, independent for every value, about mid-grey with amplitude ``config.noise``.
 
+    Args:
+        config: its ``init``, ``noise`` and ``seed``.
+        size: ``(height, width)``.
+        content: the content image of that size; None for a texture.
+        style: a style image.
+        init_image: for ``init == "image"``, of any size.
+
     Raises:
-        InputError: ``config.init`` is ``"image"`` and there is none.
+        InputError: ``config.init`` names an image that is not given.
     """
-    height, width = content.shape[1:3]
-    if config.init == "content":
-        return jnp.asarray(content)
     if config.init == "noise":
-        uniform = jax.random.uniform(jax.random.key(config.seed), content.shape, content.dtype)
+        uniform = jax.random.uniform(jax.random.key(config.seed), (1, *size, 3), jnp.float32)
         return 0.5 + config.noise * (uniform - 0.5)
-    if config.init == "image" and init_image is None:
+    if config.init == "content" and content is not None:
+        return jnp.asarray(content)
+    source = style if config.init == "style" else init_image
+    if source is None:
         raise InputError("the start is an image, but none is given: name a file with --init")
-    source = style if config.init == "style" else jnp.asarray(init_image, content.dtype)
-    return _fitted(source, height, width)
+    return fitted(jnp.asarray(source, jnp.float32), *size)
 
 
 def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
     """The last scale's result as the next one's start."""
-    return _fitted(image, height, width, "cubic")
+    return fitted(image, height, width, "cubic")
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:

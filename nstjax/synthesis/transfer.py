@@ -1,20 +1,10 @@
 """Neural style transfer by optimising one image (Gatys et al. 2016, arXiv 1508.06576), coarse to fine."""
 
-import jax
-import numpy as np
-
-from nstjax.images.resize import fit_long_side
-from nstjax.losses import Targets, balance
-from nstjax.nn.vgg import check_layers, check_size
-from nstjax.optim import ObjectiveFn
-from nstjax.synthesis.colors import prepare_colors, restore_colors
+from nstjax.synthesis.colors import restore_colors
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.network import LossNetwork
-from nstjax.synthesis.pyramid import content_at, first_image, style_at, style_size_at
-from nstjax.synthesis.regions import check_masks
-from nstjax.synthesis.solve import ProgressCallback, Stage, TransferResult, TransferState, solve
-from nstjax.synthesis.sources import Styles, check_image, check_regions
-from nstjax.synthesis.targets import targets_at
+from nstjax.synthesis.problem import make_problem
+from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
+from nstjax.synthesis.styles import Styles, check_image
 from nstjax.typing import Backbone, Images
 
 
@@ -50,49 +40,7 @@ def transfer(
     """
     config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content", content)
-    regions = check_regions(style, content)
-    if init_image is not None:
-        init_image = check_image("initial", init_image)
-    record, sides = config.objective, config.pyramid()
-    check_layers(backbone, record.content_layers, "--content-layers")
-    check_layers(backbone, record.style_layers, "--style-layers")
-    network = LossNetwork(config, backbone)
-    height, width = content.shape[1:3]
-    check_size(record.layers, *fit_long_side(height, width, sides[0]))
-    for one in (s for region in regions for s in region.styles):
-        check_size(record.used_style_layers, *style_size_at(one.image, sides[0], config), "a style")
-    check_masks(
-        regions,
-        config,
-        backbone.arch,
-        lambda side: fit_long_side(height, width, side),
-        lambda image, side: style_size_at(image, side, config),
+    problem = make_problem(config, backbone, style, (content.shape[1], content.shape[2]), content, init_image)
+    return solve(
+        config, problem.stage, callback, resume, lambda image: restore_colors(config, content, image)
     )
-    photo = content
-    content, regions = prepare_colors(config, content, regions)
-
-    def stage(side: int) -> Stage:
-        here = content_at(content, side)
-        height, width = here.shape[1:3]
-        targets = targets_at(
-            network, regions, lambda image: style_at(image, side, config), (height, width), here
-        )
-
-        def loss(targets: Targets) -> ObjectiveFn:
-            return network.loss(targets, (height, width))
-
-        if config.style_strength is not None:
-            strength = config.style_strength
-            weight = record.default_style_weight(backbone.layers, strength)
-            targets = balance(record, loss, targets, here, strength, weight)
-
-        def start() -> jax.Array:
-            return first_image(config, here, style_at(regions[0].styles[0].image, side, config), init_image)
-
-        factors = {kind: float(value) for kind, value in targets.balance.items()} or None
-        return Stage(loss(targets), (height, width), start, factors)
-
-    def colored(image: np.ndarray) -> np.ndarray:
-        return restore_colors(config, photo, image)
-
-    return solve(config, stage, callback, resume, colored)

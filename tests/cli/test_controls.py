@@ -18,7 +18,7 @@ from nstjax.images import color
 from nstjax.losses import Objective
 from nstjax.optim import Adam, Lbfgs
 from nstjax.synthesis import RECONSTRUCT, TEXTURE, TransferResult
-from nstjax.synthesis.texture import exemplar_at
+from nstjax.synthesis.pyramid import exemplar_size_at
 from tests.helpers.networks import random_params
 
 RECORD = Objective(("relu1_2",), ("relu1_1", "relu2_1"))
@@ -166,7 +166,7 @@ def test_colours_are_the_photograph_s(small, two, how: str, of: str) -> None:
 @pytest.mark.parametrize("how", ["luminance", "histogram", "cholesky", "pca", "symmetric"])
 def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contrast(two, how: str) -> None:
     from nstjax.synthesis.colors import prepare_colors
-    from nstjax.synthesis.sources import check_regions
+    from nstjax.synthesis.styles import check_regions
 
     photo, red, _ = two
     photo = 0.4 + 0.2 * photo  # of a low contrast, so that nothing is clipped
@@ -174,7 +174,7 @@ def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contras
     own = np.zeros(red.shape[1:3], np.float32)
     own[:20] = 1
     regions = check_regions(
-        [StyleRegion((Style(red, own),), part), StyleRegion((Style(red),), 1 - part)], jnp.asarray(photo)
+        [StyleRegion((Style(red, own),), part), StyleRegion((Style(red),), 1 - part)], photo.shape[1:3]
     )
     grey, (first, second) = prepare_colors(dataclasses.replace(QUICK, colors=how), photo, regions)
     grey = np.asarray(grey)
@@ -183,7 +183,7 @@ def test_each_region_s_painting_has_its_mean_colour_and_the_photograph_s_contras
         np.testing.assert_allclose(inside.mean(0), grey[0][there > 0].mean(0), atol=2e-3)
         np.testing.assert_allclose(inside.std(0), grey[0].std((0, 1)), rtol=0.1)
     _, (whole,) = prepare_colors(
-        dataclasses.replace(QUICK, colors=how), photo, check_regions(red, jnp.asarray(photo))
+        dataclasses.replace(QUICK, colors=how), photo, check_regions(red, photo.shape[1:3])
     )
     if how != "luminance":
         np.testing.assert_array_equal(whole.styles[0].image, color.transfer_color(red, photo, how))
@@ -225,9 +225,9 @@ def test_texture_has_any_size_and_the_style_s_statistics(small, two) -> None:
 def test_a_texture_s_exemplar_keeps_its_size_beside_the_picture(two) -> None:
     _, red, _ = two  # 44 pixels wide
     config = dataclasses.replace(TEXTURE, scales=(44, 88), size=88)
-    assert exemplar_at(jnp.asarray(red), 88, config).shape[2] == 44
-    assert exemplar_at(jnp.asarray(red), 44, config).shape[2] == 22
-    assert exemplar_at(jnp.asarray(red), 88, dataclasses.replace(config, style_size=30)).shape[2] == 30
+    assert exemplar_size_at(jnp.asarray(red), 88, config)[1] == 44
+    assert exemplar_size_at(jnp.asarray(red), 44, config)[1] == 22
+    assert exemplar_size_at(jnp.asarray(red), 88, dataclasses.replace(config, style_size=30))[1] == 30
 
 
 def test_reconstruction_from_a_shallow_layer_is_the_image(small, pictures) -> None:
@@ -448,7 +448,7 @@ def test_adam_and_regions_by_function(small, two) -> None:
 def test_a_painting_that_serves_two_regions_is_looked_at_once(small, two, monkeypatch) -> None:
     import importlib
 
-    module = importlib.import_module("nstjax.synthesis.network")
+    module = importlib.import_module("nstjax.synthesis.loss")
 
     photo, red, _ = two
     sizes = []

@@ -26,9 +26,17 @@ from tests.helpers.command import pixels, transfer
 from tests.helpers.training import CONFIG, NETWORK, ROOT, STYLE
 
 
+# Tests may run under nohup or in the background, where these are ignored.
+DEFAULT_SIGNALS = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
 def python(code: str, *arguments: str, **how) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-c", DEFAULT_SIGNALS + code, *arguments]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
     )

@@ -10,9 +10,9 @@ import pytest
 
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate
 from nstjax.inference import bands
+from nstjax.inference.banded import generate_in_bands
 from nstjax.inference.bands import Read, fetched, trace
 from nstjax.inference.moments import deviations, merge_moments, on_host
-from nstjax.inference.tiles import generate_in_bands
 from tests.helpers.generators import shuffled
 from tests.helpers.paths import ROOT
 

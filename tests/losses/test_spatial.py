@@ -22,7 +22,7 @@ from nstjax.losses import (
 )
 from nstjax.losses.spatial import make_plan, planned_gram
 from nstjax.nn.vgg import steps_to
-from nstjax.synthesis.regions import layer_masks
+from nstjax.synthesis.styles import layer_masks
 from tests.helpers.losses import assert_gradient
 from tests.helpers.networks import random_backbone
 

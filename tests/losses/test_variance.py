@@ -13,7 +13,7 @@ from nstjax.losses import Objective, RegionFeatures, StyleFeatures, make_targets
 from nstjax.losses.spatial import make_plan
 from nstjax.losses.statistics import STATISTICS, describe
 from nstjax.nn.vgg import steps_to
-from nstjax.synthesis.tiles import tiled_objective
+from nstjax.synthesis.tiled_loss import tiled_objective
 from tests.helpers.networks import random_backbone
 
 RNG = np.random.default_rng(0)

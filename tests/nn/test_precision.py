@@ -13,7 +13,7 @@ from experiments.benchmarks.precision import ChannelsFirst
 from nstjax import InputError, TransferConfig
 from nstjax.losses import Objective, make_targets
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import LossNetwork
+from nstjax.synthesis.loss import LossNetwork
 from tests.helpers.networks import random_backbone
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_1")

@@ -18,7 +18,7 @@ import numpy as np
 import nstjax
 from nstjax.losses import Objective
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import LossNetwork
+from nstjax.synthesis.loss import LossNetwork
 from nstjax.losses import make_targets
 from tests.helpers.networks import random_backbone
 

@@ -73,7 +73,7 @@ def test_style_image_scales_with_the_content_or_on_its_own_and_is_never_enlarged
 def test_starts(pictures) -> None:
     content, style = (jnp.asarray(p) for p in pictures)
     at = {
-        init: first_image(TransferConfig(init=init, seed=3), content, style, style)
+        init: first_image(TransferConfig(init=init, seed=3), content.shape[1:3], content, style, style)
         for init in ("content", "noise", "style", "image")
     }
     assert {image.shape for image in at.values()} == {content.shape}
@@ -83,12 +83,14 @@ def test_starts(pictures) -> None:
     assert abs(noise.mean() - 0.5) < 0.02
     assert noise.var() == pytest.approx(1 / 12, rel=0.05)
     assert abs(np.corrcoef(noise[0, :, :-1, 0].ravel(), noise[0, :, 1:, 0].ravel())[0, 1]) < 0.1
-    faint = first_image(TransferConfig(init="noise", noise=0.1, seed=3), content, style, None)
+    faint = first_image(
+        TransferConfig(init="noise", noise=0.1, seed=3), content.shape[1:3], content, style, None
+    )
     np.testing.assert_allclose(faint - 0.5, 0.1 * (noise - 0.5), atol=1e-6)
-    other = first_image(TransferConfig(init="noise", seed=4), content, style, None)
+    other = first_image(TransferConfig(init="noise", seed=4), content.shape[1:3], content, style, None)
     assert not np.array_equal(other, noise)
     with pytest.raises(nstjax.InputError, match="--init"):
-        first_image(TransferConfig(init="image"), content, style, None)
+        first_image(TransferConfig(init="image"), content.shape[1:3], content, style, None)
 
 
 def test_same_seed_same_picture(small, pictures) -> None:

@@ -12,8 +12,8 @@ import nstjax
 from nstjax.losses import Objective, RegionFeatures, StyleFeatures, make_targets, objective
 from nstjax.nn.prepare import prepared
 from nstjax.optim import Lbfgs
-from nstjax.synthesis.network import FeatureExtractor, layer_sizes
-from nstjax.synthesis.tiles import make_grid, tiled_features, tiled_objective
+from nstjax.synthesis.loss import FeatureExtractor, layer_sizes
+from nstjax.synthesis.tiled_loss import make_grid, tiled_features, tiled_objective
 from tests.helpers.networks import random_backbone
 
 LAYERS = ("relu1_1", "relu2_1")
@@ -156,7 +156,7 @@ def test_every_position_is_one_tile_s_and_sees_all_it_needs() -> None:
 def test_no_activation_sees_beyond_its_halo(layer: str) -> None:
     """The reach by arithmetic against that by derivatives, with linear weights that hide nothing."""
     from nstjax.nn.vgg import steps_to
-    from nstjax.synthesis.tiles import _reach
+    from nstjax.synthesis.tiled_loss import _reach
 
     network = random_backbone(convs=5)
     ones = jax.tree.map(lambda w: jnp.abs(w), network.params)

@@ -1,0 +1,119 @@
+"""A synthesis with everything checked: what is minimized at each scale, and from what start."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.resize import fit_long_side
+from nstjax.losses import Targets, balance
+from nstjax.nn.vgg import check_layers, check_size
+from nstjax.optim import ObjectiveFn
+from nstjax.synthesis.colors import prepare_colors
+from nstjax.synthesis.config import TransferConfig
+from nstjax.synthesis.loss import LossNetwork, targets_at
+from nstjax.synthesis.pyramid import exemplar_size_at, first_image, fitted, style_size_at
+from nstjax.synthesis.solve import Stage
+from nstjax.synthesis.styles import StyleRegion, Styles, check_image, check_masks, check_regions
+from nstjax.typing import Backbone, Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a synthesis minimizes.
+
+    Attributes:
+        network: the feature network, with the config's options.
+        shape: proportions of the picture: height and width.
+        content: the photograph, ``(1, h, w, 3)``; None for a texture.
+        regions: the styles, with the colors that the network sees.
+        init_image: the start, for ``init == "image"``.
+    """
+
+    network: LossNetwork
+    shape: tuple[int, int]
+    content: Images | None
+    regions: tuple[StyleRegion, ...]
+    init_image: Images | None
+
+    def style_size(self, image: Images, side: int) -> tuple[int, int]:
+        """Height and width of a painting where the picture's longer side is ``side``."""
+        rule = exemplar_size_at if self.content is None else style_size_at
+        return rule(image, side, self.network.config)
+
+    def check(self) -> None:
+        """Check layers, sizes and masks at every scale.
+
+        Raises:
+            InputError: a layer is missing, an image is too small for a layer, or a mask is empty at one.
+        """
+        config, backbone = self.network.config, self.network.backbone
+        record, smallest = config.objective, config.pyramid()[0]
+        if self.content is not None:
+            check_layers(backbone, record.content_layers, "--content-layers")
+        check_layers(backbone, record.style_layers, "--style-layers")
+        sizes = {side: fit_long_side(*self.shape, side) for side in config.pyramid()}
+        check_size(record.layers, *sizes[smallest])
+        for style in (style for region in self.regions for style in region.styles):
+            check_size(record.used_style_layers, *self.style_size(style.image, smallest), "a style")
+        check_masks(self.regions, config, backbone.arch, sizes, self.style_size)
+
+    def stage(self, side: int) -> Stage:
+        """The loss and the start at the scale whose longer side is ``side``."""
+        network, config = self.network, self.network.config
+        size = fit_long_side(*self.shape, side)
+        content = None if self.content is None else fitted(self.content, *size)
+
+        def painting(image: Images) -> jax.Array:
+            return fitted(image, *self.style_size(image, side))
+
+        targets = targets_at(network, self.regions, painting, size, content)
+
+        def loss(targets: Targets) -> ObjectiveFn:
+            return network.loss(targets, size)
+
+        if config.style_strength is not None and content is not None:
+            weight = config.objective.default_style_weight(network.backbone.layers, config.style_strength)
+            targets = balance(config.objective, loss, targets, content, config.style_strength, weight)
+
+        def start() -> jax.Array:
+            first = painting(self.regions[0].styles[0].image)
+            return first_image(config, size, content, first, self.init_image)
+
+        factors = {kind: float(value) for kind, value in targets.balance.items()} or None
+        return Stage(loss(targets), size, start, factors)
+
+
+def make_problem(
+    config: TransferConfig,
+    backbone: Backbone,
+    style: Styles,
+    shape: tuple[int, int],
+    content: Images | None = None,
+    init_image: Images | None = None,
+) -> Problem:
+    """Check what a synthesis is made from.
+
+    Args:
+        config: with its layers named (:meth:`TransferConfig.for_backbone`).
+        backbone: the feature network.
+        style: as for :func:`nstjax.transfer`.
+        shape: proportions of the picture: height and width.
+        content: the photograph, float32; None for a texture.
+        init_image: the start, for ``config.init == "image"``.
+
+    Raises:
+        InputError: a setting makes no sense, an image has a wrong shape or values, or as :meth:`Problem.check`.
+    """
+    regions = check_regions(style, shape)
+    if content is None and any(region.mask is not None for region in regions):
+        raise InputError("a texture has no regions of its own: give its styles alone")
+    if init_image is not None:
+        init_image = check_image("initial", init_image)
+    problem = Problem(LossNetwork(config, backbone), shape, content, regions, init_image)
+    problem.check()
+    if content is None:
+        return problem
+    content, regions = prepare_colors(config, np.asarray(content), regions)
+    return dataclasses.replace(problem, content=content, regions=regions)

@@ -1,0 +1,260 @@
+"""Styles and regions: what a caller gives, checked, and their activations and masks at one scale."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax.errors import InputError, InputWarning
+from nstjax.images.masks import resize_mask
+from nstjax.losses import RegionFeatures, StyleFeatures, carry_down
+from nstjax.nn.vgg import steps_to
+from nstjax.pixels import check_floating, check_range
+from nstjax.synthesis.config import TransferConfig
+from nstjax.typing import Features, Images
+
+LEAST_POSITIONS = 16.0
+"""Least total weight of a mask carried ``inside``, in positions of the layer: a mean over 16 has a quarter of the spread."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """A painting.
+
+    Attributes:
+        image: ``(1, h, w, 3)`` in [0, 1], of any size.
+        mask: ``(h, w)`` in [0, 1]: which part of it counts; none for all.
+        weight: its share among the styles of a region; shares are divided by their sum.
+    """
+
+    image: Images
+    mask: np.ndarray | None = None
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleRegion:
+    """A part of the picture and the paintings for it.
+
+    Attributes:
+        styles: at least one.
+        mask: ``(h, w)`` in [0, 1] of the photograph; none for all of it. A pixel in several regions is
+            painted by all of them, one in none has no style.
+        weight: factor on the region's style loss.
+        name: for messages.
+    """
+
+    styles: tuple[Style, ...]
+    mask: np.ndarray | None = None
+    weight: float = 1.0
+    name: str = ""
+
+
+Styles: TypeAlias = Images | Style | Sequence[Style] | Sequence[StyleRegion]
+"""One painting, several blended, or regions with their own."""
+
+
+def check_image(name: str, image: Any) -> jax.Array:
+    """An image as float32.
+
+    Raises:
+        InputError: it is not ``(1, height, width, 3)``, of a floating type, finite, and about in [0, 1].
+    """
+    check_floating(f"{name} image", image)
+    array = np.asarray(image, np.float32)  # on the host, where this needs no program compiled
+    if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
+        raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")
+    if not np.isfinite(array).all():
+        raise InputError(f"the {name} image holds values that are not finite: check where it comes from")
+    check_range(f"{name} image", array)
+    return jnp.asarray(array)
+
+
+def _check_mask(name: str, mask: Any, size: tuple[int, int]) -> np.ndarray | None:
+    if mask is None:
+        return None
+    array = np.asarray(mask, np.float32)
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"{name} has shape {array.shape}: it must be (height, width)")
+    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+        raise InputError(f"{name} has values outside [0, 1]: scale it to [0, 1]")
+    if not array.any():
+        raise InputError(f"{name} is empty: no pixel of the image is inside; paint some of it white")
+    if array.shape != size:
+        warnings.warn(
+            f"{name} has {array.shape[1]}×{array.shape[0]} pixels and its image {size[1]}×{size[0]}: "
+            f"it was resized",
+            InputWarning,
+            stacklevel=2,
+        )
+    return array
+
+
+def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, ...]:
+    """Any form of styles as regions, checked.
+
+    Args:
+        style: as for :func:`nstjax.transfer`.
+        shape: height and width of the photograph.
+
+    Raises:
+        InputError: there is none, an image or a mask has a wrong shape or values, a mask is empty, or
+            weights are negative or add up to nothing.
+    """
+    given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+    if not given:
+        raise InputError("there is no style: give one image at least")
+    of_regions = [isinstance(one, StyleRegion) for one in given]
+    if any(of_regions) and not all(of_regions):
+        raise InputError("styles and regions are mixed: give every style a StyleRegion, or none")
+    if not of_regions[0]:
+        given = [StyleRegion(tuple(one if isinstance(one, Style) else Style(one) for one in given))]
+    regions: tuple[StyleRegion, ...] = tuple(given)
+    # One array for a painting that is named twice: its activations are then computed once.
+    images: dict[int, jax.Array] = {}
+    checked = []
+    for number, region in enumerate(regions, start=1):
+        name = region.name or f"region {number}"
+        if not isinstance(region.styles, list | tuple) or any(
+            not isinstance(s, Style) for s in region.styles
+        ):
+            raise InputError(
+                f"the styles of {name} are {type(region.styles).__name__}: give a tuple of Style"
+            )
+        weights = (region.weight, *(s.weight for s in region.styles))
+        if not region.styles or any(not 0 <= weight < float("inf") for weight in weights):
+            raise InputError(f"{name} has no style, or a weight that is not a finite number of 0 or more")
+        if not sum(s.weight for s in region.styles) > 0:
+            raise InputError(f"the style weights of {name} are all 0: give one of its styles a weight")
+        styles = []
+        for s in region.styles:
+            image = images.setdefault(id(s.image), check_image("style", s.image))
+            styles.append(
+                Style(
+                    image,
+                    _check_mask(f"the style mask of {name}", s.mask, (image.shape[1], image.shape[2])),
+                    s.weight,
+                )
+            )
+        mask = _check_mask(f"the mask of {name}", region.mask, shape)
+        checked.append(StyleRegion(tuple(styles), mask, region.weight, name))
+    return tuple(checked)
+
+
+def _empty(name: str, layer: str, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other --scales"
+    )
+
+
+def check_masks(
+    regions: tuple[StyleRegion, ...],
+    config: TransferConfig,
+    arch: str,
+    sizes: Mapping[int, tuple[int, int]],
+    style_size: Callable[[Images, int], tuple[int, int]],
+) -> None:
+    """Check that every mask has something left at every layer of every scale, before any work is done.
+
+    Args:
+        regions: from :func:`check_regions`.
+        config: with its layers named.
+        arch: of the network.
+        sizes: ``(height, width)`` of the picture, by its longer side.
+        style_size: that of a painting, from the image and the picture's longer side.
+
+    Raises:
+        InputError: a mask has nothing left; an odd last row or column is dropped by each pooling.
+    """
+    cells = {layer: 2 ** steps_to(arch, layer).count("pool") for layer in config.objective.used_style_layers}
+    for side, of_picture in sizes.items():
+        for region in regions:
+            masks = [(f"the mask of {region.name}", region.mask, of_picture)]
+            for style in region.styles:
+                masks.append((f"the style mask of {region.name}", style.mask, style_size(style.image, side)))
+            for name, mask, (height, width) in masks:
+                if mask is None:
+                    continue
+                resized = resize_mask(mask, height, width)
+                for layer, cell in cells.items():
+                    if not resized[: height // cell * cell, : width // cell * cell].any():
+                        raise _empty(name, layer, (height, width))
+
+
+def layer_masks(
+    mask: jax.Array, arch: str, layers: tuple[str, ...], carry: str, name: str
+) -> Mapping[str, jax.Array]:
+    """A mask ``(h, w)`` on the grid of each layer.
+
+    ``inside`` keeps at least ``LEAST_POSITIONS`` positions, or as many as the mask covers; see
+    :func:`nstjax.losses.carry_down`. A warning names the layers where positions inside are missing.
+
+    Raises:
+        InputError: the mask covers nothing of a layer.
+    """
+    found, few = {}, []
+    for layer in layers:
+        steps = steps_to(arch, layer)
+        carried = carry_down(mask[None], steps, carry)[0]
+        if carry == "inside" and float(carried.sum()) < LEAST_POSITIONS:
+            few.append(layer)
+            carried = carry_down(mask[None], steps, carry, LEAST_POSITIONS)[0]
+        if not float(carried.sum()) > 0:
+            raise _empty(name, layer, mask.shape)
+        found[layer] = carried
+    if few:
+        warnings.warn(
+            f"{name} has fewer than {LEAST_POSITIONS:.0f} positions inside at {', '.join(few)} of "
+            f"{mask.shape[1]}×{mask.shape[0]} pixels: positions across its border are added there; enlarge the mask or "
+            f"the scale to avoid it",
+            InputWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def regions_at(
+    regions: tuple[StyleRegion, ...],
+    size: tuple[int, int],
+    config: TransferConfig,
+    arch: str,
+    style_at: Callable[[jax.Array], jax.Array],
+    apply: Callable[[jax.Array], Features],
+) -> tuple[RegionFeatures, ...]:
+    """The regions' activations and masks at one scale.
+
+    Args:
+        regions: from :func:`check_regions`.
+        size: ``(height, width)`` of the picture.
+        config: with its layers named.
+        arch: of the network.
+        style_at: a painting at this scale.
+        apply: its activations at the style layers.
+    """
+    layers = config.objective.used_style_layers
+    known: dict[int, tuple[jax.Array, Features]] = {}  # a painting may serve several regions
+    found = []
+    for region in regions:
+        sources = []
+        for style in region.styles:
+            if id(style.image) not in known:
+                image = style_at(jnp.asarray(style.image))
+                known[id(style.image)] = image, apply(image)
+            image, features = known[id(style.image)]
+            masks = None
+            if style.mask is not None:
+                mask = jnp.asarray(resize_mask(style.mask, image.shape[1], image.shape[2]))
+                masks = layer_masks(
+                    mask, arch, layers, config.style_mask_carry, f"the style mask of {region.name}"
+                )
+            sources.append(StyleFeatures(features, masks, style.weight))
+        masks = None
+        if region.mask is not None:
+            mask = jnp.asarray(resize_mask(region.mask, *size))
+            masks = layer_masks(mask, arch, layers, config.mask_carry, f"the mask of {region.name}")
+        found.append(RegionFeatures(tuple(sources), masks, region.weight))
+    return tuple(found)
