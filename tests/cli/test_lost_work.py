@@ -25,7 +25,6 @@ from nstjax.training import train
 from tests.helpers.command import pixels, transfer
 from tests.helpers.training import CONFIG, NETWORK, ROOT, STYLE
 
-
 # Tests may run under nohup or in the background, where these are ignored.
 DEFAULT_SIGNALS = """
 import signal
