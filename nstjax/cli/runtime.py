@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.encode import check_output
 from nstjax.programs import enable_compilation_cache
 
 
@@ -34,6 +33,8 @@ def make_output_folder(folder: Path) -> None:
     Raises:
         InputError: it cannot be made or written.
     """
+    from nstjax.images.encode import check_output  # JAX, which the start of every command does without
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -43,16 +43,13 @@ class Problem:
         return rule(image, side, self.network.config)
 
     def check(self) -> None:
-        """Check layers, sizes and masks at every scale.
+        """Check sizes and masks at every scale.
 
         Raises:
-            InputError: a layer is missing, an image is too small for a layer, or a mask is empty at one.
+            InputError: an image is too small for a layer, or a mask is empty at one.
         """
         config, backbone = self.network.config, self.network.backbone
         record, smallest = config.objective, config.pyramid()[0]
-        if self.content is not None:
-            check_layers(backbone, record.content_layers, "--content-layers")
-        check_layers(backbone, record.style_layers, "--style-layers")
         sizes = {side: fit_long_side(*self.shape, side) for side in config.pyramid()}
         check_size(record.layers, *sizes[smallest])
         for style in (style for region in self.regions for style in region.styles):
@@ -104,13 +101,17 @@ def make_problem(
         init_image: the start, for ``config.init == "image"``.
 
     Raises:
-        InputError: a setting makes no sense, an image has a wrong shape or values, or as :meth:`Problem.check`.
+        InputError: a setting makes no sense, a layer is missing, an image has a wrong shape or values or is too small
+            for a layer, or a mask is empty at one.
     """
     regions = check_regions(style, shape)
     if content is None and any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
     if init_image is not None:
         init_image = check_image("initial", init_image)
+    if content is not None:
+        check_layers(backbone, config.objective.content_layers, "--content-layers")
+    check_layers(backbone, config.objective.style_layers, "--style-layers")
     problem = Problem(LossNetwork(config, backbone), shape, content, regions, init_image)
     problem.check()
     if content is None:

@@ -124,14 +124,14 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_estimate_of_a_pass() -> None:
     plan = JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4).plan()
     assert plan.values_per_pixel() == 32  # half of 32 filters, before and after a step
-    small, large = (memory.estimated_bytes(plan, 2**k, 2**k, 0) - memory.BASE for k in (10, 11))
+    small, large = (memory.generator_bytes(plan, 2**k, 2**k, 0) - memory._BASE for k in (10, 11))
     assert large == pytest.approx(4 * small)
     # Peaks of whole processes: 0.96 GiB for 1536×1200 pixels in one piece, 0.54 GiB for 512×400.
-    assert memory.estimated_bytes(plan, 1200, 1536, 0) / 2**30 == pytest.approx(0.96, rel=0.2)
-    assert memory.estimated_bytes(plan, 400, 512, 0) / 2**30 == pytest.approx(0.54, rel=0.2)
-    assert memory.estimated_bytes(plan, 8000, 8000, 64) < 0.6 * memory.estimated_bytes(plan, 8000, 8000, 0)
+    assert memory.generator_bytes(plan, 1200, 1536, 0) / 2**30 == pytest.approx(0.96, rel=0.2)
+    assert memory.generator_bytes(plan, 400, 512, 0) / 2**30 == pytest.approx(0.54, rel=0.2)
+    assert memory.generator_bytes(plan, 8000, 8000, 64) < 0.6 * memory.generator_bytes(plan, 8000, 8000, 0)
     tile = rows_for(8000, 8000)
-    assert memory.estimated_bytes(plan, 8000, 8000) == memory.estimated_bytes(plan, 8000, 8000, tile)
+    assert memory.generator_bytes(plan, 8000, 8000) == memory.generator_bytes(plan, 8000, 8000, tile)
     assert UlyanovConfig(scales=2, channels=1).plan().values_per_pixel() > 3
 
 
@@ -142,11 +142,11 @@ def test_the_estimate_of_a_training(small: nstjax.Backbone) -> None:
     def needed(**changes: object) -> float:
         data = DataConfig("fake", **changes)
         changed = TrainConfig(objective=layers, generator=config.generator, data=data, style_size=16)
-        return training_memory.estimated_bytes(changed, small) - training_memory.BASE
+        return training_memory.training_bytes(changed, small) - training_memory._BASE
 
     # XLA allocates 490 values a pixel for a step of this network and the embedded one.
     quick, embedded = TRAIN_PRESETS["quick"], nstjax.load_backbone("embedded")
-    step = training_memory.estimated_bytes(quick.for_backbone(embedded), embedded) - training_memory.BASE
+    step = training_memory.training_bytes(quick.for_backbone(embedded), embedded) - training_memory._BASE
     ahead = 3 * (1 + quick.data.prefetch)
     assert step / 4 / (4 * 128**2) - ahead == pytest.approx(490, rel=0.1)
     assert needed(size=512) == pytest.approx(4 * needed(size=256))

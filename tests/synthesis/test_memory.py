@@ -20,7 +20,7 @@ CONFIG = TransferConfig(
 
 def bytes_of(backbone: nstjax.Backbone, side: int, **changes: object) -> float:
     config = dataclasses.replace(CONFIG, size=side, **changes)
-    return memory.estimated_bytes(config, backbone, side, side) - memory.BASE
+    return memory.transfer_bytes(config, backbone, side, side) - memory._BASE
 
 
 def test_it_grows_with_the_picture_and_not_with_what_is_not_used(small: nstjax.Backbone) -> None:
@@ -38,13 +38,13 @@ def test_tiles_and_fewer_pairs_take_less(small: nstjax.Backbone) -> None:
 
 
 def test_a_large_painting_counts(small: nstjax.Backbone) -> None:
-    alone = memory.estimated_bytes(CONFIG, small, 256, 256)
-    assert memory.estimated_bytes(CONFIG, small, 256, 256, ((8192, 8192),)) > 4 * alone
+    alone = memory.transfer_bytes(CONFIG, small, 256, 256)
+    assert memory.transfer_bytes(CONFIG, small, 256, 256, ((8192, 8192),)) > 4 * alone
 
 
 def test_devices_share_what_is_not_a_picture(small: nstjax.Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     config = dataclasses.replace(CONFIG, size=2048, shard=True)
-    one, four = (memory.estimated_bytes(config, small, 2048, 2048, (), count) for count in (1, 4))
+    one, four = (memory.transfer_bytes(config, small, 2048, 2048, (), count) for count in (1, 4))
     activations = memory.OF_ACTIVATIONS * 4 * 2048**2 * values_per_pixel(small, ("relu2_1",))
     assert one - four == pytest.approx(0.75 * activations)
     assert memory.devices_sharing(config, 2048) == 1  # of this machine's CPU, however many it simulates
@@ -64,15 +64,15 @@ def test_what_does_not_fit_is_refused_with_advice(
     painting = jax.numpy.zeros((1, 64, 64, 3))
     config = dataclasses.replace(CONFIG, size=4096, optimizer=Lbfgs())
     monkeypatch.setattr(memory, "device_bytes", lambda: 1e15)
-    memory.check_memory(config, small, (300, 400), (painting,))
+    memory.check_transfer_memory(config, small, (300, 400), (painting,))
     monkeypatch.setattr(memory, "device_bytes", lambda: 2.0 * 2**30)
     with pytest.raises(
         nstjax.InputError,
         match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*--tile 512.*--history-size 5",
     ):
-        memory.check_memory(config, small, (300, 400), (painting,))
+        memory.check_transfer_memory(config, small, (300, 400), (painting,))
     fits = dataclasses.replace(config, size=256)
-    memory.check_memory(fits, small, (300, 400), (painting,))
+    memory.check_transfer_memory(fits, small, (300, 400), (painting,))
 
 
 def test_there_is_some_memory() -> None:

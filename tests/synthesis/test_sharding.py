@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nstjax
-from nstjax.synthesis import sharding
+from nstjax.synthesis import loss
 
 PROGRAM = """
 import sys
@@ -76,9 +76,9 @@ def test_four_devices_paint_what_one_does() -> None:
 
 def test_rows_are_shared_evenly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "devices", lambda: jax.local_devices() * 8)
-    monkeypatch.setattr(sharding, "Mesh", lambda devices, _: len(devices))
-    monkeypatch.setattr(sharding, "NamedSharding", lambda count, _: count)
-    counts = {height: sharding.rows_on_devices(height) for height in (512, 500, 509, 96, 40)}
+    monkeypatch.setattr(loss, "Mesh", lambda devices, _: len(devices))
+    monkeypatch.setattr(loss, "NamedSharding", lambda count, _: count)
+    counts = {height: loss.rows_on_devices(height) for height in (512, 500, 509, 96, 40)}
     assert counts == {512: 8, 500: 5, 509: None, 96: 3, 40: None}
 
 
