@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nstjax import images, losses, optim
+    from nstjax import heap, images, losses, optim
     from nstjax.errors import InputError
     from nstjax.generators.store import load_generator
     from nstjax.images import load_image, save_image
@@ -42,6 +42,7 @@ __all__ = [
     "TransferConfig",
     "__version__",
     "features",
+    "heap",
     "images",
     "load_backbone",
     "load_generator",
@@ -81,7 +82,7 @@ _LATE = {
     "Backbone": "nstjax.typing",
     "load_backbone": "nstjax.weights",
 }
-_MODULES = ("errors", "images", "losses", "nn", "optim", "synthesis", "typing", "weights")
+_MODULES = ("errors", "heap", "images", "losses", "nn", "optim", "synthesis", "typing", "weights")
 
 
 def __getattr__(name: str) -> Any:

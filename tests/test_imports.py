@@ -1,6 +1,8 @@
 """The import table of the design, held."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,32 @@ def test_tests_share_code_through_helpers_only() -> None:
                 assert (
                     all(alias.name in ("helpers", "fuzz") for alias in node.names) or node.module != "tests"
                 )
+
+
+# Names that several files define on purpose.
+SAME_NAMES = {
+    "PALETTES": "one in each file of nstjax/paintings, which paints by it",
+}
+
+
+def test_no_public_name_is_defined_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            names = []
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names = [node.target.id]
+            for name in names:
+                if not name.startswith("_"):
+                    places.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: where for name, where in places.items() if len(where) > 1}.keys() == SAME_NAMES.keys()
+
+
+def test_the_package_and_its_help_start_without_jax() -> None:
+    for code in ("import nstjax", "from nstjax.cli.main import main; main(['--help'])"):
+        check = f"import sys; {code}; assert not {{'jax', 'numpy'}} & set(sys.modules), sorted(sys.modules)"
+        subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)

@@ -102,7 +102,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
         raise InputError("no painting is given: nstjax train --style PAINTING --data FOLDER -o RUN")
     if options.output is None:
         raise InputError("no folder is given for the run: name one with -o RUN")
-    if options.data.data is None and getattr(config.generator, "content", True):
+    if options.data.data is None and config.generator.content:
         raise InputError("no photographs are given: name a folder with --data FOLDER, or --data tfds:NAME")
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output} is a file where a folder is wanted: name another")

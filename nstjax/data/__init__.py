@@ -5,8 +5,7 @@
 """
 
 from nstjax.data.config import DataConfig
-from nstjax.data.own import prepare_folder
 from nstjax.data.pipeline import Batch, Batches, open_batches
 from nstjax.data.tfds import prepare_dataset
 
-__all__ = ["Batch", "Batches", "DataConfig", "open_batches", "prepare_dataset", "prepare_folder"]
+__all__ = ["Batch", "Batches", "DataConfig", "open_batches", "prepare_dataset"]

@@ -55,7 +55,7 @@ class Batches(Iterator[Batch]):
         share = config.batch_size // process_count
         first = process_index * share
         self.source = source
-        self._met: dict[str, dict[str, None]] = {"skipped": {}, "enlarged": {}}
+        self._skipped: dict[str, None] = {}
         self._config = config
         self._index = np.arange(first, first + share, dtype=np.int32)
         self._make = Share(source, config, (first, first + share))
@@ -115,19 +115,13 @@ class Batches(Iterator[Batch]):
                 "under 'if __name__ == \"__main__\":'): try --workers 0"
             ) from error
         self._batch += 1
-        for what, names in self._met.items():
-            names.update(dict.fromkeys(made[what]))
+        self._skipped.update(dict.fromkeys(made["skipped"]))
         return Batch(made["images"].astype(np.float32) / np.float32(255), self._index)
 
     @property
     def skipped(self) -> list[str]:
         """Names of the damaged photographs met by this process so far; others stood in for them."""
-        return list(self._met["skipped"])
-
-    @property
-    def enlarged(self) -> list[str]:
-        """Names of photographs met so far whose short side is less than half of the crop's."""
-        return list(self._met["enlarged"])
+        return list(self._skipped)
 
     def get_state(self) -> dict[str, Any]:
         """The position, as plain data: for ``set_state`` of a run over the same photographs.

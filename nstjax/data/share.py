@@ -12,7 +12,6 @@ from nstjax.data.views import bring_to, draw_view
 from nstjax.errors import InputError
 
 CACHE_BYTES = 2 * 2**30  # 7,000 photographs of 256×384 pixels
-SMALL = 0.5  # a photograph is called enlarged when its short side is less than this part of the crop's
 _ACCOUNT = threading.Lock()  # of what the cache holds; not of each Share, since it cannot be sent to a worker
 
 
@@ -32,25 +31,20 @@ class Share:
         self._budget = CACHE_BYTES // max(1, config.workers) if config.cache else 0
         self._kept: dict[int, np.ndarray] = {}
         self._damaged: set[int] = set()
-        self._small: set[int] = set()
 
     def __call__(self, plans: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        """``{"images": (b, size, size, 3) uint8, "skipped": names, "enlarged": names}``."""
+        """``{"images": (b, size, size, 3) uint8, "skipped": names}``."""
         config, skipped, views = self._config, list[int](), list[np.ndarray]()
-        enlarged = list[int]()
         for record, key in plans[slice(*self._positions)]:
             rng = np.random.default_rng(key)
             photograph = self._load(record)
             if photograph is None:
                 skipped.append(record)
                 record, photograph = self._another(rng, skipped)
-            if record in self._small:
-                enlarged.append(record)
             views.append(draw_view(photograph, config.size, config.zoom, config.flip, rng))
         return {
             "images": np.stack(views),
             "skipped": [self.source.name(record) for record in skipped],
-            "enlarged": [self.source.name(record) for record in enlarged],
         }
 
     def _load(self, record: int) -> np.ndarray | None:
@@ -62,13 +56,10 @@ class Share:
             return None
         side = self._config.side
         try:
-            decoded = self.source.decode(record, side)
-            photograph = bring_to(decoded, side)
+            photograph = bring_to(self.source.decode(record, side), side)
         except Exception:  # one damaged photograph must not end a training, whatever its decoder raises
             self._damaged.add(record)
             return None
-        if min(decoded.shape[:2]) < SMALL * self._config.size:
-            self._small.add(record)
         # What is kept stays: in an order that changes every epoch no photograph is more likely than another
         # to be wanted soon.
         with _ACCOUNT:

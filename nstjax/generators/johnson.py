@@ -45,6 +45,11 @@ class JohnsonConfig:
     residual_blocks: int = 5
     last_kernel: int = 9
 
+    @property
+    def content(self) -> bool:
+        """True: the network stylizes photographs."""
+        return True
+
     def __post_init__(self) -> None:
         one_of("--norm", self.norm, ("batch", "instance"))
         one_of("--upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))

@@ -1,6 +1,8 @@
 """A synthesis with everything checked: what is minimized at each scale, and from what start."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -16,7 +18,24 @@ from nstjax.synthesis.loss import LossNetwork, targets_at
 from nstjax.synthesis.pyramid import exemplar_size_at, first_image, fitted, style_size_at
 from nstjax.synthesis.solve import Stage
 from nstjax.synthesis.styles import StyleRegion, Styles, check_image, check_masks, check_regions
-from nstjax.typing import Backbone, Images
+from nstjax.typing import Backbone, Images, Scalar, Terms
+
+ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
+"""Terms of a caller's own: differentiable functions of the image ``(1, h, w, 3)`` at any scale, by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithTerms:
+    """Adds terms to a loss; hashable, and equal for the same functions, so that programs are shared."""
+
+    terms: tuple[tuple[str, Callable[[Images], Scalar]], ...]
+
+    def __call__(self, loss: Any, image: Images) -> tuple[Scalar, Terms]:
+        total, terms = loss(image)
+        for name, term in self.terms:
+            terms = {**terms, name: term(image)}
+            total = total + terms[name]
+        return total, terms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +48,7 @@ class Problem:
         content: the photograph, ``(1, h, w, 3)``; None for a texture.
         regions: the styles, with the colors that the network sees.
         init_image: the start, for ``init == "image"``.
+        extra_terms: added to the loss.
     """
 
     network: LossNetwork
@@ -36,6 +56,7 @@ class Problem:
     content: Images | None
     regions: tuple[StyleRegion, ...]
     init_image: Images | None
+    extra_terms: ExtraTerms
 
     def style_size(self, image: Images, side: int) -> tuple[int, int]:
         """Height and width of a painting where the picture's longer side is ``side``."""
@@ -79,7 +100,10 @@ class Problem:
             return first_image(config, size, content, first, self.init_image)
 
         factors = {kind: float(value) for kind, value in targets.balance.items()} or None
-        return Stage(loss(targets), size, start, factors)
+        fun = loss(targets)
+        if self.extra_terms:
+            fun = jax.tree_util.Partial(_WithTerms(tuple(self.extra_terms.items())), fun)
+        return Stage(fun, size, start, factors)
 
 
 def make_problem(
@@ -89,6 +113,7 @@ def make_problem(
     shape: tuple[int, int],
     content: Images | None = None,
     init_image: Images | None = None,
+    extra_terms: ExtraTerms | None = None,
 ) -> Problem:
     """Check what a synthesis is made from.
 
@@ -99,11 +124,15 @@ def make_problem(
         shape: proportions of the picture: height and width.
         content: the photograph, float32; None for a texture.
         init_image: the start, for ``config.init == "image"``.
+        extra_terms: added to the loss.
 
     Raises:
         InputError: a setting makes no sense, a layer is missing, an image has a wrong shape or values or is too small
             for a layer, or a mask is empty at one.
     """
+    for name in extra_terms or {}:
+        if name.split("/")[0] in ("content", "style", "windows", "tv"):
+            raise InputError(f"the extra term {name!r} has the name of a built-in term: give it another")
     regions = check_regions(style, shape)
     if content is None and any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
@@ -112,7 +141,7 @@ def make_problem(
     if content is not None:
         check_layers(backbone, config.objective.content_layers, "--content-layers")
     check_layers(backbone, config.objective.style_layers, "--style-layers")
-    problem = Problem(LossNetwork(config, backbone), shape, content, regions, init_image)
+    problem = Problem(LossNetwork(config, backbone), shape, content, regions, init_image, extra_terms or {})
     problem.check()
     if content is None:
         return problem

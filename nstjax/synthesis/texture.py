@@ -5,7 +5,7 @@ import dataclasses
 from nstjax.errors import InputError
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.problem import make_problem
+from nstjax.synthesis.problem import ExtraTerms, make_problem
 from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
 from nstjax.synthesis.styles import Style
 from nstjax.typing import Backbone, Images
@@ -33,6 +33,7 @@ def texture(
     shape: tuple[int, int] = (1, 1),
     init_image: Images | None = None,
     resume: TransferState | None = None,
+    extra_terms: ExtraTerms | None = None,
 ) -> TransferResult:
     """A new picture with a painting's statistics and nothing of its arrangement.
 
@@ -45,6 +46,7 @@ def texture(
         shape: the proportions of height and width; the longer side is the config's.
         init_image: the start, for ``config.init == "image"``.
         resume: go on from here.
+        extra_terms: as for :func:`nstjax.transfer`.
 
     Raises:
         InputError: as :func:`nstjax.transfer`, or the start is the content, which there is none of.
@@ -56,5 +58,5 @@ def texture(
     config = dataclasses.replace(config, objective=dataclasses.replace(config.objective, content_weight=0.0))
     if min(shape) < 1:
         raise InputError(f"the texture's shape is {shape}: both must be 1 or more")
-    problem = make_problem(config, backbone, style, shape, init_image=init_image)
+    problem = make_problem(config, backbone, style, shape, init_image=init_image, extra_terms=extra_terms)
     return solve(config, problem.stage, callback, resume)

@@ -2,7 +2,7 @@
 
 from nstjax.synthesis.colors import restore_colors
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.problem import make_problem
+from nstjax.synthesis.problem import ExtraTerms, make_problem
 from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
 from nstjax.synthesis.styles import Styles, check_image
 from nstjax.typing import Backbone, Images
@@ -17,6 +17,7 @@ def transfer(
     *,
     init_image: Images | None = None,
     resume: TransferState | None = None,
+    extra_terms: ExtraTerms | None = None,
 ) -> TransferResult:
     """Stylize a content image with one or more style images.
 
@@ -29,6 +30,9 @@ def transfer(
         callback: called after every iteration; a true answer stops, with the image as it is.
         init_image: the start, for ``config.init == "image"``; of any size.
         resume: go on from here; content, style, weights and config must be those of the run it is of.
+        extra_terms: terms of your own by name, each a differentiable function of the image ``(1, h, w, 3)`` in [0, 1]
+            that returns a weighted scalar; they are added to the loss at every scale and appear in the history. The
+            same function objects share one compiled program.
 
     Returns:
         A :class:`TransferResult`.
@@ -40,7 +44,9 @@ def transfer(
     """
     config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content", content)
-    problem = make_problem(config, backbone, style, (content.shape[1], content.shape[2]), content, init_image)
+    problem = make_problem(
+        config, backbone, style, (content.shape[1], content.shape[2]), content, init_image, extra_terms
+    )
     return solve(
         config, problem.stage, callback, resume, lambda image: restore_colors(config, content, image)
     )

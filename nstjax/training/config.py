@@ -94,7 +94,7 @@ class TrainConfig(TrainSettings):
     def for_backbone(self, backbone: Backbone) -> "TrainConfig":
         """This record with its layers named, chosen from those that the network has where none were."""
         objective = self.objective
-        if not getattr(self.generator, "content", True):  # textures are of no photograph
+        if not self.generator.content:  # textures are of no photograph
             objective = dataclasses.replace(objective, content_weight=0.0)
         return dataclasses.replace(self, objective=objective.for_layers(backbone.layers))
 

@@ -162,7 +162,7 @@ def _paint(config: GeneratorConfig, variables: Any, photograph: Any) -> jax.Arra
     """One picture, ``(h, w, 3)`` in [0, 1], with the same noise whenever it is made."""
     height, width = photograph.shape[1:3]
     noise = draw_noise(config, jax.random.key(0)[None], height, width)
-    image = photograph if getattr(config, "content", True) else None
+    image = photograph if config.content else None
     return generate(config, variables, image, noise, size=(height, width))[0].clip(0, 1)
 
 

@@ -35,7 +35,7 @@ class _NoPhotographs:
 def open_share(config: TrainConfig) -> Any:
     """This process's share of every batch; see :class:`nstjax.data.Batches`."""
     index, count = jax.process_index(), jax.process_count()
-    if getattr(config.generator, "content", True):
+    if config.generator.content:
         return open_batches(config.data, index, count)
     share = config.data.batch_size // count
     return _NoPhotographs(config.data.size, share, index * share)
@@ -43,7 +43,7 @@ def open_share(config: TrainConfig) -> Any:
 
 def first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
     """The same ones whenever the run is resumed."""
-    if not getattr(config.generator, "content", True):
+    if not config.generator.content:
         return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]
     batches = open_batches(dataclasses.replace(config.data, workers=0))
     found: list[np.ndarray] = []

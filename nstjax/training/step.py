@@ -136,7 +136,7 @@ def train_step(
         images, batch_stats = generate_train(
             config.generator,
             {"params": params, "batch_stats": state.batch_stats},
-            photographs if getattr(config.generator, "content", True) else None,
+            photographs if config.generator.content else None,
             noise,
             axis_name=axis_name,
             dtype=dtype,

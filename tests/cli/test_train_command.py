@@ -11,9 +11,9 @@ from PIL import Image
 
 import nstjax
 from nstjax.cli.main import main
-from nstjax.data import prepare_folder
 from nstjax.generators.store import load_generator
 from nstjax.training import read_metrics
+from tests.helpers.datasets import prepare_folder
 from tests.helpers.photographs import damage, write_marked
 from tests.helpers.training import assert_same_bits
 

@@ -65,16 +65,11 @@ def test_folders_are_walked_once_by_name(folder: Path) -> None:
     ]
 
 
-def test_small_photographs_are_enlarged_and_named(folder: Path) -> None:
+def test_small_photographs_are_enlarged(folder: Path) -> None:
     settings = config(folder, size=96, zoom=(1.0, 1.0), batch_size=1)
     with open_batches(settings) as batches:
         image = next(batches).images
         assert image.shape == (1, 96, 96, 3)
-        assert len(batches.enlarged) == 1
-        assert Path(batches.enlarged[0]).parent in (folder, folder / "more")
-    with open_batches(config(folder, size=48, zoom=(1.0, 1.0))) as batches:
-        next(batches)
-        assert batches.enlarged == []
 
 
 @pytest.mark.filterwarnings("ignore:.*transparent pixels")

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstjax.data import open_batches, prepare_folder
+from nstjax.data import open_batches
 from nstjax.errors import InputError
+from tests.helpers.datasets import prepare_folder
 from tests.helpers.photographs import COUNT, config, damage, first, numbers, take, write_marked
 
 
@@ -95,12 +96,6 @@ def test_data_sets_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             open_batches(config(spec, data_dir=where))
-    with pytest.raises(InputError, match=f"{where}/mine exists: delete it"):
-        prepare_folder(folder, "mine", where)
-    with pytest.raises(InputError, match="'My set' cannot name a data set: use small letters"):
-        prepare_folder(folder, "My set", where)
-    with pytest.raises(InputError, match="cannot write the data set mine in"):
-        prepare_folder(folder, "mine", "/proc/none")
     features = tmp_path / "sets" / "mine" / "1.0.0" / "features.json"
     features.write_text(features.read_text().replace('"image"', '"picture"', 1))
     with pytest.raises(InputError, match="no feature called image .*it has image/filename, picture"):

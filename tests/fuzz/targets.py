@@ -246,7 +246,7 @@ def _read_state(path: Path, out: Path) -> int:
 
 
 def _data(folder: Path) -> Path:
-    from nstjax.data import prepare_folder
+    from tests.helpers.datasets import prepare_folder
 
     (folder / "photographs").mkdir()
     for k in range(4):

@@ -240,3 +240,33 @@ def test_records_that_cannot_be_read_are_refused(change: dict, message: str) -> 
 def test_settings_that_make_no_sense_are_refused(values: dict, message: str) -> None:
     with pytest.raises(nstjax.InputError, match=message):
         TransferConfig(**values)
+
+
+def test_extra_terms_are_added_at_every_scale_and_a_content_loss_of_one_s_own_is_the_built_in_one(
+    small, pictures
+) -> None:
+    content, style = pictures
+    record = Objective(("relu2_1",), ("relu1_1",), 2.0, 5.0, 0.0, content_loss="mean")
+    config = dataclasses.replace(QUICK, objective=record, scales=(32,))
+    kept = nstjax.features(small, content_at(content, 32), ("relu2_1",), padding=config.padding)["relu2_1"]
+
+    def own(image):
+        found = nstjax.features(small, image, ("relu2_1",), padding=config.padding)["relu2_1"]
+        return 2.0 * ((found - kept) ** 2).mean()
+
+    without = dataclasses.replace(config, objective=dataclasses.replace(record, content_weight=0.0))
+    built_in = transfer(content, style, small, config)
+    mine = transfer(content, style, small, without, extra_terms={"mine": own})
+    assert mine.history[-1].terms["mine"] == pytest.approx(
+        built_in.history[-1].terms["content/relu2_1"], rel=1e-3
+    )
+    np.testing.assert_allclose(mine.image, built_in.image, atol=1e-3)
+
+    def dark(image):
+        return 3000.0 * (image**2).mean()
+
+    darker = transfer(content, style, small, QUICK, extra_terms={"dark": dark})
+    assert darker.image.mean() < 0.8 * transfer(content, style, small, QUICK).image.mean()
+    assert all("dark" in entry.terms for entry in darker.history)
+    with pytest.raises(nstjax.InputError, match="'style/x' has the name of a built-in term"):
+        transfer(content, style, small, QUICK, extra_terms={"style/x": dark})
