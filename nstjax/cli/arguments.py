@@ -183,12 +183,12 @@ def parse_command(command: str, arguments: Sequence[str]) -> tuple[Options, Tran
 
 def check_options(options: Options) -> None:
     """Raise :class:`InputError` where an option's value makes no sense."""
-    for flag, count in (
-        ("--save-state-every", options.save_state_every),
-        ("--snapshot-every", options.snapshot_every),
+    for field, count in (
+        ("save_state_every", options.save_state_every),
+        ("snapshot_every", options.snapshot_every),
     ):
-        within(flag, count, 0, MOST, " (0 is never)")
-    within("--quality", options.quality, 1, 100)
+        within(field, count, 0, MOST, " (0 is never)")
+    within("quality", options.quality, 1, 100)
     if options.gif is not None and options.gif.suffix.lower() != ".gif":
         raise InputError(f"the animation {options.gif} must end in .gif")
     if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nstjax.cli.commands import ReconstructOptions, TransferOptions
+from nstjax.cli.flags import with_flags
 from nstjax.cli.jobs import Job
 from nstjax.errors import InputError, OutputError, first_line
 from nstjax.images import load_image
@@ -62,7 +63,7 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
 
 
 def about(error: Exception, path: Path) -> InputError:
-    """Return the error of making one picture, with the picture's file where it names neither a file nor an option.
+    """Return the error of making one picture, with flags for fields; it begins with the file if it names no other.
 
     Args:
         error: of any type: a damaged file can raise nearly anything.
@@ -70,12 +71,12 @@ def about(error: Exception, path: Path) -> InputError:
     """
     if not isinstance(error, InputError):
         return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
-    message = str(error)
+    message = with_flags(str(error))
     if isinstance(error, OutputError):  # it names the output
-        return error
+        return OutputError(message)
     if path.name in message or "--" in message or message.startswith("-o "):
-        return error
-    return type(error)(f"{path}: {message}")
+        return InputError(message)
+    return InputError(f"{path}: {message}")
 
 
 def failure_code(error: Exception, before: int) -> int:

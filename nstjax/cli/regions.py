@@ -38,7 +38,7 @@ def check_regions(options: StyleOptions) -> None:
     """
     _check_shares("--style-weights", options.style_weights, len(options.styles), "style")  # type: ignore[attr-defined]
     for part in options.proportions if isinstance(options, TextureOptions) else ():
-        within("--proportions", part, 1, MAX_SIDE)
+        within("proportions", part, 1, MAX_SIDE)
     if not isinstance(options, TransferOptions):
         return
     if any(not 0 < strength <= 1e6 for strength in options.strength_grid):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nstjax.cli.flags import with_flags
 from nstjax.errors import InputError, InputWarning
 from nstjax.programs import enable_compilation_cache
 
@@ -28,7 +29,7 @@ def keep_programs(wanted: bool, quiet: bool = False) -> None:
 
 @contextlib.contextmanager
 def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
-    """What was mended in the input is said, once, without a line of source code beside it."""
+    """Pass each :class:`InputWarning` to ``say`` once, with flags for fields and without a line of source code."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         plain, said = warnings.showwarning, set[str]()
@@ -38,7 +39,7 @@ def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
                 plain(message, category, *where)
             elif str(message) not in said:
                 said.add(str(message))
-                say(f"note: {message}")
+                say(f"note: {with_flags(str(message))}")
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield

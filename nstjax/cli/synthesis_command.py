@@ -12,6 +12,7 @@ import numpy as np
 from nstjax.cli.arguments import check_options, parse_command
 from nstjax.cli.commands import TransferOptions, content_of
 from nstjax.cli.display import Display
+from nstjax.cli.flags import with_flags
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.jobs import Job, make_jobs, make_output_folder
@@ -101,7 +102,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
                 failed.discard(what)
             except InputError as error:
                 if what not in failed:
-                    display.say(f"note: the {what} was not saved: {error}")
+                    display.say(f"note: the {what} was not saved: {with_flags(str(error))}")
                 failed.add(what)
 
         def on_progress(progress: Progress) -> bool:
@@ -136,7 +137,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
             )
         except TransferFailed as error:
             kept = "no output was written" if error.image is None else "the last good picture is kept"
-            print(f"nstjax: error: {job.output.name}: {error}; {kept}", file=sys.stderr)
+            print(f"nstjax: error: {job.output.name}: {with_flags(str(error))}; {kept}", file=sys.stderr)
             if error.image is not None:
                 write(finish(error.image), error.history, "failed", began, frames)
             return FAILED

@@ -55,7 +55,7 @@ def first_image(
         uniform = jax.random.uniform(jax.random.key(config.seed), content.shape, content.dtype)
         return 0.5 + config.noise * (uniform - 0.5)
     if config.init == "image" and init_image is None:
-        raise InputError("the start is an image, but none is given: name a file with --init")
+        raise InputError("`init` is image, but there is no image: give one as `init_image`")
     source = style if config.init == "style" else jnp.asarray(init_image, content.dtype)
     return _fitted(source, height, width)
 

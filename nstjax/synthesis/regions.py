@@ -20,7 +20,7 @@ LEAST_POSITIONS = 16.0
 
 def _empty(name: str, layer: str, shape: tuple[int, ...]) -> InputError:
     return InputError(
-        f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other --scales"
+        f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other `scales`"
     )
 
 

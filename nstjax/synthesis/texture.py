@@ -72,7 +72,7 @@ def texture(
     """
     config = (config or TEXTURE).for_backbone(backbone)
     if config.init == "content":
-        raise InputError("--init content: a texture has no content; start from noise, style or an image")
+        raise InputError("`init` content: a texture has no content; start from noise, style or an image")
     config = dataclasses.replace(config, objective=dataclasses.replace(config.objective, content_weight=0.0))
     record, sides = config.objective, config.pyramid()
     if min(shape) < 1:
@@ -83,7 +83,7 @@ def texture(
     regions = check_regions(style, smallest)
     if any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
-    check_layers(backbone, record.style_layers, "--style-layers")
+    check_layers(backbone, record.style_layers, "style_layers")
     network = Network(config, backbone)
     for image in (smallest, *(exemplar_at(s.image, sides[0], config) for r in regions for s in r.styles)):
         check_size(record.style_layers, image.shape[1], image.shape[2])

@@ -54,8 +54,8 @@ def transfer(
     if init_image is not None:
         init_image = check_image("initial", init_image)
     record, sides = config.objective, config.pyramid()
-    check_layers(backbone, record.content_layers, "--content-layers")
-    check_layers(backbone, record.style_layers, "--style-layers")
+    check_layers(backbone, record.content_layers, "content_layers")
+    check_layers(backbone, record.style_layers, "style_layers")
     network = Network(config, backbone)
     height, width = content.shape[1:3]
     check_size(record.layers, *fit_long_side(height, width, sides[0]))
