@@ -153,8 +153,8 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
     for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
         if before[name] != after.get(name):
             raise InputError(
-                f"{flag_of(name)} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as it "
-                f"was, or start a new run"
+                f"{flag_of(name)} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as "
+                f"it was, or start a new run"
             )
 
 

@@ -198,7 +198,7 @@ def export_generator(
     path = Path(path)
     if size is None and not takes_photographs(generator):
         raise InputError(
-            "the generator makes textures, and a program of it needs their size: give height and width as `size`"
+            "the generator makes textures, and a program of it has a fixed size: give `size` HEIGHT WIDTH"
         )
     if size is not None:
         for side in size:

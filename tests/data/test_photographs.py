@@ -171,11 +171,11 @@ def test_fakes_are_the_same_everywhere() -> None:
     ("fields", "words"),
     [
         ({"source": ""}, "`data.source` is empty: name a folder"),
-        ({"size": 0}, "`data.size` is 0: it must be between 1 and 4096"),
+        ({"size": 0}, "`data.size` is 0: it must be from 1 to 4096"),
         ({"batch_size": 0}, "`batch_size` is 0"),
         ({"seed": -1}, "`data.seed` is -1"),
         ({"seed": 2**32}, "`data.seed` is 4294967296"),
-        ({"workers": 1000}, "`workers` is 1000: it must be between 0 and 256"),
+        ({"workers": 1000}, "`workers` is 1000: it must be from 0 to 256"),
         ({"prefetch": -1}, "`prefetch` is -1"),
         ({"zoom": (0.5, 1.0)}, "`zoom` is 0.5 1.0: it must be two factors"),
         ({"zoom": (1.5, 1.0)}, "`zoom` is 1.5 1.0"),
