@@ -5,9 +5,10 @@ MOST = 10**9
 
 
 class InputError(ValueError):
-    """Bad input: the message is one sentence that names the file or option and says what to do.
+    """Bad input: the message is one sentence that names the file, field or parameter, and says what to do.
 
-    The command line prints it after ``nstjax: error:`` and exits with code 2. It is a ``ValueError``.
+    Fields and parameters are in backticks; the command line shows the flag instead. It prints the message after
+    ``nstjax: error:`` and exits with code 2. It is a ``ValueError``.
     """
 
 
@@ -18,10 +19,10 @@ class OutputError(InputError):
     """
 
 
-def one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Raise :class:`InputError` unless ``value`` is one of the names in ``allowed``."""
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` unless ``value``, of the field or parameter ``name``, is one of ``allowed``."""
     if value not in allowed:
-        raise InputError(f"{option} is {value!r}: it must be one of {', '.join(allowed)}")
+        raise InputError(f"`{name}` is {value!r}: it must be one of {', '.join(allowed)}")
 
 
 def first_line(error: BaseException) -> str:
@@ -33,25 +34,25 @@ def first_line(error: BaseException) -> str:
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**127  # normal numbers of float32: XLA takes smaller ones for 0
 
 
-def check_positive(option: str, value: float, most: float = _LARGEST) -> None:
-    """Raise :class:`InputError` unless ``value`` is positive in float32, finite, and at most ``most``."""
+def check_positive(name: str, value: float, most: float = _LARGEST) -> None:
+    """Raise :class:`InputError` unless ``value`` of ``name`` is positive in float32, finite, and at most ``most``."""
     if not _SMALLEST <= value <= most:
         limit = "" if most == _LARGEST else f" and at most {most:g}"
-        raise InputError(f"{option} is {value}: it must be a finite float32 number greater than 0{limit}")
+        raise InputError(f"`{name}` is {value}: it must be a finite float32 number greater than 0{limit}")
 
 
-def within(option: str, value: float, least: float, most: float, instead: str = "") -> None:
+def within(name: str, value: float, least: float, most: float, instead: str = "") -> None:
     """Raise :class:`InputError` unless ``least <= value <= most``; NaN is in no range.
 
     Args:
-        option: what the message calls the value, such as ``--size``.
+        name: of the field or parameter, such as ``size``.
         value: to check.
         least: smallest value allowed.
         most: largest value allowed.
         instead: what else is allowed, such as ``", or 0 for none"``; the caller has let it pass.
     """
     if not least <= value <= most:
-        raise InputError(f"{option} is {value}: it must be between {least} and {most}{instead}")
+        raise InputError(f"`{name}` is {value}: it must be between {least} and {most}{instead}")
 
 
 class InputWarning(UserWarning):

@@ -118,12 +118,12 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
 
 def check_values(options: RunOptions) -> None:
     """Raise :class:`InputError` for an option whose value makes no sense."""
-    for flag, count in (
-        ("--save-state-every", options.save_state_every),
-        ("--snapshot-every", options.snapshot_every),
+    for field, count in (
+        ("save_state_every", options.save_state_every),
+        ("snapshot_every", options.snapshot_every),
     ):
-        within(flag, count, 0, MOST, " (0 is never)")
-    within("--quality", options.quality, 1, 100)
+        within(field, count, 0, MOST, " (0 is never)")
+    within("quality", options.quality, 1, 100)
     if options.gif is not None and options.gif.suffix.lower() != ".gif":
         raise InputError(f"the animation {options.gif} must end in .gif")
     if options.plot is not None and options.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
@@ -160,7 +160,7 @@ def check_sources(sources: Sources) -> None:
     arrangement, styles = sources.arrangement, len(sources.styles)
     check_shares("--style-weights", arrangement.style_weights, styles, "style")
     for part in arrangement.proportions:
-        within("--proportions", part, 1, MAX_SIDE)
+        within("proportions", part, 1, MAX_SIDE)
     grid = sources.strength_grid
     if any(not 0 < strength <= 1e6 for strength in grid):
         raise InputError("--strength-grid must be numbers greater than 0 and at most a million")

@@ -86,8 +86,8 @@ def run_demo(arguments: Sequence[str]) -> int:
     paintings = tuple(dict.fromkeys(options.paintings))
     if not paintings:
         raise InputError("--paintings names none: name at least one")
-    within("--size", options.size, LEAST_SIZE, MAX_SIDE, " pixels")
-    within("--seed", options.seed, 0, 2**32 - 1)
+    within("size", options.size, LEAST_SIZE, MAX_SIDE, " pixels")
+    within("seed", options.seed, 0, 2**32 - 1)
     TransferConfig(size=options.size, iterations=(options.iterations,))  # refuses what is out of range
     check_device()
     load_backbone(options.weights)

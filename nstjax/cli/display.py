@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from nstjax.cli.flags import with_flags
 from nstjax.errors import InputError
 from nstjax.synthesis.solve import Progress as TransferProgress
 
@@ -71,7 +72,7 @@ class Display:
             self.failed.discard(what)
         except InputError as error:
             if what not in self.failed:
-                self.say(f"note: the {what} was not saved: {error}")
+                self.say(f"note: the {what} was not saved: {with_flags(str(error))}")
             self.failed.add(what)
 
     def show(self, progress: TransferProgress) -> None:

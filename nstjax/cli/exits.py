@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from nstjax.cli.flags import with_flags
 from nstjax.errors import InputError, OutputError, first_line
 
 FAILED, BAD_INPUT = 1, 2
@@ -14,7 +15,7 @@ J = TypeVar("J")
 
 
 def about(error: Exception, path: Path) -> InputError:
-    """Return the error of making one picture, with the picture's file where it names neither a file nor an option.
+    """Return the error of making one picture, with flags for fields; it begins with the file if it names no other.
 
     Args:
         error: of any type: a damaged file can raise nearly anything.
@@ -22,12 +23,12 @@ def about(error: Exception, path: Path) -> InputError:
     """
     if not isinstance(error, InputError):
         return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
-    message = str(error)
+    message = with_flags(str(error))
     if isinstance(error, OutputError):  # it names the output
-        return error
+        return OutputError(message)
     if path.name in message or "--" in message or message.startswith("-o "):
-        return error
-    return type(error)(f"{path}: {message}")
+        return InputError(message)
+    return InputError(f"{path}: {message}")
 
 
 def failure_code(error: Exception, before: int) -> int:

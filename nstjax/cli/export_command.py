@@ -29,7 +29,7 @@ def run_export(arguments: Sequence[str]) -> int:
     if output.suffix != SUFFIX:
         raise InputError(f"the output {output} must end in {SUFFIX}")
     for side in options.size or ():
-        within("--size", side, 1, MAX_OUTPUT_SIDE, " pixels")
+        within("size", side, 1, MAX_OUTPUT_SIDE, " pixels")
     check_place(output)
     check_replaceable(header_path(output))
     check_device()

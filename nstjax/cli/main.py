@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from nstjax.cli.exits import BAD_INPUT, FAILED
+from nstjax.cli.flags import with_flags
 from nstjax.cli.interrupt import exit_code, leave_on_signal, raise_on_signal
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.errors import InputError, OutputError
@@ -139,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """A message without the line breaks that a file's name or another library's message may have."""
-    return " ".join(str(error).split())
+    """A message with flags for fields, and without the line breaks of file names and other libraries' messages."""
+    return with_flags(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

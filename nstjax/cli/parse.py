@@ -20,7 +20,7 @@ _CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 # What tyro says, and a sentence that names the option and what it takes.
 _SENTENCES = (
-    # A record's own check (``__post_init__``) names the option already.
+    # A record's own check (``__post_init__``) names the field already.
     (r"^Error parsing [a-z_]+: ", ""),
     (r"^Error parsing (\S+): invalid literal for int\(\) .*?: (.*)$", r"\1 is \2: it must be a whole number"),
     (r"^Error parsing (\S+): Exceeds the limit .*$", r"\1 has too many digits"),
@@ -89,7 +89,7 @@ def check_numbers(options: Any) -> None:
             if isinstance(number, float) and not abs(number) <= MOST_FLOAT:
                 raise InputError(f"{flag} is {number}: it must be a finite number, at most {MOST_FLOAT:g}")
             if isinstance(number, int):
-                within(flag, number, -MOST_INTEGER, MOST_INTEGER)
+                within(field.name, number, -MOST_INTEGER, MOST_INTEGER)
 
 
 def scan(arguments: Sequence[str]) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nstjax.cli.flags import with_flags
 from nstjax.errors import InputError, InputWarning
 from nstjax.programs import enable_compilation_cache
 
@@ -46,7 +47,7 @@ def make_output_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
-    """Within the block an :class:`InputWarning` becomes a note, each once."""
+    """Pass each :class:`InputWarning` to ``say`` once, with flags for fields and without a line of source code."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         plain, said = warnings.showwarning, set[str]()
@@ -56,7 +57,7 @@ def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
                 plain(message, category, *where)
             elif str(message) not in said:
                 said.add(str(message))
-                say(f"note: {message}")
+                say(f"note: {with_flags(str(message))}")
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield

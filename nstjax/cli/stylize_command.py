@@ -40,11 +40,11 @@ RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
 def _check(options: StylizeOptions) -> None:
     """Raise :class:`InputError` where an option's value makes no sense."""
     if options.size is not None:
-        within("--size", options.size, LEAST_SIDE, MAX_OUTPUT_SIDE, " pixels")
-    within("--strength", options.strength, 0, 1)
-    within("--quality", options.quality, 1, 100)
-    within("--seed", options.seed, 0, 2**32 - 1)
-    within("--noise-scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
+        within("size", options.size, LEAST_SIDE, MAX_OUTPUT_SIDE, " pixels")
+    within("strength", options.strength, 0, 1)
+    within("quality", options.quality, 1, 100)
+    within("seed", options.seed, 0, 2**32 - 1)
+    within("noise_scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
     if options.tile is not None:
         check_tile(options.tile)
 

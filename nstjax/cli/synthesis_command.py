@@ -11,6 +11,7 @@ import numpy as np
 
 from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED, about, make_all
+from nstjax.cli.flags import with_flags
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.job import Job
@@ -173,7 +174,7 @@ def _run(
             )
         except TransferFailed as error:
             kept = "no output was written" if error.image is None else "the last good picture is kept"
-            print(f"nstjax: error: {path.name}: {error}; {kept}", file=sys.stderr)
+            print(f"nstjax: error: {path.name}: {with_flags(str(error))}; {kept}", file=sys.stderr)
             if error.image is not None:
                 write(finish(error.image), error.history, "failed", began, frames)
             return FAILED

@@ -12,6 +12,7 @@ import jax
 
 from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED
+from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.options_train import TrainOptions, train_defaults
 from nstjax.cli.parse import parse, scan
@@ -32,13 +33,6 @@ from nstjax.weights.store import AUTO, resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
-_OPTIONS = {
-    "generator.kind": "--generator",
-    "generator.output": "--generator-output",
-    "data.source": "--data",
-    "data.size": "--crop",
-    "data.seed": "--data-seed",
-}
 # What may differ from the run that is resumed. The photographs are compared by what they are, not by where they lie.
 _FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
@@ -122,9 +116,9 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
         raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
     if hosts.processes is not None:
-        within("--processes", hosts.processes, 1, MAX_PROCESSES)
+        within("processes", hosts.processes, 1, MAX_PROCESSES)
     if hosts.process_index is not None:
-        within("--process-index", hosts.process_index, 0, (hosts.processes or MAX_PROCESSES) - 1)
+        within("process_index", hosts.process_index, 0, (hosts.processes or MAX_PROCESSES) - 1)
     return options.output
 
 
@@ -155,10 +149,9 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
     before, after = (_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
     for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
         if before[name] != after.get(name):
-            option = _OPTIONS.get(name, f"--{name.split('.')[-1].replace('_', '-')}")
             raise InputError(
-                f"{option} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as it "
-                f"was, or start a new run"
+                f"{flag_of(name)} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as "
+                f"it was, or start a new run"
             )
 
 
@@ -271,7 +264,7 @@ def run_train(arguments: Sequence[str]) -> int:
                 begin=begin,
             )
         except TrainingFailed as error:
-            print(f"nstjax: error: {error}", file=sys.stderr)
+            print(f"nstjax: error: {with_flags(str(error))}", file=sys.stderr)
             return FAILED
     if interrupt.stop:
         print(f"nstjax: interrupted; go on with: nstjax train -o {folder} --resume", file=sys.stderr)

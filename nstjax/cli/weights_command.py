@@ -112,7 +112,7 @@ def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[ja
 
 def _normalize(arguments: Sequence[str], prog: str) -> None:
     options = parse(NormalizeOptions, arguments, prog)
-    within("--size", options.size, 32, 4096, " pixels")
+    within("size", options.size, 32, 4096, " pixels")
     check_device()
     backbone = load_backbone(options.weights, options.network)
     store = _store(

@@ -46,19 +46,19 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if not self.source:
-            raise InputError("--data is empty: name a folder of photographs, or tfds:NAME")
-        for option, value, least, most in (
-            ("--crop", self.size, 1, MAX_SIZE),
-            ("--batch-size", self.batch_size, 1, 2**20),
-            ("--data-seed", self.seed, 0, 2**32 - 1),
-            ("--workers", self.workers, 0, MAX_WORKERS),
-            ("--prefetch", self.prefetch, 0, MAX_PREFETCH),
+            raise InputError("`data.source` is empty: name a folder of photographs, or tfds:NAME")
+        for name, value, least, most in (
+            ("data.size", self.size, 1, MAX_SIZE),
+            ("batch_size", self.batch_size, 1, 2**20),
+            ("data.seed", self.seed, 0, 2**32 - 1),
+            ("workers", self.workers, 0, MAX_WORKERS),
+            ("prefetch", self.prefetch, 0, MAX_PREFETCH),
         ):
             if not least <= value <= most:
-                raise InputError(f"{option} is {value}: it must be from {least} to {most}")
+                raise InputError(f"`{name}` is {value}: it must be from {least} to {most}")
         if len(self.zoom) != 2 or not 1.0 <= self.zoom[0] <= self.zoom[1] <= MAX_ZOOM:
             raise InputError(
-                f"--zoom is {' '.join(map(str, self.zoom))}: it must be two factors, the lesser first, from 1 to "
+                f"`zoom` is {' '.join(map(str, self.zoom))}: it must be two factors, the smaller first, between 1 and "
                 f"{MAX_ZOOM:g}"
             )
 

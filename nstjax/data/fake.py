@@ -18,8 +18,10 @@ class Fake:
     def __init__(self, spec: str = "fake"):
         count = spec.partition(":")[2] if ":" in spec else str(DEFAULT_COUNT)
         if not count.isdecimal() or int(count) < 1:
-            raise InputError(f"--data {spec}: after the colon stands a number of pictures, as in fake:64")
-        self.place = f"--data {spec}"
+            raise InputError(
+                f"`data.source` {spec}: write the number of pictures after the colon, as in fake:64"
+            )
+        self.place = f"`data.source` {spec}"
         self._count = int(count)
 
     def __len__(self) -> int:

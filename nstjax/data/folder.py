@@ -24,9 +24,9 @@ def find_photographs(folder: Path) -> list[str]:
         InputError: the folder is not one, cannot be listed, or has no image.
     """
     if not folder.exists():
-        raise InputError(f"--data {folder} does not exist: name a folder of photographs, or tfds:NAME")
+        raise InputError(f"`data.source` {folder} does not exist: name a folder of photographs, or tfds:NAME")
     if not folder.is_dir():
-        raise InputError(f"--data {folder} is a file: name the folder that it is in")
+        raise InputError(f"`data.source` {folder} is a file: name the folder that it is in")
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
     others: list[Skipped] = []
@@ -51,12 +51,14 @@ def find_photographs(folder: Path) -> list[str]:
         found += [path.relative_to(folder).as_posix() for path in images]
         others += rest
     if not found:
-        raise no_images(f"--data {folder} has no photograph, nor have its subfolders", others)
+        raise no_images(f"`data.source` {folder} has no photograph, nor have its subfolders", others)
     for line in skipped_lines(others):
-        warnings.warn(f"--data {folder}: {line}", InputWarning, stacklevel=2)
+        warnings.warn(f"`data.source` {folder}: {line}", InputWarning, stacklevel=2)
     if runs:
         warnings.warn(
-            f"--data {folder}: skipped {', '.join(runs)}, which training wrote", InputWarning, stacklevel=2
+            f"`data.source` {folder}: skipped {', '.join(runs)}, which training wrote",
+            InputWarning,
+            stacklevel=2,
         )
     return sorted(found)
 

@@ -111,8 +111,8 @@ class Batches(Iterator[Batch]):
             if "Worker process" not in str(error):
                 raise
             raise InputError(
-                "a process of --workers ended by itself (out of memory, or started by a script whose code is not "
-                "under 'if __name__ == \"__main__\":'): try --workers 0"
+                "a process of `workers` ended by itself (out of memory, or started by a script whose code is not "
+                "under 'if __name__ == \"__main__\":'): try `workers` 0"
             ) from error
         self._batch += 1
         self._skipped.update(dict.fromkeys(made["skipped"]))
@@ -136,13 +136,15 @@ class Batches(Iterator[Batch]):
         Raises:
             InputError: the state is of other photographs, or of an order that was drawn otherwise.
         """
-        options = {"seed": "--data-seed", "batch_size": "--batch-size", "shuffle": "--shuffle"}
+        names = {"seed": "data.seed", "batch_size": "batch_size", "shuffle": "shuffle"}
         for field, now in self._order.items():
             then = state.get(field)
             if then == now or (field == "content" and "names" in state):  # the form of earlier versions
                 continue
-            if field in options:
-                raise InputError(f"the run was begun with {options[field]} {then}, not {now}: resume it so")
+            if field in names:
+                raise InputError(
+                    f"the run was begun with `{names[field]}` {then}, not {now}: resume it with the same value"
+                )
             raise InputError(
                 f"{self.source.place} does not have the photographs that the run was begun with "
                 f"({state.get('photographs')} then, {len(self.source)} now, compared by name and size): resume it with "
@@ -228,13 +230,13 @@ def open_batches(config: DataConfig, process_index: int = 0, process_count: int 
     """
     if config.batch_size % process_count:
         raise InputError(
-            f"--batch-size {config.batch_size} is not divided by {process_count} processes: "
-            f"make it a multiple of {process_count}"
+            f"`batch_size` {config.batch_size} cannot be divided among {process_count} processes: "
+            f"choose a multiple of {process_count}"
         )
     source = open_source(config)
     if len(source) < config.batch_size:
         raise InputError(
-            f"{source.place} has {len(source)} photographs, fewer than --batch-size {config.batch_size}: "
-            f"add some, or make batches smaller"
+            f"{source.place} has {len(source)} photographs, fewer than `batch_size` {config.batch_size}: "
+            f"add some, or choose a smaller one"
         )
     return Batches(source, config, process_index, process_count)

@@ -80,5 +80,5 @@ class Share:
             skipped.append(record)
         raise InputError(
             f"no photograph of {self.source.place} can be read, the first being "
-            f"{self.source.name(0)}: copy them again, or name others with --data"
+            f"{self.source.name(0)}: copy them again, or name others as `data.source`"
         )

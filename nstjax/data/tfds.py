@@ -34,7 +34,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
         name, split = f"{name}:{version}", after
     if not re.fullmatch(r"\w+(/[\w.\-]+)?(:[\d.*]+)?", name):
         raise InputError(
-            f"--data {spec} names no data set: write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:SPLIT"
+            f"`data.source` {spec} names no data set: write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:SPLIT"
         )
     return name, split or "train"
 
@@ -94,7 +94,7 @@ def _find(name: str, data_dir: str) -> Any:
     except Exception as error:  # whatever reading foreign files raises
         raise InputError(
             f"cannot open the data set {name} in {data_folder(data_dir)}: {first_line(error)}; "
-            f"make it ready again in another --data-dir"
+            f"make it ready again in another `data_dir`"
         ) from error
 
 
@@ -180,8 +180,8 @@ class Tfds:
             if not download:
                 size = " (25 GB)" if name.startswith("coco") else ""
                 raise InputError(
-                    f"the data set {name} is not in {data_folder(data_dir)}: add --download to fetch it{size}, "
-                    f"or say with --data-dir where it is"
+                    f"the data set {name} is not in {data_folder(data_dir)}: add `download` to fetch it{size}, "
+                    f"or name its folder with `data_dir`"
                 )
             prepare_dataset(name, data_dir)
             builder = _find(name, data_dir)
@@ -193,7 +193,7 @@ class Tfds:
         self._check_files(builder)
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(f"{what} is damaged: copy the data set again, or prepare it in another --data-dir")
+        return InputError(f"{what} is damaged: copy the data set again, or prepare it in another `data_dir`")
 
     def _check_files(self, builder: Any) -> None:
         """Raise :class:`InputError` where a file is missing or truncated: all its records would be missing."""
@@ -216,7 +216,7 @@ class Tfds:
         if not isinstance(feature, tfds.features.Image) or feature.np_dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"{self.place} has no feature called {IMAGE} that holds photographs (it has {', '.join(sorted(features))}): "
-                f"name another with --data"
+                f"name another as `data.source`"
             )
         self._has_names = FILENAME in features
         try:
@@ -226,7 +226,7 @@ class Tfds:
         except NotImplementedError as error:
             raise InputError(
                 f"{self.place} in {self._folder} is not in {ARRAY_RECORD} form, the one that is read without TensorFlow: "
-                f"make it ready again in another --data-dir with --download"
+                f"make it ready again in another `data_dir` with `download`"
             ) from error
         except Exception as error:
             if self._split in list(builder.info.splits):

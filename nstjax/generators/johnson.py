@@ -51,17 +51,17 @@ class JohnsonConfig:
         return True
 
     def __post_init__(self) -> None:
-        one_of("--norm", self.norm, ("batch", "instance"))
-        one_of("--upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))
-        one_of("--padding", self.padding, ("reflect", "zeros"))
-        one_of("--generator-output", self.output, ("tanh", "linear"))
+        one_of("norm", self.norm, ("batch", "instance"))
+        one_of("upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))
+        one_of("padding", self.padding, ("reflect", "zeros"))
+        one_of("generator.output", self.output, ("tanh", "linear"))
         if not 1 / 32 <= self.width <= 16:
-            raise InputError(f"--width is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
+            raise InputError(f"`width` is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
         if not 0 <= self.residual_blocks <= 100:
-            raise InputError(f"--residual-blocks is {self.residual_blocks}: it must be between 0 and 100")
+            raise InputError(f"`residual_blocks` is {self.residual_blocks}: it must be between 0 and 100")
         if self.last_kernel not in (3, 9):
             raise InputError(
-                f"--last-kernel is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
+                f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
             )
 
     def plan(self) -> GeneratorPlan:

@@ -54,7 +54,7 @@ def save_generator(
     """Write a generator to an Orbax store, replacing what is there.
 
     Args:
-        path: the store's folder; its name is what ``--model`` calls it.
+        path: the store's folder; its name is the model's.
         config: of the network.
         variables: as of :func:`~nstjax.generators.init_generator`.
         record: of its training, JSON-able: style, objective, steps, losses, versions, size.

@@ -36,14 +36,14 @@ class UlyanovConfig:
     join_norm: bool = False
 
     def __post_init__(self) -> None:
-        one_of("--norm", self.norm, ("batch", "instance"))
-        one_of("--padding", self.padding, ("zeros", "reflect", "circular"))
-        one_of("--generator-output", self.output, ("linear", "tanh"))
+        one_of("norm", self.norm, ("batch", "instance"))
+        one_of("padding", self.padding, ("zeros", "reflect", "circular"))
+        one_of("generator.output", self.output, ("linear", "tanh"))
         if not 1 <= self.scales <= 10:
-            raise InputError(f"--scales is {self.scales}: it must be between 1 and 10, and 6 is the paper's")
+            raise InputError(f"`scales` is {self.scales}: it must be between 1 and 10, and 6 is the paper's")
         if not 1 <= self.channels <= 256:
             raise InputError(
-                f"--channels is {self.channels}: it must be between 1 and 256, and 8 is the paper's"
+                f"`channels` is {self.channels}: it must be between 1 and 256, and 8 is the paper's"
             )
 
     def plan(self) -> GeneratorPlan:

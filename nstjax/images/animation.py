@@ -145,5 +145,5 @@ def encode_animation(
             f"cannot write {path}: this format cannot stand still for over {minutes:.0f} minutes; make a video of it"
         ) from error
     except ValueError as error:  # WebP has at most 16383 pixels a side
-        raise InputError(f"cannot write {path}: {error}; choose a smaller --size or .gif") from error
+        raise InputError(f"cannot write {path}: {error}; choose a smaller `size`, or .gif") from error
     return buffer.getvalue()

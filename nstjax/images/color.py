@@ -131,7 +131,7 @@ def linear_map(source: np.ndarray, reference: np.ndarray, method: str) -> np.nda
         reference: Σ_C, likewise.
         method: the name; A is lower triangular for ``cholesky``, symmetric positive definite for ``symmetric``.
     """
-    one_of("the linear colour transfer", method, COLOR_TRANSFERS[1:])
+    one_of("method", method, COLOR_TRANSFERS[1:])
     if method == "cholesky":
         return np.linalg.cholesky(reference) @ np.linalg.inv(np.linalg.cholesky(source))
     root = _root(source)
@@ -212,7 +212,7 @@ def transfer_color(
         InputError: an unknown method; shapes that do not fit; weights that are not in [0, 1], or all nearly
             zero, or for the histogram nowhere over 0.5.
     """
-    one_of("the colour transfer", method, COLOR_TRANSFERS)
+    one_of("method", method, COLOR_TRANSFERS)
     image, colors = _image("source", source), _image("reference", reference)
     mask = _weights("source", source_weights, image)
     colors_mask = _weights("reference", reference_weights, colors)

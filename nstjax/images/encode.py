@@ -24,9 +24,7 @@ _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF and TIFF tags
 def check_place(path: Path) -> None:
     """Raise :class:`InputError` where no file of this name can be written, whatever its format."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise InputError(
-            f"the output's name is longer than {LONGEST_NAME} bytes: choose a shorter one for -o"
-        )
+        raise InputError(f"the output's name is longer than {LONGEST_NAME} bytes: choose a shorter one")
     if path.is_dir():
         raise InputError(f"the output {path} is a folder: name a file in it")
     if not path.parent.is_dir():
@@ -45,7 +43,7 @@ def check_output(path: Path, bits: int = 8) -> str:
     if kind is None:
         raise InputError(f"the output {path} has no known suffix: it must end in one of {', '.join(FORMATS)}")
     if bits not in (8, 16):
-        raise InputError(f"--bits is {bits}: it must be 8 or 16")
+        raise InputError(f"`bits` is {bits}: it must be 8 or 16")
     if bits == 16 and kind not in SIXTEEN_BIT:
         raise InputError(f"the output {path} cannot hold 16 bits: only .png and .tiff can")
     check_place(path)

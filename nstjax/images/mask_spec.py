@@ -76,7 +76,7 @@ def _split_color(spec: str, text: str) -> tuple[str, str]:
 def parse_mask(spec: str) -> Spec:
     """Take a mask's description apart; raises what :func:`check_mask_spec` does."""
     if not spec.strip():
-        raise InputError("--masks has an empty string: name a file, or write all for no mask")
+        raise InputError("`specs` has an empty string: name a file, or write all for no mask")
     text, inverted = spec, False
     while text.startswith("not:"):
         text, inverted = text.removeprefix("not:"), not inverted

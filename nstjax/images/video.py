@@ -90,7 +90,7 @@ class _Writer:
         encoders = _VP9 if suffix == ".webm" else _H264
         found = [item for item in encoders if item[0] in av.codecs_available]
         if not found:
-            raise InputError(f"this PyAV has no encoder for {suffix}: choose another suffix for -o")
+            raise InputError(f"this PyAV has no encoder for {suffix}: choose another suffix for the output")
         self._encoder, self._options = found[0]
         self._stream: Any = None
         self._audio = None if audio is None else container.add_stream_from_template(audio)

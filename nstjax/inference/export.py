@@ -199,13 +199,13 @@ def export_generator(
     path = Path(path)
     if size is None and not takes_photographs(generator):
         raise InputError(
-            "the generator makes textures, whose size a program must know: give --size HEIGHT WIDTH"
+            "the generator makes textures, and a program of it has a fixed size: give `size` HEIGHT WIDTH"
         )
     if size is not None:
         for side in size:
-            within("--size", side, 1, MAX_OUTPUT_SIDE, " pixels")
+            within("size", side, 1, MAX_OUTPUT_SIDE, " pixels")
         # The program is tried, in one piece.
-        check_generator_memory(generator.config.plan(), *size, 0, "--size", "a smaller --size")
+        check_generator_memory(generator.config.plan(), *size, 0, "`size`", "a smaller `size`")
     try:
         program = _export(generator, size)
         content = bytes(program.serialize())
@@ -215,7 +215,7 @@ def export_generator(
     difference = _difference(generator, ExportedGenerator(_deserialize(content), header), size)
     if not difference <= TOLERANCE:  # NaN too
         raise InputError(
-            f"--model: the exported program differs from the generator by {difference:.2g}: nothing was written; check the "
+            f"the exported program differs from the generator by {difference:.2g}: nothing was written; check the "
             f"model's weights for NaN, or export it with another version of JAX"
         )
     say(f"checked: a random photograph's picture differs from the generator's by {difference:.1g} at most")

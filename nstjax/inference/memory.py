@@ -41,7 +41,7 @@ def check_generator_memory(
         height: of the picture, in pixels.
         width: likewise.
         tile: as for :func:`generator_bytes`.
-        name: what the message calls the picture, such as ``--size``.
+        name: what the message calls the picture: a field in backticks, or a file.
         advice: what to try instead.
 
     Raises:
@@ -49,7 +49,7 @@ def check_generator_memory(
     """
     if height * width > MAX_PIXELS:
         raise InputError(
-            f"{name}: a picture of {width}×{height} pixels has more than {MAX_PIXELS:,}: choose a smaller --size"
+            f"{name}: a picture of {width}×{height} pixels has more than {MAX_PIXELS:,}: choose a smaller `size`"
         )
     in_bands = tile != 0 and (tile is not None or rows_for(height, width) != 0)
     there = host_bytes() if in_bands else device_bytes()

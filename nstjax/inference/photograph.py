@@ -26,7 +26,7 @@ MAX_SCALE = 1000  # of the noise
 def check_tile(tile: int) -> None:
     """Raise :class:`InputError` unless ``tile`` is 0 or a number of rows that bands can have."""
     if tile:
-        within("--tile", tile, _LEAST_ROWS, MAX_OUTPUT_SIDE, " rows, or 0 for one piece")
+        within("tile", tile, _LEAST_ROWS, MAX_OUTPUT_SIDE, " rows, or 0 for one piece")
 
 
 def rows_for(height: int, width: int) -> int:
@@ -114,7 +114,7 @@ def stylize(
         raise InputError(f"the size of the texture is {size}: give its height and width")
     if tile is not None:
         check_tile(tile)
-    within("--noise-scale", noise_scale, -MAX_SCALE, MAX_SCALE)
+    within("noise_scale", noise_scale, -MAX_SCALE, MAX_SCALE)
     config, variables = generator.config, generator.variables
     noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
     if tile is None:

@@ -33,14 +33,14 @@ def content_loss(
     Raises:
         InputError: an unknown name.
     """
-    one_of("the content loss", normalization, CONTENT_LOSSES)
+    one_of("normalization", normalization, CONTENT_LOSSES)
     d = distance(features - target, kind)
     return d.mean() if normalization == "mean" else content_of_sum(d.sum(), target, normalization, kind)
 
 
 def content_of_sum(total: Scalar, target: FeatureMap, normalization: str, kind: str) -> Scalar:
     """:func:`content_loss` of one image from ``Σ d(F − P)``, which may have been added up in parts."""
-    one_of("the content loss", normalization, CONTENT_LOSSES)
+    one_of("normalization", normalization, CONTENT_LOSSES)
     if normalization == "half_sum":
         return 0.5 * total
     if normalization == "sum":

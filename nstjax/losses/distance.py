@@ -18,7 +18,7 @@ def distance(difference: Array, kind: str) -> Array:
     Raises:
         InputError: ``kind`` is neither ``"squared"`` nor ``"absolute"``.
     """
-    one_of("distance", kind, DISTANCES)
+    one_of("kind", kind, DISTANCES)
     if kind == "squared":
         return jnp.square(difference)
     return jnp.sign(lax.stop_gradient(difference)) * difference

@@ -66,7 +66,7 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> GramMatrix
     Raises:
         InputError: an unknown name.
     """
-    one_of("the Gram matrix's normalization", normalization, GRAM_NORMALIZATIONS)
+    one_of("normalization", normalization, GRAM_NORMALIZATIONS)
     n, h, w, c = features.shape
     f = features.reshape(n, h * w, c)
     gram = _second_moments(f)
@@ -117,7 +117,7 @@ def style_loss(
     Raises:
         InputError: an unknown name, or ``raw_sum`` without ``positions``.
     """
-    one_of("the style loss", normalization, STYLE_LOSSES)
+    one_of("normalization", normalization, STYLE_LOSSES)
     if normalization == "raw_sum":
         if positions is None:
             raise InputError(

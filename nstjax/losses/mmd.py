@@ -44,7 +44,7 @@ def kernel_matrix(
     Raises:
         InputError: an unknown kernel.
     """
-    one_of("the kernel", kernel, KERNELS)
+    one_of("kernel", kernel, KERNELS)
     inner = jnp.matmul(x, y.T, precision=lax.Precision.HIGHEST)
     if kernel == "linear":
         return inner
@@ -127,7 +127,7 @@ def kernel_mean(
 
 
 def _check(x: PointSet, y: PointSet, kernel: str, degree: int, offset: float) -> None:
-    one_of("the kernel", kernel, KERNELS)
+    one_of("kernel", kernel, KERNELS)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in x.shape + y.shape:
         raise InputError(
             f"the points have shapes {x.shape} and {y.shape}: they must be (m, c) and (k, c), of one c, m, k ≥ 1"
@@ -192,7 +192,7 @@ def mmd2(
             of 0 or less for the bandwidth, or an unbiased estimate of weighted points or of a single one.
     """
     _check(x, y, kernel, degree, offset)
-    one_of("the estimate", estimate, ESTIMATES)
+    one_of("estimate", estimate, ESTIMATES)
     weighted = x_weights is not None or y_weights is not None
     if estimate == "unbiased" and (weighted or min(len(x), len(y)) < 2):
         raise InputError(

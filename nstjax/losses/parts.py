@@ -23,10 +23,10 @@ Sums = dict[str, Any]
 def check_parts(record: Objective) -> None:
     """Raise :class:`InputError` where the loss compares points with points, which no sum over parts can stand for."""
     if record.window_weight:
-        raise InputError("--tile does not go with --window-weight: give --window-weight 0, or no tiles")
+        raise InputError("`tile` does not go with `window_weight`: set `window_weight` to 0, or use no tiles")
     if not (isinstance(record.statistic, Means) and record.statistic.local):
         raise InputError(
-            f"--tile: the style statistic {record.style_statistic} compares positions of the whole picture with one "
+            f"`tile`: the style statistic {record.style_statistic} compares positions of the whole picture with one "
             f"another; use gram, linear, moments or wasserstein, or no tiles"
         )
 

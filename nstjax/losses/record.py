@@ -81,56 +81,54 @@ class Objective:
             ("guidance", GUIDANCES),
             ("blend", BLENDS),
         ):
-            one_of(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
+            one_of(option, getattr(self, option), allowed)
         for option in ("content_layers", "style_layers"):
             if not isinstance(getattr(self, option), tuple):
-                raise InputError(f"--{option.replace('_', '-')} must be a tuple of names")
+                raise InputError(f"`{option}` must be a tuple of names")
         for option in ("content_weight", "style_weight", "tv_weight", "window_weight"):
             value = getattr(self, option)
             if value is not None and not 0 <= value < float("inf"):
-                raise InputError(
-                    f"--{option.replace('_', '-')} is {value}: it must be a finite number, 0 or more"
-                )
+                raise InputError(f"`{option}` is {value}: it must be a finite number, 0 or more")
         for which in ("content", "style"):
             layers, weights = getattr(self, f"{which}_layers"), getattr(self, f"{which}_layer_weights")
             if weights and len(weights) != len(layers):
                 raise InputError(
-                    f"--{which}-layer-weights has {len(weights)} values for {len(layers)} layers: name the layers "
-                    f"with --{which}-layers and give one value for each"
+                    f"`{which}_layer_weights` has {len(weights)} values for {len(layers)} layers: name the layers "
+                    f"with `{which}_layers` and give one value for each"
                 )
             if len(set(layers)) != len(layers):
-                raise InputError(f"--{which}-layers names a layer twice: name each once")
+                raise InputError(f"`{which}_layers` names a layer twice: name each once")
             if any(not 0 <= weight < float("inf") for weight in weights):
-                raise InputError(f"--{which}-layer-weights must be finite numbers, 0 or more")
+                raise InputError(f"`{which}_layer_weights` must be finite numbers, 0 or more")
         if self.content_weight == self.style_weight == 0:
-            raise InputError("--content-weight and --style-weight are both 0: nothing would be transferred")
+            raise InputError("`content_weight` and `style_weight` are both 0: give one of them a value")
         self._check_statistic()
 
     def _check_statistic(self) -> None:
         name, kind = self.style_statistic, statistic_class(self.style_statistic)
         if self.style_loss not in kind.normalizations:
             raise InputError(
-                f"--style-loss {self.style_loss} does not go with --style-statistic {name}: choose "
+                f"`style_loss` {self.style_loss} does not go with `style_statistic` {name}: choose "
                 f"{' or '.join(kind.normalizations)}"
             )
         if self.style_distance not in kind.default_weights:
             raise InputError(
-                f"--style-distance {self.style_distance} does not go with --style-statistic {name}: choose "
+                f"`style_distance` {self.style_distance} does not go with `style_statistic` {name}: choose "
                 f"{' or '.join(kind.default_weights)}"
             )
         if not 1 <= self.kernel_degree <= 8:
-            raise InputError(f"--kernel-degree is {self.kernel_degree}: it must be between 1 and 8")
+            raise InputError(f"`kernel_degree` is {self.kernel_degree}: it must be between 1 and 8")
         most = 1e30 ** (1 / self.kernel_degree)  # a higher one has a power that float32 does not hold
         if not 0 <= self.kernel_offset <= most:
             raise InputError(
-                f"--kernel-offset is {self.kernel_offset}: it must be a finite number, 0 or more, and at most {most:g} for "
-                f"--kernel-degree {self.kernel_degree}"
+                f"`kernel_offset` is {self.kernel_offset}: it must be a finite number, 0 or more, and at most {most:g} for "
+                f"`kernel_degree` {self.kernel_degree}"
             )
         if self.bandwidth is not None and not 0 < self.bandwidth < float("inf"):
-            raise InputError(f"--bandwidth is {self.bandwidth}: it must be a finite number greater than 0")
-        within("--windows", self.windows, 1, 64)
+            raise InputError(f"`bandwidth` is {self.bandwidth}: it must be a finite number greater than 0")
+        within("windows", self.windows, 1, 64)
         if self.kernel_samples:
-            within("--kernel-samples", self.kernel_samples, 2, MOST, ", or 0 for all")
+            within("kernel_samples", self.kernel_samples, 2, MOST, ", or 0 for all")
 
     def for_layers(self, layers: tuple[str, ...]) -> "Objective":
         """This record with layers and style weight set, by those of a network where they were not.

@@ -51,7 +51,7 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: 
     Raises:
         InputError: an unknown name, or masks that are not ``(k, h, w)``.
     """
-    one_of("--mask-carry", how, CARRIES)
+    one_of("how", how, CARRIES)
     masks = jnp.asarray(masks)
     if masks.ndim != 3:
         raise InputError(f"the masks have shape {masks.shape}: they must be (k, h, w)")

@@ -28,7 +28,7 @@ def total_variation(images: Images, kind: str = "absolute", reduction: str = "su
     Raises:
         InputError: an unknown name, or pixels that are integers, whose differences would wrap around.
     """
-    one_of("the total variation's reduction", reduction, TV_REDUCTIONS)
+    one_of("reduction", reduction, TV_REDUCTIONS)
     images = jnp.asarray(images)
     check_floating("image", images)
     down = distance(images[:, 1:] - images[:, :-1], kind).sum()

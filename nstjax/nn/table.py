@@ -14,7 +14,7 @@ def conv_names(arch: str) -> tuple[str, ...]:
         InputError: ``arch`` is not ``"vgg16"``, ``"vgg19"`` or ``"embedded"``, whose names are VGG-19's.
     """
     arch = "vgg19" if arch == EMBEDDED else arch
-    one_of("the network", arch, (*CONVS_PER_BLOCK, EMBEDDED))
+    one_of("arch", arch, (*CONVS_PER_BLOCK, EMBEDDED))
     blocks = enumerate(CONVS_PER_BLOCK[arch], start=1)
     return tuple(f"conv{block}_{i}" for block, count in blocks for i in range(1, count + 1))
 

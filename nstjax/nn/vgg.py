@@ -76,8 +76,8 @@ def preprocess(images: Images, how: Preprocessing) -> jax.Array:
 
 
 def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") -> None:
-    """Raise :class:`InputError` unless the network can give every one of ``layers``, which ``option`` named."""
-    every, prefix = layer_names(backbone.arch), f"{option}: " if option else ""
+    """Raise :class:`InputError` unless the network has all of ``layers``, which the field ``option`` names."""
+    every, prefix = layer_names(backbone.arch), f"`{option}`: " if option else ""
     for layer in layers:
         if layer in backbone.layers:
             continue

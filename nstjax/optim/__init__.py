@@ -62,7 +62,7 @@ def minimise(
         NonFiniteLoss: the loss is not finite; carries the last good iterate.
     """
     if config.iterations < 1:
-        raise InputError(f"--iterations is {config.iterations}: it must be 1 or more")
+        raise InputError(f"`iterations` is {config.iterations}: it must be 1 or more")
     if isinstance(config, Lbfgs | OptaxLbfgs):
         return minimise_lbfgs(fun, x0, config, callback, resume)
     if isinstance(config, ScipyLbfgsb):

@@ -61,11 +61,11 @@ class Adam:
     """Clamp to this range after each step."""
 
     def __post_init__(self) -> None:
-        check_positive("--learning-rate", self.learning_rate)
+        check_positive("learning_rate", self.learning_rate)
         check_bounds(self.bounds)
-        for option, value in (("--b1", self.b1), ("--b2", self.b2), ("--average", self.average)):
+        for option, value in (("b1", self.b1), ("b2", self.b2), ("average", self.average)):
             if not 0 <= value < 1:
-                raise InputError(f"{option} is {value}: it must be 0 or more and less than 1")
+                raise InputError(f"`{option}` is {value}: it must be 0 or more and less than 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +85,10 @@ class Sgd:
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None:
-            check_positive("--learning-rate", self.learning_rate)
+            check_positive("learning_rate", self.learning_rate)
         check_bounds(self.bounds)
-        check_positive("--decay-rate", self.decay_rate, most=1.0)
-        within("--decay-steps", self.decay_steps, 1, MOST)
+        check_positive("decay_rate", self.decay_rate, most=1.0)
+        within("decay_steps", self.decay_steps, 1, MOST)
 
 
 class _State(NamedTuple):

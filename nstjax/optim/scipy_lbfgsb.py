@@ -44,8 +44,8 @@ class ScipyLbfgsb:
     def __post_init__(self) -> None:
         check_history_size(self.history_size)
         check_bounds(self.bounds)
-        within("--rounds", self.rounds, 1, MOST)
-        within("--maxfun", self.maxfun, 1, MOST)
+        within("rounds", self.rounds, 1, MOST)
+        within("maxfun", self.maxfun, 1, MOST)
 
 
 @jax.jit

@@ -34,7 +34,7 @@ class Lbfgs:
         check_history_size(self.history_size)
         if not 0 < self.initial_step < math.inf:
             raise InputError(
-                f"--initial-step is {self.initial_step}: it must be a finite number greater than 0"
+                f"`initial_step` is {self.initial_step}: it must be a finite number greater than 0"
             )
 
 

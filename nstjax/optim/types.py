@@ -98,7 +98,7 @@ class NonFiniteLoss(ArithmeticError):
         what = ", ".join(bad) if bad else "their sum or its gradient"
         super().__init__(
             f"the loss is not finite at iteration {iteration} ({what}): try a smaller weight for that term, a "
-            f"smaller --learning-rate, or --optimizer lbfgs"
+            f"smaller `learning_rate`, or lbfgs as the `optimizer`"
         )
         self.x, self.iteration = x, iteration
 
@@ -106,14 +106,14 @@ class NonFiniteLoss(ArithmeticError):
 def check_history_size(size: int) -> None:
     """Raise :class:`InputError` unless the number of curvature pairs makes sense."""
     if not 1 <= size <= MOST_PAIRS:
-        raise InputError(f"--history-size is {size}: it must be between 1 and {MOST_PAIRS}")
+        raise InputError(f"`history_size` is {size}: it must be between 1 and {MOST_PAIRS}")
 
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
     """Raise :class:`InputError` unless the bounds are finite and the lower one is below the upper one."""
     if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
         raise InputError(
-            f"--bounds is {bounds[0]} {bounds[1]}: both must be finite, and the first less than the second"
+            f"`bounds` is {bounds[0]} {bounds[1]}: both must be finite, and the first less than the second"
         )
 
 
@@ -148,7 +148,7 @@ def check_saved(saved: Saved, config: object, template: Any) -> Any:
         [_form(leaf) for leaf in leaves] for leaves in (saved.leaves, jax.tree.leaves(template))
     )
     if saved.method != type(config).__name__ or found != expected:
-        raise InputError("the saved state is of another optimiser or size: start without --resume")
+        raise InputError("the saved state is of another optimiser or size: start without `resume`")
     return jax.tree.unflatten(
         jax.tree.structure(template), [jax.numpy.asarray(leaf) for leaf in saved.leaves]
     )

@@ -40,7 +40,7 @@ def paint(name: str, height: int = 768, width: int = 768, seed: int = 0) -> Imag
     Raises:
         InputError: an unknown name, a side that is not within [16, 8192], or a negative seed.
     """
-    one_of("the painting", name, tuple(PAINTINGS))
+    one_of("name", name, tuple(PAINTINGS))
     for side, pixels in (("height", height), ("width", width)):
         if not SMALLEST <= pixels <= LARGEST:
             raise InputError(

@@ -45,7 +45,7 @@ def prepare_colors(
             else:
                 image = color.transfer_color(painting, photo, config.colors, own)
         except InputError as error:
-            raise InputError(f"--colors {config.colors} for {region.name}: {error}") from error
+            raise InputError(f"`colors` {config.colors} for {region.name}: {error}") from error
         if of_region is not None:
             shift = _mean(grey, of_region) - _mean(image, own)
             image = np.clip(image + shift, 0.0, 1.0).astype(np.float32)

@@ -62,49 +62,48 @@ class Settings:
 
     def __post_init__(self) -> None:
         for option, sides in (
-            ("--size", (self.size,)),
-            ("--scales", self.scales),
-            ("--style-size", self._style()),
+            ("size", (self.size,)),
+            ("scales", self.scales),
+            ("style_size", self._style()),
         ):
             for side in sides:
-                if not 1 <= side <= MAX_SIDE:
-                    raise InputError(f"{option} is {side}: it must be between 1 and {MAX_SIDE} pixels")
+                within(option, side, 1, MAX_SIDE, " pixels")
         if any(b <= a for a, b in zip(self.scales, self.scales[1:], strict=False)):
             raise InputError(
-                f"--scales {' '.join(map(str, self.scales))}: they must grow from coarse to fine"
+                f"`scales` {' '.join(map(str, self.scales))}: they must grow from coarse to fine"
             )
         for count in self.iterations:
-            within("--iterations", count, 1, MOST)
+            within("iterations", count, 1, MOST)
         if len(self.iterations) > 1 and len(self.iterations) != len(self.pyramid()):
             raise InputError(
-                f"--iterations has {len(self.iterations)} values for {len(self.pyramid())} scales: give one for "
+                f"`iterations` has {len(self.iterations)} values for {len(self.pyramid())} scales: give one for "
                 f"each, or one for all"
             )
         if not 0 < self.style_scale <= 16:
-            raise InputError(f"--style-scale is {self.style_scale}: it must be greater than 0 and at most 16")
+            raise InputError(f"`style_scale` is {self.style_scale}: it must be greater than 0 and at most 16")
         if not 0 <= self.noise <= 1:
-            raise InputError(f"--noise is {self.noise}: it must be between 0 and 1")
+            raise InputError(f"`noise` is {self.noise}: it must be between 0 and 1")
         if not 0 < self.pooling_scale < float("inf"):
-            raise InputError(f"--pooling-scale is {self.pooling_scale}: it must be greater than 0")
+            raise InputError(f"`pooling_scale` is {self.pooling_scale}: it must be greater than 0")
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+            raise InputError(f"`seed` is {self.seed}: it must be between 0 and {2**32 - 1}")
         if self.tile and not LEAST_TILE <= self.tile <= MAX_SIDE:
             raise InputError(
-                f"--tile is {self.tile}: it must be between {LEAST_TILE} and {MAX_SIDE} pixels, or 0 for no tiles"
+                f"`tile` is {self.tile}: it must be between {LEAST_TILE} and {MAX_SIDE} pixels, or 0 for no tiles"
             )
         if self.tile and self.shard:
-            raise InputError("--tile and --shard contradict each other: give one of them")
-        one_of("--init", self.init, ("content", "noise", "style", "image"))
-        one_of("--pooling", self.pooling, get_args(PoolingChoice))
-        one_of("--padding", self.padding, ("zeros", "replicate"))
-        one_of("--precision", self.precision, get_args(Precision))
-        one_of("--mask-carry", self.mask_carry, CARRIES)
-        one_of("--style-mask-carry", self.style_mask_carry, CARRIES)
-        one_of("--colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
-        one_of("--colors-of", self.colors_of, ("style", "result"))
+            raise InputError("`tile` and `shard` contradict each other: give one of them")
+        one_of("init", self.init, ("content", "noise", "style", "image"))
+        one_of("pooling", self.pooling, get_args(PoolingChoice))
+        one_of("padding", self.padding, ("zeros", "replicate"))
+        one_of("precision", self.precision, get_args(Precision))
+        one_of("mask_carry", self.mask_carry, CARRIES)
+        one_of("style_mask_carry", self.style_mask_carry, CARRIES)
+        one_of("colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
+        one_of("colors_of", self.colors_of, ("style", "result"))
         if self.style_strength is not None and not 0 < self.style_strength <= 1e6:
             raise InputError(
-                f"--style-strength is {self.style_strength}: it must be greater than 0 and at most a million"
+                f"`style_strength` is {self.style_strength}: it must be greater than 0 and at most a million"
             )
 
     def _style(self) -> tuple[int, ...]:
@@ -171,6 +170,6 @@ class TransferConfig(Settings):
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
         method = optimizer.pop("method", "lbfgs")
-        one_of("the record's optimiser", method, tuple(optim.METHODS))
+        one_of("optimizer.method", method, tuple(optim.METHODS))
         result: TransferConfig = build(cls, {**plain, "optimizer": build(optim.METHODS[method], optimizer)})
         return result

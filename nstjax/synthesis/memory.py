@@ -128,10 +128,10 @@ def check_transfer_memory(
         return
     advice = []
     if not 0 < config.tile <= TILE and _tileable(config):
-        advice.append(f"--tile {TILE}")
+        advice.append(f"`tile` {TILE}")
     if _vectors(config) > 20:
-        advice.append("--history-size 5")
-    advice += ["a smaller --size", "a smaller --style-size"] if styles else ["a smaller --size"]
+        advice.append("`history_size` 5")
+    advice += ["a smaller `size`", "a smaller `style_size`"] if styles else ["a smaller `size`"]
     raise InputError(
         f"a picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB are "
         f"free: try {', '.join(advice)}"

@@ -139,8 +139,8 @@ def make_problem(
     if init_image is not None:
         init_image = check_image("initial", init_image)
     if content is not None:
-        check_layers(backbone, config.objective.content_layers, "--content-layers")
-    check_layers(backbone, config.objective.style_layers, "--style-layers")
+        check_layers(backbone, config.objective.content_layers, "content_layers")
+    check_layers(backbone, config.objective.style_layers, "style_layers")
     problem = Problem(LossNetwork(config, backbone), shape, content, regions, init_image, extra_terms or {})
     problem.check()
     if content is None:

@@ -76,7 +76,7 @@ def first_image(
         return jnp.asarray(content)
     source = style if config.init == "style" else init_image
     if source is None:
-        raise InputError("the start is an image, but none is given: name a file with --init")
+        raise InputError("`init` is image, but there is no image: give one as `init_image`")
     return fitted(jnp.asarray(source, jnp.float32), *size)
 
 

@@ -50,7 +50,7 @@ def reconstruct(
     config = config or RECONSTRUCT
     if config.init in ("content", "style"):
         raise InputError(
-            f"--init {config.init}: a reconstruction from the image itself shows nothing; start from noise"
+            f"`init` {config.init}: a reconstruction from the image itself shows nothing; start from noise"
         )
     config = dataclasses.replace(config, colors="style", style_strength=None)
     return transfer(image, image, backbone, config, callback, init_image=init_image, resume=resume)

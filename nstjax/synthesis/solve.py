@@ -155,7 +155,7 @@ def solve(
     """
     sides = config.pyramid()
     if resume is not None and not 0 <= resume.scale < len(sides):
-        raise InputError("the saved state is of a run with other scales: start without --resume")
+        raise InputError("the saved state is of a run with other scales: start without `resume`")
     history = [] if resume is None else list(resume.history)
     earlier = history[-1].seconds if history else 0.0
     began = time.perf_counter()

@@ -54,7 +54,7 @@ def texture(
     """
     config = (config or TEXTURE).for_backbone(backbone)
     if config.init == "content":
-        raise InputError("--init content: a texture has no content; start from noise, style or an image")
+        raise InputError("`init` content: a texture has no content; start from noise, style or an image")
     config = dataclasses.replace(config, objective=dataclasses.replace(config.objective, content_weight=0.0))
     if min(shape) < 1:
         raise InputError(f"the texture's shape is {shape}: both must be 1 or more")

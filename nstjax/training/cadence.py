@@ -22,12 +22,12 @@ class Cadence:
     """Besides these, checkpoints whose step it divides are kept for good."""
 
     def __post_init__(self) -> None:
-        within("--log-every", self.log_every, 1, MOST)
-        within("--keep", self.keep, 1, MOST)
-        within("--checkpoint-every", self.checkpoint_every, 0, MOST)
-        within("--sample-every", self.sample_every, 0, MOST)
+        within("log_every", self.log_every, 1, MOST)
+        within("keep", self.keep, 1, MOST)
+        within("checkpoint_every", self.checkpoint_every, 0, MOST)
+        within("sample_every", self.sample_every, 0, MOST)
         if self.keep_period is not None:
-            within("--keep-period", self.keep_period, 1, MOST)
+            within("keep_period", self.keep_period, 1, MOST)
 
 
 @dataclasses.dataclass(frozen=True)

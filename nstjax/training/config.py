@@ -46,38 +46,38 @@ class TrainSettings:
     pooling: Literal["network", "average", "max"] = "network"
     """Pooling of the feature network; network means that of its own training."""
     seed: int = 0
-    """Of the generator's first parameters and its noise; the photographs' order has --data-seed."""
+    """Of the generator's first parameters and its noise; the order of the photographs has a seed of its own."""
 
     def __post_init__(self) -> None:
         for option in ("steps", "accumulate", "decay_steps"):
-            within(f"--{option.replace('_', '-')}", getattr(self, option), 1, MOST)
+            within(option, getattr(self, option), 1, MOST)
         if self.steps * self.accumulate >= 2**31:
             raise InputError(
-                f"--steps {self.steps} times --accumulate {self.accumulate} batches are too many to count: it must be "
-                f"less than {2**31}"
+                f"`steps` {self.steps} times `accumulate` {self.accumulate} is {self.steps * self.accumulate} batches: "
+                f"it must be less than {2**31}"
             )
         if not 0 <= self.warmup_steps < self.steps:
             raise InputError(
-                f"--warmup-steps is {self.warmup_steps}: it must be less than --steps, and not negative"
+                f"`warmup_steps` is {self.warmup_steps}: it must be less than `steps`, and not negative"
             )
-        check_positive("--learning-rate", self.learning_rate)
-        check_positive("--epsilon", self.epsilon)
-        check_positive("--decay-rate", self.decay_rate, most=1.0)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("epsilon", self.epsilon)
+        check_positive("decay_rate", self.decay_rate, most=1.0)
         if self.clip is not None:
-            check_positive("--clip", self.clip)
+            check_positive("clip", self.clip)
         if not 16 <= self.style_size <= MAX_STYLE_SIZE:
             raise InputError(
-                f"--style-size is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"
+                f"`style_size` is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"
             )
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed is {self.seed}: it must be between 0 and {2**32 - 1}")
+            raise InputError(f"`seed` is {self.seed}: it must be between 0 and {2**32 - 1}")
         if self.compute == "float64" and not jax.config.read("jax_enable_x64"):
             raise InputError(
-                "--compute float64 wants JAX_ENABLE_X64=1 in the environment: set it, or choose float32"
+                "`compute` float64 needs JAX_ENABLE_X64=1 in the environment: set it, or choose float32"
             )
-        one_of("--schedule", self.schedule, ("constant", "cosine", "exponential"))
-        one_of("--compute", self.compute, ("float32", "bfloat16", "float64"))
-        one_of("--pooling", self.pooling, ("network", "average", "max"))
+        one_of("schedule", self.schedule, ("constant", "cosine", "exponential"))
+        one_of("compute", self.compute, ("float32", "bfloat16", "float64"))
+        one_of("pooling", self.pooling, ("network", "average", "max"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,9 +44,9 @@ CHECKPOINTS, MODEL = "checkpoints", "model"
 
 def _check(config: TrainConfig, backbone: Backbone) -> None:
     record = config.objective
-    check_layers(backbone, record.used_content_layers, "--content-layers")
-    check_layers(backbone, record.used_style_layers, "--style-layers")
-    check_size(record.layers, config.data.size, config.data.size, "--crop: an image")
+    check_layers(backbone, record.used_content_layers, "content_layers")
+    check_layers(backbone, record.used_style_layers, "style_layers")
+    check_size(record.layers, config.data.size, config.data.size, "`data.size`: an image")
     parallel.check_batch(config.data.batch_size)
 
 

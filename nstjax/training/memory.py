@@ -48,5 +48,5 @@ def check_training_memory(config: TrainConfig, backbone: Backbone) -> None:
     if needed > there:
         raise InputError(
             f"a batch of {config.data.batch_size} photographs of {config.data.size} pixels a side needs about "
-            f"{needed / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB are free: try a smaller --crop or --batch-size"
+            f"{needed / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB are free: try a smaller `data.size` or `batch_size`"
         )

@@ -166,7 +166,7 @@ class MetricWindow:
             total.bad_in_a_row += 1
             if total.bad_in_a_row >= MOST_BAD:
                 raise TrainingFailed(
-                    f"the loss is not finite since step {step - MOST_BAD + 1}: lower --learning-rate or give --clip; "
+                    f"the loss is not finite since step {step - MOST_BAD + 1}: lower `learning_rate` or set `clip`; "
                     f"checkpoints are as they were"
                 )
             return
@@ -202,6 +202,6 @@ class MetricWindow:
         self.flush()
         if self._all.bad_in_a_row >= step:
             raise TrainingFailed(
-                f"the loss was not finite in any of the {step} steps: lower --learning-rate, give --clip, or check the "
+                f"the loss was not finite in any of the {step} steps: lower `learning_rate`, set `clip`, or check the "
                 f"weights of the losses; no model is written"
             )

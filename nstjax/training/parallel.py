@@ -42,7 +42,7 @@ def join_hosts(address: str | None = None, count: int | None = None, index: int 
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(
-            f"--coordinator {address or 'auto'}: the processes cannot be joined: {reason}"
+            f"`address` {address or 'auto'}: the processes cannot be joined: {reason}"
         ) from error
 
 
@@ -50,7 +50,7 @@ def check_batch(size: int) -> None:
     """Raise :class:`InputError` unless a batch of ``size`` can be divided among all devices."""
     if size % jax.device_count():
         raise InputError(
-            f"--batch-size is {size}, which {jax.device_count()} devices cannot divide: choose a multiple of "
+            f"`batch_size` is {size}, which {jax.device_count()} devices cannot divide: choose a multiple of "
             f"{jax.device_count()}"
         )
 

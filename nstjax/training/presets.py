@@ -9,7 +9,7 @@ _JOHNSON_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # of VGG-16
 _FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # of VGG-19
 _FIRST_CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
 _GENTLE = Objective(style_weight=40.0, tv_weight=1.0)
-_NONE = "fake"  # stands for photographs until --data names them
+_NONE = "fake"  # stands for photographs until the user names them
 
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     # Layers by what the feature network has, losses relative to their targets, as for single pictures. The style

@@ -39,7 +39,7 @@ def preprocessing_from(record: Any, path: object) -> Preprocessing:
             raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: its preprocessing cannot be read: overrule it with --preprocessing"
+            f"{path}: its preprocessing cannot be read: override it with `preprocessing`"
         ) from error
     return Preprocessing(record["order"], scale, mean, std)
 
@@ -113,8 +113,8 @@ def recognise_arch(tree: Arrays, path: object, arch: str | None = None) -> str:
         raise InputError(f"{path} holds {', '.join(sorted(tree)) or 'nothing'}: neither VGG-16 nor VGG-19")
     if arch is not None:
         if arch not in fits:
-            raise InputError(f"{path} holds the weights of {fits[0]}, not {arch}: say --network {fits[0]}")
+            raise InputError(f"{path} holds the weights of {fits[0]}, not {arch}: set `arch` to {fits[0]}")
         return arch
     if len(fits) > 1:
-        raise InputError(f"{path} ends before VGG-16 and VGG-19 differ: say which it is with --network")
+        raise InputError(f"{path} ends before VGG-16 and VGG-19 differ: say which it is with `arch`")
     return fits[0]

@@ -55,10 +55,10 @@ def read_weights(path: str | Path, arch: str | None = None, preprocessing: str |
     sha256 = file_digest(path)
     kind, tree, implied, reason = read_apart(path, sha256)
     if preprocessing is not None:
-        one_of("--preprocessing", preprocessing, tuple(PREPROCESSINGS))
+        one_of("preprocessing", preprocessing, tuple(PREPROCESSINGS))
         found = Recognised(PREPROCESSINGS[preprocessing], f"{preprocessing}, given by the user")
     elif implied is None:
-        raise InputError(f"{path}: its preprocessing cannot be read: give one with --preprocessing")
+        raise InputError(f"{path}: its preprocessing cannot be read: give one with `preprocessing`")
     else:
         found = Recognised(implied, reason)
         if kind in _TOLD_BY_VALUES:

@@ -111,7 +111,7 @@ def recognise_original(tree: Arrays, path: object) -> Recognised | None:
     if abs(np.log(factor / nearest)) > np.log(MAX_FACTOR):
         raise InputError(
             f"{path} holds the original VGG weights with conv1_1 multiplied by {factor:.3g}, which fits no known range "
-            f"of the input: name the preprocessing with --preprocessing"
+            f"of the input: name the preprocessing with `preprocessing`"
         )
     words, bgr, rgb = _RANGES[nearest]
     order = "BGR" if quotient < 1 else "RGB"

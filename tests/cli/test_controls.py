@@ -217,7 +217,7 @@ def test_texture_has_any_size_and_the_style_s_statistics(small, two) -> None:
     first, second = (nstjax.texture(red, small, dataclasses.replace(single, seed=s)).image for s in (0, 1))
     np.testing.assert_array_equal(first, square.image)
     assert not np.array_equal(first, second)
-    for how, message in (({"init": "content"}, "--init content"), ({}, "shape")):
+    for how, message in (({"init": "content"}, "`init` content"), ({}, "shape")):
         with pytest.raises(nstjax.InputError, match=message):
             nstjax.texture(red, small, dataclasses.replace(config, **how), shape=(0, 1))
 
@@ -244,7 +244,7 @@ def test_reconstruction_from_a_shallow_layer_is_the_image(small, pictures) -> No
     assert np.abs(result.image - smaller).mean() < 0.05
     assert {name.split("/")[0] for name in result.history[0].terms} == {"content", "tv"}
     for init in ("content", "style"):
-        with pytest.raises(nstjax.InputError, match=f"--init {init}"):
+        with pytest.raises(nstjax.InputError, match=f"`init` {init}"):
             nstjax.reconstruct(photo, small, dataclasses.replace(config, init=init))
 
 

@@ -97,9 +97,9 @@ def test_bands_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile": 3}, "--tile is 3: it must be between 16"),
-        ({"tile": -1}, "--tile is -1: it must be between 16"),
-        ({"noise_scale": np.nan}, "--noise-scale is nan"),
+        ({"tile": 3}, "`tile` is 3: it must be between 16"),
+        ({"tile": -1}, "`tile` is -1: it must be between 16"),
+        ({"noise_scale": np.nan}, "`noise_scale` is nan"),
     ],
 )
 def test_what_stylize_refuses(generators, pictures, options, message: str) -> None:

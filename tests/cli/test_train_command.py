@@ -35,6 +35,17 @@ def train(*arguments: str) -> int:
 
 
 @pytest.mark.slow
+def test_a_training_that_diverges_says_which_flags_to_change(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = shlex.split("--style painting.png --data photographs -o run -q --steps 30 --learning-rate 1e30")
+    assert train(*wild, *QUICK) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("nstjax: error: the loss")
+    assert "lower --learning-rate" in err
+
+
+@pytest.mark.slow
 def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

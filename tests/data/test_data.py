@@ -129,9 +129,9 @@ def test_a_position_of_another_order_is_refused(folder: Path) -> None:
     with open_batches(config(folder)) as batches:
         state = batches.get_state()
     for fields, words in (
-        ({"seed": 1}, "--data-seed 0, not 1"),
-        ({"batch_size": 4}, "--batch-size 3, not 4"),
-        ({"shuffle": False}, "--shuffle True, not False"),
+        ({"seed": 1}, "`data.seed` 0, not 1"),
+        ({"batch_size": 4}, "`batch_size` 3, not 4"),
+        ({"shuffle": False}, "`shuffle` True, not False"),
     ):
         with open_batches(config(folder, **fields)) as other, pytest.raises(InputError, match=words):
             other.set_state(state)
@@ -252,7 +252,7 @@ def main():
     guarded = 'if __name__ == "__main__":\n    main()'
     for start, damaged, words in (
         (guarded, False, "[0, 1, 2]"),
-        ("main()", False, "--workers 0"),
+        ("main()", False, "`workers` 0"),
         (guarded, True, "copy them again"),
     ):
         if damaged:

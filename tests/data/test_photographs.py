@@ -43,9 +43,9 @@ def test_nothing_to_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fewer_photographs_than_a_batch_and_uneven_shares(folder: Path) -> None:
-    with pytest.raises(InputError, match=f"{folder} has 7 photographs, fewer than --batch-size 8"):
+    with pytest.raises(InputError, match=f"{folder} has 7 photographs, fewer than `batch_size` 8"):
         open_batches(config(folder, batch_size=8))
-    with pytest.raises(InputError, match="--batch-size 3 is not divided by 2 processes"):
+    with pytest.raises(InputError, match="`batch_size` 3 cannot be divided among 2 processes"):
         open_batches(config(folder), 0, 2)
 
 
@@ -158,23 +158,23 @@ def test_fakes_are_the_same_everywhere() -> None:
     assert images.shape == (12, 32, 32, 3)
     assert images.std() > 0.1
     for spec in ("fake:", "fake:0", "fake:x"):
-        with pytest.raises(InputError, match=f"--data {spec}: after the colon stands a number"):
+        with pytest.raises(InputError, match=f"`data.source` {spec}: write the number of pictures after"):
             Fake(spec)
 
 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"source": ""}, "--data is empty: name a folder"),
-        ({"size": 0}, "--crop is 0: it must be from 1 to 4096"),
-        ({"batch_size": 0}, "--batch-size is 0"),
-        ({"seed": -1}, "--data-seed is -1"),
-        ({"seed": 2**32}, "--data-seed is 4294967296"),
-        ({"workers": 1000}, "--workers is 1000: it must be from 0 to 256"),
-        ({"prefetch": -1}, "--prefetch is -1"),
-        ({"zoom": (0.5, 1.0)}, "--zoom is 0.5 1.0: it must be two factors"),
-        ({"zoom": (1.5, 1.0)}, "--zoom is 1.5 1.0"),
-        ({"zoom": (1.0, math.nan)}, "--zoom is 1.0 nan"),
+        ({"source": ""}, "`data.source` is empty: name a folder"),
+        ({"size": 0}, "`data.size` is 0: it must be from 1 to 4096"),
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"seed": -1}, "`data.seed` is -1"),
+        ({"seed": 2**32}, "`data.seed` is 4294967296"),
+        ({"workers": 1000}, "`workers` is 1000: it must be from 0 to 256"),
+        ({"prefetch": -1}, "`prefetch` is -1"),
+        ({"zoom": (0.5, 1.0)}, "`zoom` is 0.5 1.0: it must be two factors"),
+        ({"zoom": (1.5, 1.0)}, "`zoom` is 1.5 1.0"),
+        ({"zoom": (1.0, math.nan)}, "`zoom` is 1.0 nan"),
     ],
 )
 def test_config_says_which_option(fields: dict, words: str) -> None:

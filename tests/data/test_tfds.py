@@ -91,7 +91,7 @@ def test_data_sets_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
         ("tfds:mine:train[:5", "has no split"),
         (
             "tfds:coco/2017",
-            rf"coco/2017 is not in {where}: add --download to fetch it \(25 GB\), or .* --data-dir",
+            rf"coco/2017 is not in {where}: add `download` to fetch it \(25 GB\), or .* `data_dir`",
         ),
     ):
         with pytest.raises(InputError, match=words):

@@ -61,7 +61,7 @@ def judged(outcome: dict[str, Any]) -> Failure | None:
     given = [ascii(word)[1:-1] for word in outcome["given"] if word]
     named = (
         any(word in ascii(message) for word in given)
-        or re.search(r"(^|[\s(])--?[a-zA-Z]", message)
+        or re.search(r"(^|[\s(])(--?[a-zA-Z]|`[a-z])", message)  # a flag, or in the library a field
         or "/" in message
     )
     words = ("CONTENT", "STYLE", "IMAGE", "PHOTO", "argument", "command", "option")

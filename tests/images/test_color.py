@@ -334,7 +334,7 @@ def test_doubles_are_taken_and_integers_refused() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: transfer_color(BUSY, OTHER, "mean"), "colour transfer is 'mean': it must be one of"),
+        (lambda: transfer_color(BUSY, OTHER, "mean"), "`method` is 'mean': it must be one of"),
         (lambda: linear_map(np.eye(3), np.eye(3), "histogram"), "must be one of cholesky"),
         (lambda: transfer_color(BUSY[0], OTHER, "pca"), "source image has shape .* must be"),
         (lambda: transfer_color(BUSY, OTHER[..., :1], "pca"), "reference image has shape"),

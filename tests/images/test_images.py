@@ -209,7 +209,7 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path) -> None:
     for path, bits, message in (
         (tmp_path / "a.xyz", 8, "no known suffix"),
         (tmp_path / "a.jpg", 16, "cannot hold 16 bits"),
-        (tmp_path / "a.png", 12, "--bits is 12"),
+        (tmp_path / "a.png", 12, "`bits` is 12"),
         (tmp_path / "none" / "a.png", 8, "does not exist"),
     ):
         with pytest.raises(nstjax.InputError, match=message):

@@ -268,8 +268,8 @@ def test_mask_files() -> None:
 @pytest.mark.parametrize(
     ("spec", "phrase"),
     [
-        ("", "--masks has an empty string"),
-        ("  ", "--masks has an empty string"),
+        ("", "`specs` has an empty string"),
+        ("  ", "`specs` has an empty string"),
         ("box:0,0,1", "has 3 numbers, not 4: write box:LEFT,TOP,RIGHT,BOTTOM"),
         ("box:0,0,1,1,1", "has 5 numbers"),
         ("box:", "has a word where a number is wanted: write box:"),
@@ -317,7 +317,7 @@ def test_specs_of_missing_files_are_well_formed() -> None:
     ("specs", "phrase"),
     [
         (["rest"], "has no other masks to be the rest of"),
-        (["rest", "all", "rest"], "--masks names rest twice: name it once"),
+        (["rest", "all", "rest"], "`specs` names rest twice: name it once"),
         (["all", "rest"], "the mask rest is empty at 20×12 pixels: the other masks cover every pixel"),
         (["not:all"], "the mask not:all is empty"),
         (["brighter:1"], "the mask brighter:1 is empty at 20×12 pixels: choose a smaller number"),

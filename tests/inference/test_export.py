@@ -101,7 +101,7 @@ def test_a_fixed_size(tmp_path: Path) -> None:
 
 def test_a_texture(tmp_path: Path) -> None:
     config = UlyanovConfig(scales=2, channels=1, content=False)
-    with pytest.raises(nstjax.InputError, match="give --size HEIGHT WIDTH"):
+    with pytest.raises(nstjax.InputError, match="give `size` HEIGHT WIDTH"):
         export_generator(generator(config), tmp_path / "t.stablehlo")
     export_generator(generator(config), tmp_path / "t.stablehlo", (10, 12))
     found = load_exported(tmp_path / "t.stablehlo")(seed=4)

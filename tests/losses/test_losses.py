@@ -282,12 +282,12 @@ def test_equal_objectives_share_one_compiled_program(small: nstjax.Backbone) -> 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"style_weight": -1}, "--style-weight is -1"),
-        ({"content_weight": float("nan")}, "--content-weight"),
+        ({"style_weight": -1}, "`style_weight` is -1"),
+        ({"content_weight": float("nan")}, "`content_weight`"),
         ({"content_weight": 0, "style_weight": 0}, "both 0"),
         ({"style_layers": ("relu1_1",), "style_layer_weights": (1, 2)}, "2 values for 1 layers"),
         ({"style_layers": ("relu1_1", "relu1_1")}, "twice"),
-        ({"style_layers": ("relu1_1",), "style_layer_weights": (-1,)}, "--style-layer-weights"),
+        ({"style_layers": ("relu1_1",), "style_layer_weights": (-1,)}, "`style_layer_weights`"),
     ],
 )
 def test_records_that_make_no_sense_are_refused(values: dict, message: str) -> None:

@@ -91,10 +91,10 @@ def test_windows_are_of_gram_matrices_in_one_piece(small: nstjax.Backbone) -> No
     record = dataclasses.replace(TEXTURE.objective, style_statistic="linear").for_layers(small.layers)
     assert record.window_weight == 0
     assert TEXTURE.objective.for_layers(small.layers).window_weight > 0
-    with pytest.raises(nstjax.InputError, match="--window-weight"):
+    with pytest.raises(nstjax.InputError, match="`window_weight`"):
         nstjax.texture(rings(64, 6), small, dataclasses.replace(TEXTURE, size=64, scales=(64,), tile=32))
     for wrong in ({"windows": 0}, {"window_weight": -1.0}, {"window_weight": float("nan")}):
-        with pytest.raises(nstjax.InputError, match="--window"):
+        with pytest.raises(nstjax.InputError, match="`window"):
             Objective(**wrong)
 
 

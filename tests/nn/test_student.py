@@ -175,7 +175,7 @@ def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_does_not_go_with_it() -> None:
     for extra in ({"arch": "vgg19"}, {"preprocessing": "torchvision"}):
-        with pytest.raises(nstjax.InputError, match="--network and --preprocessing do not go"):
+        with pytest.raises(nstjax.InputError, match="`arch` and `preprocessing` do not go"):
             load_backbone("embedded", **extra)
     with pytest.raises(nstjax.InputError, match="linear maps of their filters"):
         nstjax.weights.normalize(student(), [jnp.zeros((1, 8, 8, 3))])

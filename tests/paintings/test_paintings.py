@@ -128,7 +128,7 @@ def test_odd_and_oblong_sizes(name, height, width):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mona-lisa",), "the painting is 'mona-lisa': it must be one of swirls, "),
+        (("mona-lisa",), "`name` is 'mona-lisa': it must be one of swirls, "),
         (("swirls", 15), "the height of a painting is 15: it must be from 16 to 8192 pixels"),
         (("swirls", 64, 8193), "the width of a painting is 8193: it must be from 16 to 8192 pixels"),
         (("swirls", 64, 64, -1), "the seed of a painting is -1: it must be at least 0"),

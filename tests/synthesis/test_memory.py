@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_refused_with_advice(
     monkeypatch.setattr(memory, "device_bytes", lambda: 2.0 * 2**30)
     with pytest.raises(
         nstjax.InputError,
-        match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*--tile 512.*--history-size 5",
+        match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*`tile` 512.*`history_size` 5",
     ):
         memory.check_transfer_memory(config, small, (300, 400), (painting,))
     fits = dataclasses.replace(config, size=256)

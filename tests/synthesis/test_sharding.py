@@ -83,5 +83,5 @@ def test_rows_are_shared_evenly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tiles_and_shards_contradict_each_other() -> None:
-    with pytest.raises(nstjax.InputError, match="--tile and --shard"):
+    with pytest.raises(nstjax.InputError, match="`tile` and `shard`"):
         nstjax.TransferConfig(tile=64, shard=True)

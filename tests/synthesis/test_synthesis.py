@@ -89,7 +89,7 @@ def test_starts(pictures) -> None:
     np.testing.assert_allclose(faint - 0.5, 0.1 * (noise - 0.5), atol=1e-6)
     other = first_image(TransferConfig(init="noise", seed=4), content.shape[1:3], content, style, None)
     assert not np.array_equal(other, noise)
-    with pytest.raises(nstjax.InputError, match="--init"):
+    with pytest.raises(nstjax.InputError, match="`init`"):
         first_image(TransferConfig(init="image"), content.shape[1:3], content, style, None)
 
 
@@ -213,7 +213,7 @@ def test_presets_survive_json(name: str) -> None:
         ({"size": "big"}, "TransferConfig.size is 'big', not a number"),
         ({"optimizer": {"method": "newton"}}, "'newton'"),
         ({"optimizer": {"method": "adam", "momentum": 1}}, "unknown field 'momentum'"),
-        ({"objective": {"style_weight": -1}}, "--style-weight"),
+        ({"objective": {"style_weight": -1}}, "`style_weight`"),
     ],
 )
 def test_records_that_cannot_be_read_are_refused(change: dict, message: str) -> None:
@@ -224,17 +224,17 @@ def test_records_that_cannot_be_read_are_refused(change: dict, message: str) -> 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"size": 0}, "--size is 0"),
-        ({"size": 10**6}, "--size"),
+        ({"size": 0}, "`size` is 0"),
+        ({"size": 10**6}, "`size`"),
         ({"scales": (32, 16)}, "must grow"),
         ({"scales": (16, 32), "iterations": (1, 2, 3)}, "3 values for 2 scales"),
-        ({"iterations": (0,)}, "--iterations"),
-        ({"style_scale": 0}, "--style-scale"),
-        ({"style_size": -4}, "--style-size"),
-        ({"noise": 2}, "--noise"),
-        ({"pooling_scale": 0}, "--pooling-scale"),
-        ({"pooling": "median"}, "--pooling"),
-        ({"padding": "mirror"}, "--padding"),
+        ({"iterations": (0,)}, "`iterations`"),
+        ({"style_scale": 0}, "`style_scale`"),
+        ({"style_size": -4}, "`style_size`"),
+        ({"noise": 2}, "`noise`"),
+        ({"pooling_scale": 0}, "`pooling_scale`"),
+        ({"pooling": "median"}, "`pooling`"),
+        ({"padding": "mirror"}, "`padding`"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(values: dict, message: str) -> None:

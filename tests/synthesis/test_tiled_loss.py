@@ -207,7 +207,7 @@ def test_what_cannot_be_tiled_is_refused(small: nstjax.Backbone) -> None:
     targets = make_targets(
         RECORD, APPLY(small, picture(64, 64), LAYERS), APPLY(small, picture(64, 64), LAYERS)
     )
-    with pytest.raises(nstjax.InputError, match="--tile is 8"):
+    with pytest.raises(nstjax.InputError, match="`tile` is 8"):
         nstjax.TransferConfig(tile=8)
     points = dataclasses.replace(RECORD, style_statistic="gaussian")
     with pytest.raises(nstjax.InputError, match="compares positions"):

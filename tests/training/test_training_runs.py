@@ -200,7 +200,7 @@ def test_a_run_without_a_finite_step_fails_and_writes_no_model(tmp_path: Path) -
     objective = dataclasses.replace(CONFIG.objective, style_weight=1e38, tv_weight=1e38)
     config = dataclasses.replace(CONFIG, objective=objective, steps=3)
     for _ in range(2):
-        with pytest.raises(TrainingFailed, match="not finite in any of the 3 steps: lower --learning-rate"):
+        with pytest.raises(TrainingFailed, match="not finite in any of the 3 steps: lower `learning_rate`"):
             train(config, STYLE, NETWORK, tmp_path, cadence=Cadence(checkpoint_every=1, sample_every=0))
     assert not (tmp_path / "model").exists()
 
@@ -209,6 +209,6 @@ def test_a_run_without_a_finite_step_fails_and_writes_no_model(tmp_path: Path) -
 def test_a_loss_that_diverges_ends_the_run_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     train(CONFIG, STYLE, NETWORK, tmp_path)
     wild = dataclasses.replace(CONFIG, steps=30, learning_rate=1e30)
-    with pytest.raises(TrainingFailed, match="--learning-rate"):
+    with pytest.raises(TrainingFailed, match="`learning_rate`"):
         train(wild, STYLE, NETWORK, tmp_path)
     assert all(np.isfinite(leaf).all() for leaf in leaves(load_generator(tmp_path).variables))

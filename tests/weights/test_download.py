@@ -129,7 +129,7 @@ def test_a_download_that_grows_is_cut_off(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_address_that_is_none_and_a_folder_in_the_way(entry: registry.Published, tmp_path: Path) -> None:
-    with pytest.raises(nstjax.InputError, match="--url /tmp is no address: it must begin with https://"):
+    with pytest.raises(nstjax.InputError, match="`url` /tmp is not an address: it must begin with https://"):
         store.fetch("vgg19", url="/tmp")
     (tmp_path / "d" / entry.filename).mkdir(parents=True)
     with pytest.raises(nstjax.InputError, match=r"vgg19\.h5 is a folder where the download goes: remove it"):

@@ -260,7 +260,7 @@ def test_a_preprocessing_that_makes_no_sense_can_be_overruled(tmp_path: Path) ->
     arrays = {f"{c}/{k}": v for c, w in PARAMS.items() for k, v in w.items()}
     for _ in range(2):
         with pytest.raises(
-            nstjax.InputError, match="preprocessing cannot be read: give one with --preprocessing"
+            nstjax.InputError, match="preprocessing cannot be read: give one with `preprocessing`"
         ):
             read_weights(path, "vgg19")
         assert read_weights(path, "vgg19", "caffe-rgb").preprocessing == CAFFE_RGB

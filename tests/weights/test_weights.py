@@ -98,7 +98,7 @@ def test_indices_of_torchvision() -> None:
 def test_a_file_that_fits_both_networks_wants_to_be_told(tmp_path: Path) -> None:
     path = tmp_path / "w.h5"
     weight_files.write_keras_old(path, random_params("vgg19", 5))
-    with pytest.raises(nstjax.InputError, match="say which it is with --network"):
+    with pytest.raises(nstjax.InputError, match="say which it is with `arch`"):
         read_weights(path)
     assert read_weights(path, "vgg16").arch == "vgg16"
     weight_files.write_keras_old(path, PARTIAL19)
@@ -113,7 +113,7 @@ def test_caffe_weights_under_torchvision_names(tmp_path: Path, monkeypatch: pyte
     assert read_weights(path, preprocessing="caffe-bgr").preprocessing == CAFFE_BGR
     monkeypatch.setattr("nstjax.weights.read.file_digest", lambda _: "d01eb7cb" + "0" * 56)
     assert read_weights(path).preprocessing == CAFFE_BGR
-    with pytest.raises(nstjax.InputError, match="--preprocessing"):
+    with pytest.raises(nstjax.InputError, match="`preprocessing`"):
         read_weights(path, preprocessing="imagenet")
 
 

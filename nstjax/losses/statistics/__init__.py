@@ -48,10 +48,10 @@ def register_statistic(name: str, kind: type[Statistic]) -> None:
         InputError: the name is taken, or ``kind`` is something else.
     """
     if not (isinstance(kind, type) and issubclass(kind, Means | Points)):
-        raise InputError(f"--style-statistic {name} is not a class that extends Means or Points: name one")
+        raise InputError(f"`style_statistic` {name} is not a class that extends Means or Points: name one")
     taken = STATISTICS.get(name, kind)
     if taken.__module__.startswith(f"{__name__}."):
-        raise InputError(f"--style-statistic {name} is nstjax's own: choose another name")
+        raise InputError(f"`style_statistic` {name} is nstjax's own: choose another name")
     _tell_code_apart(kind)
     STATISTICS[name] = kind
 
@@ -93,7 +93,7 @@ def import_statistic(spec: str) -> None:
         kind = getattr(_module(place), name)
     except (ImportError, AttributeError, OSError, SyntaxError) as error:
         raise InputError(
-            f"--style-statistic {spec} cannot be imported: {error}; check the file and the name"
+            f"`style_statistic` {spec} cannot be imported: {error}; check the file and the name"
         ) from error
     register_statistic(spec, kind)
 
@@ -110,10 +110,8 @@ def statistic_class(name: str) -> type[Statistic]:
         register_statistic(name, entry.load())
         return STATISTICS[name]
     if ":" in name:
-        raise InputError(
-            f"--style-statistic {name} is not loaded: name it on the command line, or register it"
-        )
-    raise InputError(f"--style-statistic is {name!r}: it must be {', '.join(STATISTICS)}, or module:Name")
+        raise InputError(f"`style_statistic` {name} is not loaded: import it first with `import_statistic`")
+    raise InputError(f"`style_statistic` is {name!r}: it must be {', '.join(STATISTICS)}, or module:Name")
 
 
 __all__ = [
