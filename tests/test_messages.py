@@ -13,7 +13,7 @@ import pytest
 
 from nstjax.cli.flags import FLAGS, with_flags
 from nstjax.cli.main import main
-from nstjax.cli.pictures import about
+from nstjax.cli.exits import about
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.data import DataConfig
 from nstjax.errors import InputError, InputWarning, OutputError
