@@ -435,7 +435,7 @@ def test_every_optimiser_option_is_some_method_s() -> None:
     from nstjax import optim
     from nstjax.cli.options import OptimizerOptions
 
-    own = {f.name for kind in optim.METHODS.values() for f in dataclasses.fields(kind)}
+    own = {f.name for kind in optim.OPTIMIZERS.values() for f in dataclasses.fields(kind)}
     options = {f.name for f in dataclasses.fields(OptimizerOptions)} - {"optimizer"}
     assert options <= own
     assert own - options <= {"iterations", "max_backtracks"}

@@ -12,9 +12,8 @@ import pytest
 
 import nstjax
 from nstjax import optim
-from nstjax.optim import Adam, Lbfgs, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
-from nstjax.optim.first_order import RATE_PER_VALUE
-from nstjax.optim.types import NonFiniteLoss
+from nstjax.optim import Adam, Lbfgs, NonFiniteLoss, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
+from nstjax.optim.sgd import RATE_PER_VALUE
 from nstjax.paintings import paint
 
 SCALES = jnp.asarray(np.logspace(0, 2, 12))
@@ -136,12 +135,12 @@ def test_default_costs_at_most_1_15_evaluations_an_iteration(small, pictures) ->
 
 
 def test_default_has_no_loop_around_the_network(small, pictures) -> None:
-    from nstjax.optim import lbfgs, trial
+    from nstjax.optim import lbfgs
 
     fun, x0 = nst_objective(small, pictures)
     config = Lbfgs(iterations=0, max_backtracks=0)
-    state = lbfgs._unknown(trial.jaxopt_rest, x0, config)
-    jaxpr = jax.make_jaxpr(lambda f, s: trial.jaxopt_trial.__wrapped__(f, s, 1.0, config))(fun, state)
+    state = config.init(x0).state
+    jaxpr = jax.make_jaxpr(lambda f, s: lbfgs._trial.__wrapped__(f, s, 1.0, config))(fun, state)
 
     def primitives(j, inside_loop: bool):
         for equation in j.eqns:
@@ -316,7 +315,7 @@ def test_moments_are_carried_to_another_size() -> None:
     def double(a):
         return a.repeat(2, 1).repeat(2, 2)
 
-    carried = optim.carry(config, end, bigger, double)
+    carried = config.carry(end, bigger, double)
     assert carried is not None
     assert carried.iteration == 0
     shapes = [np.shape(leaf) for leaf in carried.leaves]
@@ -326,26 +325,26 @@ def test_moments_are_carried_to_another_size() -> None:
     assert min(float(np.min(leaf)) for leaf in carried.leaves[3:5]) >= -1
     again = minimise(lambda x: (((x - 0.5) ** 2).sum(), {}), bigger, config, resume=carried)
     assert again.iterations == 10
-    assert optim.carry(Lbfgs(), minimise(quadratic, jnp.zeros(12), Lbfgs(2)).saved, x0, double) is None
+    assert Lbfgs().carry(minimise(quadratic, jnp.zeros(12), Lbfgs(2)).saved, x0, double) is None
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Lbfgs(history_size=0), "--history-size is 0"),
-        (lambda: OptaxLbfgs(history_size=10**6), "--history-size"),
-        (lambda: Lbfgs(initial_step=-1), "--initial-step"),
-        (lambda: Lbfgs(initial_step=math.nan), "--initial-step is nan"),
-        (lambda: Adam(learning_rate=0), "--learning-rate is 0"),
-        (lambda: Adam(learning_rate=math.inf), "--learning-rate"),
-        (lambda: Adam(average=1), "--average"),
-        (lambda: Adam(b2=-0.1), "--b2"),
-        (lambda: Adam(bounds=(1, 0)), "--bounds is 1 0"),
-        (lambda: Sgd(decay_rate=0), "--decay-rate"),
-        (lambda: Sgd(decay_steps=0), "--decay-steps"),
-        (lambda: ScipyLbfgsb(bounds=(1, 1)), "--bounds"),
-        (lambda: ScipyLbfgsb(rounds=0), "--rounds"),
-        (lambda: minimise(quadratic, jnp.zeros(12), Lbfgs(iterations=0)), "--iterations is 0"),
+        (lambda: Lbfgs(history_size=0), "`history_size` is 0"),
+        (lambda: OptaxLbfgs(history_size=10**6), "`history_size`"),
+        (lambda: Lbfgs(initial_step=-1), "`initial_step`"),
+        (lambda: Lbfgs(initial_step=math.nan), "`initial_step` is nan"),
+        (lambda: Adam(learning_rate=0), "`learning_rate` is 0"),
+        (lambda: Adam(learning_rate=math.inf), "`learning_rate`"),
+        (lambda: Adam(average=1), "`average`"),
+        (lambda: Adam(b2=-0.1), "`b2`"),
+        (lambda: Adam(bounds=(1, 0)), "`bounds` is 1 0"),
+        (lambda: Sgd(decay_rate=0), "`decay_rate`"),
+        (lambda: Sgd(decay_steps=0), "`decay_steps`"),
+        (lambda: ScipyLbfgsb(bounds=(1, 1)), "`bounds`"),
+        (lambda: ScipyLbfgsb(rounds=0), "`rounds`"),
+        (lambda: minimise(quadratic, jnp.zeros(12), Lbfgs(iterations=0)), "`iterations` is 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, message: str) -> None:
