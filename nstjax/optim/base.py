@@ -1,6 +1,7 @@
 """What an optimiser is: a frozen config with the functions that the loop calls."""
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,7 @@ class Iterate(NamedTuple):
     status: Status | None = None
 
 
+@dataclasses.dataclass(frozen=True)
 class Optimizer(abc.ABC):
     """Base class of the optimisers: extend it by a frozen dataclass.
 
@@ -67,9 +69,7 @@ class Optimizer(abc.ABC):
         """The last iterate whose loss a saved state knows to be finite, and that loss, or NaN if not saved."""
         return self.x(state), math.nan
 
-    def carry(
-        self, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]
-    ) -> Saved | None:
+    def carry(self, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]) -> Saved | None:
         """The state to start from at another size, or None to start from :meth:`init`.
 
         Args:

@@ -17,7 +17,9 @@ class Descent(NamedTuple):
     """The state of a first-order optimiser."""
 
     x: jax.Array
-    previous: jax.Array  # the iterate whose loss was evaluated last; the last good one if the next is not finite
+    previous: (
+        jax.Array
+    )  # the iterate whose loss was evaluated last; the last good one if the next is not finite
     moments: Any
     average: jax.Array
     averaged: jax.Array  # number of iterates in the average
@@ -38,14 +40,12 @@ class FirstOrder(Optimizer):
 
     def init(self, x0: jax.Array) -> Descent:
         """The start, with moments of 0."""
-        return Descent(
-            x0, x0, self.transform(x0.size).init(x0), jnp.zeros_like(x0), jnp.zeros((), x0.dtype)
-        )
+        return Descent(x0, x0, self.transform(x0.size).init(x0), jnp.zeros_like(x0), jnp.zeros((), x0.dtype))
 
     def step(self, run: "Run", state: Descent) -> Iterate:
         """One update; the loss is that before it."""
         # The number of iterations is not part of the compiled program.
-        static = dataclasses.replace(self, iterations=0)  # type: ignore[type-var]
+        static = dataclasses.replace(self, iterations=0)
         return Iterate(*run.evaluate(_update, state, config=static))
 
     def x(self, state: Descent) -> jax.Array:

@@ -14,6 +14,7 @@ from nstjax.errors import InputError
 from nstjax.optim.checks import check_history_size
 from nstjax.optim.line_search import LineSearch, State, Trial
 
+
 @dataclasses.dataclass(frozen=True)
 class Lbfgs(LineSearch):
     """``jaxopt.LBFGS``, the default."""

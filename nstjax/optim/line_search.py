@@ -83,7 +83,7 @@ class LineSearch(Optimizer):
 
     def _static(self) -> "LineSearch":
         """The config without the fields that compiled programs do not depend on."""
-        return dataclasses.replace(self, iterations=0, max_backtracks=0)  # type: ignore[type-var]
+        return dataclasses.replace(self, iterations=0, max_backtracks=0)
 
     def _rest(self, x: jax.Array, value: Any, grad: Any) -> State:
         state: State = programs.run(self.jitted[0], (x, value, grad), self._static())
@@ -111,7 +111,10 @@ class LineSearch(Optimizer):
 
     def step(self, run: "Run", state: _Point) -> Iterate:
         """One iteration; see :meth:`Optimizer.step`."""
-        point, fresh = state, run.iteration == 0  # fresh: the direction is the gradient's, a reset cannot help
+        point, fresh = (
+            state,
+            run.iteration == 0,
+        )  # fresh: the direction is the gradient's, a reset cannot help
         if run.evaluations == 0:
             point = self._start(run, point.state.x)
             assert point.known is not None

@@ -168,5 +168,7 @@ class TransferConfig(Settings):
         optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
         method = optimizer.pop("method", "lbfgs")
         one_of("the record's optimiser", method, tuple(optim.OPTIMIZERS))
-        result: TransferConfig = build(cls, {**plain, "optimizer": build(optim.OPTIMIZERS[method], optimizer)})
+        result: TransferConfig = build(
+            cls, {**plain, "optimizer": build(optim.OPTIMIZERS[method], optimizer)}
+        )
         return result

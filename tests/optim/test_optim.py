@@ -11,7 +11,6 @@ import optax
 import pytest
 
 import nstjax
-from nstjax import optim
 from nstjax.optim import Adam, Lbfgs, NonFiniteLoss, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
 from nstjax.optim.sgd import RATE_PER_VALUE
 from nstjax.paintings import paint
