@@ -42,7 +42,7 @@ class Optimizer(abc.ABC):
         iterations: number of iterations.
     """
 
-    iterations: int
+    iterations: int = 300
 
     @abc.abstractmethod
     def init(self, x0: jax.Array) -> Any:

@@ -1,7 +1,7 @@
 """Objectives as pytrees, so that the arrays inside them are arguments of compiled programs, not constants.
 
-A constant is copied into the program, and XLA evaluates at compile time all that depends on constants alone: for the
-weights of a feature network that takes minutes.
+A constant is copied into the program, one copy for each program, and XLA evaluates at compile time what depends on
+constants alone, which can take longer than the run.
 """
 
 import dataclasses

@@ -83,7 +83,7 @@ class LineSearch(Optimizer):
 
     def _static(self) -> "LineSearch":
         """The config without the fields that compiled programs do not depend on."""
-        return dataclasses.replace(self, iterations=0, max_backtracks=0)
+        return dataclasses.replace(self, iterations=0, max_backtracks=0)  # type: ignore[call-arg]
 
     def _rest(self, x: jax.Array, value: Any, grad: Any) -> State:
         state: State = programs.run(self.jitted[0], (x, value, grad), self._static())
