@@ -91,7 +91,7 @@ def test_orbax_and_jaxopt_have_one_door_each(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             roots.add((node.module or "").split(".")[0])
     assert ("orbax" in roots) <= (path.name == "checkpoints.py")
-    assert ("jaxopt" in roots) <= (path.name == "trial.py")
+    assert ("jaxopt" in roots) <= (path.name == "lbfgs.py")
     assert "torch" not in roots
     assert "tensorflow" not in roots
 

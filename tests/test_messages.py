@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from nstjax.cli.exits import about
 from nstjax.cli.flags import FLAGS, with_flags
 from nstjax.cli.main import main
-from nstjax.cli.exits import about
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.data import DataConfig
 from nstjax.errors import InputError, InputWarning, OutputError
 from nstjax.generators import JohnsonConfig, UlyanovConfig
 from nstjax.losses import Objective
-from nstjax.optim import METHODS
+from nstjax.optim import OPTIMIZERS
 from nstjax.synthesis import Settings, TransferConfig
 from nstjax.training import Cadence, TrainSettings
 from tests.helpers.paths import ROOT
@@ -116,7 +116,7 @@ def test_every_name_in_a_message_has_a_flag(flags: set[str]) -> None:
 @pytest.mark.parametrize(
     ("record", "prefix"),
     [
-        *((kind, "") for kind in (Settings, Objective, TrainSettings, Cadence, *METHODS.values())),
+        *((kind, "") for kind in (Settings, Objective, TrainSettings, Cadence, *OPTIMIZERS.values())),
         *((kind, "generator.") for kind in (JohnsonConfig, UlyanovConfig)),
         (DataConfig, "data."),
     ],

@@ -48,8 +48,8 @@ def config(
         style_weight=from_torchvision(weight, backbone.preprocessing),
     )
     optimizer = dataclasses.replace(preset.optimizer, iterations=ITERATIONS)
-    fields = {"objective": objective, "optimizer": optimizer, "size": SIDE, "scales": (SIDE,)} | changes
-    return dataclasses.replace(preset, **fields)
+    fields: dict[str, Any] = {"objective": objective, "optimizer": optimizer, "size": SIDE, "scales": (SIDE,)}
+    return dataclasses.replace(preset, **fields | changes)
 
 
 def yellow_grey(side: int) -> np.ndarray:

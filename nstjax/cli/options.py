@@ -41,13 +41,13 @@ class OptimizerOptions:
     bounds: tuple[float, float] | None = None
     """scipy, adam, sgd: clamp every step to this range, e.g. 0 1."""
 
-    def build(self, base: optim.Config) -> optim.Config:
+    def build(self, base: optim.Optimizer) -> optim.Optimizer:
         """The optimiser's record: ``base`` if it is of the method chosen, with what was given in its place.
 
         Raises:
             InputError: an option was given that the method does not have.
         """
-        kind = optim.METHODS[self.optimizer]
+        kind = optim.optimizer_class(self.optimizer)
         record = base if type(base) is kind else kind()
         given = {k: v for k, v in vars(self).items() if k != "optimizer" and v is not None}
         own = {field.name for field in dataclasses.fields(kind)}
@@ -135,7 +135,7 @@ class RunOptions:
 
 def shared_defaults(base: TransferConfig) -> dict[str, Any]:
     """The defaults of the shared options that a preset or a run record stands for."""
-    method = next(name for name, kind in optim.METHODS.items() if type(base.optimizer) is kind)
+    method = optim.optimizer_name(type(base.optimizer))
     settings = {field.name: getattr(base, field.name) for field in dataclasses.fields(Settings)}
     return {
         "settings": Settings(**settings),

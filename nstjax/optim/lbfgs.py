@@ -1,153 +1,98 @@
-"""L-BFGS driven from the host: jaxopt's, and optax's, with one evaluation an iteration as a rule.
-
-Inside a device loop a VGG evaluation is several times slower on a CPU than the same evaluation called
-from Python, and the zoom line search of either library takes two evaluations an iteration. So the
-libraries give the quasi-Newton direction and keep the curvature pairs, each iteration being one jitted
-program without a loop around the network; the step is halved here, in Python, where the unit step does
-not lower the loss enough (Armijo's condition; Nocedal and Wright, algorithm 3.1). That is rare.
-"""
+"""L-BFGS by jaxopt, the default."""
 
 import dataclasses
+import functools
 import math
-import time
+import warnings
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nstjax import programs
-from nstjax.optim.trial import (
-    Lbfgs,
-    OptaxLbfgs,
-    State,
-    Trial,
-    jaxopt_rest,
-    jaxopt_trial,
-    optax_rest,
-    optax_trial,
-)
-from nstjax.optim.types import (
-    Callback,
-    NonFiniteLoss,
-    ObjectiveFn,
-    Result,
-    Saved,
-    Status,
-    Step,
-    as_partial,
-    check_saved,
-    to_host,
-)
-
-ARMIJO = 1e-4  # Nocedal and Wright's c1
+from nstjax.errors import InputError
+from nstjax.optim.checks import check_history_size
+from nstjax.optim.line_search import LineSearch, State, Trial
 
 
-def _at_rest(rest: Any, x: jax.Array, value: Any, grad: Any, config: Lbfgs | OptaxLbfgs) -> State:
-    state: State = programs.run(rest, (x, value, grad), config)
-    return state
+@dataclasses.dataclass(frozen=True)
+class Lbfgs(LineSearch):
+    """``jaxopt.LBFGS``, the default."""
+
+    iterations: int = 300
+    """Iterations."""
+    history_size: int = 20
+    """Curvature pairs kept."""
+    initial_step: float = 0.05
+    """Largest change of a value in the first iteration, when nothing is known of the curvature."""
+    max_backtracks: int = 12
+    """Shorter steps tried before the history is thrown away."""
+
+    def __post_init__(self) -> None:
+        check_history_size(self.history_size)
+        if not 0 < self.initial_step < math.inf:
+            raise InputError(
+                f"`initial_step` is {self.initial_step}: it must be a finite number greater than 0"
+            )
+
+    @property
+    def jitted(self) -> tuple[Any, Any]:
+        """See :class:`LineSearch`."""
+        return _rest, _trial
 
 
-def _unknown(rest: Any, x: jax.Array, config: Lbfgs | OptaxLbfgs) -> State:
-    """A point whose value and gradient are not known: zeros stand for them."""
-    return _at_rest(rest, x, np.zeros((), x.dtype), np.zeros(x.shape, x.dtype), config)
+@functools.cache
+def _jaxopt() -> Any:
+    """Imported where something is traced: a program that was kept does without, and starts sooner."""
+    with warnings.catch_warnings():
+        # Raised once, by the import; the version is pinned by tests, not by upstream's promises.
+        warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)
+        import jaxopt
+    return jaxopt
 
 
-def _to_host(trial: Trial) -> tuple[float, dict[str, float], float, float]:
-    """Loss, terms, slope and the gradient's largest element, in one transfer."""
-    value, terms, slope, steepest = jax.device_get(
-        (trial.state.value, trial.terms, trial.slope, trial.steepest)
+def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
+    return _jaxopt().LBFGS(
+        fun=value_and_grad,
+        value_and_grad=True,
+        has_aux=True,
+        # A callable, so that the step's length can be an argument of the compiled program.
+        stepsize=lambda _: stepsize,
+        history_size=history_size,
+        implicit_diff=False,
     )
-    return float(value), {name: float(term) for name, term in terms.items()}, float(slope), float(steepest)
 
 
-def _shorter(length: float, value: float, trial_value: float, slope: float) -> float:
-    """The minimiser of the parabola through what is known, kept within [0.1, 0.5] of ``length``."""
-    if not math.isfinite(trial_value):
-        return 0.1 * length
-    curvature = trial_value - value - length * slope
-    best = -slope * length**2 / (2 * curvature) if curvature > 0 else 0.5 * length
-    return min(max(best, 0.1 * length), 0.5 * length)
+@partial(jax.jit, static_argnames="config")
+def _rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: Lbfgs) -> State:
+    """A point with no history."""
+    known = _jaxopt_solver(lambda _: ((value, None), grad), config.history_size)
+    steepest = jnp.abs(grad).max()
+    # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
+    gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
+    memory = known.init_state(x)._replace(gamma=jnp.where(steepest > 0, gamma, 1.0))
+    # As a dict, so that a kept program is loaded without jaxopt.
+    return State(x, value, grad, memory._asdict())
 
 
-def minimise_lbfgs(
-    fun: ObjectiveFn,
-    x0: jax.Array,
-    config: Lbfgs | OptaxLbfgs,
-    callback: Callback | None = None,
-    resume: Saved | None = None,
-) -> Result:
-    """See :func:`nstjax.optim.minimise`."""
-    uses_optax = isinstance(config, OptaxLbfgs)
-    rest: Any = optax_rest if uses_optax else jaxopt_rest
-    trial: Any = optax_trial if uses_optax else jaxopt_trial
-    # The number of iterations is no part of the compiled program.
-    static = dataclasses.replace(config, iterations=0, max_backtracks=0)
-    fun, began = as_partial(fun), time.perf_counter()
-    iteration, evaluations, status = 0, 1, "done"
-
-    def start(x: jax.Array) -> Trial:
-        # A trial along no direction: one program, slow to compile, for this evaluation and all others.
-        there = programs.run(trial, (fun, _unknown(rest, x, static), np.ones((), x.dtype)), static)
-        found: Trial = there._replace(state=_at_rest(rest, x, there.state.value, there.state.grad, static))
-        return found
-
-    if resume is None:
-        first = start(x0)
-        state = first.state
-        value, terms, _, steepest = _to_host(first)
-    else:
-        state = check_saved(resume, config, _unknown(rest, x0, static))
-        iteration, evaluations = resume.iteration, resume.evaluations
-        value, terms, steepest = float(state.value), {}, float(jnp.abs(state.grad).max())
-    if not math.isfinite(value):
-        raise NonFiniteLoss(x0, iteration, terms)
-    slack = 4 * float(jnp.finfo(state.x.dtype).eps)
-
-    def saved(state: State = state, iteration: int = iteration, evaluations: int = evaluations) -> Saved:
-        return Saved(type(config).__name__, iteration, evaluations, to_host(state))
-
-    fresh = iteration == 0  # whether the direction is the gradient's, so that a reset cannot help
-    while iteration < config.iterations:
-        if not math.isfinite(steepest):
-            raise NonFiniteLoss(state.x, iteration, terms)
-        if steepest == 0:
-            status = "converged"
-            break
-        length, accepted, trial_terms = 1.0, None, terms
-        for _ in range(config.max_backtracks + 1):
-            candidate = programs.run(trial, (fun, state, np.asarray(length, state.x.dtype)), static)
-            evaluations += 1
-            trial_value, trial_terms, slope, steepest_there = _to_host(candidate)
-            if slope >= 0 or math.isnan(slope):
-                break
-            # Rounding of the loss itself must not look like an increase near a minimum.
-            if trial_value <= value + ARMIJO * length * slope + slack * abs(value):
-                accepted, steepest = candidate.state, steepest_there
-                break
-            length = _shorter(length, value, trial_value, slope)
-        if accepted is None:
-            if not fresh:
-                fresh = True
-                state = start(state.x).state
-                evaluations += 1
-                continue
-            if not math.isfinite(trial_value):
-                raise NonFiniteLoss(state.x, iteration, trial_terms)
-            status = "stalled"
-            break
-        state, value, terms, fresh = accepted, trial_value, trial_terms, False
-        iteration += 1
-        if callback is not None:
-            seconds = time.perf_counter() - began
-            keep = partial(saved, state, iteration, evaluations)
-            if callback(Step(iteration, value, terms, evaluations, seconds, partial(_x, state), keep)):
-                status = "stopped"
-                break
-    final: Status = status  # type: ignore[assignment]
-    return Result(state.x, value, iteration, evaluations, final, saved(state, iteration, evaluations))
-
-
-def _x(state: State) -> jax.Array:
-    return state.x
+@partial(jax.jit, static_argnames="config")
+def _trial(fun: Any, state: State, length: jax.Array, config: Lbfgs) -> Trial:
+    """The direction of jaxopt, taken ``length`` times, and what is found there."""
+    known = _jaxopt_solver(lambda _: ((state.value, None), state.grad), config.history_size)
+    before = known.init_state(state.x)._replace(**state.memory)
+    evaluate = jax.value_and_grad(fun, has_aux=True)
+    x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
+    slope = jnp.vdot(before.grad, x - state.x) / length
+    # A pair with s'y ≤ 0 would make the Hessian's estimate indefinite. Armijo's condition does not
+    # exclude such pairs as Wolfe's would, and jaxopt stores them: with ρ = 0 a pair has no effect.
+    slot = before.iter_num % config.history_size
+    usable = after.rho_history[slot] > 0
+    terms, after = (
+        after.aux,
+        after._replace(
+            aux=None,
+            rho_history=jnp.where(usable, after.rho_history, after.rho_history.at[slot].set(0.0)),
+            gamma=jnp.where(usable, after.gamma, before.gamma),
+        ),
+    )
+    return Trial(State(x, after.value, after.grad, after._asdict()), terms, slope, jnp.abs(after.grad).max())

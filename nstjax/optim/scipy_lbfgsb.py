@@ -2,33 +2,32 @@
 
 import dataclasses
 import math
-import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import MOST, within
-from nstjax.optim.types import (
-    Callback,
-    NonFiniteLoss,
-    ObjectiveFn,
-    Result,
-    Saved,
-    Step,
-    as_partial,
-    check_bounds,
-    check_history_size,
-    check_saved,
-    to_floats,
-)
+from nstjax.optim.base import Iterate, Optimizer
+from nstjax.optim.checks import check_bounds, check_history_size
+from nstjax.optim.types import Status
+
+if TYPE_CHECKING:
+    from nstjax.optim.loop import Run
+
+_DONE: Status = "done"
+_STATUS: dict[int, Status] = {0: "converged", 2: "stalled"}  # 2: the line search found nothing lower
 
 
 @dataclasses.dataclass(frozen=True)
-class ScipyLbfgsb:
-    """``scipy.optimize.minimize(method="L-BFGS-B")``, in one call or in rounds."""
+class ScipyLbfgsb(Optimizer):
+    """``scipy.optimize.minimize(method="L-BFGS-B")``, in one call or in rounds.
+
+    SciPy runs its own loop and does not give out its state. So all rounds are one step, which reports each iteration
+    itself; a saved state is that of the start of the current round, which a resumed run repeats to the same bits.
+    """
 
     iterations: int = 300
     """Iterations in a round (SciPy's maxiter)."""
@@ -47,102 +46,70 @@ class ScipyLbfgsb:
         within("rounds", self.rounds, 1, MOST)
         within("maxfun", self.maxfun, 1, MOST)
 
+    def init(self, x0: jax.Array) -> tuple[Any, Any]:
+        """The start, and the index of the round."""
+        return x0, 0
 
-@jax.jit
-def _evaluate(fun: Any, x: jax.Array) -> Any:
-    return jax.value_and_grad(fun, has_aux=True)(x)
+    def x(self, state: tuple[Any, Any]) -> jax.Array:
+        """The iterate at the start of the round, or at the end."""
+        return jnp.asarray(state[0])
 
+    def step(self, run: "Run", state: tuple[Any, Any]) -> Iterate:
+        """All rounds."""
+        import scipy.optimize
 
-class _Stop(Exception):
-    """Carries a stop on request out of SciPy."""
+        dtype, shape = state[0].dtype, state[0].shape
+        terms: dict[str, Any] = {}
 
+        def value_and_grad(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal terms
+            point = jnp.asarray(flat.reshape(shape), dtype)
+            value, terms, grad = jax.device_get(run.value_and_grad(point))
+            if run.evaluations == 1:
+                run.require_finite(float(value), terms, point)
+            # A non-finite trial is a very large one to the line search, which then shortens the step.
+            gradient = np.asarray(grad, np.float64).ravel()
+            return (float(value), gradient) if math.isfinite(value) else (1e300, np.nan_to_num(gradient))
 
-def minimise_scipy(
-    fun: ObjectiveFn,
-    x0: jax.Array,
-    config: ScipyLbfgsb,
-    callback: Callback | None = None,
-    resume: Saved | None = None,
-) -> Result:
-    """See :func:`nstjax.optim.minimise`.
+        def on_iteration(intermediate_result: Any) -> None:  # SciPy goes by the argument's name
+            x = np.array(intermediate_result.x).reshape(shape)
+            named = {name: float(term) for name, term in terms.items()}
+            run.tell(float(intermediate_result.fun), named, partial(jnp.asarray, x, dtype))
 
-    SciPy does not let its state be taken out, so a :class:`Saved` of this method is of the start of the
-    current round; a resumed run repeats that round, and ends in the same bits.
-    """
-    import scipy.optimize
-
-    fun, began = as_partial(fun), time.perf_counter()
-    dtype, shape = x0.dtype, x0.shape
-    if resume is not None:
-        check_saved(resume, config, (x0, 0))
-    x = np.asarray(x0 if resume is None else resume.leaves[0], np.float64).ravel()
-    first_round = 0 if resume is None else int(resume.leaves[1])
-    iteration = 0 if resume is None else resume.iteration
-    evaluations = 0 if resume is None else resume.evaluations
-    seen: dict[str, Any] = {"value": math.nan, "terms": {}}
-
-    def value_and_grad(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal evaluations
-        evaluations += 1
-        point = jnp.asarray(flat.reshape(shape), dtype)
-        (value, terms), grad = _evaluate(fun, point)
-        number, named = to_floats(value, terms)
-        if not math.isfinite(number) and evaluations == 1:
-            raise NonFiniteLoss(x0, iteration, named)
-        seen.update(value=number, terms=named)
-        # A non-finite trial is a very large one to the line search, which then shortens the step.
-        gradient = np.asarray(grad, np.float64).ravel()
-        return (number, gradient) if math.isfinite(number) else (1e300, np.nan_to_num(gradient))
-
-    status = "done"
-
-    def on_iteration(intermediate_result: Any) -> None:  # SciPy goes by the argument's name
-        nonlocal iteration, x
-        iteration += 1
-        x = np.array(intermediate_result.x)
-        if callback is None:
-            return
-        point = partial(jnp.asarray, x.reshape(shape), dtype)
-        value, seconds, at_rest = float(intermediate_result.fun), time.perf_counter() - began, begin
-        if callback(Step(iteration, value, seen["terms"], evaluations, seconds, point, lambda: at_rest)):
-            raise _Stop
-
-    for round_index in range(first_round, config.rounds):
-        # Each round starts from what can be saved, so that a resumed run takes the same path.
-        x = x.astype(dtype).astype(np.float64)
-        begin = Saved(
-            type(config).__name__, iteration, evaluations, (x.reshape(shape).astype(dtype), round_index)
-        )
-        bounds = None if config.bounds is None else [config.bounds] * x.size
-        options = {
-            "maxiter": config.iterations,
-            "maxfun": config.maxfun,
-            "maxcor": config.history_size,
-            # Weights scale the loss at will, so no absolute tolerance can be right.
-            "ftol": 0.0,
-            "gtol": 0.0,
-        }
-        try:
+        x, value, status = np.asarray(state[0], np.float64).ravel(), math.nan, _DONE
+        for index in range(int(state[1]), self.rounds):
+            # Each round starts from what can be saved, so that a resumed run takes the same path.
+            x = x.astype(dtype).astype(np.float64)
+            run.rest((x.reshape(shape).astype(dtype), index))
             found = scipy.optimize.minimize(
                 value_and_grad,
                 x,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=bounds,
+                bounds=None if self.bounds is None else [self.bounds] * x.size,
                 callback=on_iteration,
-                options=options,
+                options={
+                    "maxiter": self.iterations,
+                    "maxfun": self.maxfun,
+                    "maxcor": self.history_size,
+                    # Weights scale the loss at will, so no absolute tolerance can be right.
+                    "ftol": 0.0,
+                    "gtol": 0.0,
+                },
             )
-        except _Stop:
-            status = "stopped"
-            break
-        x, value = found.x, float(found.fun)
-        seen["value"] = value
-        if found.status == 2:  # abnormal: the line search found nothing lower
-            status = "stalled"
-            break
-        if found.status == 0:
-            status = "converged"
-            break
-    result = jnp.asarray(x.reshape(shape), dtype)
-    end = Saved(type(config).__name__, iteration, evaluations, (np.asarray(result), config.rounds))
-    return Result(result, seen["value"], iteration, evaluations, status, end)  # type: ignore[arg-type]
+            x, value = found.x, float(found.fun)
+            status = _STATUS.get(found.status, _DONE)
+            if status != _DONE:
+                break
+        end = np.asarray(jnp.asarray(x.reshape(shape), dtype)), self.rounds
+        return Iterate(end, value, {}, status)
+
+    @property
+    def most_iterations(self) -> int:
+        """Those of all rounds."""
+        return self.rounds * min(self.iterations, self.maxfun)
+
+    @property
+    def arrays_held(self) -> int:
+        """Two arrays a pair, of twice the bytes."""
+        return 4 * self.history_size

@@ -129,10 +129,10 @@ class TransferConfig(Settings):
 
     objective: Objective = Objective()
     """What is minimised."""
-    optimizer: optim.Config = optim.Lbfgs()
+    optimizer: optim.Optimizer = optim.Lbfgs()
     """How; its class chooses the method. Its iterations hold where ``iterations`` is empty."""
 
-    def optimizer_at(self, scale: int) -> optim.Config:
+    def optimizer_at(self, scale: int) -> optim.Optimizer:
         """The optimiser's record at scale ``scale`` of the pyramid."""
         if not self.iterations:
             return self.optimizer
@@ -141,10 +141,7 @@ class TransferConfig(Settings):
 
     def iterations_at(self, scale: int) -> int:
         """How many iterations a scale takes at most, those of all of SciPy's rounds included."""
-        optimizer = self.optimizer_at(scale)
-        if isinstance(optimizer, optim.ScipyLbfgsb):
-            return optimizer.rounds * min(optimizer.iterations, optimizer.maxfun)
-        return optimizer.iterations
+        return self.optimizer_at(scale).most_iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
         """This record with layers, style weight and pooling set, by the network's where they were not."""
@@ -155,9 +152,8 @@ class TransferConfig(Settings):
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; :meth:`from_json` is the inverse."""
-        names = {kind: name for name, kind in optim.METHODS.items()}
         data = dataclasses.asdict(self)
-        data["optimizer"] = {"method": names[type(self.optimizer)], **data["optimizer"]}
+        data["optimizer"] = {"method": optim.optimizer_name(type(self.optimizer)), **data["optimizer"]}
         return data
 
     @classmethod
@@ -170,6 +166,8 @@ class TransferConfig(Settings):
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
         method = optimizer.pop("method", "lbfgs")
-        one_of("optimizer.method", method, tuple(optim.METHODS))
-        result: TransferConfig = build(cls, {**plain, "optimizer": build(optim.METHODS[method], optimizer)})
+        one_of("optimizer.method", method, tuple(optim.OPTIMIZERS))
+        result: TransferConfig = build(
+            cls, {**plain, "optimizer": build(optim.OPTIMIZERS[method], optimizer)}
+        )
         return result

@@ -11,7 +11,6 @@ from nstjax.losses.statistics import Means
 from nstjax.losses.windows import cell_side
 from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.nn.vgg import steps_to, values_per_pixel
-from nstjax.optim import Adam, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.loss import rows_on_devices
 from nstjax.synthesis.pyramid import style_size_at
@@ -33,12 +32,6 @@ def _channels(backbone: Backbone, layer: str) -> int:
         return CHANNELS_OF_BLOCK[int(layer[4]) - 1]
     weights = backbone.params[f"conv{layer[4:]}"]
     return int(weights["head"].shape[1] if "head" in weights else weights["bias"].shape[0])
-
-
-def _vectors(config: TransferConfig) -> int:
-    """Pictures that the optimiser holds at once; a step of L-BFGS makes a new history beside the old one."""
-    optimizer = config.optimizer
-    return 4 if isinstance(optimizer, Adam | Sgd) else 4 * optimizer.history_size
 
 
 def transfer_bytes(
@@ -66,7 +59,7 @@ def transfer_bytes(
         grid = make_grid((height, width), config.tile, backbone.arch, layers)
         looked_at = float(grid.rows.window * grid.columns.window)
     values = OF_ACTIVATIONS * values_per_pixel(backbone, layers) * looked_at / devices
-    values += 3 * (_PICTURES + _vectors(config)) * pixels
+    values += 3 * (_PICTURES + config.optimizer.arrays_held) * pixels
     for layer in config.objective.used_content_layers:
         kept = pixels / 4 ** steps_to(backbone.arch, layer).count("pool")
         values += _channels(backbone, layer) * kept * (2 if config.tile else 1)
@@ -129,7 +122,7 @@ def check_transfer_memory(
     advice = []
     if not 0 < config.tile <= TILE and _tileable(config):
         advice.append(f"`tile` {TILE}")
-    if _vectors(config) > 20:
+    if config.optimizer.arrays_held > 20:
         advice.append("`history_size` 5")
     advice += ["a smaller `size`", "a smaller `style_size`"] if styles else ["a smaller `size`"]
     raise InputError(

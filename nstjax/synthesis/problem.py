@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import InputError
@@ -12,6 +13,7 @@ from nstjax.images.resize import fit_long_side
 from nstjax.losses import Targets, balance
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.optim import ObjectiveFn
+from nstjax.optim.hoist import hoist
 from nstjax.synthesis.colors import prepare_colors
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.loss import LossNetwork, targets_at
@@ -26,16 +28,14 @@ ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
 
 @dataclasses.dataclass(frozen=True)
 class _WithTerms:
-    """Adds terms to a loss; hashable, and equal for the same functions, so that programs are shared."""
+    """Adds terms to a loss; hashable, so that programs are shared."""
 
-    terms: tuple[tuple[str, Callable[[Images], Scalar]], ...]
+    names: tuple[str, ...]
 
-    def __call__(self, loss: Any, image: Images) -> tuple[Scalar, Terms]:
+    def __call__(self, loss: Any, extra: tuple[Any, ...], image: Images) -> tuple[Scalar, Terms]:
         total, terms = loss(image)
-        for name, term in self.terms:
-            terms = {**terms, name: term(image)}
-            total = total + terms[name]
-        return total, terms
+        added = {name: term(image) for name, term in zip(self.names, extra, strict=True)}
+        return sum(added.values(), total), {**terms, **added}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,9 @@ class Problem:
         factors = {kind: float(value) for kind, value in targets.balance.items()} or None
         fun = loss(targets)
         if self.extra_terms:
-            fun = jax.tree_util.Partial(_WithTerms(tuple(self.extra_terms.items())), fun)
+            blank = jnp.zeros((1, *size, 3))
+            extra = tuple(hoist(term, blank) for term in self.extra_terms.values())
+            fun = jax.tree_util.Partial(_WithTerms(tuple(self.extra_terms)), fun, extra)
         return Stage(fun, size, start, factors)
 
 

@@ -169,9 +169,8 @@ def solve(
         if result is not None:
             # By the host: the last scale may have been on another number of devices.
             x0 = enlarge(jnp.asarray(np.asarray(result.x)) if config.shard else result.x, height, width)
-            carried = optim.carry(
-                settings, result.saved, x0, partial(enlarge_moment, height=height, width=width)
-            )
+            resample = partial(enlarge_moment, height=height, width=width)
+            carried = settings.carry(result.saved, x0, resample)
         elif resume is not None:
             x0, carried = jnp.zeros((1, height, width, 3), jnp.float32), resume.saved
         else:

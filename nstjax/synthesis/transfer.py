@@ -31,8 +31,7 @@ def transfer(
         init_image: the start, for ``config.init == "image"``; of any size.
         resume: go on from here; content, style, weights and config must be those of the run it is of.
         extra_terms: terms of your own by name, each a differentiable function of the image ``(1, h, w, 3)`` in [0, 1]
-            that returns a weighted scalar; they are added to the loss at every scale and appear in the history. The
-            same function objects share one compiled program.
+            that returns a weighted scalar; they are added to the loss at every scale and appear in the history.
 
     Returns:
         A :class:`TransferResult`.

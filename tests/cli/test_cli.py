@@ -294,7 +294,7 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
     assert transfer("--optimizer", "sgd", "--learning-rate", "1e30") == 1
     err = capsys.readouterr().err
     assert "the loss is not finite at iteration 1" in err
-    assert "a smaller --learning-rate, or lbfgs as the --optimizer; no output" in err
+    assert "a smaller --learning-rate, or --optimizer lbfgs; no output" in err
     assert "no output was written" in err
     assert (folder / "out.png").read_bytes() == b"the picture of yesterday"  # not the start image
     assert not (folder / "out.png.run.json").exists()
@@ -437,7 +437,7 @@ def test_every_optimiser_option_is_some_method_s() -> None:
     from nstjax import optim
     from nstjax.cli.options import OptimizerOptions
 
-    own = {f.name for kind in optim.METHODS.values() for f in dataclasses.fields(kind)}
+    own = {f.name for kind in optim.OPTIMIZERS.values() for f in dataclasses.fields(kind)}
     options = {f.name for f in dataclasses.fields(OptimizerOptions)} - {"optimizer"}
     assert options <= own
     assert own - options <= {"iterations", "max_backtracks"}

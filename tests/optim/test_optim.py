@@ -11,10 +11,8 @@ import optax
 import pytest
 
 import nstjax
-from nstjax import optim
-from nstjax.optim import Adam, Lbfgs, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
-from nstjax.optim.first_order import RATE_PER_VALUE
-from nstjax.optim.types import NonFiniteLoss
+from nstjax.optim import Adam, Lbfgs, NonFiniteLoss, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
+from nstjax.optim.sgd import RATE_PER_VALUE
 from nstjax.paintings import paint
 
 SCALES = jnp.asarray(np.logspace(0, 2, 12))
@@ -136,12 +134,12 @@ def test_default_costs_at_most_1_15_evaluations_an_iteration(small, pictures) ->
 
 
 def test_default_has_no_loop_around_the_network(small, pictures) -> None:
-    from nstjax.optim import lbfgs, trial
+    from nstjax.optim import lbfgs
 
     fun, x0 = nst_objective(small, pictures)
     config = Lbfgs(iterations=0, max_backtracks=0)
-    state = lbfgs._unknown(trial.jaxopt_rest, x0, config)
-    jaxpr = jax.make_jaxpr(lambda f, s: trial.jaxopt_trial.__wrapped__(f, s, 1.0, config))(fun, state)
+    state = config.init(x0).state
+    jaxpr = jax.make_jaxpr(lambda f, s: lbfgs._trial.__wrapped__(f, s, 1.0, config))(fun, state)
 
     def primitives(j, inside_loop: bool):
         for equation in j.eqns:
@@ -316,7 +314,7 @@ def test_moments_are_carried_to_another_size() -> None:
     def double(a):
         return a.repeat(2, 1).repeat(2, 2)
 
-    carried = optim.carry(config, end, bigger, double)
+    carried = config.carry(end, bigger, double)
     assert carried is not None
     assert carried.iteration == 0
     shapes = [np.shape(leaf) for leaf in carried.leaves]
@@ -326,7 +324,7 @@ def test_moments_are_carried_to_another_size() -> None:
     assert min(float(np.min(leaf)) for leaf in carried.leaves[3:5]) >= -1
     again = minimise(lambda x: (((x - 0.5) ** 2).sum(), {}), bigger, config, resume=carried)
     assert again.iterations == 10
-    assert optim.carry(Lbfgs(), minimise(quadratic, jnp.zeros(12), Lbfgs(2)).saved, x0, double) is None
+    assert Lbfgs().carry(minimise(quadratic, jnp.zeros(12), Lbfgs(2)).saved, x0, double) is None
 
 
 @pytest.mark.parametrize(

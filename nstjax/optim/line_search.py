@@ -1,0 +1,170 @@
+"""The line search of both L-BFGS optimisers, on the host, with one evaluation an iteration as a rule.
+
+Inside a device loop a VGG evaluation is several times slower on a CPU than the same evaluation called
+from Python, and the zoom line search of either library takes two evaluations an iteration. So the
+libraries give the quasi-Newton direction and keep the curvature pairs, each iteration being one jitted
+program without a loop around the network; the step is halved here, in Python, where the unit step does
+not lower the loss enough (Armijo's condition; Nocedal and Wright, algorithm 3.1). That is rare.
+"""
+
+import abc
+import dataclasses
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax import programs
+from nstjax.optim.base import Iterate, Optimizer
+
+if TYPE_CHECKING:
+    from nstjax.optim.loop import Run
+
+ARMIJO = 1e-4  # Nocedal and Wright's c1
+
+
+class State(NamedTuple):
+    """A point with what is known there. ``memory`` is the library's own state, jaxopt's as a dict."""
+
+    x: jax.Array
+    value: jax.Array
+    grad: jax.Array
+    memory: Any
+
+
+class Trial(NamedTuple):
+    """A trial step: where it ends, the loss's terms there, the slope that led there, the gradient's largest element."""
+
+    state: State
+    terms: dict[str, jax.Array]
+    slope: jax.Array
+    steepest: jax.Array
+
+
+class _Known(NamedTuple):
+    """Numbers of a point on the host."""
+
+    value: float
+    terms: dict[str, float]
+    steepest: float
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["state"], meta_fields=[], drop_fields=["known"])
+@dataclasses.dataclass(frozen=True)
+class _Point:
+    """The state of the optimiser. ``known`` saves a transfer a step; a point that is restored has none."""
+
+    state: State
+    known: _Known | None = None
+
+    def on_host(self) -> _Known:
+        if self.known is not None:
+            return self.known
+        return _Known(float(self.state.value), {}, float(jnp.abs(self.state.grad).max()))
+
+
+class LineSearch(Optimizer):
+    """Base class of the L-BFGS optimisers."""
+
+    history_size: int
+    max_backtracks: int
+
+    @property
+    @abc.abstractmethod
+    def jitted(self) -> tuple[Any, Any]:
+        """Two jitted functions, with the config as static argument.
+
+        ``rest(x, value, grad, config)`` returns the :class:`State` of a point without history, and
+        ``trial(fun, state, length, config)`` the :class:`Trial` of ``length`` times the quasi-Newton direction.
+        """
+
+    def _static(self) -> "LineSearch":
+        """The config without the fields that compiled programs do not depend on."""
+        return dataclasses.replace(self, iterations=0, max_backtracks=0)  # type: ignore[call-arg]
+
+    def _rest(self, x: jax.Array, value: Any, grad: Any) -> State:
+        state: State = programs.run(self.jitted[0], (x, value, grad), self._static())
+        return state
+
+    def _try(self, run: "Run", state: State, length: float) -> tuple[State, _Known, float]:
+        """A trial step: the point, its numbers, and the slope."""
+        length_there = np.asarray(length, state.x.dtype)
+        trial: Trial = run.evaluate(self.jitted[1], state, length_there, config=self._static())
+        value, terms, slope, steepest = jax.device_get(
+            (trial.state.value, trial.terms, trial.slope, trial.steepest)
+        )
+        known = _Known(float(value), {name: float(term) for name, term in terms.items()}, float(steepest))
+        return trial.state, known, float(slope)
+
+    def _start(self, run: "Run", x: jax.Array) -> _Point:
+        """Evaluate at ``x`` and forget the history."""
+        # A trial along no direction: one program, slow to compile, for this evaluation and all others.
+        there, known, _ = self._try(run, self.init(x).state, 1.0)
+        return _Point(self._rest(x, there.value, there.grad), known)
+
+    def init(self, x0: jax.Array) -> _Point:
+        """A point whose value and gradient are not known: zeros stand for them."""
+        return _Point(self._rest(x0, np.zeros((), x0.dtype), np.zeros(x0.shape, x0.dtype)))
+
+    def step(self, run: "Run", state: _Point) -> Iterate:
+        """One iteration; see :meth:`Optimizer.step`."""
+        point, fresh = (
+            state,
+            run.iteration == 0,
+        )  # fresh: the direction is the gradient's, a reset cannot help
+        if run.evaluations == 0:
+            point = self._start(run, point.state.x)
+            assert point.known is not None
+            run.require_finite(point.known.value, point.known.terms, point.state.x)
+        value, terms, steepest = point.on_host()
+        run.require_finite(steepest, terms, point.state.x)
+        if steepest == 0:
+            return Iterate(point, value, terms, "converged")
+        while True:
+            found, last = self._search(run, point.state, value)
+            if found is not None:
+                assert found.known is not None
+                return Iterate(found, found.known.value, found.known.terms)
+            if fresh:
+                run.require_finite(last.value, last.terms, point.state.x)
+                return Iterate(point, value, terms, "stalled")
+            fresh = True
+            point = _Point(self._start(run, point.state.x).state, _Known(value, terms, steepest))
+
+    def _search(self, run: "Run", state: State, value: float) -> tuple[_Point | None, _Known]:
+        """The first point that lowers the loss enough, or None; and the numbers of the last trial."""
+        # Rounding of the loss itself must not look like an increase near a minimum.
+        length, slack = 1.0, 4 * float(jnp.finfo(state.x.dtype).eps) * abs(value)
+        for _ in range(self.max_backtracks + 1):
+            there, known, slope = self._try(run, state, length)
+            if slope >= 0 or math.isnan(slope):
+                break
+            if known.value <= value + ARMIJO * length * slope + slack:
+                return _Point(there, known), known
+            length = _shorter(length, value, known.value, slope)
+        return None, known
+
+    def x(self, state: _Point) -> jax.Array:
+        """The iterate."""
+        return state.state.x
+
+    def known(self, state: _Point) -> tuple[jax.Array, float]:
+        """See :meth:`Optimizer.known`."""
+        return state.state.x, float(state.state.value)
+
+    @property
+    def arrays_held(self) -> int:
+        """A step makes a new history beside the old one, of two arrays a pair."""
+        return 4 * self.history_size
+
+
+def _shorter(length: float, value: float, trial_value: float, slope: float) -> float:
+    """The minimiser of the parabola through what is known, kept within [0.1, 0.5] of ``length``."""
+    if not math.isfinite(trial_value):
+        return 0.1 * length
+    curvature = trial_value - value - length * slope
+    best = -slope * length**2 / (2 * curvature) if curvature > 0 else 0.5 * length
+    return min(max(best, 0.1 * length), 0.5 * length)

@@ -1,0 +1,194 @@
+"""The one loop of all optimisers."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax import programs
+from nstjax.errors import InputError
+from nstjax.optim.base import Optimizer
+from nstjax.optim.hoist import hoist
+from nstjax.optim.types import NonFiniteLoss, ObjectiveFn, Result, Saved, Status, Step, StepCallback
+from nstjax.typing import Scalar, Terms
+
+
+class _Stopped(Exception):
+    """The callback asked to stop. An exception, since SciPy calls back from within its own loop."""
+
+
+@partial(jax.jit, static_argnames="config")
+def _value_and_grad(fun: Any, x: jax.Array, config: None) -> Any:
+    return jax.value_and_grad(fun, has_aux=True)(x)
+
+
+class Run:
+    """A minimisation in progress, as an optimiser's step sees it.
+
+    Attributes:
+        iteration: number of iterations done, including those before a resumption.
+        evaluations: number of evaluations of value and gradient, likewise.
+    """
+
+    def __init__(
+        self, fun: ObjectiveFn, x0: jax.Array, optimizer: Optimizer, callback: StepCallback | None
+    ) -> None:
+        self._fun, self._optimizer, self._callback = hoist(fun, x0), optimizer, callback
+        self._began = time.perf_counter()
+        self.iteration = self.evaluations = 0
+        self.value = math.nan
+
+    def evaluate(self, program: Any, *arguments: Any, config: Any) -> Any:
+        """``program(fun, *arguments, config)``, counted as one evaluation.
+
+        Args:
+            program: of ``jax.jit``, with a static last argument. It evaluates the objective once.
+            arguments: pytrees of arrays.
+            config: the static argument: hashable, with a ``repr`` that determines it.
+        """
+        self.evaluations += 1
+        # The cache of compiled programs identifies the code of nstjax and its libraries, and no other.
+        ours = program.__module__.startswith("nstjax.") and (
+            config is None or type(config).__module__.startswith("nstjax.")
+        )
+        if ours:
+            return programs.run(program, (self._fun, *arguments), config)
+        return program(self._fun, *arguments, config)
+
+    def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
+        """Loss, terms and gradient at ``x``."""
+        (value, terms), gradient = self.evaluate(_value_and_grad, x, config=None)
+        return value, terms, gradient
+
+    def require_finite(self, value: float, terms: dict[str, float], x: jax.Array) -> None:
+        """Raise :class:`NonFiniteLoss` unless ``value`` is finite.
+
+        Args:
+            value: the loss, or another number that must be finite.
+            terms: by name; the message names those that are not finite.
+            x: the last iterate whose loss was finite.
+        """
+        if not math.isfinite(value):
+            raise NonFiniteLoss(x, self.iteration, terms)
+
+    def rest(self, state: Any) -> None:
+        """Make ``state`` the one that a run resumes from."""
+        self.x: Callable[[], jax.Array] = partial(self._optimizer.output, state)
+        self.saved = partial(_save, self._optimizer, self.iteration, self.evaluations, state)
+
+    def tell(self, value: float, terms: dict[str, float], x: Callable[[], jax.Array]) -> None:
+        """Count an iteration within a step, for methods that have a loop of their own.
+
+        Args:
+            value: the loss.
+            terms: its terms by name.
+            x: returns the iterate.
+        """
+        self.iteration += 1
+        self.x = x
+        self._call_back(value, terms)
+
+    def finish_iteration(self, value: float, terms: dict[str, float], state: Any) -> None:
+        """Count the iteration that led to ``state``."""
+        self.iteration += 1
+        self.rest(state)
+        self._call_back(value, terms)
+
+    def _call_back(self, value: float, terms: dict[str, float]) -> None:
+        self.value = value
+        if self._callback is not None:
+            seconds = time.perf_counter() - self._began
+            step = Step(self.iteration, value, terms, self.evaluations, seconds, self.x, self.saved)
+            if self._callback(step):
+                raise _Stopped
+
+
+def minimise(
+    fun: ObjectiveFn,
+    x0: jax.Array,
+    config: Optimizer,
+    callback: StepCallback | None = None,
+    resume: Saved | None = None,
+) -> Result:
+    """Minimise a differentiable function of one array.
+
+    Args:
+        fun: ``fun(x) -> (value, terms)``: a scalar and a dict of the scalars it is made of. A plain function is
+            traced once; arrays that it captures become arguments of the compiled program.
+        x0: the start, of any shape and floating dtype; the computation has the same dtype.
+        config: the optimiser, for example :class:`nstjax.optim.Lbfgs`.
+        callback: called after every iteration with a :class:`Step`; returning true stops.
+        resume: start from this state instead of ``x0``, which then only gives shape and dtype. The result has
+            the same bits as that of the uninterrupted run.
+
+    Raises:
+        InputError: ``config.iterations`` is less than 1, or ``resume`` is of another optimiser or shape.
+        NonFiniteLoss: the loss is not finite; it carries the last good iterate.
+    """
+    if config.iterations < 1:
+        raise InputError(f"`iterations` is {config.iterations}: it must be 1 or more")
+    run = Run(fun, x0, config, callback)
+    state = config.init(x0)
+    if resume is not None:
+        state = check_saved(resume, config, state)
+        run.iteration, run.evaluations = resume.iteration, resume.evaluations
+    run.rest(state)
+    good, run.value = config.known(state)
+    status: Status = "done"
+    try:
+        while run.iteration < config.most_iterations:
+            found = config.step(run, state)
+            value, terms = to_floats(found.value, found.terms)
+            if found.status is not None:
+                run.rest(found.state)
+                run.value, status = value, found.status
+                break
+            run.require_finite(value, terms, good)
+            state, good = found.state, config.x(state)
+            run.finish_iteration(value, terms, state)
+    except _Stopped:
+        status = "stopped"
+    x = run.x()
+    if not bool(jnp.isfinite(x).all()):  # some methods do not evaluate the loss at the last iterate
+        raise NonFiniteLoss(good, run.iteration, {})
+    return Result(x, run.value, run.iteration, run.evaluations, status, run.saved())
+
+
+def to_floats(value: Scalar | float, terms: Terms | dict[str, float]) -> tuple[float, dict[str, float]]:
+    """Loss and terms on the host, in one transfer."""
+    value, terms = jax.device_get((value, terms))
+    return float(value), {name: float(term) for name, term in terms.items()}
+
+
+def _save(optimizer: Optimizer, iteration: int, evaluations: int, state: Any) -> Saved:
+    leaves = tuple(np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(state)))
+    return Saved(type(optimizer).__name__, iteration, evaluations, leaves)
+
+
+def initial(optimizer: Optimizer, state: Any) -> Saved:
+    """A state to start from, before any iteration."""
+    return _save(optimizer, 0, 0, state)
+
+
+def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
+    """Shape, and kind of number."""
+    return np.shape(leaf), np.asarray(leaf).dtype.kind
+
+
+def check_saved(saved: Saved, optimizer: Optimizer, template: Any) -> Any:
+    """The state that ``saved`` holds, in the structure of ``template``.
+
+    Raises:
+        InputError: it is of another method, of other shapes, or of other kinds of numbers.
+    """
+    found, expected = (
+        [_form(leaf) for leaf in leaves] for leaves in (saved.leaves, jax.tree.leaves(template))
+    )
+    if saved.method != type(optimizer).__name__ or found != expected:
+        raise InputError("the saved state is of another optimiser or size: start without `resume`")
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in saved.leaves])
