@@ -1,5 +1,9 @@
 """The exceptions that become one sentence on the command line, and checks that raise them."""
 
+import dataclasses
+import typing
+from typing import Any
+
 MOST = 10**9
 """Largest count of anything: steps, iterations, pixels of a side. Beyond it int32 ends."""
 
@@ -23,6 +27,20 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raise :class:`InputError` unless ``value``, of the field or parameter ``name``, is one of ``allowed``."""
     if value not in allowed:
         raise InputError(f"`{name}` is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+def check_choices(record: Any, **names: str) -> None:
+    """Raise :class:`InputError` for a field annotated with a ``Literal`` whose value is none of its names.
+
+    Args:
+        record: a dataclass.
+        names: what a message calls a field, if not by its name.
+    """
+    for field in dataclasses.fields(record):
+        if typing.get_origin(field.type) is typing.Literal:
+            one_of(
+                names.get(field.name, field.name), getattr(record, field.name), typing.get_args(field.type)
+            )
 
 
 def first_line(error: BaseException) -> str:

@@ -74,6 +74,10 @@ def _named(path: Path) -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in HELPERS:
             named = node.args[HELPERS[node.func.id] :][:1]
             found |= {str(arg.value) for arg in named if isinstance(arg, ast.Constant)}
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check_choices":
+            found |= {
+                str(given.value.value) for given in node.keywords if isinstance(given.value, ast.Constant)
+            }
     return found
 
 

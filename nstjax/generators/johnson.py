@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nstjax.errors import InputError, one_of
+from nstjax.errors import InputError, check_choices, one_of
 from nstjax.generators.plan import (
     GeneratorPadding,
     GeneratorPlan,
@@ -51,10 +51,8 @@ class JohnsonConfig:
         return True
 
     def __post_init__(self) -> None:
-        one_of("norm", self.norm, ("batch", "instance"))
-        one_of("upsampling", self.upsampling, ("transposed", "nearest", "bilinear"))
-        one_of("padding", self.padding, ("reflect", "zeros"))
-        one_of("generator.output", self.output, ("tanh", "linear"))
+        check_choices(self, output="generator.output")
+        one_of("padding", self.padding, ("reflect", "zeros"))  # Ulyanov's network has "circular", too
         if not 1 / 32 <= self.width <= 16:
             raise InputError(f"`width` is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
         if not 0 <= self.residual_blocks <= 100:

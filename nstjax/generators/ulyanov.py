@@ -5,7 +5,7 @@ import dataclasses
 import jax
 from jax import Array
 
-from nstjax.errors import InputError, one_of
+from nstjax.errors import InputError, check_choices
 from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, NormKind, OutputKind
 
 NOISE = 3  # channels
@@ -36,9 +36,7 @@ class UlyanovConfig:
     join_norm: bool = False
 
     def __post_init__(self) -> None:
-        one_of("norm", self.norm, ("batch", "instance"))
-        one_of("padding", self.padding, ("zeros", "reflect", "circular"))
-        one_of("generator.output", self.output, ("linear", "tanh"))
+        check_choices(self, output="generator.output")
         if not 1 <= self.scales <= 10:
             raise InputError(f"`scales` is {self.scales}: it must be between 1 and 10, and 6 is the paper's")
         if not 1 <= self.channels <= 256:

@@ -3,14 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from nstjax.errors import MOST, InputError, one_of, within
-from nstjax.losses.content import CONTENT_LOSSES
-from nstjax.losses.distance import DISTANCES
-from nstjax.losses.gram import STYLE_LOSSES
+from nstjax.errors import MOST, InputError, check_choices, within
 from nstjax.losses.statistics import Statistic, statistic_class
-from nstjax.losses.tv import TV_REDUCTIONS
 
-GUIDANCES, BLENDS = ("gram", "sums"), ("losses", "statistics")
 CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
 VGG16_FACTOR = 0.6
 """Style weight of VGG-16 over that of VGG-19, which is the statistic's: its relu4_1 and relu5_1 are farther from the style
@@ -71,17 +66,7 @@ class Objective:
     """Whether the total variation is a sum over the picture, or that over its number of values."""
 
     def __post_init__(self) -> None:
-        for option, allowed in (
-            ("content_loss", CONTENT_LOSSES),
-            ("style_loss", STYLE_LOSSES),
-            ("content_distance", DISTANCES),
-            ("style_distance", DISTANCES),
-            ("tv_distance", DISTANCES),
-            ("tv_reduction", TV_REDUCTIONS),
-            ("guidance", GUIDANCES),
-            ("blend", BLENDS),
-        ):
-            one_of(option, getattr(self, option), allowed)
+        check_choices(self)
         for option in ("content_layers", "style_layers"):
             if not isinstance(getattr(self, option), tuple):
                 raise InputError(f"`{option}` must be a tuple of names")

@@ -1,13 +1,11 @@
 """The frozen record of a transfer, and its form in JSON."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from nstjax import optim
-from nstjax.errors import MOST, InputError, one_of, within
-from nstjax.images.color import COLOR_TRANSFERS
+from nstjax.errors import MOST, InputError, check_choices, one_of, within
 from nstjax.losses import Objective
-from nstjax.losses.spatial import CARRIES
 from nstjax.nn.vgg import default_pooling
 from nstjax.plain import build, checked
 from nstjax.typing import Backbone, PoolingChoice, Precision
@@ -93,14 +91,7 @@ class Settings:
             )
         if self.tile and self.shard:
             raise InputError("`tile` and `shard` contradict each other: give one of them")
-        one_of("init", self.init, ("content", "noise", "style", "image"))
-        one_of("pooling", self.pooling, get_args(PoolingChoice))
-        one_of("padding", self.padding, ("zeros", "replicate"))
-        one_of("precision", self.precision, get_args(Precision))
-        one_of("mask_carry", self.mask_carry, CARRIES)
-        one_of("style_mask_carry", self.style_mask_carry, CARRIES)
-        one_of("colors", self.colors, ("style", "luminance", *COLOR_TRANSFERS))
-        one_of("colors_of", self.colors_of, ("style", "result"))
+        check_choices(self)
         if self.style_strength is not None and not 0 < self.style_strength <= 1e6:
             raise InputError(
                 f"`style_strength` is {self.style_strength}: it must be greater than 0 and at most a million"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 
 from nstjax.data import DataConfig
-from nstjax.errors import MOST, InputError, check_positive, one_of, within
+from nstjax.errors import MOST, InputError, check_choices, check_positive, within
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
@@ -75,9 +75,7 @@ class TrainSettings:
             raise InputError(
                 "`compute` float64 needs JAX_ENABLE_X64=1 in the environment: set it, or choose float32"
             )
-        one_of("schedule", self.schedule, ("constant", "cosine", "exponential"))
-        one_of("compute", self.compute, ("float32", "bfloat16", "float64"))
-        one_of("pooling", self.pooling, ("network", "average", "max"))
+        check_choices(self)
 
 
 @dataclasses.dataclass(frozen=True)
