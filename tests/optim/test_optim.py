@@ -199,6 +199,15 @@ def test_stops_on_request(config) -> None:
 
 
 @every_method
+def test_the_state_of_a_stopped_run_resumes_to_the_same_bits(config) -> None:
+    whole = minimise(rosenbrock, jnp.zeros(12), config)
+    stopped = minimise(rosenbrock, jnp.zeros(12), config, lambda s: s.iteration == 8)
+    again = minimise(rosenbrock, jnp.zeros(12), config, resume=stopped.saved)
+    np.testing.assert_array_equal(np.asarray(again.x), np.asarray(whole.x))
+    assert (again.iterations, again.evaluations) == (whole.iterations, whole.evaluations)
+
+
+@every_method
 def test_callback_is_told_loss_terms_and_iterate(config) -> None:
     steps = []
     result = minimise(quadratic, jnp.zeros(12), config, steps.append)
