@@ -43,7 +43,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "objective.tv_weight": 0.0,
         "optimizer": Lbfgs(iterations=500),
         "scales": (512,),
-        "init": "noise",
+        "init": "content",
         "pooling": "average",
     },
     # The same repository, BasicStyleTransfer.ipynb, "original vgg-19": 1e3/C² to 1, mean squares, max_iter 500, 512.
