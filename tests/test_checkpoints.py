@@ -13,6 +13,7 @@ import pytest
 import nstjax
 from nstjax.checkpoints import Series, load, load_record, save
 from nstjax.errors import OutputError
+from tests.helpers.paths import ROOT
 
 TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "b": {"c": np.array([3], np.int32)}}
 
@@ -40,9 +41,50 @@ def test_other_arrays_under_the_record_are_told(tmp_path: Path) -> None:
         load(tmp_path / "c")
     file = tmp_path / "c" / "record" / "metadata"
     content = json.loads(file.read_text())
-    assert len(content.pop("arrays_sha256")) == 64
+    assert len(content.pop("arrays_sha256")) == len(content.pop("record_sha256")) == 64
     file.write_text(json.dumps(content))  # as earlier releases wrote it: nothing to check
     assert load(tmp_path / "c")[1] == record
+
+
+RECORD = {"loss": 0.125, "name": "é", "many": {"on": True, "none": None, "odd": float("inf")}, "at": [1, 22]}
+
+
+def test_a_flipped_bit_of_a_record_is_harmless_or_found(tmp_path: Path) -> None:
+    save(tmp_path / "c", TREE, RECORD)
+    file = tmp_path / "c" / "record" / "metadata"
+    content, found = file.read_bytes(), 0
+    for at in range(len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        file.write_bytes(changed)
+        try:
+            record = load_record(tmp_path / "c")
+        except nstjax.InputError as error:
+            assert f"{tmp_path / 'c'} is" in str(error)
+            found += 1
+            continue
+        # In the name of a hash, which is then no hash but one key more.
+        assert {key: record[key] for key in RECORD} == RECORD
+    assert found > 0.8 * len(content)
+    file.write_bytes(content.replace(b"0.125", b"0.126"))
+    for read in (load_record, load):
+        with pytest.raises(nstjax.InputError, match="its record does not match its hash; make it again"):
+            read(tmp_path / "c")
+
+
+def test_a_record_may_be_written_in_another_way(tmp_path: Path) -> None:
+    save(tmp_path / "c", TREE, {1: (2, 3), **RECORD})
+    file = tmp_path / "c" / "record" / "metadata"
+    items = list(json.loads(file.read_text()).items())
+    file.write_text(json.dumps(dict(reversed(items)), indent=2, ensure_ascii=False), "utf-8")
+    assert load(tmp_path / "c")[1] == {"1": [2, 3], **RECORD}
+
+
+@pytest.mark.parametrize("name", ["starry_night", "embedded"])
+def test_stores_of_earlier_versions_are_read(name: str) -> None:
+    tree, record = load(ROOT / "ckpts" / name)
+    assert record["kind"] in ("generator", "backbone")
+    assert tree
 
 
 def test_the_hash_holds_for_every_kind_of_tree(tmp_path: Path) -> None:

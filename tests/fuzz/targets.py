@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.fuzz.mutations import damage_arguments, damage_bytes, damage_json
+from tests.fuzz.mutations import damage_arguments, damage_bytes, damage_json, damage_record
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
@@ -372,11 +372,13 @@ TARGETS: dict[str, Target] = {
     "folder": Target(IMAGES["jpeg"], _read_folder),
     **{f"weights {name}": Target(_weights(name), _read_weights) for name in WEIGHTS},
     "generator": Target(_generator, _read_generator, weight=2),
+    "generator record": Target(_generator, _read_generator, damage_record, ("/record/metadata",)),
+    "weights record": Target(_weights("store"), _read_weights, damage_record, ("/record/metadata",)),
     "exported": Target(_exported, _read_exported),
     "record": Target(_record, _read_record, damage_json, ("run.json",), weight=8),
     "finished": Target(_record, _read_finished, damage_json, ("run.json",)),
     "state": Target(_state, _read_state, damage_bytes, ("out.png.state",)),
-    "state record": Target(_state, _read_state, damage_json, ("/record/metadata",)),
+    "state record": Target(_state, _read_state, damage_record, ("/record/metadata",)),
     "metrics": Target(_metrics, _read_metrics, weight=2),
     "train record": Target(_train, _read_train, damage_json, ("train.json",), weight=3),
     "data": Target(_data, _read_data),
