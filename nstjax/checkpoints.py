@@ -61,6 +61,12 @@ def _alone(ocp: Any) -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
+def _is_first_process() -> bool:
+    import jax
+
+    return bool(jax.process_index() == 0)
+
+
 PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
 
 
@@ -350,7 +356,10 @@ class Course:
         return load(self.directory / str(steps[-1])) if steps else None
 
     def close(self) -> None:
-        """Wait, and end the threads; errors as :meth:`save`."""
+        """Wait, and end the threads; errors as :meth:`save`.
+
+        Of a checkpoint that could not be written nothing stays behind, which would take space on a full disk.
+        """
         try:
             self.wait()
         finally:
@@ -358,3 +367,6 @@ class Course:
             if manager is not None:
                 with contextlib.suppress(OSError, ValueError):  # raised by wait already
                     manager.close()
+                if _is_first_process():
+                    for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                        shutil.rmtree(unfinished, ignore_errors=True)

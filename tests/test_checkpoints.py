@@ -59,8 +59,7 @@ def test_a_flipped_bit_of_a_record_is_harmless_or_found(tmp_path: Path) -> None:
         file.write_bytes(changed)
         try:
             record = load_record(tmp_path / "c")
-        except nstjax.InputError as error:
-            assert f"{tmp_path / 'c'} is" in str(error)
+        except nstjax.InputError:
             found += 1
             continue
         # In the name of a hash, which is then no hash but one key more.

@@ -56,7 +56,7 @@ def write_video(
             if not hasattr(pictures, "set_display_matrix"):
                 pytest.skip("this PyAV writes no display matrix")
             pictures.set_display_matrix(matrix)
-        tones = [container.add_stream(sound, rate=44100) for sound in sounds]
+        tones = [container.add_stream(sound, rate=48000 if sound == "libopus" else 44100) for sound in sounds]
         for k, frame in enumerate(frames):
             one = av.VideoFrame.from_ndarray(frame, format="rgba" if frame.shape[2] == 4 else "rgb24")
             one = one.reformat(format=pixels)
@@ -71,7 +71,7 @@ def write_video(
                 if tone.codec_context.name != "aac":
                     wave, kind = (30000 * wave).astype(np.int16), "s16"
                 part = av.AudioFrame.from_ndarray(wave, format=kind, layout="mono")
-                part.sample_rate, part.pts = 44100, 1024 * i
+                part.sample_rate, part.pts = tone.rate, 1024 * i
                 container.mux(tone.encode(part))
             container.mux(tone.encode(None))
     return path

@@ -12,6 +12,7 @@ from nstjax.errors import InputError
 from nstjax.images import video_input
 from nstjax.images.video import change_video
 from nstjax.images.video_input import open_video
+from tests.helpers.mounts import TINY_DISK, run_with_mounts
 from tests.helpers.videos import facts, gradients, sound_times, write_video
 
 av = pytest.importorskip("av")
@@ -298,3 +299,30 @@ def test_metadata_of_any_bytes(tmp_path: Path) -> None:
     assert b"Lavf" in content
     (tmp_path / "a.mkv").write_bytes(content.replace(b"Lavf", b"\xff\xfe\xe9v"))
     assert_alike(copied(tmp_path / "a.mkv")[0], gradients(2))
+
+
+FULL = (
+    TINY_DISK
+    + """
+    from pathlib import Path
+    from nstjax.errors import OutputError
+    from nstjax.images.video import change_video
+    Path("disk/out.mkv").write_bytes(b"yesterday")
+    fill("disk", 20000)
+    try:
+        change_video("film.mkv", "disk/out.mkv", lambda picture: picture)
+    except OutputError as error:
+        print(error)
+    assert sorted(os.listdir("disk")) == ["filler", "out.mkv"]
+    assert Path("disk/out.mkv").read_bytes() == b"yesterday"
+    """
+)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 96, 128, 3), np.uint8)
+    write_video(tmp_path / "film.mkv", list(noise), codec="ffv1")
+    (tmp_path / "disk").mkdir()
+    done = run_with_mounts(FULL, tmp_path)
+    sentence = "cannot write disk/out.mkv: No space left on device; free some space or choose another place"
+    assert (done.returncode, done.stdout.strip()) == (0, sentence), done.stderr
