@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,18 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
             own = (
                 f".{path.name}.new" if alone else fresh.name
             )  # with the lock, also what killed processes left
-            for left_over in path.parent.glob(f"{glob.escape(own)}*"):
-                shutil.rmtree(left_over, ignore_errors=True)
+            _remove_all(path.parent, f"{glob.escape(own)}*")
+
+
+def _remove_all(folder: Path, pattern: str) -> None:
+    """Delete the folders of unfinished checkpoints."""
+    for _ in range(20):  # after a failed write, threads may still create files of the other arrays
+        found = list(folder.glob(pattern))
+        for unfinished in found:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        if not found:
+            return
+        time.sleep(0.05)
 
 
 def _write(fresh: Path, tree: Any, record: dict[str, Any]) -> None:
@@ -368,5 +379,4 @@ class Course:
                 with contextlib.suppress(OSError, ValueError):  # raised by wait already
                     manager.close()
                 if _is_first_process():
-                    for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                        shutil.rmtree(unfinished, ignore_errors=True)
+                    _remove_all(self.directory, "*.orbax-checkpoint-tmp*")

@@ -13,6 +13,7 @@ import pytest
 import nstjax
 from nstjax.checkpoints import Series, load, load_record, save
 from nstjax.errors import OutputError
+from tests.helpers.mounts import TINY_DISK, run_with_mounts
 from tests.helpers.paths import ROOT
 
 TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "b": {"c": np.array([3], np.int32)}}
@@ -201,3 +202,49 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         Series(tmp_path / "deleted" / "out.png.state").save(1, TREE, {})
     assert not (tmp_path / "deleted").exists()
+
+
+FULL = (
+    TINY_DISK
+    + """
+    from pathlib import Path
+    import numpy as np
+    from nstjax.checkpoints import Course, load, save
+    from nstjax.errors import OutputError
+
+    tree = {"a": np.random.default_rng(0).random((100, 100), np.float32)}
+    course = Course(Path("disk/many"))
+    course.save(1, tree, {"n": 1})
+    course.wait()
+    save(Path("disk/one"), tree, {"n": 1})
+    for room in (0, 4096, 16384):  # bytes that are free
+        fill("disk", room)
+        try:
+            course.save(2, tree, {"n": 2})
+            course.close()
+        except OutputError as error:
+            print(error)
+        try:
+            course.close()
+            save(Path("disk/one"), tree, {"n": 2})
+        except OutputError as error:
+            print(error)
+        assert (course.steps(), os.listdir("disk/many")) == ([1], ["1"]), os.listdir("disk/many")
+        assert course.load_newest()[1] == load(Path("disk/one"))[1] == {"n": 1}
+        assert sorted(os.listdir("disk")) == ["filler", "many", "one"]
+        os.unlink("disk/filler")
+    course.save(2, tree, {"n": 2})
+    course.close()
+    assert course.load_newest()[1] == {"n": 2}
+    """
+)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    done = run_with_mounts(FULL, tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    sentences = done.stdout.splitlines()
+    assert len(sentences) == 6
+    for sentence in sentences:
+        assert "No space left on device; name another folder or free some space" in sentence
