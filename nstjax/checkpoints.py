@@ -7,20 +7,18 @@ leaves the last complete one as it was.
 import contextlib
 import functools
 import glob
-import hashlib
-import json
 import logging
 import os
 import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from nstjax.digests import Damaged, opened, sealed, tree_digest
 from nstjax.errors import InputError, OutputError, first_line
 from nstjax.locks import lock
 from nstjax.plain import checked, read_json
@@ -64,6 +62,12 @@ def _alone(ocp: Any) -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
+def _is_first_process() -> bool:
+    import jax
+
+    return bool(jax.process_index() == 0)
+
+
 PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
 
 
@@ -101,41 +105,10 @@ def _put_back(path: Path) -> None:
                 _aside(path).rename(path)
 
 
-_DIGEST = "arrays_sha256"  # in the record on disk only
-
-
-def _digest(tree: Any) -> str | None:
-    """SHA-256 of the names, types, shapes and values of a tree's arrays, or None where others hold parts of them.
-
-    Of a scalar only the value counts: Orbax may return it as another type.
-    """
-    import jax
-
-    found = hashlib.sha256()
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not getattr(leaf, "is_fully_addressable", True):
-            return None
-        array = np.asarray(leaf)
-        # A tuple or a record comes back as a list or a dict: the names of their parts stay.
-        names = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in keys]
-        if array.ndim == 0:
-            found.update(json.dumps([names, float(array)]).encode())
-            continue
-        found.update(json.dumps([names, array.dtype.name, array.shape]).encode())
-        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data)
-    return found.hexdigest()
-
-
-def _sealed(tree: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """The record with the hash of the arrays."""
-    digest = _digest(tree)
-    return {**record, _DIGEST: digest} if digest else record
-
-
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
     """Write a tree of arrays and a JSON record to the directory ``path``, replacing what is there.
 
-    A hash of the arrays is stored with the record; :func:`load` checks it.
+    Hashes of the arrays and of the record are stored with the record; :func:`load` checks them.
 
     Raises:
         InputError: the directory cannot be written, or is something else than a checkpoint.
@@ -145,7 +118,7 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         raise InputError(
             f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
         )
-    record = _sealed(tree, record)
+    record = sealed(tree, record)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -163,8 +136,18 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
             own = (
                 f".{path.name}.new" if alone else fresh.name
             )  # with the lock, also what killed processes left
-            for left_over in path.parent.glob(f"{glob.escape(own)}*"):
-                shutil.rmtree(left_over, ignore_errors=True)
+            _remove_all(path.parent, f"{glob.escape(own)}*")
+
+
+def _remove_all(folder: Path, pattern: str) -> None:
+    """Delete the folders of unfinished checkpoints."""
+    for _ in range(20):  # after a failed write, threads may still create files of the other arrays
+        found = list(folder.glob(pattern))
+        for unfinished in found:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        if not found:
+            return
+        time.sleep(0.05)
 
 
 def _write(fresh: Path, tree: Any, record: dict[str, Any]) -> None:
@@ -192,19 +175,18 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read a directory that :func:`save` wrote: the tree (of NumPy arrays) and the record.
 
     Raises:
-        InputError: it is not there, not whole, or not such a directory; or its arrays are not those that were
-            saved (a checkpoint without a hash is not checked).
+        InputError: it is missing, incomplete or no such directory, or a hash does not match. Checkpoints of
+            earlier versions have no hash of the record, or none at all; what has no hash is not checked.
     """
     path = path.absolute()
     if not is_checkpoint(path):
         raise InputError(f"{path} is not a checkpoint of nstjax: it has no 'tree' and 'record' inside")
-    record = _read_record(path)
-    digest = record.pop(_DIGEST, None)
+    record, digest = _read_record(path)
     try:
         ocp = _orbax()
         with _alone(ocp) as checkpointer:
             tree = checkpointer.restore(path, args=ocp.args.Composite(tree=ocp.args.PyTreeRestore()))["tree"]
-        damaged = digest is not None and digest != _digest(tree)
+        damaged = digest is not None and digest != tree_digest(tree)
     except Exception as error:  # damaged bytes make Orbax raise nearly anything
         raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it again") from error
     if damaged:
@@ -217,20 +199,22 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 def load_record(path: Path) -> dict[str, Any]:
     """The JSON record alone, without reading an array; errors as :func:`load`."""
     _put_back(path)
-    record = _read_record(path)
-    record.pop(_DIGEST, None)
-    return record
+    return _read_record(path)[0]
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    """The JSON record as it is on disk."""
+def _read_record(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The JSON record, checked against its hash, and the hash of the arrays."""
     try:
         record = read_json(path / "record" / "metadata")
         if not isinstance(record, dict):
             raise ValueError("a record is an object")
+        return opened(record)
+    except Damaged as error:
+        raise InputError(
+            f"the checkpoint {path} is damaged: its record does not match its hash; make it again"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a whole checkpoint of nstjax: its record cannot be read") from error
-    return record
 
 
 def _numbers(directory: Path) -> list[int]:
@@ -361,7 +345,7 @@ class Course:
         Raises:
             InputError: this checkpoint or the one before it cannot be written.
         """
-        record = _sealed(tree, record)
+        record = sealed(tree, record)
         try:
             ocp = _orbax()
             args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
@@ -383,7 +367,10 @@ class Course:
         return load(self.directory / str(steps[-1])) if steps else None
 
     def close(self) -> None:
-        """Wait, and end the threads; errors as :meth:`save`."""
+        """Wait, and end the threads; errors as :meth:`save`.
+
+        Of a checkpoint that could not be written nothing stays behind, which would take space on a full disk.
+        """
         try:
             self.wait()
         finally:
@@ -391,3 +378,5 @@ class Course:
             if manager is not None:
                 with contextlib.suppress(OSError, ValueError):  # raised by wait already
                     manager.close()
+                if _is_first_process():
+                    _remove_all(self.directory, "*.orbax-checkpoint-tmp*")

@@ -13,6 +13,8 @@ import pytest
 import nstjax
 from nstjax.checkpoints import Series, load, load_record, save
 from nstjax.errors import OutputError
+from tests.helpers.mounts import TINY_DISK, run_with_mounts
+from tests.helpers.paths import ROOT
 
 TREE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "b": {"c": np.array([3], np.int32)}}
 
@@ -40,9 +42,49 @@ def test_other_arrays_under_the_record_are_told(tmp_path: Path) -> None:
         load(tmp_path / "c")
     file = tmp_path / "c" / "record" / "metadata"
     content = json.loads(file.read_text())
-    assert len(content.pop("arrays_sha256")) == 64
+    assert len(content.pop("arrays_sha256")) == len(content.pop("record_sha256")) == 64
     file.write_text(json.dumps(content))  # as earlier releases wrote it: nothing to check
     assert load(tmp_path / "c")[1] == record
+
+
+RECORD = {"loss": 0.125, "name": "é", "many": {"on": True, "none": None, "odd": float("inf")}, "at": [1, 22]}
+
+
+def test_a_flipped_bit_of_a_record_is_harmless_or_found(tmp_path: Path) -> None:
+    save(tmp_path / "c", TREE, RECORD)
+    file = tmp_path / "c" / "record" / "metadata"
+    content, found = file.read_bytes(), 0
+    for at in range(len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        file.write_bytes(changed)
+        try:
+            record = load_record(tmp_path / "c")
+        except nstjax.InputError:
+            found += 1
+            continue
+        # In the name of a hash, which is then no hash but one key more.
+        assert {key: record[key] for key in RECORD} == RECORD
+    assert found > 0.8 * len(content)
+    file.write_bytes(content.replace(b"0.125", b"0.126"))
+    for read in (load_record, load):
+        with pytest.raises(nstjax.InputError, match="its record does not match its hash; make it again"):
+            read(tmp_path / "c")
+
+
+def test_a_record_may_be_written_in_another_way(tmp_path: Path) -> None:
+    save(tmp_path / "c", TREE, {1: (2, 3), **RECORD})
+    file = tmp_path / "c" / "record" / "metadata"
+    items = list(json.loads(file.read_text()).items())
+    file.write_text(json.dumps(dict(reversed(items)), indent=2, ensure_ascii=False), "utf-8")
+    assert load(tmp_path / "c")[1] == {"1": [2, 3], **RECORD}
+
+
+@pytest.mark.parametrize("name", ["starry_night", "embedded"])
+def test_stores_of_earlier_versions_are_read(name: str) -> None:
+    tree, record = load(ROOT / "ckpts" / name)
+    assert record["kind"] in ("generator", "backbone")
+    assert tree
 
 
 def test_the_hash_holds_for_every_kind_of_tree(tmp_path: Path) -> None:
@@ -160,3 +202,49 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         Series(tmp_path / "deleted" / "out.png.state").save(1, TREE, {})
     assert not (tmp_path / "deleted").exists()
+
+
+FULL = (
+    TINY_DISK
+    + """
+    from pathlib import Path
+    import numpy as np
+    from nstjax.checkpoints import Course, load, save
+    from nstjax.errors import OutputError
+
+    tree = {"a": np.random.default_rng(0).random((100, 100), np.float32)}
+    course = Course(Path("disk/many"))
+    course.save(1, tree, {"n": 1})
+    course.wait()
+    save(Path("disk/one"), tree, {"n": 1})
+    for room in (0, 4096, 16384):  # bytes that are free
+        fill("disk", room)
+        try:
+            course.save(2, tree, {"n": 2})
+            course.close()
+        except OutputError as error:
+            print(error)
+        try:
+            course.close()
+            save(Path("disk/one"), tree, {"n": 2})
+        except OutputError as error:
+            print(error)
+        assert (course.steps(), os.listdir("disk/many")) == ([1], ["1"]), os.listdir("disk/many")
+        assert course.load_newest()[1] == load(Path("disk/one"))[1] == {"n": 1}
+        assert sorted(os.listdir("disk")) == ["filler", "many", "one"]
+        os.unlink("disk/filler")
+    course.save(2, tree, {"n": 2})
+    course.close()
+    assert course.load_newest()[1] == {"n": 2}
+    """
+)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    done = run_with_mounts(FULL, tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    sentences = done.stdout.splitlines()
+    assert len(sentences) == 6
+    for sentence in sentences:
+        assert "No space left on device; name another folder or free some space" in sentence

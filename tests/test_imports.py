@@ -13,6 +13,7 @@ PACKAGE = ROOT / "nstjax"
 
 ALWAYS = {"errors", "files", "free_memory", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
+    "digests": set(),
     "errors": set(),
     "files": {"private"},
     "free_memory": set(),
@@ -26,7 +27,7 @@ TABLE: dict[str, set[str]] = {
     "programs": {"sealed", "private"},
     "sealed": {"private"},
     "typing": set(),
-    "checkpoints": set(),
+    "checkpoints": {"digests"},
     "images": set(),
     "paintings": set(),
     "nn": set(),

@@ -27,7 +27,8 @@ from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.folder import Skipped
-from nstjax.images.video import change_video, open_video
+from nstjax.images.video import change_video
+from nstjax.images.video_input import open_video
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.memory import check_generator_memory
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile

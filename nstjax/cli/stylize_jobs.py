@@ -13,9 +13,10 @@ from nstjax.images import check_output, find_images
 from nstjax.images.animation import ANIMATION_SUFFIXES, is_animation
 from nstjax.images.encode import check_place
 from nstjax.images.folder import Skipped
-from nstjax.images.video import VIDEO_SUFFIXES, pyav
+from nstjax.images.video import VIDEO_SUFFIXES
+from nstjax.images.video_input import pyav
 
-READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg")
+READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 Kind = Literal["photograph", "animation", "video", "texture"]
 
 

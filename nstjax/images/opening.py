@@ -23,10 +23,14 @@ _DAMAGED = "is a damaged or truncated image: copy or save it again"
 
 
 @contextlib.contextmanager
-def as_input_error(name: str) -> Iterator[None]:
+def as_input_error(name: str, damaged: str = _DAMAGED) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence about the file.
 
     Decoders raise nearly every built-in exception on damaged files, so all are caught.
+
+    Args:
+        name: what messages call the file.
+        damaged: what messages say of a damaged one.
 
     Raises:
         InputError: in place of any ``Exception``.
@@ -44,7 +48,7 @@ def as_input_error(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{name} does not fit into memory: make it smaller first") from error
     except Exception as error:
-        raise InputError(f"{name} {_DAMAGED}") from error
+        raise InputError(f"{name} {damaged}") from error
 
 
 def check_pixels(name: str, width: int, height: int) -> None:

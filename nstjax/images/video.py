@@ -1,7 +1,6 @@
-"""Videos, a frame at a time: decode, change, encode, without ever holding more than a few (PyAV)."""
+"""Videos, frame by frame: decode, change, encode, with only a few frames in memory (PyAV)."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import numpy as np
 from nstjax.errors import InputError, OutputError
 from nstjax.files import replacing
 from nstjax.images.encode import to_integers
+from nstjax.images.video_input import Source, open_source, orientation, packets, pyav, shown
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
 # Encoders by preference, with what they take for "no loss that one sees".
@@ -19,71 +19,11 @@ _VP9: _Encoders = (
     ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"}),
     ("libvpx", {"crf": "8", "b": "8M"}),
 )
-_UNKNOWN = 2  # colour space that a file does not tell
-
-
-def pyav(path: Path) -> Any:
-    """Import PyAV.
-
-    Args:
-        path: a video, for the message.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise InputError(
-            f"{path} is a video, which needs the package av: pip install 'nstjax[video]'"
-        ) from error
-    return av
-
-
-@contextlib.contextmanager
-def _reading(path: Path, error: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as missing:
-        raise InputError(f"{path} does not exist: check the path") from missing
-    except PermissionError as closed:
-        raise InputError(f"{path} may not be read: change its permissions") from closed
-    except error as damage:
-        raise InputError(f"{path} is a damaged video, or not one: copy or save it again") from damage
-
-
-def open_video(path: str | Path) -> int:
-    """Look at a video, and decode its first frame, so that damage at its beginning is told before work begins.
-
-    Returns:
-        About how many frames it has; 0 where that is not known.
-
-    Raises:
-        InputError: it is missing or damaged or has no pictures, or PyAV is not installed.
-    """
-    path = Path(path)
-    av = pyav(path)
-    with _reading(path, av.error.FFmpegError), av.open(str(path)) as container:
-        if not container.streams.video:
-            raise InputError(f"{path} has no pictures in it: name a video")
-        stream = container.streams.video[0]
-        if next(container.decode(stream), None) is None:
-            raise InputError(f"{path} has no pictures in it: name a video")
-        if stream.frames:
-            return int(stream.frames)
-        seconds = (container.duration or 0) / av.time_base
-        return round(seconds * float(stream.average_rate or 0))
-
-
-def _pixels(frame: Any) -> np.ndarray:
-    """A frame as it is to be looked at, ``(1, h, w, 3)`` float32."""
-    pixels = frame.to_ndarray(format="rgb24")
-    turned = np.rot90(pixels, round(frame.rotation / 90) % 4)
-    return np.ascontiguousarray(turned, np.float32)[None] / np.float32(255)
+_NOT_YUV = (0, 2)  # colour spaces: RGB, and unspecified
 
 
 class _Writer:
-    """The output: its streams are made when the first frame is there, and tells its size."""
+    """The output: the stream of pictures is added with the first frame, which has its size."""
 
     def __init__(self, av: Any, container: Any, suffix: str, video: Any, audio: Any) -> None:
         self._av, self._container, self._source = av, container, video
@@ -96,6 +36,7 @@ class _Writer:
         self._audio = None if audio is None else container.add_stream_from_template(audio)
         self._waiting: list[Any] = []  # sound before the first picture
         self._last: int | None = None
+        self._space: int | None = None
 
     def _start(self, height: int, width: int, frame: Any) -> None:
         stream = self._container.add_stream(
@@ -104,23 +45,27 @@ class _Writer:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.time_base = self._source.time_base
-        ratio = self._source.codec_context.sample_aspect_ratio
+        ratio = self._source.sample_aspect_ratio
         if ratio:
-            context.sample_aspect_ratio = 1 / ratio if round(frame.rotation / 90) % 2 else ratio
-        if frame.colorspace != _UNKNOWN:
-            context.colorspace = frame.colorspace
+            context.sample_aspect_ratio = 1 / ratio if orientation(frame)[0] else ratio
+        if frame.colorspace not in _NOT_YUV:
+            context.colorspace = self._space = frame.colorspace
             context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
         self._stream = stream
 
     def picture(self, pixels: np.ndarray, source: Any) -> None:
         """Encode ``(1, h, w, 3)`` at the time of a frame of the source."""
         _, height, width, _ = pixels.shape
+        if min(height, width) < 2:
+            raise InputError(
+                f"the pictures are of {width}×{height} pixels, and a video needs 2×2: choose a larger one"
+            )
         height, width = height - height % 2, width - width % 2  # colour is stored at half the size
         if self._stream is None:
             self._start(height, width, source)
         frame = self._av.VideoFrame.from_ndarray(to_integers(pixels[:, :height, :width]), format="rgb24")
-        space = None if source.colorspace == _UNKNOWN else source.colorspace
-        frame = frame.reformat(format="yuv420p", dst_colorspace=space)
+        # The size of a stream may change in the middle; that of the output does not.
+        frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p", dst_colorspace=self._space)
         at = source.pts if source.pts is not None else (self._last or 0) + 1
         if self._last is not None:
             at = max(at, self._last + 1)  # encoders want time to go forward
@@ -148,15 +93,6 @@ class _Writer:
             self._container.mux(self._stream.encode(None))
 
 
-def _left_out(reader: Any, used: tuple[Any, ...]) -> str:
-    """The streams of a video that its copy does not get, in words."""
-    taken = {stream.index for stream in used if stream is not None}
-    kinds = [stream.type for stream in reader.streams if stream.index not in taken]
-    words = {"audio": "sound track", "subtitle": "subtitle track", "video": "track of pictures"}
-    found = [(kinds.count(kind), word) for kind, word in words.items() if kind in kinds]
-    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in found)
-
-
 def change_video(
     source: str | Path,
     target: str | Path,
@@ -166,63 +102,66 @@ def change_video(
     """Write a video whose pictures are those of another, changed, and whose sound and times are its.
 
     Args:
-        source: of any format that FFmpeg reads.
+        source: MP4, MOV, Matroska, WebM, AVI or MPEG.
         target: ends in one of :data:`VIDEO_SUFFIXES`; H.264 in all but ``.webm``, which is VP9. An odd last row or
             column of a picture is dropped.
-        change: from ``(1, h, w, 3)`` float32 in [0, 1] to such a picture, always of the same size.
-        say: told what cannot be kept.
+        change: from ``(1, h, w, 3)`` float32 in [0, 1] to such a picture.
+        say: called with a sentence about each thing that the target does not get.
 
     Returns:
         The number of pictures.
 
     Raises:
-        InputError: the source cannot be read, the target not be written; nothing half-written stays behind.
+        InputError: the source cannot be read, or its sound and times cannot be copied.
+        OutputError: the target cannot be written. In both cases a target of earlier stays as it was.
     """
     source, target = Path(source), Path(target)
     av = pyav(source)
-    suffix, error = target.suffix.lower(), av.error.FFmpegError
+    suffix = target.suffix.lower()
     if suffix not in VIDEO_SUFFIXES:
         raise InputError(f"the video {target} must end in one of {', '.join(VIDEO_SUFFIXES)}")
     count = 0
+    transparent: list[None] = []
     try:
         with (
+            open_source(source) as reader,
             replacing(target) as temporary,
-            contextlib.ExitStack() as stack,
             av.open(str(temporary), "w") as container,
         ):
-            with _reading(source, error):
-                reader = stack.enter_context(av.open(str(source)))
-                if not reader.streams.video:
-                    raise InputError(f"{source} has no pictures in it: name a video")
-            video = reader.streams.video[0]
-            video.thread_type = "AUTO"
-            audio = reader.streams.audio[0] if reader.streams.audio else None
-            if left := _left_out(reader, (video, audio)):
+            if left := reader.left_out():
                 say(f"note: {source.name} has {left} besides, which {target.name} does not get")
-            if audio is not None and audio.codec_context.name not in container.supported_codecs:
-                say(
-                    f"note: {suffix} cannot hold the sound of {source.name} ({audio.codec_context.name}): it is left out"
-                )
-                audio = None
-            writer = _Writer(av, container, suffix, video, audio)
-            packets = reader.demux([stream for stream in (video, audio) if stream is not None])
-            while True:
-                with _reading(source, error):
-                    packet = next(packets, None)
-                    if packet is None:
-                        break
-                    frames = packet.decode() if packet.stream.type == "video" else []
-                if packet.stream.type == "audio":
-                    writer.sound(packet)
+            writer = _Writer(
+                av, container, suffix, reader.video, _sound(reader, container, source, target, say)
+            )
+            for packet, frames in packets(source, reader, say):
+                if packet.stream is reader.audio:
+                    writer.sound(packet)  # ignored where the target cannot hold it
                 for frame in frames:
-                    writer.picture(change(_pixels(frame)), frame)
+                    writer.picture(change(shown(frame, source, lambda: transparent.append(None))), frame)
                     count += 1
-            if not count:
-                raise InputError(f"{source} has no pictures in it: name a video")
+                    if transparent and count == 1:
+                        say(f"note: {source.name} has transparent pixels, which are shown over white")
             writer.finish()
-    except (OSError, error) as failed:
+    except (av.error.ArgumentError, av.error.InvalidDataError) as failed:
+        # The pictures are sound at this point: what a container refuses comes from the source.
+        raise InputError(
+            f"the sound or the times of {source} do not fit into {target}: convert it to MP4 first"
+        ) from failed
+    except (OSError, av.error.FFmpegError) as failed:
         reason = getattr(failed, "strerror", None) or str(failed)
         raise OutputError(
             f"cannot write {target}: {reason}; free some space or choose another place"
         ) from failed
     return count
+
+
+def _sound(reader: Source, container: Any, source: Path, target: Path, say: Callable[[str], None]) -> Any:
+    """The stream of sound that is copied, or None."""
+    if reader.audio is None:
+        return None
+    context = reader.audio.codec_context
+    name = "an unknown codec" if context is None else context.name
+    if context is not None and name in container.supported_codecs:
+        return reader.audio
+    say(f"note: {target.suffix.lower()} cannot hold the sound of {source.name} ({name}): it is left out")
+    return None

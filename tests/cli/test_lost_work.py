@@ -23,6 +23,7 @@ from nstjax.generators.store import load_generator
 from nstjax.locks import lock
 from nstjax.training import train
 from tests.helpers.command import pixels, transfer
+from tests.helpers.mounts import run_with_mounts
 from tests.helpers.training import CONFIG, NETWORK, ROOT, STYLE
 
 # Tests may run under nohup or in the background, where these are ignored.
@@ -65,15 +66,7 @@ except InputError as error:
 
 def test_a_file_that_is_a_mount_point(tmp_path: Path) -> None:
     """As in a container to which one file is given: nothing can be renamed over it."""
-    usable = (
-        shutil.which("unshare")
-        and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
-    )
-    if not usable:
-        pytest.skip("mounting needs user namespaces")
-    command = ["unshare", "-rm", sys.executable, "-c", MOUNT]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_with_mounts(MOUNT, tmp_path)
     assert (done.returncode, done.stdout) == (0, "the output other may not be written: choose another\n"), (
         done.stderr
     )

@@ -22,6 +22,7 @@ from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import luminance
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.photograph import CPU_BAND_PIXELS, WHOLE_PIXELS, rows_for
+from tests.helpers.videos import facts, write_video
 
 CONFIGS = {
     "johnson": JohnsonConfig(width=1 / 32, residual_blocks=0),
@@ -315,41 +316,9 @@ def test_standing_pictures_stand_still(generators) -> None:
     np.testing.assert_array_equal(*(stylize(generators["ulyanov"], frame, seed=4) for _ in range(2)))
 
 
-def video(path: Path, frames: list[np.ndarray], sound: bool = True, rate: str = "24000/1001") -> None:
-    """A video made by PyAV's own means."""
-    av = pytest.importorskip("av")
-    from fractions import Fraction
-
-    with av.open(str(path), "w") as container:
-        pictures = container.add_stream("libx264", rate=Fraction(rate), options={"crf": "1"})
-        pictures.height, pictures.width = frames[0].shape[:2]
-        pictures.pix_fmt = "yuv420p"
-        tone = container.add_stream("aac", rate=44100) if sound else None
-        for frame in frames:
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(pictures.encode(None))
-        if tone is not None:
-            for i in range(8):
-                wave = np.sin(np.arange(1024) / 20 + i)[None].astype(np.float32)
-                part = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-                part.sample_rate, part.pts = 44100, 1024 * i
-                container.mux(tone.encode(part))
-            container.mux(tone.encode(None))
-
-
-def facts(path: Path | str) -> tuple[float, list[float], list[np.ndarray], list[str]]:
-    """Rate, times and pictures, and codecs of the sound."""
-    av = pytest.importorskip("av")
-    with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
-        shown = [frame.to_ndarray(format="rgb24") for frame in frames]
-        sounds = [stream.codec_context.name for stream in container.streams.audio]
-        return float(container.streams.video[0].average_rate), [f.time for f in frames], shown, sounds
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_video(folder: Path, suffix: str) -> None:
-    video(folder / "in.mp4", moving(6))
+    write_video(folder / "in.mp4", moving(6), ["aac"], rate="24000/1001")
     assert run("in.mp4", "-o", f"out{suffix}") == 0
     rate, times, shown, sounds = facts(f"out{suffix}")
     before = facts("in.mp4")
@@ -363,7 +332,7 @@ def test_a_video(folder: Path, suffix: str) -> None:
 
 
 def test_a_video_without_sound_where_that_cannot_be(folder: Path, capsys) -> None:
-    video(folder / "in.mp4", moving(3))
+    write_video(folder / "in.mp4", moving(3), ["aac"])
     assert main(["stylize", "in.mp4", "-m", "johnson", "-o", "out.webm", "--no-compilation-cache"]) == 0
     assert "cannot hold the sound of in.mp4 (aac): it is left out" in capsys.readouterr().err
     assert len(facts("out.webm")[2]) == 3
@@ -371,7 +340,7 @@ def test_a_video_without_sound_where_that_cannot_be(folder: Path, capsys) -> Non
 
 
 def test_a_video_of_one_thing_stands_still(folder: Path) -> None:
-    video(folder / "in.mp4", [moving(1)[0]] * 4, sound=False)
+    write_video(folder / "in.mp4", [moving(1)[0]] * 4)
     assert run("in.mp4", "-o", "out.mp4", model="ulyanov") == 0
     shown = facts("out.mp4")[2]
     for frame in shown[1:]:
@@ -379,13 +348,13 @@ def test_a_video_of_one_thing_stands_still(folder: Path) -> None:
 
 
 def test_a_video_of_an_odd_size(folder: Path) -> None:
-    video(folder / "in.mp4", moving(2), sound=False)
+    write_video(folder / "in.mp4", moving(2))
     assert run("in.mp4", "-o", "out.mp4", "--size", "27") == 0
     assert facts("out.mp4")[2][0].shape == (20, 26, 3)
 
 
 def test_a_damaged_video(folder: Path, capsys) -> None:
-    video(folder / "in.mp4", moving(3), sound=False)
+    write_video(folder / "in.mp4", moving(3))
     whole = (folder / "in.mp4").read_bytes()
     (folder / "in.mp4").write_bytes(whole[: len(whole) // 2])
     assert run("in.mp4", "-o", "out.mp4") == 2

@@ -138,6 +138,21 @@ def damage_json(content: bytes, rng: np.random.Generator) -> bytes:
     return json.dumps(value).encode()
 
 
+def damage_record(content: bytes, rng: np.random.Generator) -> bytes:
+    """:func:`damage_json`, mostly with a new hash: without one only the check of the hash would run."""
+    from nstjax.digests import RECORD, record_digest
+
+    damaged = damage_json(content, rng)
+    if rng.random() < 0.2:
+        return damaged
+    try:
+        record = json.loads(damaged)
+        rest = {key: value for key, value in record.items() if key != RECORD}
+        return json.dumps({**rest, RECORD: record_digest(rest)}).encode()
+    except (ValueError, AttributeError, RecursionError):  # not JSON, or no object
+        return damaged
+
+
 def damage_arguments(arguments: Sequence[str], flags: Sequence[str], rng: np.random.Generator) -> list[str]:
     """A command line with options added that have strange values, and arguments removed or repeated."""
     changed = list(arguments)

@@ -1,9 +1,11 @@
 """What is fuzzed: how a valid input is made, how it is damaged, and what reads it."""
 
 import dataclasses
+import importlib.util
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.fuzz.mutations import damage_arguments, damage_bytes, damage_json
+from tests.fuzz.mutations import damage_arguments, damage_bytes, damage_json, damage_record
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
@@ -106,6 +108,28 @@ def _read_folder(path: Path, out: Path) -> None:
     from nstjax.images import find_images
 
     find_images(path.parent)
+
+
+def _video(name: str, codec: str, sound: str) -> Callable[[Path], Path]:
+    def build(folder: Path) -> Path:
+        from tests.helpers.videos import gradients, write_video
+
+        options = {"movflags": "faststart"} if name.endswith(".mp4") else {}
+        pixels = "rgb24" if codec == "png" else "yuv420p"
+        return write_video(folder / name, gradients(9), [sound], codec=codec, pixels=pixels, options=options)
+
+    return build
+
+
+def _read_video(path: Path, out: Path) -> None:
+    from nstjax.images.video import change_video
+    from nstjax.images.video_input import open_video
+
+    open_video(path)
+    for suffix in (".mp4", ".webm"):
+        change_video(
+            path, out / f"out{suffix}", lambda picture: picture, lambda note: print(note, file=sys.stderr)
+        )
 
 
 def _weights(name: str) -> Callable[[Path], Path]:
@@ -361,19 +385,33 @@ IMAGES: dict[str, Callable[[Path], Path]] = {
     "avif": _image(".avif"),
     "icc_and_exif": _profiled,
 }
+VIDEOS = (
+    ("film.mp4", "libx264", "aac"),
+    ("film.mov", "png", "aac"),
+    ("film.mkv", "ffv1", "flac"),
+    ("film.webm", "libvpx-vp9", "libopus"),
+    ("film.avi", "mpeg4", "mp2"),
+    ("film.ts", "libx264", "aac"),
+    ("film.mpg", "mpeg2video", "mp2"),
+)
+if importlib.util.find_spec("av") is None:
+    VIDEOS = ()
 WEIGHTS = ("keras.h5", "vgg.pth", "vgg.safetensors", "vgg.npz", "vgg.mat", "vgg.whl", "store")
 
 TARGETS: dict[str, Target] = {
     **{f"image {name}": Target(build, _read_image, weight=3) for name, build in IMAGES.items()},
     **{f"mask {name}": Target(IMAGES[name], _read_mask) for name in ("png", "gif", "tiff16", "webp")},
+    **{f"video {video[0]}": Target(_video(*video), _read_video, weight=2) for video in VIDEOS},
     "folder": Target(IMAGES["jpeg"], _read_folder),
     **{f"weights {name}": Target(_weights(name), _read_weights) for name in WEIGHTS},
     "generator": Target(_generator, _read_generator, weight=2),
+    "generator record": Target(_generator, _read_generator, damage_record, ("/record/metadata",)),
+    "weights record": Target(_weights("store"), _read_weights, damage_record, ("/record/metadata",)),
     "exported": Target(_exported, _read_exported),
     "record": Target(_record, _read_record, damage_json, ("run.json",), weight=8),
     "finished": Target(_record, _read_finished, damage_json, ("run.json",)),
     "state": Target(_state, _read_state, damage_bytes, ("out.png.state",)),
-    "state record": Target(_state, _read_state, damage_json, ("/record/metadata",)),
+    "state record": Target(_state, _read_state, damage_record, ("/record/metadata",)),
     "metrics": Target(_metrics, _read_metrics, weight=2),
     "train record": Target(_train, _read_train, damage_json, ("train.json",), weight=3),
     "data": Target(_data, _read_data),

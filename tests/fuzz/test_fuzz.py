@@ -5,7 +5,9 @@ import pytest
 from tests.fuzz import campaign
 from tests.fuzz.targets import TARGETS
 
-CHEAP = [name for name in TARGETS if name.split()[0] in ("image", "mask", "folder", "metrics", "record")]
+CHEAP = [
+    name for name in TARGETS if name.split()[0] in ("image", "mask", "video", "folder", "metrics", "record")
+]
 DEAR = [name for name in TARGETS if name not in CHEAP]
 
 

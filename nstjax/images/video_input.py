@@ -1,0 +1,237 @@
+"""Videos as input: the containers that are opened, and frames as they are shown (PyAV)."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.formats import recognise_file
+from nstjax.images.opening import as_input_error, check_room
+
+# Names of FFmpeg's demuxers. It has hundreds, and those of playlists (HLS, DASH, concat) open other files and addresses.
+_DEMUXERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo"
+MAX_FRAME_PIXELS = 2**27  # of one frame; 16K has 133 million
+_TOLERANCE = 0.5  # seconds that a file may end before the end that it declares
+_DAMAGED = "is a damaged video, or not one: copy or save it again"
+_NO_PICTURES = "has no pictures in it: name a video"
+_UNREADABLE = "is not a video that nstjax reads (MP4, MOV, Matroska, WebM, AVI, MPEG): convert it to MP4"
+
+
+def pyav(path: Path) -> Any:
+    """Import PyAV.
+
+    Args:
+        path: a video, for the message.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise InputError(
+            f"{path} is a video, which needs the package av: pip install 'nstjax[video]'"
+        ) from error
+    return av
+
+
+def reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn the errors of demuxers and decoders into one sentence about a video; see :func:`as_input_error`."""
+    return as_input_error(str(path), _DAMAGED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An open video.
+
+    Attributes:
+        container: PyAV's.
+        video: the stream of its pictures.
+        audio: the first sound track, or None.
+    """
+
+    container: Any
+    video: Any
+    audio: Any
+
+    def frame_count(self) -> int:
+        """Return about how many frames there are; 0 where that is not known."""
+        if self.video.frames > 0:
+            return int(self.video.frames)
+        microseconds = max(0, self.container.duration or 0)
+        return round(microseconds / 10**6 * float(self.video.average_rate or 0))
+
+    def left_out(self) -> str:
+        """Return the streams that a copy does not get, in words; empty where it gets all."""
+        used = {stream.index for stream in (self.video, self.audio) if stream is not None}
+        kinds = [
+            "cover" if _is_cover(stream) else stream.type
+            for stream in self.container.streams
+            if stream.index not in used
+        ]
+        words = {
+            "audio": "sound track",
+            "subtitle": "subtitle track",
+            "video": "track of pictures",
+            "cover": "cover picture",
+        }
+        found = [(kinds.count(kind), word) for kind, word in words.items() if kind in kinds]
+        return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in found)
+
+
+def _is_cover(stream: Any) -> bool:
+    """Return whether a stream is a still picture such as the cover of an album."""
+    return stream.type == "video" and bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+@contextlib.contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open a video file.
+
+    FFmpeg is given the open file, never the path, which it could take for an address such as ``concat:`` or ``http:``.
+    It opens no further file.
+
+    Raises:
+        InputError: it is missing, damaged, too large for the memory, of a format that is not read, or has no pictures;
+            or PyAV is not installed.
+    """
+    av = pyav(path)
+    with contextlib.ExitStack() as stack:
+        with reading(path):
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path} is not a regular file: name a video file")
+            file = stack.enter_context(path.open("rb"))
+            try:
+                container = av.open(
+                    file,
+                    container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
+                    metadata_errors="replace",
+                )
+            except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+                kind = recognise_file(path)
+                if kind not in (None, "video"):
+                    raise InputError(
+                        f"{path} is not a video but a {kind} file: correct its suffix"
+                    ) from error
+                # What FFmpeg recognises and the list of demuxers does not have is an invalid argument.
+                foreign = isinstance(error, av.error.ArgumentError)
+                raise InputError(f"{path} {_UNREADABLE if foreign else _DAMAGED}") from error
+            stack.enter_context(container)
+            pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+            if not pictures:
+                raise InputError(f"{path} {_NO_PICTURES}")
+            video = pictures[0]
+            context = video.codec_context
+            if context is None:
+                raise InputError(f"the pictures of {path} are of a codec that PyAV does not have: convert it")
+            if context.width * context.height > MAX_FRAME_PIXELS:
+                raise InputError(
+                    f"{path} has frames of more than {MAX_FRAME_PIXELS:,} pixels: make it smaller first"
+                )
+            check_room(str(path), context.width, context.height, 4, 1)
+            context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the size may change later
+            video.thread_type = "AUTO"
+            audio = container.streams.audio[0] if container.streams.audio else None
+        yield Source(container, video, audio)
+
+
+def open_video(path: str | Path) -> int:
+    """Decode the first frame of a video, so that damage at its beginning is found before work begins.
+
+    Returns:
+        About how many frames it has; 0 where that is not known.
+
+    Raises:
+        InputError: as :func:`open_source`, or it has no frame.
+    """
+    path = Path(path)
+    with open_source(path) as source:
+        with reading(path):
+            if next(source.container.decode(source.video), None) is None:
+                raise InputError(f"{path} {_NO_PICTURES}")
+        return source.frame_count()
+
+
+def packets(path: Path, source: Source, say: Callable[[str], None]) -> Iterator[tuple[Any, list[Any]]]:
+    """Read a video to its end.
+
+    Args:
+        path: of the video, for messages.
+        source: the open video.
+        say: called with a sentence where the file is damaged or ends early.
+
+    Yields:
+        Packets of all streams; those of pictures with the frames that are decoded from them, the others with none.
+
+    Raises:
+        InputError: it is damaged so that decoding fails, or has no frame.
+    """
+    found = source.container.demux()
+    some = corrupt = False
+    reached = 0.0  # seconds
+    while True:
+        with reading(path):
+            packet = next(found, None)
+            frames = packet.decode() if packet is not None and packet.stream is source.video else []
+        if packet is None:
+            break
+        some = some or bool(frames)
+        corrupt = corrupt or packet.is_corrupt
+        if packet.pts is not None:
+            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        yield packet, frames
+    if not some:
+        raise InputError(f"{path} {_NO_PICTURES}")
+    start, length = (
+        (number or 0) / 10**6 for number in (source.container.start_time, source.container.duration)
+    )
+    if corrupt or reached < start + length - _TOLERANCE:
+        say(f"note: {path.name} is damaged or truncated: its copy has what could be read")
+
+
+def orientation(frame: Any) -> tuple[bool, bool, bool]:
+    """Return how a frame is turned to be shown, from its display matrix.
+
+    Returns:
+        Rows and columns are exchanged; then the columns are reversed; then the rows.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    # x' = a x + c y, y' = b x + d y, in 16.16 fixed point; angles between the right ones become the nearest of them.
+    a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(data), np.int32)[:5])
+    exchanged = abs(b) + abs(c) > abs(a) + abs(d)
+    across, down = (c, b) if exchanged else (a, d)
+    return exchanged, across < 0, down < 0
+
+
+def shown(frame: Any, path: Path, transparent: Callable[[], None] = lambda: None) -> np.ndarray:
+    """Return a frame as it is shown: upright, and over white where it is transparent.
+
+    Args:
+        frame: PyAV's.
+        path: of the video, for messages.
+        transparent: called where it has transparent pixels.
+
+    Returns:
+        ``(1, h, w, 3)`` float32 in [0, 1].
+
+    Raises:
+        InputError: it is damaged.
+    """
+    with reading(path):
+        has_alpha = any(component.is_alpha for component in frame.format.components)
+        pixels = frame.to_ndarray(format="rgba" if has_alpha else "rgb24")
+    exchanged, mirrored, upside_down = orientation(frame)
+    pixels = pixels.swapaxes(0, 1) if exchanged else pixels
+    pixels = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+    picture = np.ascontiguousarray(pixels[..., :3], np.float32)[None] / np.float32(255)
+    if has_alpha and pixels[..., 3].min() < 255:
+        transparent()
+        alpha = pixels[None, ..., 3:].astype(np.float32) / np.float32(255)
+        picture = picture * alpha + (1 - alpha)
+    return picture
