@@ -9,7 +9,7 @@ import numpy as np
 from nstjax.errors import InputError, OutputError
 from nstjax.files import replacing
 from nstjax.images.encode import to_integers
-from nstjax.images.video_input import Source, open_source, orientation, packets, pyav, shown
+from nstjax.images.video_input import VideoSource, open_video_source, orientation, packets, pyav, shown
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
 # Encoders by preference, with what they take for "no loss that one sees".
@@ -124,7 +124,7 @@ def change_video(
     transparent: list[None] = []
     try:
         with (
-            open_source(source) as reader,
+            open_video_source(source) as reader,
             replacing(target) as temporary,
             av.open(str(temporary), "w") as container,
         ):
@@ -155,7 +155,9 @@ def change_video(
     return count
 
 
-def _sound(reader: Source, container: Any, source: Path, target: Path, say: Callable[[str], None]) -> Any:
+def _sound(
+    reader: VideoSource, container: Any, source: Path, target: Path, say: Callable[[str], None]
+) -> Any:
     """The stream of sound that is copied, or None."""
     if reader.audio is None:
         return None

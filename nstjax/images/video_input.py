@@ -45,7 +45,7 @@ def reading(path: Path) -> contextlib.AbstractContextManager[None]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class VideoSource:
     """An open video.
 
     Attributes:
@@ -89,7 +89,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 @contextlib.contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_video_source(path: Path) -> Iterator[VideoSource]:
     """Open a video file.
 
     FFmpeg is given the open file, never the path, which it could take for an address such as ``concat:`` or ``http:``.
@@ -136,7 +136,7 @@ def open_source(path: Path) -> Iterator[Source]:
             context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the size may change later
             video.thread_type = "AUTO"
             audio = container.streams.audio[0] if container.streams.audio else None
-        yield Source(container, video, audio)
+        yield VideoSource(container, video, audio)
 
 
 def open_video(path: str | Path) -> int:
@@ -146,17 +146,17 @@ def open_video(path: str | Path) -> int:
         About how many frames it has; 0 where that is not known.
 
     Raises:
-        InputError: as :func:`open_source`, or it has no frame.
+        InputError: as :func:`open_video_source`, or it has no frame.
     """
     path = Path(path)
-    with open_source(path) as source:
+    with open_video_source(path) as source:
         with reading(path):
             if next(source.container.decode(source.video), None) is None:
                 raise InputError(f"{path} {_NO_PICTURES}")
         return source.frame_count()
 
 
-def packets(path: Path, source: Source, say: Callable[[str], None]) -> Iterator[tuple[Any, list[Any]]]:
+def packets(path: Path, source: VideoSource, say: Callable[[str], None]) -> Iterator[tuple[Any, list[Any]]]:
     """Read a video to its end.
 
     Args:
