@@ -303,6 +303,7 @@ EVERYTHING = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_everything_in_one_command_and_again_from_its_record(folder: Path, monkeypatch, capsys) -> None:
     assert main([*EVERYTHING, "--optimizer", "adam", "-q"]) == 0
     record = json.loads((folder / "out.png.run.json").read_text())
@@ -411,6 +412,7 @@ def test_strength_grid(folder: Path, capsys) -> None:
     assert capsys.readouterr().err.count("finished already") == 2
 
 
+@pytest.mark.slow
 def test_texture_and_reconstruct_and_fine_style(folder: Path, capsys) -> None:
     assert (
         main(["texture", "red.png", "blue.png", "-o", "t.png", *COMMON, "--proportions", "3", "2", "-q"]) == 0

@@ -15,6 +15,7 @@ from nstjax.paintings import PAINTINGS, paint
 QUICK = ["--size", "32", "--iterations", "3"]
 
 
+@pytest.mark.slow
 def test_it_writes_its_pictures_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,6 +177,7 @@ class Kill(BaseException):
     """What no handler of errors sees."""
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_of_the_end_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each output, and with half of the state or of the snapshots removed."""
     extra = ("--gif", "run.gif", "--plot", "loss.png", "--save-state-every", "6")

@@ -90,6 +90,7 @@ def test_hessian_vector_products_in_both_orders(x64: None, name: str) -> None:
         np.testing.assert_allclose(one, other, atol=1e-11 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["few positions", "stride 2", "bilinear", "maximum", "Gram", "planned Gram"])
 def test_jacobians_by_either_mode_agree(x64: None, name: str) -> None:
     """``jax.jacfwd`` and ``jax.jacrev`` map over tangents and cotangents with ``jax.vmap``."""

@@ -189,6 +189,7 @@ def test_inside_with_a_least_number_keeps_full_and_empty_masks_and_each_region_a
         )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::nstjax.errors.InputWarning")
 def test_the_rule_of_carried_masks_does_not_change_between_scales() -> None:
     """A band's share of positions across the border falls steadily from scale to scale, without a jump."""

@@ -76,6 +76,7 @@ def contrasts(image: np.ndarray, side: int) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 def test_a_texture_has_structure_in_every_part() -> None:
     exemplar = rings(96, 6)
     config = dataclasses.replace(TEXTURE, size=96, optimizer=Lbfgs(iterations=40))

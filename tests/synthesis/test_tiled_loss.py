@@ -173,6 +173,7 @@ def test_no_activation_sees_beyond_its_halo(layer: str) -> None:
     assert rows.max() == (at + 1) * stride - 1 + reach
 
 
+@pytest.mark.slow
 def test_a_transfer_by_tiles_is_the_transfer(small: nstjax.Backbone) -> None:
     """Pyramid, masks and a balanced weight; the first scale fits in one tile."""
     photo, painting = np.asarray(picture(60, 80)), np.asarray(picture(40, 90, 1))

@@ -179,6 +179,7 @@ def lines(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in read_metrics(folder)]
 
 
+@pytest.mark.slow
 def test_metrics_after_a_stop_are_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
     """Stops between lines, at a line, and at the end of a shorter run; checkpoints between lines."""
     cadence = Cadence(log_every=4, checkpoint_every=3, sample_every=0)
