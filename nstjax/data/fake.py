@@ -18,7 +18,9 @@ class Fake:
     def __init__(self, spec: str = "fake"):
         count = spec.partition(":")[2] if ":" in spec else str(DEFAULT_COUNT)
         if not count.isdecimal() or int(count) < 1:
-            raise InputError(f"`data.source` {spec}: write the number of pictures after the colon, as in fake:64")
+            raise InputError(
+                f"`data.source` {spec}: write the number of pictures after the colon, as in fake:64"
+            )
         self.place = f"`data.source` {spec}"
         self._count = int(count)
 

@@ -56,7 +56,9 @@ def find_photographs(folder: Path) -> list[str]:
         warnings.warn(f"`data.source` {folder}: {line}", InputWarning, stacklevel=2)
     if runs:
         warnings.warn(
-            f"`data.source` {folder}: skipped {', '.join(runs)}, which training wrote", InputWarning, stacklevel=2
+            f"`data.source` {folder}: skipped {', '.join(runs)}, which training wrote",
+            InputWarning,
+            stacklevel=2,
         )
     return sorted(found)
 

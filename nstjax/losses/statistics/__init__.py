@@ -110,9 +110,7 @@ def statistic_class(name: str) -> type[Statistic]:
         register_statistic(name, entry.load())
         return STATISTICS[name]
     if ":" in name:
-        raise InputError(
-            f"`style_statistic` {name} is not loaded: import it first with `import_statistic`"
-        )
+        raise InputError(f"`style_statistic` {name} is not loaded: import it first with `import_statistic`")
     raise InputError(f"`style_statistic` is {name!r}: it must be {', '.join(STATISTICS)}, or module:Name")
 
 
