@@ -31,19 +31,8 @@ COMMANDS = (
     *(["transfer"], ["texture"], ["reconstruct"], ["train"], ["stylize"], ["export"]),
     *(["weights", "fetch"], ["weights", "convert"]),
 )
-PYTHON_ONLY = {
-    *(
-        "convolution",
-        "estimate",
-        "how",
-        "kernel",
-        "kind",
-        "method",
-        "normalization",
-        "reduction",
-    ),  # parameters
-    *("max_backtracks", "shuffle"),  # fields
-}
+PARAMETERS = ("convolution", "estimate", "how", "kernel", "kind", "method", "normalization", "reduction")
+PYTHON_ONLY = {*PARAMETERS, "max_backtracks", "shuffle"}
 """Names without a flag: the command line never passes them, or passes only valid values."""
 HELPERS = {"one_of": 0, "within": 0, "check_positive": 0, "check_layers": 2}
 """Functions that put backticks around an argument, and its position."""
@@ -109,11 +98,7 @@ def test_every_name_in_a_message_has_a_flag(flags: set[str]) -> None:
     for name in PYTHON_ONLY:
         assert with_flags(f"`{name}` is 0") == f"`{name}` is 0"
     assert set(FLAGS.values()) <= flags
-    others = {
-        "generator.kind",
-        "data.size",
-        "data.seed",
-    }  # of `nstjax train --resume`, and of DataConfig's loop
+    others = {"generator.kind", "data.size", "data.seed"}  # used by --resume, and in a loop of DataConfig
     assert set(FLAGS) - others <= names, "an entry that no message needs"
 
 
