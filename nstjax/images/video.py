@@ -120,8 +120,14 @@ def change_video(
     suffix = target.suffix.lower()
     if suffix not in VIDEO_SUFFIXES:
         raise InputError(f"the video {target} must end in one of {', '.join(VIDEO_SUFFIXES)}")
-    count = 0
-    transparent: list[None] = []
+    count, noted = 0, False
+
+    def note_transparency() -> None:
+        nonlocal noted
+        if not noted:
+            say(f"note: {source.name} has transparent pixels, which are shown over white")
+        noted = True
+
     try:
         with (
             open_video_source(source) as reader,
@@ -137,15 +143,13 @@ def change_video(
                 if packet.stream is reader.audio:
                     writer.sound(packet)  # ignored where the target cannot hold it
                 for frame in frames:
-                    writer.picture(change(shown(frame, source, lambda: transparent.append(None))), frame)
+                    writer.picture(change(shown(frame, source, note_transparency)), frame)
                     count += 1
-                    if transparent and count == 1:
-                        say(f"note: {source.name} has transparent pixels, which are shown over white")
             writer.finish()
     except (av.error.ArgumentError, av.error.InvalidDataError) as failed:
-        # The pictures are sound at this point: what a container refuses comes from the source.
+        # Damage is found before: what an encoder or a container refuses are properties of the source.
         raise InputError(
-            f"the sound or the times of {source} do not fit into {target}: convert it to MP4 first"
+            f"{target} cannot hold the frame size, the times or the sound of {source}: convert it to MP4 first"
         ) from failed
     except (OSError, av.error.FFmpegError) as failed:
         reason = getattr(failed, "strerror", None) or str(failed)

@@ -86,10 +86,13 @@ def test_colours(tmp_path: Path, name: str, codec: str, pixels: str, suffix: str
 
 
 def test_transparent_pixels_are_over_white(tmp_path: Path) -> None:
-    frames = [np.dstack([frame, np.full(frame.shape[:2], 64, np.uint8)]) for frame in gradients(3)]
+    alphas = [255, 64, 128]
+    frames = [
+        np.dstack([f, np.full(f.shape[:2], a, np.uint8)]) for f, a in zip(gradients(3), alphas, strict=True)
+    ]
     write_video(tmp_path / "a.mov", frames, codec="png", pixels="rgba")
     found, said, _ = copied(tmp_path / "a.mov")
-    assert_alike(found, [frame[..., :3] * (64 / 255) + 255 - 64 for frame in frames])
+    assert_alike(found, [f[..., :3] * (a / 255) + 255 - a for f, a in zip(frames, alphas, strict=True)])
     assert said == ["note: a.mov has transparent pixels, which are shown over white"]
 
 
@@ -147,10 +150,29 @@ def test_sound_and_pictures_stay_together(tmp_path: Path, name: str, sound: str)
     )
 
 
+def add_subtitles(source: Path, target: Path) -> None:
+    """Copy a file with a track of subtitles."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        streams = {stream: writer.add_stream_from_template(stream) for stream in reader.streams}
+        track = writer.add_stream("mov_text")
+        style = b"[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,Arial,16\n"
+        track.codec_context.subtitle_header = b"[Script Info]\nScriptType: v4.00+\n" + style
+        for packet in reader.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream]
+                writer.mux(packet)
+        words = av.Packet(b"\0\5hello")
+        words.stream, words.time_base = track, Fraction(1, 1000)
+        words.pts, words.dts, words.duration = 0, 0, 40
+        writer.mux(words)
+
+
 def test_other_tracks_are_left_out(tmp_path: Path) -> None:
-    write_video(tmp_path / "a.mp4", gradients(3), ["aac", "aac"])
-    _, said, target = copied(tmp_path / "a.mp4")
-    assert said == ["note: a.mp4 has 1 sound track besides, which copy.mp4 does not get"]
+    write_video(tmp_path / "plain.mp4", gradients(3), ["aac", "aac"])
+    add_subtitles(tmp_path / "plain.mp4", tmp_path / "a.mp4")
+    found, said, target = copied(tmp_path / "a.mp4")
+    assert_alike(found, gradients(3))
+    assert said == ["note: a.mp4 has 1 sound track, 1 subtitle track besides, which copy.mp4 does not get"]
     assert facts(target)[3] == ["aac"]
 
 
