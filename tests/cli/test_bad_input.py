@@ -1,6 +1,5 @@
 """Bad input of every kind: one sentence that names the file or option and the mend, exit code 2, nothing lost."""
 
-import json
 import os
 import pickle
 import subprocess
@@ -23,6 +22,7 @@ from tests.helpers import weight_files
 from tests.helpers.networks import like_the_original, random_backbone, random_params
 from tests.helpers.pickles import Evil
 from tests.helpers.pictures import png_of_size
+from tests.helpers.records import change_record
 
 Kind = tuple[Callable[[Path], None], list[str], str]
 
@@ -188,11 +188,7 @@ def trained(*also: Callable[[Path], None], content: bool = True) -> Callable[[Pa
 
 
 def record_of_model(**changes: object) -> Callable[[Path], None]:
-    def edit(folder: Path) -> None:
-        file = folder / "model" / "record" / "metadata"
-        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-    return edit
+    return lambda folder: change_record(folder / "model", **changes)
 
 
 def folder_of(kind: str) -> Callable[[Path], None]:

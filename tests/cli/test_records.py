@@ -20,6 +20,7 @@ from nstjax.plain import checked, parse_json
 from nstjax.synthesis import TransferConfig
 from nstjax.synthesis.solve import HistoryEntry, TransferState, solve
 from nstjax.training import read_metrics
+from tests.helpers.records import replace_record
 from tests.helpers.training import CONFIG
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -275,10 +276,10 @@ def saved_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("damage", STATE.values(), ids=STATE.keys())
 def test_a_damaged_state(saved_state: Path, damage, tmp_path: Path) -> None:
     shutil.copytree(saved_state, tmp_path / saved_state.name)
-    file = tmp_path / saved_state.name / "1" / "record" / "metadata"
-    content = json.loads(file.read_text())
+    store = tmp_path / saved_state.name / "1"
+    content = json.loads((store / "record" / "metadata").read_text())
     damage(content)
-    file.write_text(json.dumps(content))
+    replace_record(store, content)
     with pytest.raises(InputError, match=r"the saved state in .*out.png.state is damaged"):
         RunState(tmp_path / "out.png", IDENTITY).load()
 

@@ -1,6 +1,5 @@
 """Generators on disk."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from nstjax.generators.store import installed_generators, is_shipped, load_gener
 from nstjax.weights import load_backbone
 from nstjax.weights.store import save_backbone
 from tests.helpers.networks import random_backbone
+from tests.helpers.records import change_record
 
 JOHNSON = JohnsonConfig(width=1 / 16, residual_blocks=1, norm="batch")
 ULYANOV = UlyanovConfig(scales=2, channels=2, norm="instance")
@@ -140,8 +140,8 @@ def test_a_record_of_wrong_types_hides_no_other(tmp_path: Path, variables, monke
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b", "c"):
         save_generator(tmp_path / "ckpts" / name, JOHNSON, variables, {"style": "[/b] by me"})
-    edited(tmp_path / "ckpts" / "a", config=[])
-    edited(tmp_path / "ckpts" / "b", kind=[])
+    change_record(tmp_path / "ckpts" / "a", config=[])
+    change_record(tmp_path / "ckpts" / "b", kind=[])
     assert main(["stylize", "--list"]) == 0
     shown = capsys.readouterr().out
     assert "[/b] by me" in shown
@@ -201,12 +201,6 @@ def test_a_file(tmp_path: Path) -> None:
         load_generator(tmp_path / "a.npz")
 
 
-def edited(path: Path, **changes: object) -> None:
-    """Rewrite fields of a store's record."""
-    file = path / "record" / "metadata"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -224,7 +218,7 @@ def edited(path: Path, **changes: object) -> None:
 )
 def test_records_that_do_not_fit(tmp_path: Path, variables, changes, message) -> None:
     save_generator(tmp_path / "a", JOHNSON, variables, {})
-    edited(tmp_path / "a", **changes)
+    change_record(tmp_path / "a", **changes)
     with pytest.raises(nstjax.InputError, match=message):
         load_generator(tmp_path / "a")
 
