@@ -13,7 +13,7 @@ from nstjax.typing import Backbone, Images
 TEXTURE = TransferConfig(
     # No total variation, as in the paper: without content it smooths wherever the style's gradient is small.
     objective=dataclasses.replace(
-        TransferConfig().objective, content_weight=0.0, tv_weight=0.0, window_weight=0.003
+        TransferConfig().objective, content_weight=0.0, tv_weight=0.0, window_weight=0.006
     ),
     optimizer=Lbfgs(iterations=100),
     init="noise",
