@@ -306,6 +306,8 @@ class Series:
             parts = {part.name for part in entry.glob("*")}
             if entry.name.startswith(".") or is_checkpoint(entry) or parts <= PARTS:
                 shutil.rmtree(entry, ignore_errors=True)
+        for left in self.directory.glob(".[0-9]*.lock"):  # of a write that was killed
+            left.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()
 

@@ -248,3 +248,11 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert len(sentences) == 6
     for sentence in sentences:
         assert "No space left on device; name another folder or free some space" in sentence
+
+
+def test_nothing_of_a_killed_write_is_left_when_a_series_is_removed(tmp_path: Path) -> None:
+    series = Series(tmp_path / "states")
+    series.save(1, {"x": np.zeros(3)}, {})
+    (series.directory / ".2.lock").touch()
+    series.remove()
+    assert not series.directory.exists()
