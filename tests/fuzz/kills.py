@@ -24,7 +24,7 @@ from PIL import Image
 
 from tests.helpers.paths import ROOT
 
-LONGEST = 300.0  # seconds for one process
+LONGEST = 1200.0  # seconds for one process, on a busy machine
 STOPS = 3  # at most, of one run
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
@@ -176,6 +176,16 @@ class Broken(AssertionError):
     """A stop changed a result, left something half-written, or was answered with a traceback."""
 
 
+def _end(process: subprocess.Popen[str]) -> str:
+    """Wait for a process; return what it wrote on standard error."""
+    try:
+        return process.communicate(timeout=LONGEST)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Broken(f"it has not ended after {LONGEST} s") from None
+
+
 @dataclasses.dataclass
 class Reference:
     """A run without a stop: its results and its seconds."""
@@ -192,7 +202,7 @@ def reference(scenario: Scenario, folder: Path, cache: Path) -> Reference:
         prepare(folder / name)
         began = time.monotonic()
         process = _start(scenario, folder / name, cache, again=False)
-        _, said = process.communicate(timeout=LONGEST)
+        said = _end(process)
         if process.returncode != 0:
             raise Broken(f"exit code {process.returncode}: {said}")
         found.append(Reference(scenario.results(folder / name), time.monotonic() - began))
@@ -223,7 +233,7 @@ def stopped(
             except subprocess.TimeoutExpired:
                 process.send_signal(how)
                 stops += 1
-        _, said = process.communicate(timeout=LONGEST)
+        said = _end(process)
         if "Traceback" in said:
             raise Broken(f"a traceback: {said}")
         done = scenario.results(folder)  # raises where a file is not whole

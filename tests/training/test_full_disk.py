@@ -9,7 +9,7 @@ from tests.helpers.mounts import TINY_DISK, run_with_mounts
 TRAIN = (
     TINY_DISK
     + """
-    import shutil, tempfile
+    import shutil, tempfile, time
     from pathlib import Path
     tempfile.tempdir = "elsewhere"
     from nstjax.errors import OutputError
@@ -22,6 +22,8 @@ TRAIN = (
     for room in (0, 4096, 16384):  # bytes that are free
         def full(progress):
             if progress.step == 4:
+                while not (run / "checkpoints" / "2").is_dir():  # it is written beside the computation
+                    time.sleep(0.01)
                 fill("disk", room)
 
         for callback in (full, None):  # the second time while the disk is still full
