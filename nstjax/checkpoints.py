@@ -133,9 +133,8 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
             raise _cannot_write(path, error) from error
         finally:
-            own = (
-                f".{path.name}.new" if alone else fresh.name
-            )  # with the lock, also what killed processes left
+            # With the lock, also what killed processes left.
+            own = f".{path.name}.new" if alone else fresh.name
             _remove_all(path.parent, f"{glob.escape(own)}*")
 
 

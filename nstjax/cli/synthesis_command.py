@@ -47,16 +47,20 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     keep_programs(request.compilation_cache, request.quiet)
     first = request.jobs[0]
     # A bad image is reported before the weights are loaded, which takes seconds.
-    for name, path in first.sources.files().items():
-        if name.startswith("mask"):
-            load_with_alpha(path)
-        elif name != "content" or request.folder is None:
-            load_picture(path, needed_side(first.config))
+    for path in first.sources.arrangement.mask_files():
+        load_with_alpha(path)
+    pictures = None
+    if request.folder is None:  # all jobs are of the same images
+        pictures = load_pictures(first)
+    else:
+        for name, path in first.sources.files().items():
+            if name != "content" and not name.startswith("mask"):
+                load_picture(path, needed_side(first.config))
     network = first.network
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
-    make = partial(_make, backbone=backbone, record=request.record)
+    make = partial(_make, backbone=backbone, record=request.record, pictures=pictures)
     if request.folder is not None:
         folder = request.folder
         make_output_folder(folder)
@@ -94,11 +98,18 @@ class _Observer(Protocol):
         """Called when the run is finished and all outputs are written."""
 
 
-def _make(job: Job, backbone: Backbone, record: dict[str, Any]) -> int:
-    """Make one picture, and let no other run write it at the same time; returns the exit code."""
+def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictures | None) -> int:
+    """Make one picture, and let no other run write it at the same time; returns the exit code.
+
+    Args:
+        job: the picture.
+        backbone: the feature network.
+        record: that is repeated, or empty.
+        pictures: the job's images, or None to load them.
+    """
     path = job.output.path
     with lock(path, f"another run is writing {path}: wait for its end, or choose another -o"):
-        pictures = load_pictures(job)
+        pictures = pictures or load_pictures(job)
         config = job.config.for_backbone(backbone)
         check_transfer_memory(config, backbone, _proportions(job, pictures), pictures.styles)
         with Display(path.name, job.quiet) as display, warnings_as_notes(display.say):

@@ -1,10 +1,10 @@
 """The image transformation network of Johnson et al. (2016, arXiv 1603.08155, and its supplement, table 1)."""
 
 import dataclasses
+from typing import Literal
 
-from nstjax.errors import InputError, check_choices, one_of
+from nstjax.errors import InputError, check_choices
 from nstjax.generators.plan import (
-    GeneratorPadding,
     GeneratorPlan,
     LayerStep,
     NormKind,
@@ -39,7 +39,7 @@ class JohnsonConfig:
 
     norm: NormKind = "instance"
     upsampling: Upsampling = "bilinear"
-    padding: GeneratorPadding = "reflect"
+    padding: Literal["reflect", "zeros"] = "reflect"
     output: OutputKind = "tanh"
     width: float = 1.0
     residual_blocks: int = 5
@@ -52,7 +52,6 @@ class JohnsonConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, output="generator.output")
-        one_of("padding", self.padding, ("reflect", "zeros"))  # Ulyanov's network has "circular", too
         if not 1 / 32 <= self.width <= 16:
             raise InputError(f"`width` is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
         if not 0 <= self.residual_blocks <= 100:

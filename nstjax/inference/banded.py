@@ -31,7 +31,7 @@ AT_ONCE = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity"
 
 
 class _Executor:
-    """The arrays at hand, and what is known of those that are not."""
+    """The arrays in memory, and the facts about those that are not."""
 
     def __init__(
         self,

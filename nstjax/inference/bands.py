@@ -124,7 +124,7 @@ def trace(
 
     Args:
         plan: of the generator.
-        kept: names of the arrays that are at hand, inputs among them.
+        kept: names of the arrays in memory, including the inputs.
         target: name of the array wanted.
         start: first row.
         stop: after the last row.

@@ -41,8 +41,8 @@ def rows_for(height: int, width: int) -> int:
 
 
 def takes_photographs(generator: Generator) -> bool:
-    """Whether it paints photographs; else it makes textures of noise alone."""
-    return any(name == "image" for name, _ in generator.config.plan().inputs)
+    """True if it stylizes photographs; otherwise it makes textures of noise alone."""
+    return generator.config.content
 
 
 @partial(jax.jit, static_argnames=("config", "height", "width"))

@@ -22,7 +22,7 @@ class Objective:
     content_layers: tuple[str, ...] = ()
     """Layers whose activations are kept; none named means relu4_2, or the nearest that the weights have."""
     style_layers: tuple[str, ...] = ()
-    """Layers whose statistics are taken; none named means the first ReLU of every block at hand."""
+    """Layers whose statistics are taken; none named means the first ReLU of every block that the weights have."""
     content_weight: float = 1.0
     """α, the weight of the content loss."""
     style_weight: float | None = None

@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 
 class Descent(NamedTuple):
-    """The state of a first-order optimiser."""
+    """The state of a first-order optimiser.
+
+    Attributes:
+        x: the iterate.
+        previous: the iterate whose loss was evaluated last, the last good one if the next is not finite.
+        moments: the state of optax's transformation.
+        average: the decaying sum of the iterates.
+        averaged: the number of iterates in it.
+    """
 
     x: jax.Array
-    previous: (
-        jax.Array
-    )  # the iterate whose loss was evaluated last; the last good one if the next is not finite
+    previous: jax.Array
     moments: Any
     average: jax.Array
-    averaged: jax.Array  # number of iterates in the average
+    averaged: jax.Array
 
 
 class FirstOrder(Optimizer):

@@ -14,7 +14,9 @@ import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 
-@dataclasses.dataclass(frozen=True)
+# Without a repr of its own: that of a jaxpr leaves out inner arrays and derivatives, so it does not identify a function.
+# :func:`nstjax.programs.run` keeps nothing that is identified by its address, and leaves it to JAX's own cache.
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Traced:
     """A traced function; equal to another of the same trace."""
 

@@ -111,10 +111,8 @@ class LineSearch(Optimizer):
 
     def step(self, run: "Run", state: _Point) -> Iterate:
         """One iteration; see :meth:`Optimizer.step`."""
-        point, fresh = (
-            state,
-            run.iteration == 0,
-        )  # fresh: the direction is the gradient's, a reset cannot help
+        point = state
+        fresh = run.iteration == 0  # the direction is the gradient's, and a reset cannot help
         if run.evaluations == 0:
             point = self._start(run, point.state.x)
             assert point.known is not None

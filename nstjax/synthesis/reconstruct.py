@@ -37,7 +37,7 @@ def reconstruct(
     Args:
         image: ``(1, h, w, 3)`` in [0, 1].
         backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`RECONSTRUCT`: content from the deepest usual layer at hand; what it
+        config: the default is :data:`RECONSTRUCT`: content from the deepest usual layer that the weights have; what it
             says of colours and strength is not used.
         callback: as for :func:`nstjax.transfer`.
         init_image: the start, for ``config.init == "image"``.

@@ -2,6 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 REAL_WEIGHTS = SHARED / "weights" / "vgg19_blocks1-3_keras_layout.h5"
+
+
+def whole_network(arch: str) -> Path:
+    """The file of a whole network's weights; the test is skipped where it is missing."""
+    path = SHARED / "weights" / f"{arch}_keras_layout.h5"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    return path

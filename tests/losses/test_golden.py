@@ -9,7 +9,7 @@ from PIL import Image
 
 import nstjax
 from nstjax.losses import content_loss, gram_matrix, style_loss
-from tests.helpers.paths import SHARED
+from tests.helpers.paths import whole_network
 
 # neural-style-pt, INSTALL.md, first losses of its example: tubingen.jpg and seated-nude.jpg (which is not here), 512
 # pixels, from the mean colour. It multiplies the mean of squared differences of relu4_2 by its content weight, 5.
@@ -41,10 +41,7 @@ def picture(path: Path, side: int = 512) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def vgg19() -> nstjax.Backbone:
-    path = SHARED / "weights" / "vgg19_keras_layout.h5"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    return nstjax.load_backbone(path)
+    return nstjax.load_backbone(whole_network("vgg19"))
 
 
 @pytest.mark.shared

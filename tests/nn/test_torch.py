@@ -13,6 +13,7 @@ from nstjax.nn.vgg import conv_names, layer_names, preprocess
 from nstjax.weights import read_weights
 from tests.helpers import weight_files
 from tests.helpers.networks import random_backbone, random_params
+from tests.helpers.paths import whole_network
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 pytestmark = pytest.mark.torch
@@ -77,10 +78,7 @@ def test_real_weights_on_a_real_photograph_agree(shared: Path, pooling: str) -> 
 @pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
 def test_whole_real_networks_agree(shared: Path, arch: str, pooling: str) -> None:
     """Every ReLU to conv5_3 (VGG-16) and conv5_4 (VGG-19), on a photograph with odd sides."""
-    path = shared / "weights" / f"{arch}_keras_layout.h5"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    backbone = read_weights(path)
+    backbone = read_weights(whole_network(arch))
     assert (backbone.arch, len(backbone.params)) == (arch, len(conv_names(arch)))
     photo = nstjax.load_image(shared / "images" / "content" / "golden_gate.jpg")[:, 100:249, 300:477]
     relus = tuple(name for name in backbone.layers if name.startswith("relu"))

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import nstjax
+from nstjax import programs
 from nstjax.optim import Adam, Lbfgs, OptaxLbfgs, ScipyLbfgsb, Sgd, lbfgs, minimise
 from nstjax.optim.hoist import hoist
+from nstjax.sealed import SealedFolder
 
 MATRIX = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 
@@ -57,6 +59,24 @@ def test_captured_arrays_are_arguments() -> None:
     assert len(program) < MATRIX.size  # the matrix as a constant has 8 characters a value
     np.testing.assert_allclose(found(x)[0], 64.0)
     assert hoist(found, x) is found
+
+
+def test_functions_that_look_alike_do_not_share_a_program_on_disk(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jaxpr is printed without the arrays inside its functions."""
+
+    def towards(target):
+        step = jax.jit(lambda x: x - np.asarray(target, np.float32))
+        return lambda x: ((step(x) ** 2).sum(), {})
+
+    one, other = (str(jax.tree.structure(hoist(towards([t]), jnp.zeros(1)))) for t in (1.0, 2.0))
+    assert one != other
+    monkeypatch.setitem(programs._kept, "folder", SealedFolder(tmp_path / "programs"))
+    for target in ([1.0, 2.0], [3.0, 5.0]):
+        monkeypatch.setattr(programs, "_loaded", {})  # as in another process
+        found = minimise(towards(target), jnp.zeros(2), Lbfgs(20))
+        np.testing.assert_allclose(found.x, target, atol=1e-3)
 
 
 def test_a_closure_over_the_network_is_the_built_in_objective(small, pictures) -> None:

@@ -24,7 +24,7 @@ from nstjax.typing import Backbone
 from nstjax.weights.activations import normalize
 from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
 from tests.helpers.networks import random_backbone
-from tests.helpers.paths import SHARED
+from tests.helpers.paths import SHARED, whole_network
 
 CONVS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
 CAFFE_OVER_TORCHVISION = 255 * (0.229 + 0.224 + 0.225) / 3  # input scales, 57.6
@@ -354,12 +354,9 @@ def test_a_training_preset_takes_a_step(name: str, whole: dict[str, Backbone], p
 
 @pytest.mark.slow
 @pytest.mark.shared
-@pytest.mark.skipif(
-    not (SHARED / "weights" / "vgg19_keras_layout.h5").exists(), reason="no whole VGG-19 beside the checkout"
-)
 def test_gatys_s_factors_are_those_of_the_rescaled_network() -> None:
     """The ratio of each layer's loss on the rescaled network to that on the original, over that of the content."""
-    network = nstjax.load_backbone(str(SHARED / "weights" / "vgg19_keras_layout.h5"))
+    network = nstjax.load_backbone(whole_network("vgg19"))
 
     def pictures(folder: str, count: int) -> list[np.ndarray]:
         paths = sorted((SHARED / folder).glob("*.jpg"))[

@@ -22,6 +22,7 @@ from nstjax.weights.recognise import ORIGINAL_RATIOS, recognise_original
 from nstjax.weights.store import installed, load_backbone, read_store, save_backbone
 from tests.helpers import weight_files
 from tests.helpers.networks import assert_same_weights, like_the_original, random_backbone, random_params
+from tests.helpers.paths import whole_network
 from tests.helpers.pickles import Evil
 
 PARTIAL19 = random_params("vgg19", 8)  # to conv3_4, so that it can be VGG-19 alone
@@ -252,10 +253,7 @@ def test_given_preprocessing_overrides_the_values(tmp_path: Path) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
 def test_the_real_original_is_recognised_in_every_form(shared: Path, tmp_path: Path, arch: str) -> None:
-    path = shared / "weights" / f"{arch}_keras_layout.h5"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    tree = read_keras_h5(path)
+    tree = read_keras_h5(whole_network(arch))
     params = {conv: tree[conv] for conv in ("conv1_1", "conv1_2", "conv2_1")}
     for form in FORMS:
         for names in ("torchvision", "gatys"):
