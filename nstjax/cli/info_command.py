@@ -1,7 +1,11 @@
 """``nstjax info``."""
 
+import importlib.util
+import json
 from collections.abc import Sequence
+from typing import Any
 
+from nstjax.cli.cache_command import readable, sizes
 from nstjax.cli.options_weights import InfoOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
@@ -10,19 +14,47 @@ from nstjax.generators.store import installed_generators
 from nstjax.reports import environment
 from nstjax.weights.store import installed
 
+EXTRAS = {
+    "video": ("av",),
+    "heic": ("pillow_heif",),
+    "datasets": ("tensorflow_datasets", "array_record"),
+    "coco": ("tensorflow",),
+}
+"""The modules that each optional extra adds."""
+
+
+def facts() -> dict[str, Any]:
+    """Return what ``nstjax info --json`` prints."""
+    return {
+        **environment(),
+        "extras": [
+            name
+            for name, modules in EXTRAS.items()
+            if all(importlib.util.find_spec(module) is not None for module in modules)
+        ],
+        "cache": {"folder": str(cache_folder()), "bytes": sum(sizes().values())},
+        "weights": {name: str(path) for name, (path, _) in installed().items()},
+        "generators": {name: str(path) for name, (path, _) in installed_generators().items()},
+    }
+
 
 def run_info(arguments: Sequence[str]) -> int:
-    """Print versions, devices, the cache's place and the installed weights; returns 0."""
-    parse(InfoOptions, arguments, "nstjax info")
+    """Print versions, devices, the cache and what is installed; returns 0."""
+    options = parse(InfoOptions, arguments, "nstjax info")
     check_device()
-    facts = environment()
-    print(f"python   {facts['python']} on {facts['machine']}")
-    print("packages " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
-    device = facts["device"]
-    print(f"device   {device['count']} × {device['platform']} ({device['kind']})")
-    print(f"cache    {cache_folder()}")
-    found = installed()
-    hint = "" if "vgg19" in found else " (nstjax weights fetch vgg19 gets VGG-19)"
-    print(f"weights  {', '.join(found) or 'none'}{hint}")
-    print(f"models   {', '.join(installed_generators()) or 'none (nstjax train makes them)'}")
+    found = facts()
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    device, cache, weights = found["device"], found["cache"], found["weights"]
+    print(f"python     {found['python']} on {found['machine']}")
+    print("packages   " + ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+    missing = [name for name in EXTRAS if name not in found["extras"]]
+    hint = f" (not installed: {', '.join(missing)})" if missing else ""
+    print(f"extras     {', '.join(found['extras']) or 'none'}{hint}")
+    print(f"device     {device['count']} × {device['platform']} ({device['kind']})")
+    print(f"cache      {cache['folder']}, {readable(cache['bytes'])}")
+    hint = "" if "vgg19" in weights else " (nstjax weights fetch vgg19 gets VGG-19)"
+    print(f"weights    {', '.join(weights) or 'none'}{hint}")
+    print(f"generators {', '.join(found['generators']) or 'none (nstjax train makes them)'}")
     return 0

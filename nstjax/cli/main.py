@@ -22,15 +22,17 @@ USAGE = """usage: nstjax COMMAND ...
 Neural style transfer in JAX.
 
 commands:
-  demo          paint a photograph that comes with nstjax, without network or files of yours
-  transfer      paint a photograph (or a folder of them) in the manner of a painting, or of several
-  texture       make a texture of any size from a painting
-  reconstruct   show what layers of the network keep of an image
-  train         train a network that paints in one pass
-  stylize       paint photographs, animations and videos with a trained network, in a moment
-  export        write a trained network as a program that needs JAX alone
-  weights       fetch, convert, list, describe or normalise network weights
-  info          show versions, devices and installed weights
+  demo          stylize a photograph that comes with nstjax; needs no files and no network
+  transfer      stylize a photograph, or a folder of photographs, with one or more style images
+  texture       make a texture of any size from a style image
+  reconstruct   reconstruct an image from activations of the network
+  train         train a generator, which stylizes in one pass
+  stylize       stylize photographs, animations and videos with a trained generator
+  export        write a trained generator as a program that needs only JAX
+  weights       fetch, convert, list, describe or normalize network weights
+  cache         show the size of the cache, or clear it
+  info          show versions, devices, and installed weights and generators
+  completion    print a completion script for bash, zsh or fish
 
 Each command has --help. Start with:
   nstjax demo
@@ -50,7 +52,9 @@ _COMMANDS = {
     "stylize": ("stylize_command", "run_stylize"),
     "export": ("export_command", "run_export"),
     "weights": ("weights_command", "run_weights"),
+    "cache": ("cache_command", "run_cache"),
     "info": ("info_command", "run_info"),
+    "completion": ("completion_command", "run_completion"),
 }
 
 

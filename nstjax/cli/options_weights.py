@@ -1,4 +1,4 @@
-"""The options of ``nstjax weights`` and ``nstjax info``."""
+"""The options of ``nstjax weights``, ``nstjax cache`` and ``nstjax info``."""
 
 import dataclasses
 from pathlib import Path
@@ -73,5 +73,24 @@ class NormalizeOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class SizesOptions:
+    """Show how large the folders of the cache are."""
+
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClearOptions:
+    """Delete compiled programs and other files that nstjax makes again when it needs them."""
+
+    all: bool = False
+    """Also delete installed weights and generators, which must then be fetched, converted or trained again."""
+
+
+@dataclasses.dataclass(frozen=True)
 class InfoOptions:
-    """Show versions, devices, the cache, and which weights and models are installed."""
+    """Show versions, extras, devices, the cache, and which weights and generators are installed."""
+
+    json: bool = False
+    """Print JSON."""

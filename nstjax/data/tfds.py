@@ -39,6 +39,20 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return name, split or "train"
 
 
+def check_installed() -> None:
+    """Check that the packages of the extra ``datasets`` are installed.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for package in ("tensorflow_datasets", "array_record"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"data sets of TensorFlow Datasets need the package {package}: pip install 'nstjax[datasets]', or name "
+                f"a folder of photographs"
+            )
+
+
 def data_folder(data_dir: str) -> Path:
     """Where data sets are: ``data_dir``, or if it is empty TensorFlow Datasets' own choice."""
     import tensorflow_datasets as tfds
@@ -102,8 +116,10 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
     """The builder that TensorFlow Datasets has for a name, with what it needs to make ArrayRecord files.
 
     Raises:
-        InputError: it has none of that name or config, or that one asks for TensorFlow, which is not there.
+        InputError: it has none of that name or config, that one needs TensorFlow, which is not installed, or the extra
+            ``datasets`` is not installed.
     """
+    check_installed()
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
 
@@ -170,11 +186,13 @@ class Tfds:
         download: make it ready if it is not there.
 
     Raises:
-        InputError: it is not there, has no such split or no image, or is in a form that needs TensorFlow.
+        InputError: it is not there, has no such split or no image, is in a form that needs TensorFlow, or the extra
+            ``datasets`` is not installed.
     """
 
     def __init__(self, spec: str, data_dir: str = "", download: bool = False):
         name, self._split = parse_spec(spec)
+        check_installed()
         builder = _find(name, data_dir)
         if builder is None:
             if not download:

@@ -387,7 +387,7 @@ def test_weights_commands(
     assert "vgg19, 3 convolutions, 112,576 parameters" in out
     assert "conv1_1 … relu2_1" in out
     assert main(["info"]) == 0
-    assert "weights  weights, mine, mine-normalized" in capsys.readouterr().out
+    assert "weights    weights, mine, mine-normalized" in capsys.readouterr().out
 
 
 def test_convert_and_info_say_what_was_recognised(

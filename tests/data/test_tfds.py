@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nstjax.data import open_batches
+from nstjax.data.tfds import stock_builder
 from nstjax.errors import InputError
 from tests.helpers.datasets import prepare_folder
 from tests.helpers.photographs import COUNT, config, damage, first, numbers, take, write_marked
@@ -148,6 +149,14 @@ def test_a_truncated_file_that_was_found(folder: Path, tmp_path: Path, shared: P
 def test_unknown_data_sets_are_not_downloaded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data set called nonesuch: see"):
         open_batches(config("tfds:nonesuch", data_dir=str(tmp_path), download=True))
+
+
+@pytest.mark.parametrize("missing", ["tensorflow_datasets", "array_record"])
+def test_without_the_extra_one_sentence_names_it(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
+    for ask in (lambda: open_batches(config("tfds:coco/2017")), lambda: stock_builder("coco/2017")):
+        with pytest.raises(InputError, match=rf"need the package {missing}: pip install 'nstjax\[datasets\]'"):
+            ask()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is here")

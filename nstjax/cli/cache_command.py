@@ -1,0 +1,101 @@
+"""``nstjax cache``: the sizes of the cache's folders, and ``nstjax cache clear``."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nstjax.cli.options_weights import ClearOptions, SizesOptions
+from nstjax.cli.parse import parse
+from nstjax.errors import InputError
+from nstjax.files import cache_folder
+
+TEMPORARY = {
+    "xla": "compiled programs",
+    "downloads": "unfinished downloads",
+    "matplotlib": "font lists of matplotlib",
+}
+"""Folders of the cache that nstjax makes again when it needs them."""
+INSTALLED = {"weights": "installed weights", "models": "installed generators"}
+_USAGE = """usage: nstjax cache ACTION ...
+
+actions:
+  sizes   show how large the cache is
+  clear   delete compiled programs and other files that nstjax makes again when it needs them
+"""
+
+
+def bytes_of(folder: Path) -> int:
+    """Return the size of all files in a folder; 0 if there is none."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # deleted by another process meanwhile
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def sizes() -> dict[str, int]:
+    """Return the bytes in each folder of the cache."""
+    return {name: bytes_of(cache_folder() / name) for name in (*TEMPORARY, *INSTALLED)}
+
+
+def readable(count: int) -> str:
+    """Return a number of bytes as text with a unit, such as ``"1.5 MB"``."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _sizes(arguments: Sequence[str]) -> None:
+    options = parse(SizesOptions, arguments, "nstjax cache sizes")
+    found = sizes()
+    if options.json:
+        print(json.dumps({"folder": str(cache_folder()), "bytes": found}, indent=1))
+        return
+    print(cache_folder())
+    for name, what in {**TEMPORARY, **INSTALLED}.items():
+        print(f"{name:11}{readable(found[name]):>10}  {what}")
+
+
+def _clear(arguments: Sequence[str]) -> None:
+    options = parse(ClearOptions, arguments, "nstjax cache clear")
+    freed = 0
+    for name in (*TEMPORARY, *INSTALLED) if options.all else TEMPORARY:
+        folder = cache_folder() / name
+        if not folder.exists():
+            continue
+        size = bytes_of(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:  # also a symbolic link, which may point to a folder of the user's
+            raise cannot_delete(folder, error) from error
+        freed += size
+    print(f"deleted {readable(freed)} in {cache_folder()}")
+
+
+def cannot_delete(folder: Path, error: OSError) -> InputError:
+    """Return the error that says why a folder of the cache was not deleted."""
+    return InputError(f"cannot delete {folder}: {error.strerror or error}; delete it by hand")
+
+
+ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"sizes": _sizes, "clear": _clear}
+
+
+def run_cache(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input, or a folder cannot be deleted.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE, end="")
+        return 0
+    action = ACTIONS.get(arguments[0])
+    if action is None:
+        raise InputError(f"nstjax cache has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}")
+    action(arguments[1:])
+    return 0

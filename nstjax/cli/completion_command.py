@@ -1,0 +1,83 @@
+"""``nstjax completion``: scripts that complete commands and options in a shell."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from nstjax.cli import options_weights as weights
+from nstjax.cli.demo_command import DemoOptions
+from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
+from nstjax.cli.options_synthesis import COMMANDS
+from nstjax.cli.options_train import TrainOptions
+from nstjax.errors import InputError
+
+WHERE = {
+    "bash": "~/.local/share/bash-completion/completions/nstjax",
+    "zsh": "~/.zfunc/_nstjax  (a folder of $fpath)",
+    "fish": "~/.config/fish/completions/nstjax.fish",
+}
+"""A place for the script of each shell."""
+_USAGE = (
+    "usage: nstjax completion SHELL > FILE\n\nPrint a script that completes nstjax's commands and options.\n\n"
+    + "".join(f"  {shell:5} FILE is {place}\n" for shell, place in WHERE.items())
+)
+
+
+def _either(kinds: dict[str, type]) -> Any:
+    """A choice among subcommands, as tyro takes it."""
+    choice: Any = None
+    for name, kind in kinds.items():
+        one: Any = Annotated[kind, tyro.conf.subcommand(name)]
+        choice = one if choice is None else choice | one
+    return choice
+
+
+def _with_actions(name: str, kinds: dict[str, type]) -> type:
+    """The options of a command that has actions."""
+    return dataclasses.make_dataclass(name, [("action", _either(kinds))], frozen=True)
+
+
+def script(shell: str) -> str:
+    """Return the completion script of ``"bash"``, ``"zsh"`` or ``"fish"``."""
+    weights_actions: dict[str, type] = {
+        "fetch": weights.FetchOptions,
+        "convert": weights.ConvertOptions,
+        "list": weights.ListOptions,
+        "info": weights.WeightsInfoOptions,
+        "normalize": weights.NormalizeOptions,
+    }
+    commands: dict[str, type] = {
+        "demo": DemoOptions,
+        **COMMANDS,
+        "train": TrainOptions,
+        "stylize": StylizeOptions,
+        "export": ExportOptions,
+        "weights": _with_actions("Weights", weights_actions),
+        "cache": _with_actions("Cache", {"sizes": weights.SizesOptions, "clear": weights.ClearOptions}),
+        "info": weights.InfoOptions,
+    }
+    printed = io.StringIO()
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        tyro.cli(_either(commands), prog="nstjax", args=["--tyro-print-completion", shell], config=config)
+    return printed.getvalue()
+
+
+def run_completion(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: bad input.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE, end="")
+        return 0
+    shell, *rest = arguments
+    if shell not in WHERE or rest:
+        raise InputError(f"nstjax completion takes one of {', '.join(WHERE)}: see nstjax completion --help")
+    print(script(shell), end="")
+    return 0
