@@ -155,7 +155,9 @@ def test_unknown_data_sets_are_not_downloaded(tmp_path: Path) -> None:
 def test_without_the_extra_one_sentence_names_it(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     for ask in (lambda: open_batches(config("tfds:coco/2017")), lambda: stock_builder("coco/2017")):
-        with pytest.raises(InputError, match=rf"need the package {missing}: pip install 'nstjax\[datasets\]'"):
+        with pytest.raises(
+            InputError, match=rf"need the package {missing}: pip install 'nstjax\[datasets\]'"
+        ):
             ask()
 
 
