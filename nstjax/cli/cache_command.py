@@ -12,7 +12,7 @@ from nstjax.cli.parse import parse
 from nstjax.errors import InputError
 from nstjax.files import cache_folder
 
-TEMPORARY = {
+REGENERATED = {
     "xla": "compiled programs",
     "downloads": "unfinished downloads",
     "matplotlib": "font lists of matplotlib",
@@ -39,7 +39,7 @@ def bytes_of(folder: Path) -> int:
 
 def sizes() -> dict[str, int]:
     """Return the bytes in each folder of the cache."""
-    return {name: bytes_of(cache_folder() / name) for name in (*TEMPORARY, *INSTALLED)}
+    return {name: bytes_of(cache_folder() / name) for name in (*REGENERATED, *INSTALLED)}
 
 
 def readable(count: int) -> str:
@@ -57,14 +57,14 @@ def _sizes(arguments: Sequence[str]) -> None:
         print(json.dumps({"folder": str(cache_folder()), "bytes": found}, indent=1))
         return
     print(cache_folder())
-    for name, what in {**TEMPORARY, **INSTALLED}.items():
+    for name, what in {**REGENERATED, **INSTALLED}.items():
         print(f"{name:11}{readable(found[name]):>10}  {what}")
 
 
 def _clear(arguments: Sequence[str]) -> None:
     options = parse(ClearOptions, arguments, "nstjax cache clear")
     freed = 0
-    for name in (*TEMPORARY, *INSTALLED) if options.all else TEMPORARY:
+    for name in (*REGENERATED, *INSTALLED) if options.all else REGENERATED:
         folder = cache_folder() / name
         if not folder.exists():
             continue
@@ -82,7 +82,7 @@ def cannot_delete(folder: Path, error: OSError) -> InputError:
     return InputError(f"cannot delete {folder}: {error.strerror or error}; delete it by hand")
 
 
-ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"sizes": _sizes, "clear": _clear}
+CACHE_ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"sizes": _sizes, "clear": _clear}
 
 
 def run_cache(arguments: Sequence[str]) -> int:
@@ -94,8 +94,10 @@ def run_cache(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE, end="")
         return 0
-    action = ACTIONS.get(arguments[0])
+    action = CACHE_ACTIONS.get(arguments[0])
     if action is None:
-        raise InputError(f"nstjax cache has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}")
+        raise InputError(
+            f"nstjax cache has no action {arguments[0]!r}: the actions are {', '.join(CACHE_ACTIONS)}"
+        )
     action(arguments[1:])
     return 0

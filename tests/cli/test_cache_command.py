@@ -96,7 +96,7 @@ def test_bad_actions(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "empty"]) == 2
     assert "nstjax cache has no action 'empty': the actions are sizes, clear" in capsys.readouterr().err
     assert left(cache) == ["downloads/x.h5", "mine.txt", "weights/mine/tree/d", "xla/nstjax-1"]
-    assert set(cache_command.ACTIONS) == {"sizes", "clear"}
+    assert set(cache_command.CACHE_ACTIONS) == {"sizes", "clear"}
 
 
 def test_info(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
