@@ -1,4 +1,4 @@
-"""What the wheel holds: every package, and the embedded network."""
+"""Packaging: what the wheel contains, and what it depends on."""
 
 import os
 import subprocess
@@ -21,6 +21,25 @@ def test_every_package_is_listed() -> None:
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "nstjax").rglob("__init__.py")}
     assert set(settings["packages"]) == found | {"nstjax.ckpts"}
     assert settings["package-dir"] == {"nstjax.ckpts": "ckpts"}
+
+
+def test_one_version() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["project"]["dynamic"] == ["version"]
+    assert settings["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "nstjax.__version__"}}
+    assert f"\nversion: {nstjax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_a_plain_install_has_wheels_on_every_system() -> None:
+    # array_record has none for Windows, promise (of TensorFlow Datasets) none at all: uv pip compile
+    # --python-platform windows --only-binary :all: pyproject.toml.
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = " ".join(settings["dependencies"])
+    datasets = settings["optional-dependencies"]["datasets"]
+    for package in ("tensorflow-datasets", "array_record"):
+        assert package not in plain
+        assert any(line.startswith(package) for line in datasets)
+    assert "nstjax[datasets]" in settings["optional-dependencies"]["test"]
 
 
 SHIPPED = ("starry_night", "dots")

@@ -21,10 +21,10 @@ _VERSION = re.compile(r"[\d.*]+")
 
 
 def parse_spec(spec: str) -> tuple[str, str]:
-    """Name (with config and version) and split of ``tfds:NAME[/CONFIG][:VERSION][:SPLIT]``.
+    """Return name (with config and version) and split of ``tfds:NAME[/CONFIG][:VERSION][:SPLIT]``.
 
     Raises:
-        InputError: there is no name, or too much.
+        InputError: the name is missing or malformed.
     """
     _, name, *rest = spec.split(":", 2)
     split = rest[0] if rest else ""
@@ -54,7 +54,7 @@ def check_installed() -> None:
 
 
 def data_folder(data_dir: str) -> Path:
-    """Where data sets are: ``data_dir``, or if it is empty TensorFlow Datasets' own choice."""
+    """Return the folder of data sets: ``data_dir``, or TensorFlow Datasets' default if it is empty."""
     import tensorflow_datasets as tfds
 
     return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
@@ -95,7 +95,7 @@ def _known_features(place: str) -> Iterator[None]:
 
 
 def _find(name: str, data_dir: str) -> Any:
-    """A builder for what is on disk, or None; made from the files, so that no data set's code runs."""
+    """Return a builder for a data set on disk, or None; it is made from the files, so no data set's code runs."""
     from tensorflow_datasets.core import read_only_builder, registered
 
     try:
@@ -108,12 +108,12 @@ def _find(name: str, data_dir: str) -> Any:
     except Exception as error:  # whatever reading foreign files raises
         raise InputError(
             f"cannot open the data set {name} in {data_folder(data_dir)}: {first_line(error)}; "
-            f"make it ready again in another `data_dir`"
+            f"prepare it again in another `data_dir`"
         ) from error
 
 
 def stock_builder(name: str, data_dir: str = "") -> Any:
-    """The builder that TensorFlow Datasets has for a name, with what it needs to make ArrayRecord files.
+    """Return TensorFlow Datasets' builder for a name, which can write ArrayRecord files.
 
     Raises:
         InputError: it has none of that name or config, that one needs TensorFlow, which is not installed, or the extra
@@ -124,7 +124,7 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
     from tensorflow_datasets.core import registered
 
     try:
-        # What it prints where TensorFlow is missing is said better below.
+        # The messages below replace what it prints where TensorFlow is missing.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return tfds.builder(name, data_dir=str(data_folder(data_dir)), file_format=ARRAY_RECORD)
     except registered.DatasetNotFoundError as error:
@@ -135,10 +135,10 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
         missing = getattr(error, "name", None) or ("tensorflow" if "tensorflow" in str(error) else "")
         if missing.split(".")[0] == "tensorflow" and importlib.util.find_spec("tensorflow") is None:
             raise InputError(
-                f"{name} is made ready by TensorFlow, which is not installed: run pip install 'nstjax[coco]' "
-                f"(reading it afterwards needs none)"
+                f"preparing {name} needs TensorFlow, which is not installed: run pip install 'nstjax[coco]' "
+                f"(reading it afterwards does not need it)"
             ) from error
-        raise InputError(f"cannot make {name} ready: {first_line(error)}; install it") from error
+        raise InputError(f"cannot prepare {name}: {first_line(error)}; install it") from error
     except (ValueError, AssertionError) as error:
         raise InputError(
             f"TensorFlow Datasets cannot open {name}: {first_line(error)}; check its config and version"
@@ -146,13 +146,13 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
 
 
 def prepare_dataset(name: str, data_dir: str = "") -> Path:
-    """Download a data set and write it as ArrayRecord files, unless that is done.
+    """Download a data set and write it as ArrayRecord files, unless they exist.
 
     Progress goes to standard error.
 
     Args:
-        name: as TensorFlow Datasets writes it, such as ``coco/2017``.
-        data_dir: where; empty for its own choice (``~/tensorflow_datasets``, or ``$TFDS_DATA_DIR``).
+        name: a name of TensorFlow Datasets, such as ``coco/2017``.
+        data_dir: folder of data sets; empty for the default (``~/tensorflow_datasets``, or ``$TFDS_DATA_DIR``).
 
     Returns:
         The folder of the data set.
@@ -168,7 +168,7 @@ def prepare_dataset(name: str, data_dir: str = "") -> Path:
             builder.download_and_prepare(file_format=ARRAY_RECORD)
     except (OSError, tfds.download.DownloadError, ImportError, AssertionError) as error:
         raise InputError(
-            f"cannot make {name} ready in {data_folder(data_dir)}: {first_line(error)}; "
+            f"cannot prepare {name} in {data_folder(data_dir)}: {first_line(error)}; "
             f"check the network and the space there, then try again"
         ) from error
     return Path(str(builder.data_dir))
@@ -182,8 +182,8 @@ class Tfds:
 
     Args:
         spec: ``"tfds:NAME[/CONFIG][:VERSION][:SPLIT]"``.
-        data_dir: where data sets are; empty for TensorFlow Datasets' own choice.
-        download: make it ready if it is not there.
+        data_dir: folder of data sets; empty for TensorFlow Datasets' default.
+        download: prepare it if it is missing.
 
     Raises:
         InputError: it is not there, has no such split or no image, is in a form that needs TensorFlow, or the extra
@@ -244,7 +244,7 @@ class Tfds:
         except NotImplementedError as error:
             raise InputError(
                 f"{self.place} in {self._folder} is not in {ARRAY_RECORD} form, the one that is read without TensorFlow: "
-                f"make it ready again in another `data_dir` with `download`"
+                f"prepare it again in another `data_dir` with `download`"
             ) from error
         except Exception as error:
             if self._split in list(builder.info.splits):

@@ -102,7 +102,7 @@ def test_data_sets_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no feature called image .*it has image/filename, picture"):
         open_batches(config("tfds:mine", data_dir=where))
     features.write_text("{")
-    with pytest.raises(InputError, match=f"cannot open the data set mine in {where}.*make it ready again"):
+    with pytest.raises(InputError, match=f"cannot open the data set mine in {where}.*prepare it again"):
         open_batches(config("tfds:mine", data_dir=where))
 
 
@@ -164,7 +164,7 @@ def test_without_the_extra_one_sentence_names_it(missing: str, monkeypatch: pyte
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is here")
 def test_coco_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"coco/2017 is made ready by TensorFlow.*pip install 'nstjax\[coco\]'"
+        InputError, match=r"preparing coco/2017 needs TensorFlow.*pip install 'nstjax\[coco\]'"
     ):
         open_batches(config("tfds:coco/2017", data_dir=str(tmp_path), download=True))
 
