@@ -37,24 +37,24 @@ MARKER = "demo.json"  # names what a demo wrote, so that the next one replaces t
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Paint a photograph that ships with scikit-image in the manner of paintings made by nstjax's own code."""
+    """Stylize a photograph that comes with scikit-image with style images made by nstjax."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("nstjax-demo")
-    """Where the pictures go: content, style and result, with their record, a plot of the losses, and a sheet."""
+    """Output folder for the pictures, the run record, a plot of the losses, and a sheet."""
     photograph: Literal["coffee", "cat", "astronaut", "rocket"] = "coffee"
-    """What is painted."""
+    """The photograph."""
     paintings: tuple[Literal["swirls", "waves", "dots", "shards", "glass", "knife"], ...] = ("swirls",)
-    """In whose manner; a picture for each."""
+    """The style images; one picture is made for each."""
     seed: int = 0
-    """Of the paintings; another one paints them anew, in other colours."""
+    """Seed of the style images; another seed gives another drawing in other colors."""
     size: int = 384
-    """Longer side of the results, in pixels."""
+    """Longer side of the pictures in pixels."""
     iterations: int = 100
-    """At each scale."""
+    """Iterations at each scale."""
     weights: Annotated[str, arg(aliases=["-w"])] = "embedded"
     """The feature network; see nstjax transfer --help."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Nothing but errors."""
+    """Print errors only."""
 
 
 def photograph(name: str) -> Path:

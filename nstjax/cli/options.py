@@ -1,4 +1,4 @@
-"""Options that the synthesis commands share, as dataclasses; flags, help and defaults are made from them."""
+"""Options shared by the synthesis commands, as dataclasses from which flags, help and defaults are made."""
 
 import dataclasses
 from pathlib import Path
@@ -14,35 +14,35 @@ from nstjax.synthesis import Settings, TransferConfig
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
-    """The optimiser; an option that is not the method's own is refused."""
+    """The optimizer; options of other optimizers are refused."""
 
     optimizer: Literal["lbfgs", "scipy", "adam", "sgd", "optax-lbfgs"] = "lbfgs"
-    """jaxopt's L-BFGS; SciPy's L-BFGS-B; Adam; SGD with decay; optax's L-BFGS."""
+    """lbfgs is L-BFGS of jaxopt, scipy is L-BFGS-B of SciPy, optax-lbfgs is L-BFGS of optax."""
     history_size: int | None = None
-    """lbfgs, scipy, optax-lbfgs: curvature pairs kept."""
+    """lbfgs, scipy, optax-lbfgs: number of stored curvature pairs."""
     initial_step: float | None = None
     """lbfgs: largest change of a pixel in the first iteration."""
     maxfun: int | None = None
-    """scipy: evaluations in a round."""
+    """scipy: largest number of evaluations in a round."""
     rounds: int | None = None
-    """scipy: calls, each from the last one's result."""
+    """scipy: number of rounds; each starts from the result of the one before."""
     learning_rate: float | None = None
-    """adam: step in units of the pixel's range [0, 1]; sgd: factor on the gradient with respect to pixels in [0, 1]."""
+    """adam: step size, for pixels in [0, 1]; sgd: factor on the gradient with respect to pixels in [0, 1]."""
     b1: float | None = None
-    """adam: decay of the mean of gradients."""
+    """adam: decay rate of the mean gradient."""
     b2: float | None = None
-    """adam: decay of the mean of squared gradients."""
+    """adam: decay rate of the mean squared gradient."""
     average: float | None = None
-    """adam: decay of the average of the iterates, which is then the result; 0 is off."""
+    """adam: decay rate of an exponential moving average of the iterates, which becomes the result; 0 turns it off."""
     decay_rate: float | None = None
-    """sgd: factor on the step every decay-steps iterations."""
+    """sgd: factor on the step size every decay-steps iterations."""
     decay_steps: int | None = None
     """sgd: see decay-rate."""
     bounds: tuple[float, float] | None = None
-    """scipy, adam, sgd: clamp every step to this range, e.g. 0 1."""
+    """scipy, adam, sgd: clip pixels to this range after each step, for example 0 1."""
 
     def build(self, base: optim.Optimizer) -> optim.Optimizer:
-        """The optimiser's record: ``base`` if it is of the method chosen, with what was given in its place.
+        """Return the optimizer: ``base``, or a default one if another method is chosen, with the given options.
 
         Raises:
             InputError: an option was given that the method does not have.
@@ -55,7 +55,7 @@ class OptimizerOptions:
             if name not in own:
                 raise InputError(
                     f"--{name.replace('_', '-')} does not go with --optimizer {self.optimizer}: leave it out, or "
-                    f"choose an optimiser that has it (see nstjax transfer --help)"
+                    f"choose an optimizer that has it (see nstjax transfer --help)"
                 )
         return dataclasses.replace(record, **given)
 
@@ -65,42 +65,41 @@ class NetworkOptions:
     """The feature network."""
 
     weights: Annotated[str, arg(aliases=["-w"])] = "auto"
-    """auto (VGG-19 where it is installed, else the embedded network), an installed name (nstjax weights list), a
-    weights file, or a store's folder."""
+    """auto (VGG-19 if it is installed, else the embedded network), an installed name (see nstjax weights list), a weights file, or the folder of a store."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Which network a weights file is of, where it ends before the two differ."""
+    """The network of a weights file that ends before the two differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Overrules the preprocessing that the file's format implies."""
+    """Preprocessing, instead of the one recognized from the weights file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """What is common to every command that makes a picture."""
+    """Options of every command that makes a picture."""
 
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """Where the picture goes: .png, .jpg, .webp or .tiff. OUT.run.json goes beside it."""
+    """The output picture: .png, .jpg, .webp or .tiff. The run record OUT.run.json is written beside it."""
     from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
-    """Repeat the run of this record; images, weights and settings are its own unless given."""
+    """Repeat the run of a record; other options replace its images, weights and settings."""
     init_image: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Start from this image (implies --init image)."""
+    """Image to start from; implies --init image."""
     resume: bool = False
-    """Go on from the last saved state of a run of the same command that was killed."""
+    """Resume an interrupted run of the same command from its last saved state."""
     save_state_every: int = 50
-    """Iterations between saved states, kept in OUT.state until the run ends; 0 is never."""
+    """Iterations between saved states, which are in OUT.state until the run ends; 0 saves none."""
     snapshot_every: int = 0
-    """Iterations between snapshots, kept in OUT.snapshots; 0 is none."""
+    """Iterations between snapshots, which are in OUT.snapshots; 0 saves none."""
     gif: Annotated[Path | None, arg(metavar="FILE.gif")] = None
     """Write an animation of the run."""
     plot: Annotated[Path | None, arg(metavar="FILE.png")] = None
     """Write a plot of the losses."""
     median_filter: bool = False
-    """3×3 median filter of what is saved (never of the iterate)."""
+    """Apply a 3×3 median filter to saved pictures, not to the iterate."""
     bits: int = 8
-    """Bits a channel: 8, or 16 for .png and .tiff."""
+    """Bits per channel: 8, or 16 for .png and .tiff."""
     quality: int = 95
-    """Of .jpg and .webp, 1 to 100."""
+    """Quality of .jpg and .webp files, from 1 to 100."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """No progress display."""
+    """Do not show progress."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
     network: NetworkOptions = NetworkOptions()
@@ -109,10 +108,10 @@ class RunOptions:
     optimizer: OptimizerOptions = OptimizerOptions()
 
     def config(self, base: TransferConfig) -> TransferConfig:
-        """The run's record.
+        """Return the config of the run.
 
         Args:
-            base: of the preset or run record, for what the options cannot say of its optimiser.
+            base: config of the preset or run record, for settings of its optimizer that have no option.
 
         Raises:
             InputError: options contradict each other.
@@ -121,7 +120,7 @@ class RunOptions:
         if self.init_image is not None:
             settings["init"] = "image"
         elif settings["init"] == "image":
-            raise InputError("--init image wants --init-image FILE")
+            raise InputError("--init image needs --init-image FILE")
         if settings["scales"] and settings["scales"] == base.scales and settings["size"] != base.size:
             # A preset names its scales and the user a size: the same pyramid, smaller or larger.
             ratio = settings["size"] / base.scales[-1]
@@ -134,7 +133,7 @@ class RunOptions:
 
 
 def shared_defaults(base: TransferConfig) -> dict[str, Any]:
-    """The defaults of the shared options that a preset or a run record stands for."""
+    """Return the defaults of the shared options for the config of a preset or a run record."""
     method = optim.optimizer_name(type(base.optimizer))
     settings = {field.name: getattr(base, field.name) for field in dataclasses.fields(Settings)}
     return {

@@ -11,52 +11,52 @@ Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetri
 
 @dataclasses.dataclass(frozen=True)
 class StylizeOptions:
-    """Paint photographs, animations and videos with a trained generator, in one pass each."""
+    """Stylize photographs, animations and videos with a trained generator, in one pass."""
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """A photograph, an animation (.gif, .webp, .png), a video (.mp4, .webm, .mov, .mkv), or a folder of photographs, such as the frames of a video; several are possible. None, for a model that makes textures."""
+    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. None for a model that makes textures."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
-    """The generator: an installed one's name (see --list), a checkpoint's folder, or a training run's."""
+    """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """The picture; of an animation an animation (.gif, .webp or .png), of a video a video; of several PHOTOs or a folder a folder, in which an animation keeps its format."""
+    """The output: a picture, an animation (.gif, .webp or .png) or a video, like PHOTO; a folder for several PHOTOs or a folder."""
     list: FlagCreatePairsOff[bool] = False
-    """List the installed generators, and do nothing else."""
+    """List the installed generators and exit."""
     size: int | None = None
-    """Longer side of the result, in pixels; by default the photograph's own."""
+    """Longer side of the result in pixels; by default that of the photograph."""
     seed: int = 0
-    """Of the noise that some generators take; the frames of an animation or a video share one noise."""
+    """Seed of the noise, for generators that have a noise input; all frames of an animation or a video share one noise."""
     noise_scale: float = 1.0
-    """Their noise is uniform in [0, this]; 1 is as trained."""
+    """Amplitude of that noise, which is uniform in [0, noise-scale]; generators are trained with 1."""
     colors: Colors = "style"
-    """luminance keeps the photograph's colours and takes only light and dark from the painting; histogram, cholesky, pca and symmetric put its colours' distribution on the picture."""
+    """Colors of the result: style keeps those of the generator; luminance keeps the photograph's chrominance; histogram, cholesky, pca and symmetric match the distribution of the photograph's colors."""
     strength: float = 1.0
-    """Share of the painting in the picture; the rest is the photograph."""
+    """Weight of the stylized picture, from 0 to 1, in a blend with the photograph."""
     tile: int | None = None
-    """Rows of a band, 16 or more: a photograph is painted in bands, with little memory, to the same picture as in one piece. 0 paints in one piece. By default bands are used on a CPU, where they are faster too, and elsewhere above 4 megapixels."""
+    """Rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices above 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
-    """Of the pictures in a folder."""
+    """Format of the pictures in an output folder."""
     bits: int = 8
-    """Bits a channel: 8, or 16 for .png and .tiff."""
+    """Bits per channel: 8, or 16 for .png and .tiff."""
     quality: int = 95
-    """Of .jpg and .webp, 1 to 100."""
+    """Quality of .jpg and .webp files, from 1 to 100."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """No progress display."""
+    """Do not show progress."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Write a trained generator as one portable program (StableHLO), weights inside, that needs only JAX to run.
+    """Write a trained generator as one portable program (StableHLO) that contains its weights and needs only JAX to run.
 
-    JAX reads it with jax.export.deserialize, on CPU, CUDA and TPU; nstjax.inference.load_exported does so too. The file OUT.json beside it says what goes in and comes out.
+    Load it with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs.
     """
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
-    """The generator: an installed one's name (see nstjax stylize --list), a checkpoint's folder, or a training run's."""
+    """The generator: the name of an installed one (see nstjax stylize --list), or the folder of a checkpoint or a training run."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo")] = None
-    """The file."""
+    """The output file."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
-    """Fix the photograph's size; by default the program takes every size."""
+    """Size of the photographs; by default the program takes photographs of any size."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Nothing but errors."""
+    """Print errors only."""

@@ -14,40 +14,37 @@ from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
 
 @dataclasses.dataclass(frozen=True)
 class StyleOptions(RunOptions):
-    """Options of the commands that take paintings."""
+    """Options of the commands that take style images."""
 
     preset: str = "default"
-    """Settings to start from: default, fast, gatys, gatys-code, crowson, duke, brown, ahmedabad or stanford; other
-    options change them."""
+    """Settings that other options change: default, fast, gatys, gatys-code, crowson, duke, brown, ahmedabad or stanford."""
     style_weights: tuple[float, ...] = ()
-    """Several STYLEs: the share of each in their blend; none given means equal ones."""
+    """Weight of each STYLE in a blend; equal weights by default."""
     fine_style: Annotated[Path | None, arg(metavar="FILE")] = None
-    """A painting whose fine texture replaces that of every STYLE, whose larger shapes stay."""
+    """A style image for fine textures; STYLE then gives the larger shapes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TransferOptions(StyleOptions):
-    """Stylize CONTENT (a photograph, or a folder of them) with one or more STYLE paintings."""
+    """Stylize CONTENT, a photograph or a folder of photographs, with one or more STYLE images."""
 
     content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
-    """The photograph, or a folder: every photograph in it is done, and OUT is a folder."""
+    """A photograph, or a folder of photographs; OUT is then a folder."""
     styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
-    """The painting. Several are blended, or go to one mask each."""
+    """A style image. Several are blended, or assigned to one mask each."""
     masks: Annotated[tuple[str, ...], arg(metavar="MASK")] = ()
-    """Regions of the photograph, one MASK each: a grey image FILE (white is inside), FILE#RRGGBB (a colour of it),
-    labels:FILE (a region for every colour), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V, darker:V (of the
-    photograph), not:MASK, all, or rest (what the others leave)."""
+    """Regions of the photograph, one MASK each: a gray image FILE (white is inside), FILE#RRGGBB (its pixels of one color), labels:FILE (a region for every color), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V or darker:V (a threshold of the photograph), not:MASK, all, or rest (everything outside the other regions)."""
     style_masks: Annotated[tuple[str, ...], arg(metavar="MASK")] = ()
-    """For each region the part of its painting that counts, as for --masks; none given means all."""
+    """For each region the part of its style image to use, like --masks; all of it by default."""
     style_regions: tuple[int, ...] = ()
-    """The region, from 1, of each STYLE, where they are more than the regions; those of one are blended."""
+    """The region, counted from 1, of each STYLE, if there are more STYLEs than regions; STYLEs of one region are blended."""
     region_weights: tuple[float, ...] = ()
-    """A factor on the style loss of each region; none given means 1."""
+    """Factor on the style loss of each region; 1 by default."""
     strength_grid: tuple[float, ...] = ()
-    """A picture for each of these --style-strength values, beside OUT, which becomes a sheet of them."""
+    """Make a picture for each of these --style-strength values, and OUT as a sheet of them."""
 
     def sources(self) -> Sources:
-        """The image files, and how they go together."""
+        """Return the image files and their arrangement."""
         fields = ("style_weights", "masks", "style_masks", "style_regions", "region_weights")
         return Sources(
             self.content,
@@ -62,15 +59,15 @@ class TransferOptions(StyleOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TextureOptions(StyleOptions):
-    """Make a texture, of any size, with the statistics of STYLE and nothing of its arrangement."""
+    """Make a texture of any size with the statistics of STYLE."""
 
     styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
-    """The exemplar. Several are blended."""
+    """A style image. Several are blended."""
     proportions: tuple[int, int] = (1, 1)
     """Width and height of the texture, whose longer side is --size."""
 
     def sources(self) -> Sources:
-        """The image files, and how they go together."""
+        """Return the image files and their arrangement."""
         arrangement = Arrangement(style_weights=self.style_weights, proportions=self.proportions)
         fields = ("style_weights", "proportions")
         return Sources(None, self.styles, self.fine_style, self.init_image, arrangement, fields)
@@ -78,15 +75,15 @@ class TextureOptions(StyleOptions):
 
 @dataclasses.dataclass(frozen=True)
 class ReconstructOptions(RunOptions):
-    """Show what layers keep of IMAGE: rebuild it from noise by its activations, or by its statistics, alone."""
+    """Reconstruct IMAGE from noise by its activations, or by the statistics of its activations."""
 
     image: Positional[Annotated[Path | None, arg(metavar="IMAGE")]] = None
     """The image."""
     content_layer: str | None = None
-    """The layer to invert; the same as --content-layers with one layer. With --style-layers alone there is none."""
+    """The layer to invert; short for --content-layers with one layer. Not used with --style-layers alone."""
 
     def sources(self) -> Sources:
-        """The image file."""
+        """Return the image file."""
         return Sources(self.image, init_image=self.init_image)
 
 

@@ -1,4 +1,4 @@
-"""The options of ``nstjax train``, and the records that they give."""
+"""The options of ``nstjax train`` and the configs made from them."""
 
 import dataclasses
 from pathlib import Path
@@ -18,35 +18,35 @@ DEFAULT_DATA = DataConfig("fake")
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorOptions:
-    """The network to train; an option that is not its own is refused."""
+    """The generator to train; options of other generators are refused."""
 
     generator: Literal["johnson", "ulyanov"] = "johnson"
-    """Johnson's image transformation network, or Ulyanov's pyramid with noise."""
+    """johnson (Johnson et al. 2016) or ulyanov (Ulyanov et al. 2016), which has a noise input."""
     norm: Literal["batch", "instance"] | None = None
-    """Batch or instance normalisation."""
+    """Batch or instance normalization."""
     padding: Literal["reflect", "zeros", "circular"] | None = None
-    """Of every convolution; circular (ulyanov, textures) makes tiles that fit together."""
+    """Padding of all convolutions; circular (ulyanov, textures) makes seamless tiles."""
     generator_output: Literal["tanh", "linear"] | None = None
-    """How the last layer becomes a picture: by a scaled tanh, or as it is."""
+    """Activation of the last layer: a scaled tanh, or none."""
     upsampling: Literal["transposed", "nearest", "bilinear"] | None = None
     """johnson: transposed convolutions as in the paper, or upsampling followed by a convolution."""
     width: float | None = None
-    """johnson: factor on the numbers of filters."""
+    """johnson: factor on the number of filters."""
     residual_blocks: int | None = None
-    """johnson: blocks at a quarter of the size."""
+    """johnson: number of residual blocks."""
     last_kernel: Literal[9, 3] | None = None
-    """johnson: side of the last convolution, 9 as in the paper or 3."""
+    """johnson: kernel size of the last convolution, 9 as in the paper or 3."""
     scales: int | None = None
-    """ulyanov: scales of the pyramid."""
+    """ulyanov: number of scales."""
     channels: int | None = None
-    """ulyanov: channels that each scale brings."""
+    """ulyanov: channels of each scale."""
     content: bool | None = None
-    """ulyanov: whether a photograph goes in; without, the network makes textures of noise alone."""
+    """ulyanov: take a photograph as input; otherwise the generator makes textures from noise."""
     join_norm: bool | None = None
-    """ulyanov: normalise both sides of a concatenation, as the paper does."""
+    """ulyanov: normalize both inputs of a concatenation, as in the paper."""
 
     def build(self, base: GeneratorConfig) -> GeneratorConfig:
-        """The network's record: ``base`` if it is of the kind chosen, with what was given in its place.
+        """Return the generator's config: ``base``, or a default one if another generator is chosen, with the given options.
 
         Raises:
             InputError: an option was given that the network does not have.
@@ -70,34 +70,33 @@ class GeneratorOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """The photographs."""
+    """The training photographs."""
 
     data: Annotated[str | None, arg(metavar="FOLDER|tfds:NAME")] = None
-    """A folder of photographs, searched with its subfolders; or a data set of TensorFlow Datasets that has images,
-    such as tfds:coco/2017 (its split after another colon)."""
+    """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation."""
     crop: int = 256
-    """Side of the squares that the generator is trained on, in pixels."""
+    """Side of the training crops in pixels."""
     batch_size: int = 4
-    """Photographs a step, over all devices and processes."""
+    """Photographs in each step, over all devices and processes."""
     data_seed: int = 0
-    """Of the order, the crops and the flips."""
+    """Seed of the order, the crops and the flips."""
     zoom: tuple[float, float] = (1.0, 1.0)
-    """A photograph's short side in units of --crop is drawn from this range before a square is cut out."""
+    """Range of the random size of a photograph before cropping: its shorter side in units of --crop."""
     flip: bool = True
-    """Mirror half of them."""
+    """Mirror half of the crops."""
     workers: int = 0
-    """Processes that decode; 0 decodes in threads of this one."""
+    """Processes that decode photographs; 0 uses threads."""
     prefetch: int = 4
-    """Batches made ahead."""
+    """Number of batches to prepare in advance."""
     cache: bool = True
-    """Keep small photographs in memory once they are decoded."""
+    """Keep decoded small photographs in memory."""
     data_dir: str = ""
-    """Where TensorFlow Datasets keeps its data sets; its own choice by default."""
+    """Folder of TensorFlow Datasets' data sets; its default folder if not given."""
     download: bool = False
-    """Let TensorFlow Datasets download and prepare a data set that is not there."""
+    """Download and prepare the data set if it is missing."""
 
     def build(self) -> DataConfig:
-        """The data's record."""
+        """Return the config of the data."""
         values = {
             name: value for name, value in vars(self).items() if name not in ("data", "crop", "data_seed")
         }
@@ -106,33 +105,32 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class HostOptions:
-    """Several processes that train together; on one machine with several devices none of it is wanted."""
+    """Several processes that train together; not needed for several devices of one machine."""
 
     coordinator: Annotated[str | None, arg(metavar="HOST:PORT")] = None
-    """Address of process 0, or auto where the cluster tells (Cloud TPU, Slurm)."""
+    """Address of process 0, or auto on clusters that JAX detects (Cloud TPU, Slurm)."""
     processes: int | None = None
-    """How many there are."""
+    """Number of processes."""
     process_index: int | None = None
-    """This one's number, from 0."""
+    """Index of this process, counted from 0."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """Train a network that paints any photograph in the manner of STYLE in one pass."""
+    """Train a generator that stylizes any photograph with one style image in one pass."""
 
     style: Annotated[Path | None, arg(metavar="PAINTING")] = None
-    """The painting."""
+    """The style image."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
-    """The run's folder: model (for nstjax stylize), checkpoints, metrics, samples, train.json."""
+    """Folder of the run: model (for nstjax stylize), checkpoints, metrics, samples and train.json."""
     preset: str = "default"
-    """Settings to start from; other options change them: default, quick (minutes on a CPU), johnson, ulyanov,
-    ulyanov2016, texture, duke or pomona."""
+    """Settings that other options change: default, quick (minutes on a CPU), johnson, ulyanov, ulyanov2016, texture, duke or pomona."""
     resume: bool = False
-    """Go on from the folder's newest checkpoint; settings are the run's own unless given."""
+    """Resume the run in the folder from its newest checkpoint; other options replace its settings."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO")] = ()
-    """Photographs to paint now and then, to look at; some of the data by default."""
+    """Photographs for sample pictures during the training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """No progress display."""
+    """Do not show progress."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
     network: NetworkOptions = NetworkOptions()
@@ -144,10 +142,10 @@ class TrainOptions:
     hosts: HostOptions = HostOptions()
 
     def config(self, base: TrainConfig) -> TrainConfig:
-        """The training's record.
+        """Return the config of the training.
 
         Args:
-            base: of the preset or run, for what the options cannot say of its generator.
+            base: config of the preset or run, for settings of its generator that have no option.
 
         Raises:
             InputError: options contradict each other.
@@ -161,7 +159,7 @@ class TrainOptions:
 
 
 def train_defaults(base: TrainConfig) -> dict[str, Any]:
-    """The options that a preset or a run record stands for."""
+    """Return the options for the config of a preset or a run record."""
     kind = next(name for name, kind in GENERATORS.items() if type(base.generator) is kind)
     data = {
         name: value

