@@ -1,4 +1,4 @@
-"""Orbax, and the only module that imports it: trees of arrays with a JSON record, on disk.
+"""Orbax checkpoints: a tree of arrays with a JSON record. The only module that imports Orbax.
 
 A checkpoint is written under a temporary name and renamed when it is whole, so that a kill at any moment
 leaves the last complete one as it was.

@@ -1,4 +1,4 @@
-"""Files: their hashes, writing them whole or not at all, and the folders where nstjax keeps its own."""
+"""Hashes of files, atomic writes, and nstjax's own folders."""
 
 import contextlib
 import errno

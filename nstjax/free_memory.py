@@ -1,4 +1,4 @@
-"""How much memory this process can still use: of the machine, of its control groups, of a device."""
+"""Memory that is available to this process: of the machine, its control groups, and the device."""
 
 import contextlib
 import re

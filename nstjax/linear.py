@@ -1,4 +1,4 @@
-"""Linear and bilinear maps whose transposes are given, not derived.
+"""Linear and bilinear maps with explicit transposes.
 
 ``jax.custom_vjp`` gives a function a backward pass of its own, but takes away its forward-mode derivatives
 (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``). Here only the transpose of a linear map is replaced, and JAX derives

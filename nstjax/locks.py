@@ -1,4 +1,4 @@
-"""Locks between processes: files that the system unlocks when their process ends, however it ends."""
+"""File locks between processes, which the system releases when their process ends."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What an array of pixels must be: floating point, with values in [0, 1]."""
+"""Checks of pixel arrays: floating point, with values in [0, 1]."""
 
 from typing import Any
 

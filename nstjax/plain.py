@@ -1,4 +1,4 @@
-"""Plain data, as JSON gives it: files read with limits, and values checked against type annotations.
+"""Reads JSON with limits, and checks values against type annotations.
 
 Everything that nstjax reads back from JSON (run records, checkpoints, saved states, metrics) comes through here.
 """

@@ -1,4 +1,4 @@
-"""What a network's weights expect of their input."""
+"""The preprocessing of images that a network's weights were trained with."""
 
 import dataclasses
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Folders that only this user can read and write."""
+"""Folders that only the current user can read and write."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Compiled programs, kept from one run to the next.
+"""Cached compiled programs, which a later run loads.
 
 A kept program is machine code (and JAX describes it by a pickle), so reading one amounts to running it. All of them
 lie in a :class:`nstjax.sealed.SealedFolder`: nothing of a file is interpreted before its keyed hash has been checked.

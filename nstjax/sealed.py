@@ -1,4 +1,4 @@
-"""A private folder whose files carry a keyed hash, for content that must not be forged.
+"""A private folder whose files carry a keyed hash, so that forged files are not used.
 
 Compiled programs are machine code, so a user who can write to the cache can run code in the next process. The folder
 has mode 0700, and each file begins with an HMAC-SHA256 (RFC 2104) of its name and content. The random key is stored in

@@ -1,4 +1,4 @@
-"""Array aliases and the small frozen records that every layer of the package shares.
+"""Type aliases of arrays, and small frozen dataclasses shared by all packages.
 
 Shape letters: ``n`` images in a batch, ``h`` rows, ``w`` columns, ``c`` channels.
 """

@@ -1,1 +1,1 @@
-"""The command line: parse, build a config, call."""
+"""The command line."""

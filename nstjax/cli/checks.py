@@ -1,4 +1,4 @@
-"""Options that contradict each other, or have no effect without another one."""
+"""Checks for options that contradict each other, or have no effect without another option."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``nstjax demo``: the main job on pictures that ship with the package, offline."""
+"""``nstjax demo``: stylizes a photograph that comes with the package, without network access."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Exit codes, and the loop that makes several pictures and goes on past a bad one."""
+"""Exit codes, and the loop over several pictures, which continues after a bad one."""
 
 import sys
 from collections.abc import Callable, Sequence

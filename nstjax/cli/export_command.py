@@ -1,4 +1,4 @@
-"""``nstjax export``: a trained generator as a program for elsewhere."""
+"""``nstjax export``: writes a trained generator as a StableHLO program."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The flags of the fields and parameters that library messages name."""
+"""The command-line flags of fields and parameters that library messages name."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Snapshots of a run, and the animation made of them."""
+"""Snapshots of a run, and the animation made from them."""
 
 import contextlib
 import re

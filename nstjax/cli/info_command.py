@@ -1,4 +1,4 @@
-"""``nstjax info``."""
+"""``nstjax info``: shows versions, devices, the cache, and what is installed."""
 
 import importlib.util
 import json

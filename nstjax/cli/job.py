@@ -1,4 +1,4 @@
-"""One picture to make by optimization, with every path, setting and output resolved."""
+"""The frozen description of one picture to make by optimization: paths, settings and outputs."""
 
 import dataclasses
 from collections.abc import Callable

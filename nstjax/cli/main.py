@@ -1,4 +1,4 @@
-"""The program ``nstjax``."""
+"""The program ``nstjax``: dispatches to commands, and turns errors into messages and exit codes."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""``--model``: what it may name, and what is said where it names nothing."""
+"""``--model``: finds the generator that it names."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From arguments to option records, by tyro; its boxes of errors become one sentence."""
+"""Parses arguments to dataclasses by tyro, and turns its error boxes into one sentence."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The images of one run, decoded, with the facts of their files."""
+"""Decodes the images of a run and records their paths and hashes."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""From a command line to the jobs it asks for: one parse, and every check that needs no image."""
+"""Resolves a command line to jobs: parses it once, and runs every check that needs no image."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The saved state of a run, from which ``--resume`` goes on."""
+"""The saved state of a run, which ``--resume`` loads."""
 
 import dataclasses
 from pathlib import Path

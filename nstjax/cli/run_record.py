@@ -1,4 +1,4 @@
-"""The run record of a picture: written beside it, and read by ``--from`` and ``--resume``."""
+"""The run record of a picture: written beside it, read by ``--from`` and ``--resume``."""
 
 import dataclasses
 import json

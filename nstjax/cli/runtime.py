@@ -1,4 +1,4 @@
-"""Preparation of a run: the device, the compiled programs, the output folder, and warnings as notes."""
+"""Prepares a run: the device, cached programs, the output folder, and warnings."""
 
 import contextlib
 import sys

@@ -1,4 +1,4 @@
-"""``nstjax stylize``: photographs, animations and videos through a trained generator."""
+"""``nstjax stylize``: applies a trained generator to photographs, animations and videos."""
 
 import dataclasses
 import sys

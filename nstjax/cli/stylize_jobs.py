@@ -1,4 +1,4 @@
-"""The pictures, animations and videos that ``nstjax stylize`` makes, checked before work begins."""
+"""The inputs and outputs of ``nstjax stylize``, checked before the first one is computed."""
 
 import dataclasses
 from collections.abc import Sequence

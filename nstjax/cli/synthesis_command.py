@@ -1,4 +1,4 @@
-"""``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``: a command line is resolved, then its jobs run."""
+"""``nstjax transfer``, ``nstjax texture`` and ``nstjax reconstruct``: resolves a command line and runs its jobs."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""``nstjax train``."""
+"""``nstjax train``: trains a generator, or resumes a training."""
 
 import contextlib
 import dataclasses

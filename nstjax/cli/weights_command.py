@@ -1,4 +1,4 @@
-"""``nstjax weights``: fetch, convert, list, info, normalize."""
+"""``nstjax weights``: fetches, converts, lists, describes and normalizes network weights."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

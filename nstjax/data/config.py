@@ -1,4 +1,4 @@
-"""The frozen record of where photographs come from and what is done to them."""
+"""The frozen config of the training photographs: their source and how they are cropped."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Synthetic pictures, for tests and benchmarks: the same on every machine."""
+"""Synthetic pictures for tests and benchmarks, which are the same on every machine."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""The order of an epoch, and what is planned for each position of it."""
+"""The order of the records of an epoch, and the random crop and flip of each."""
 
 import dataclasses
 import functools

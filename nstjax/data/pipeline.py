@@ -1,4 +1,4 @@
-"""The pipeline: an order of records, a plan for every position of it, batches of which a process makes its share.
+"""The input pipeline: ordered records, decoded and cropped, in batches of which each process makes its share.
 
 Grain counts through *numbers* of records, shuffled anew every epoch, and draws a random key for each position; a
 batch is a list of such plans, from which a process decodes its part. So what stands at a position depends on the

@@ -1,4 +1,4 @@
-"""A process's share of a batch, made from the plan of the whole."""
+"""The share of a batch that one process makes."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a source of photographs is."""
+"""The interface of a source of photographs."""
 
 from typing import Protocol
 

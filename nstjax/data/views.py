@@ -1,4 +1,4 @@
-"""From a decoded photograph to a crop: one resize that can be kept, and one draw that cannot."""
+"""Crops of decoded photographs: a resize that can be cached, and a random crop."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Feed-forward networks that paint in one pass: Johnson's and Ulyanov's.
+"""Feed-forward generators, which stylize in one pass: Johnson et al. and Ulyanov et al.
 
 Weights are trees, ``{"params": …, "batch_stats": …}``; every function here is pure.
 """

@@ -1,4 +1,4 @@
-"""The Flax module that runs a plan."""
+"""The Flax module that computes a plan."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Batch and instance normalisation."""
+"""Batch and instance normalization."""
 
 import jax.numpy as jnp
 from jax import Array, lax

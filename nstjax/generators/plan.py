@@ -1,4 +1,4 @@
-"""A generator as a list of steps, which a module runs on whole pictures and a tile executor on parts of them.
+"""A generator as a list of steps, computed by a Flax module for whole pictures, or in tiles.
 
 A :class:`GeneratorPlan` names every array that the network makes, in order, and what it is made of. Nothing here knows
 of weights or arrays: :mod:`nstjax.generators.steps` has the arithmetic, :mod:`nstjax.generators.network` the

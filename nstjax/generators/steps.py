@@ -1,4 +1,4 @@
-"""The arithmetic of a plan's steps, on whole pictures or on the windows that make a tile."""
+"""The functions of a plan's steps, for whole pictures and for tiles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Images in and out of memory: decoding, encoding, resampling."""
+"""Decoding, encoding and resampling of images."""
 
 from nstjax.images.encode import check_output, median_filter, save_gif, save_image
 from nstjax.images.folder import find_images

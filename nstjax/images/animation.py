@@ -1,4 +1,4 @@
-"""Animations (GIF, WebP, APNG): their frames one at a time, how long each is shown, and how often all are."""
+"""Animations (GIF, WebP, APNG): reads and writes frames, their durations, and the number of repetitions."""
 
 import dataclasses
 import io

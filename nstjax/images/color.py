@@ -1,4 +1,4 @@
-"""Colours: luminance alone, and the colours of one image put on another."""
+"""Color transfer: luminance transfer, histogram matching, and linear maps of colors."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits, and TIFFs of every layout: what Pillow reads wrongly, or to 8 bits."""
+"""Decoders for images with more than 8 bits and for TIFF, which Pillow reads wrongly or reduces to 8 bits."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Encoding: an array to a file in the format of its suffix, whole or not at all."""
+"""Writes an array to an image file, atomically, in the format of its suffix."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The images of a folder, recognised by their content."""
+"""Finds the images in a folder by their content."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

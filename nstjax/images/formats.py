@@ -1,4 +1,4 @@
-"""Image formats, recognised by the first bytes of a file."""
+"""Recognizes image formats by the first bytes of a file."""
 
 from pathlib import Path
 

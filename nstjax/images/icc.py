@@ -1,4 +1,4 @@
-"""Colour profiles (ICC.1:2010): from the colours of a file to sRGB."""
+"""ICC color profiles (ICC.1:2010): converts the colors of a file to sRGB."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Decoding: any common image file to a float32 sRGB array."""
+"""Decodes image files of common formats to float32 sRGB arrays."""
 
 import dataclasses
 import warnings

@@ -1,4 +1,4 @@
-"""JPEGs without an end marker: whether all their pixels are there."""
+"""Checks whether a JPEG without an end marker has all of its pixels."""
 
 import io
 

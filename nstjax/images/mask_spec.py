@@ -1,4 +1,4 @@
-"""Masks: which part of an image belongs to a region, described by a string, a "mask spec".
+"""Parses mask specs: strings that describe a region of an image.
 
 ================= =========================================================================
 ``FILE``          a grey image: white is inside, grey partly; of colours the luma counts

@@ -1,4 +1,4 @@
-"""Masks: which part of an image belongs to a region; how they are described see ``mask_spec``."""
+"""Makes masks of regions of an image from mask specs."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Opening image files: the one place where Pillow's decoders are called."""
+"""Opens image files: the only module that calls Pillow's decoders."""
 
 import contextlib
 import ctypes

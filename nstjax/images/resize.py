@@ -1,4 +1,4 @@
-"""Resampling, antialiased."""
+"""Antialiased resampling."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Videos, frame by frame: decode, change, encode, with only a few frames in memory (PyAV)."""
+"""Reads, processes and writes videos frame by frame with PyAV; only a few frames are in memory."""
 
 from collections.abc import Callable
 from pathlib import Path

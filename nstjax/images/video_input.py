@@ -1,4 +1,4 @@
-"""Videos as input: the containers that are opened, and frames as they are shown (PyAV)."""
+"""Opens videos with PyAV: allowed containers, rotation and timing of frames."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Trained generators at work: photographs of any size, and programs for elsewhere."""
+"""Inference with trained generators, and their export."""
 
 from nstjax.inference.export import export_generator, load_exported
 from nstjax.inference.photograph import stylize, takes_photographs

@@ -1,4 +1,4 @@
-"""Large photographs in bands of rows, with the statistics of the whole, equal to what one piece would give.
+"""Applies a generator in bands of rows, with the same result as for the whole picture.
 
 A norm wants mean and variance of all of its source before a pixel of its result can be known. So the network is
 evaluated one array after another, each of them a band of rows at a time with the rows around that convolutions

@@ -1,4 +1,4 @@
-"""Bands: some rows of one of a generator's arrays, computed from the rows of others that they depend on.
+"""Computes some rows of a generator's arrays from the rows that they depend on.
 
 Where a convolution reads beyond the picture, what it reads there is fetched by the rule of its padding (the row
 that a border reflects, say) rather than padded on the device, wherever that is the same: then all bands of an array

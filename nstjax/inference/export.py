@@ -1,4 +1,4 @@
-"""A generator as one portable program of StableHLO, weights inside, that needs JAX alone to run."""
+"""Exports a generator as a StableHLO program that contains its weights and needs only JAX."""
 
 import dataclasses
 import hashlib

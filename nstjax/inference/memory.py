@@ -1,4 +1,4 @@
-"""How much memory a pass of a generator needs, and a check that there is as much."""
+"""Estimates the memory of a pass of a generator, and checks that it is available."""
 
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes, host_bytes

@@ -1,4 +1,4 @@
-"""Mean and variance of a whole that is seen in parts."""
+"""Mean and variance of an array that is computed in parts."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""One pass of a trained generator over a photograph."""
+"""Applies a trained generator to a photograph."""
 
 from collections.abc import Callable
 from functools import partial

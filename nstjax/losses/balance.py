@@ -1,4 +1,4 @@
-"""Loss weights from the images: one strength in place of the weights of content and style.
+"""Weights of content and style from the images and one style strength.
 
 The automatic choice of hyper-parameters is the Stanford poster's future work; this method is the project's own.
 """

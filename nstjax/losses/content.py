@@ -1,4 +1,4 @@
-"""Content losses: the distance between two images' activations at one layer."""
+"""Content losses: distances between the activations of two images at one layer."""
 
 from nstjax.errors import one_of
 from nstjax.losses.distance import distance, relative

@@ -1,4 +1,4 @@
-"""The elementwise distance that content, style and total variation share."""
+"""Elementwise distances shared by content, style and total variation losses."""
 
 import jax.numpy as jnp
 from jax import lax

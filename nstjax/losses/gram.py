@@ -1,4 +1,4 @@
-"""Gram matrices and the style losses made of them."""
+"""Gram matrices and style losses made from them."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy between two sets of points: what style losses are (Li et al. 2017, arXiv 1701.01036)."""
+"""Maximum mean discrepancy between two sets of points (Li et al. 2017, arXiv 1701.01036)."""
 
 from functools import partial
 from typing import Literal

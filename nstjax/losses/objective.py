@@ -1,4 +1,4 @@
-"""One function of the image from a frozen record: content, style and total variation, weighted."""
+"""The weighted sum of content, style and total variation losses as a function of the image."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

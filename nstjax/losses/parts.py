@@ -1,4 +1,4 @@
-"""The loss of an image from its parts: sums over positions that add up, then the loss from the sums."""
+"""The loss of an image that is computed in parts: sums over positions are added before the loss."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an image is compared with: activations of the photograph, statistics of the paintings by region."""
+"""Targets of the losses: activations of the content image, statistics of the style images by region."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Total variation: what neighbouring pixels differ by."""
+"""Total variation: differences between neighboring pixels."""
 
 import jax.numpy as jnp
 

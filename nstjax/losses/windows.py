@@ -1,4 +1,4 @@
-"""The style loss of every window of a picture, so that a texture has its statistics everywhere.
+"""Style losses of the windows of a picture, which make a texture uniform.
 
 A Gram matrix averages over all positions, so a picture with too much structure in one place and none in another can
 have the right one. This loss compares the Gram matrix of each window with the target's.

@@ -1,1 +1,1 @@
-"""Networks as tables and pure functions."""
+"""Networks as pure functions of weights and images."""

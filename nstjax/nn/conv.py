@@ -1,4 +1,4 @@
-"""The two operations that VGG is made of: 3×3 convolution and 2×2 pooling.
+"""3×3 convolution and 2×2 pooling.
 
 On a CPU :func:`conv3x3` takes the form that was measured to be the fastest for its shape (jaxlib 0.10.2, AVX-512,
 two cores; ``python -m experiments.benchmarks.convolution``): Winograd's from 32 channels on, where the picture

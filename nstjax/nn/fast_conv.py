@@ -1,4 +1,4 @@
-"""Convolutions whose gradients are quick on a CPU too.
+"""Convolutions with fast gradients on a CPU.
 
 ``fast_convolve`` is ``lax.conv_general_dilated`` without padding, with the same values and derivatives. Where it runs
 on a CPU, each of its three computations is written so that XLA takes a good routine for

@@ -1,4 +1,4 @@
-"""A network made ready for many evaluations."""
+"""Transforms the kernels of a network in advance, for many evaluations on a CPU."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Small networks that imitate VGG-19: its shape with fewer channels, and a linear head at each imitated layer.
+"""Small networks that imitate VGG-19, with fewer channels and a linear head at each imitated layer.
 
 After PCA-based knowledge distillation (Chiu and Gurari, CVPR 2022): a head gives the teacher's activations
 in the leading directions of their uncentred second moments, so that Gram matrices and distances of

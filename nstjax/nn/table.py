@@ -1,4 +1,4 @@
-"""The names and shapes of VGG's convolutions, which readers of weights need without JAX."""
+"""Names and shapes of VGG's convolutions; importable without JAX."""
 
 from nstjax.errors import one_of
 

@@ -1,4 +1,4 @@
-"""Convolutions to twice the size, computed at the small size: one convolution for each phase of the result.
+"""Upsampling convolutions computed at the lower resolution, one convolution for each phase of the result.
 
 Upsampling by two and a 3×3 convolution after it are one linear map, of which the pixels of the result at even and
 odd rows and columns are four 3×3 convolutions (nearest neighbour: 2×2) of the source. That spares the larger

@@ -1,4 +1,4 @@
-"""3×3 convolutions by Winograd's form, for a CPU.
+"""3×3 convolutions by Winograd's algorithm, for a CPU.
 
 There it is up to twice as fast as XLA's convolution from 32 channels on, at a relative error of 1e-5
 (``python -m experiments.benchmarks.convolution``). It takes a third of a second to compile.

@@ -1,4 +1,4 @@
-"""Optimisers of one array under one signature, independent of images and networks.
+"""Optimizers of one array with one interface, independent of images and networks.
 
 An optimiser is one class in one file: a frozen dataclass that extends :class:`Optimizer`.
 """

@@ -1,4 +1,4 @@
-"""Adam by optax, with an optional average of its iterates."""
+"""Adam by optax, with an optional moving average of the iterates."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an optimiser is: a frozen config with the functions that the loop calls."""
+"""The interface of an optimizer: a frozen config with the functions that the loop calls."""
 
 import abc
 import dataclasses

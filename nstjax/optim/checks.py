@@ -1,4 +1,4 @@
-"""Checks of fields that several optimisers have."""
+"""Checks of fields that several optimizers have."""
 
 import math
 

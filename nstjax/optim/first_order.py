@@ -1,4 +1,4 @@
-"""What Adam and SGD have in common: updates by optax."""
+"""The common part of Adam and SGD: updates by optax."""
 
 import dataclasses
 from functools import partial

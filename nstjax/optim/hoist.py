@@ -1,4 +1,4 @@
-"""Objectives as pytrees, so that the arrays inside them are arguments of compiled programs, not constants.
+"""Objectives as pytrees, so that their arrays are arguments of compiled programs instead of constants.
 
 A constant is copied into the program, one copy for each program, and XLA evaluates at compile time what depends on
 constants alone, which can take longer than the run.

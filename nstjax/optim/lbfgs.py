@@ -1,4 +1,4 @@
-"""L-BFGS by jaxopt, the default."""
+"""L-BFGS by jaxopt, the default optimizer."""
 
 import dataclasses
 import functools

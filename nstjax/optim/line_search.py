@@ -1,4 +1,4 @@
-"""The line search of both L-BFGS optimisers, on the host, with one evaluation an iteration as a rule.
+"""The line search of both L-BFGS optimizers, which usually needs one evaluation in each iteration.
 
 Inside a device loop a VGG evaluation is several times slower on a CPU than the same evaluation called
 from Python, and the zoom line search of either library takes two evaluations an iteration. So the

@@ -1,4 +1,4 @@
-"""The one loop of all optimisers."""
+"""The loop shared by all optimizers."""
 
 import math
 import time

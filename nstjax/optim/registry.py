@@ -1,4 +1,4 @@
-"""Optimisers by name."""
+"""Optimizers by name."""
 
 from nstjax.errors import InputError, one_of
 from nstjax.optim.adam import Adam

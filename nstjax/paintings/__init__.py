@@ -1,4 +1,4 @@
-"""Paintings of the project's own, made by code: style images that need no museum and no network."""
+"""Style images made by code, which need no downloads."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The canvas that every manner paints on: marks drawn in order, then looked up as colour and relief.
+"""The canvas of the generated paintings: marks drawn in order, rendered as color and relief.
 
 Lengths are in units of 1/768 of the shorter side, so that a picture is the same composition at any size.
 A mark is drawn as its number into an integer raster, larger than the picture where that is small; what

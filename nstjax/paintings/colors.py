@@ -1,4 +1,4 @@
-"""Palettes: ramps of colours, and their small variations from stroke to stroke."""
+"""Palettes of colors and their random variations."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Run records, and plots and contact sheets made from them."""
+"""Run records, loss plots and contact sheets."""
 
 from nstjax.reports.record import (
     FileFacts,

@@ -1,4 +1,4 @@
-"""The record of a run: what it was made from, with what, and how it went."""
+"""The record of a run: its inputs, settings, environment and losses."""
 
 import importlib.metadata
 import json

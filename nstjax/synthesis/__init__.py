@@ -1,4 +1,4 @@
-"""Per-image methods: what is put together from images, networks, losses and optimisers."""
+"""Synthesis by optimization: transfer, texture and reconstruction."""
 
 from nstjax.synthesis.config import Settings, TransferConfig
 from nstjax.synthesis.mix import mix_scales

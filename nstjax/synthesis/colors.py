@@ -1,4 +1,4 @@
-"""Whose colours a picture has: the painting's, or the photograph's (Gatys et al. 2016, arXiv 1606.05897)."""
+"""Color control: the colors of the style or of the content image (Gatys et al. 2016, arXiv 1606.05897)."""
 
 import dataclasses
 

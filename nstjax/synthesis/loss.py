@@ -1,4 +1,4 @@
-"""The loss of a synthesis at one scale: activations, targets, and the loss in one piece, by tiles, or on several devices."""
+"""The loss of a synthesis at one scale: computed for the whole picture, in tiles, or on several devices."""
 
 import dataclasses
 from collections.abc import Callable

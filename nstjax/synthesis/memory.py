@@ -1,4 +1,4 @@
-"""How much memory a synthesis will take, and whether there is as much."""
+"""Estimates the memory of a synthesis, and checks that it is available."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Feature size: the fine texture of one painting on the large shapes of another (Gatys et al. 2017, section 6)."""
+"""Mixes the fine texture of one style image with the larger shapes of another (Gatys et al. 2017, section 6)."""
 
 import dataclasses
 

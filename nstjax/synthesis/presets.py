@@ -1,4 +1,4 @@
-"""Named settings: the defaults, quick looks, and those of papers, reports and programs.
+"""Presets: the defaults, a fast preset, and the settings of papers, reports and programs.
 
 Every value of a paper's or report's preset has its source beside it. Values that the source does not give
 are marked "not given". Every preset but ``default`` and ``fast`` names layers of the whole VGG-19; its weights

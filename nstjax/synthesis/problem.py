@@ -1,4 +1,4 @@
-"""A synthesis with everything checked: what is minimized at each scale, and from what start."""
+"""A checked synthesis problem: the objective and the initial image at each scale."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Images at one scale of a coarse-to-fine synthesis, and the start there."""
+"""The images and the initial image at one scale of a coarse-to-fine synthesis."""
 
 from functools import partial
 

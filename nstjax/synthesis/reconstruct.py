@@ -1,4 +1,4 @@
-"""What a layer keeps of an image: its reconstruction from activations, or from statistics, alone (thesis, ch. 2)."""
+"""Reconstruction of an image from the activations, or the statistics, of a layer."""
 
 import dataclasses
 

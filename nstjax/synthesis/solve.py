@@ -1,4 +1,4 @@
-"""Coarse to fine: one minimisation a scale, each from the last one's enlarged result."""
+"""Coarse to fine: an optimization at each scale, which starts from the enlarged result of the one before."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""Styles and regions: what a caller gives, checked, and their activations and masks at one scale."""
+"""Styles and regions given by the caller, and their activations and masks at one scale."""
 
 import dataclasses
 import warnings

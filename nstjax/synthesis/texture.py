@@ -1,4 +1,4 @@
-"""Texture synthesis: style alone, from noise, at any size (Gatys et al. 2015, arXiv 1505.07376)."""
+"""Texture synthesis from noise at any size (Gatys et al. 2015, arXiv 1505.07376)."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The loss and its gradient tile by tile, for an image whose activations do not fit in memory.
+"""Loss and gradient in tiles, for images whose activations do not fit in memory.
 
 Two passes over the tiles: the first adds up what the loss is made of (sums over positions), the second gives each
 tile's share of the gradient, the loss's derivatives with respect to the sums being fixed. Nothing is

@@ -1,4 +1,4 @@
-"""Neural style transfer by optimising one image (Gatys et al. 2016, arXiv 1508.06576), coarse to fine."""
+"""Neural style transfer by optimization of an image (Gatys et al. 2016, arXiv 1508.06576), coarse to fine."""
 
 from nstjax.synthesis.colors import restore_colors
 from nstjax.synthesis.config import TransferConfig

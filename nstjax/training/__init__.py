@@ -1,4 +1,4 @@
-"""Training of feed-forward generators by an optax step over all devices."""
+"""Training of feed-forward generators with optax on all devices."""
 
 from nstjax.training.cadence import Cadence, TrainProgress
 from nstjax.training.config import TrainConfig, TrainSettings

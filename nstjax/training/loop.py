@@ -1,4 +1,4 @@
-"""The training loop: batches in, a generator out, with checkpoints from which a run is resumed to the same bits."""
+"""The training loop, with checkpoints from which a run resumes to the same bits."""
 
 import contextlib
 import dataclasses

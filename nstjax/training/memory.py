@@ -1,4 +1,4 @@
-"""How much memory a training needs, and a check that there is as much."""
+"""Estimates the memory of a training, and checks that it is available."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""The metrics of a training: JSON lines, event files for TensorBoard, pictures of fixed photographs."""
+"""Metrics of a training: JSON lines, TensorBoard event files, and sample pictures."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The step over all devices of all hosts: everything of ``jax.pmap`` and of ``jax.distributed``.
+"""The training step on all devices of all hosts; the only module that uses ``jax.pmap`` and ``jax.distributed``.
 
 The batch is divided among devices; the state is one for all. ``in_axes=(None, 0)`` says so: nothing is
 replicated by hand, and what comes back has no axis of devices.

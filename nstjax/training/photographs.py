@@ -1,4 +1,4 @@
-"""The photographs of a training, or what stands for them where a generator looks at none."""
+"""The batches of a training: photographs, or placeholders for generators without a photograph as input."""
 
 import dataclasses
 from typing import Any

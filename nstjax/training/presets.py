@@ -1,4 +1,4 @@
-"""Named trainings: the default, a quick look, and the choices of papers and reports."""
+"""Training presets: the default, a quick one, and the settings of papers and reports."""
 
 from nstjax.data import DataConfig
 from nstjax.generators import JohnsonConfig, UlyanovConfig

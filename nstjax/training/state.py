@@ -1,4 +1,4 @@
-"""What training changes from step to step, and the optimiser that changes it."""
+"""The state of a training, and its optimizer."""
 
 import dataclasses
 from typing import Any

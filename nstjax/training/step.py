@@ -1,4 +1,4 @@
-"""One optimisation step of a generator, as a pure function.
+"""The training step of a generator as a pure function.
 
 The loss of a batch is the average over its photographs of the objective of :mod:`nstjax.losses`, with the
 photograph's own activations as the content's target (Johnson et al. 2016, arXiv 1603.08155, section 3;

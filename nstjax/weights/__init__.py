@@ -1,4 +1,4 @@
-"""Weights: one reader per foreign format, all to one canonical tree; the registry; the store."""
+"""Network weights: readers of weights files, the registry of published weights, and the store."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

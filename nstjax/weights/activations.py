@@ -1,4 +1,4 @@
-"""Rescaling a network so that every filter's mean activation is 1 (Gatys et al. 2015, section 2)."""
+"""Rescales a network so that the mean activation of every filter is 1 (Gatys et al. 2015, section 2)."""
 
 import dataclasses
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Reading foreign weights in a process of its own, with limits on time and memory.
+"""Reads weights files in a separate process with limits on time and memory.
 
 The readers parse untrusted bytes, in part with C libraries (HDF5, SciPy's MAT reader, Python's pickle) in which a
 damaged or malicious file can crash the process, loop without end or ask for any amount of memory. A child process

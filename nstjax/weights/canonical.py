@@ -1,4 +1,4 @@
-"""From any source's names and layouts to the canonical tree, and which network it is."""
+"""Converts names and layouts of weights files to the canonical tree, and recognizes the network."""
 
 from collections.abc import Mapping
 from typing import Any

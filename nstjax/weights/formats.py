@@ -1,4 +1,4 @@
-"""Any weights file to a canonical tree, its format recognised from its content.
+"""Reads weights files of any known format, recognized by their content.
 
 Neither this module nor the readers import JAX: they run in a process of their own, which has to start quickly.
 See :mod:`nstjax.weights.apart`.

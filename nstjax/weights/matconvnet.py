@@ -1,4 +1,4 @@
-"""MatConvNet's ``imagenet-vgg-verydeep-{16,19}.mat``, of before and after its format changed."""
+"""Reads MatConvNet's ``imagenet-vgg-verydeep-{16,19}.mat`` in its old and new format."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A wheel from a Python package index, downloaded by pip and checked by its hash. Nothing of it is run."""
+"""Downloads a wheel from a Python package index with pip and checks its hash, without running its code."""
 
 import importlib.util
 import subprocess

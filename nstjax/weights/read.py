@@ -1,4 +1,4 @@
-"""Any weights file to a backbone."""
+"""Reads a weights file to a backbone."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which preprocessing weights need, read from the values of their first convolution.
+"""Recognizes the preprocessing of weights from the values of their first convolution.
 
 Files with torchvision's tensor names hold either torchvision's own weights or the original Caffe weights,
 and the two need different inputs. The magnitude of conv1_1's kernel does not tell them apart: its mean

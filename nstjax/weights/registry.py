@@ -1,4 +1,4 @@
-"""Where published weights come from, and their download."""
+"""The registry of published weights, and their download."""
 
 import dataclasses
 import threading

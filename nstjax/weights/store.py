@@ -1,4 +1,4 @@
-"""Orbax stores of converted weights, under ``ckpts/`` or in the user's cache, and loading by name."""
+"""Orbax stores of network weights in ``ckpts/`` or the user's cache, and loading by name."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""From the tensor names of PyTorch's VGGs to the canonical tree."""
+"""Converts the tensor names of PyTorch's VGG networks to the canonical tree."""
 
 import re
 from collections.abc import Mapping

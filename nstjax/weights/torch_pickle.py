@@ -1,4 +1,4 @@
-"""PyTorch ``.pth`` files without PyTorch and without running what a pickle asks for.
+"""Reads PyTorch ``.pth`` files without PyTorch, and without running code of the pickle.
 
 A pickle is a program; loading it may call anything it can name. This unpickler resolves the handful
 of names that a state dict of tensors needs, to functions of its own, and refuses every other.

@@ -1,4 +1,4 @@
-"""PyTorch sources: ``.pth`` and ``.safetensors`` with torchvision's, Gatys's or 8-bit names, and wheels."""
+"""Reads ``.pth`` and ``.safetensors`` files with torchvision's, Gatys's or 8-bit names, and wheels."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Zip archives whose members are not much larger than the archive itself."""
+"""Checks that the members of a zip archive are not much larger than the archive."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Style statistics: one class a file, found by name."""
+"""Style statistics: one class in each file, found by name."""
 
 import hashlib
 import importlib

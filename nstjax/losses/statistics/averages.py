@@ -1,4 +1,4 @@
-"""Averages over positions: of a whole picture, of regions, and as sums of parts."""
+"""Averages over the positions of a picture or of regions, also computed in parts."""
 
 from functools import partial
 

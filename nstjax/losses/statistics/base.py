@@ -1,4 +1,4 @@
-"""What a style statistic is: what it takes of a layer's activations, and how two of them are compared.
+"""The interface of a style statistic.
 
 A statistic is a frozen dataclass, so that it is hashable and equal ones share a compiled program. There are two kinds:
 

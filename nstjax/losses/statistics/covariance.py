@@ -1,4 +1,4 @@
-"""Centred covariance: the Gram matrix about the mean, beside the mean."""
+"""Covariance of the activations (centered Gram matrix) with their mean."""
 
 import dataclasses
 from collections.abc import Mapping

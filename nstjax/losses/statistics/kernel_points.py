@@ -1,4 +1,4 @@
-"""Style by a kernel without a finite map: the positions of a picture against those of a style image."""
+"""Style losses for kernels without a finite feature map, by pairs of positions."""
 
 import dataclasses
 from functools import partial
