@@ -80,7 +80,7 @@ def _cannot_write(path: Path, error: BaseException) -> OutputError:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a directory is of the form that :func:`save` writes."""
+    """Return True if :func:`save` could have written this directory."""
     _put_back(path)
     return _is_whole(path)
 
@@ -90,7 +90,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _aside(path: Path) -> Path:
-    """Where the old checkpoint goes before the new one takes its place."""
+    """Return the name of the old checkpoint while a new one replaces it."""
     return path.with_name(f".{path.name}.old")
 
 

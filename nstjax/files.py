@@ -186,13 +186,13 @@ def state_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """What comes with the package: ``nstjax/ckpts`` of an installed wheel, ``ckpts`` of a checkout."""
+    """Return the folder of checkpoints that come with the package: ``nstjax/ckpts`` of a wheel, ``ckpts`` of a checkout."""
     package = Path(__file__).parent
     return package / "ckpts" if (package / "ckpts").is_dir() else package.parent / "ckpts"
 
 
 def store_folders(kind: str) -> tuple[Path, ...]:
-    """Where stores are looked for, in order: ``ckpts/`` under the working directory, the cache, the package.
+    """Return the folders to search for stores, in order: ``ckpts/`` in the working directory, the cache, the package.
 
     Args:
         kind: the folder's name in the cache: ``"weights"`` or ``"models"``.

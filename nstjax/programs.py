@@ -90,7 +90,7 @@ def _seal_jax_cache(folder: SealedFolder) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Where there are more than :data:`LIMIT` bytes, remove the files used longest ago, down to half of that."""
+    """If there are more than :data:`LIMIT` bytes, delete the least recently used files, down to half of that."""
     files = [(path, path.lstat()) for path in folder.iterdir() if path.is_symlink() or path.is_file()]
     total = sum(facts.st_size for _, facts in files)
     if total <= LIMIT:
@@ -154,7 +154,7 @@ def _is_plain(leaf: Any) -> bool:
 
 
 def _processor() -> list[str]:
-    """What tells apart processors that do not run each other's code."""
+    """Return facts that differ between processors that cannot run each other's code."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

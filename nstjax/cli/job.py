@@ -12,7 +12,7 @@ from nstjax.synthesis import TransferConfig
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
-    """How paintings, masks and regions go together; each field is the option of its name."""
+    """The arrangement of style images, masks and regions; each field is the option of its name."""
 
     style_weights: tuple[float, ...] = ()
     masks: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def _with_path(spec: str, path: Callable[[Path], str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class OutputFiles:
-    """Where the results go, and how the picture is saved; each field is the option of its name."""
+    """The output files and the format of the picture; each field is the option of its name."""
 
     path: Path
     bits: int = 8

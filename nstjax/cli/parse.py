@@ -37,7 +37,7 @@ _SENTENCES = (
 
 
 def _sentence(box: str, prog: str) -> str:
-    """What stands in tyro's box, up to its first rule, on one line."""
+    """Return the text of tyro's error box, up to its first rule, on one line."""
     lines: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│ ")

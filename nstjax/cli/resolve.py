@@ -40,7 +40,7 @@ EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a command line asks for.
+    """A resolved command line.
 
     Attributes:
         jobs: one; or one for each photograph of a folder, or for each strength.

@@ -30,7 +30,7 @@ def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
 
 
 class _Record(TypedDict):
-    """What is saved beside the arrays."""
+    """The part of a saved state that is not arrays."""
 
     identity: dict[str, Any]
     scale: int

@@ -48,7 +48,7 @@ class RunRecord(TypedDict):
 def identity_of(
     job: Job, config: TransferConfig, backbone: Backbone, inputs: dict[str, Any]
 ) -> dict[str, Any]:
-    """What must be equal for two runs to end in the same picture, as parsed JSON."""
+    """Return, as parsed JSON, everything that must be equal for two runs to give the same picture."""
     identity = {
         "command": job.command,
         "config": config.to_json(),

@@ -153,7 +153,7 @@ def _do(
 
 
 def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
-    """What a picture carries of how it was made; where things lie on this machine is nobody's business."""
+    """Return the settings that are stored in a picture, without paths of this machine."""
     own = ("size", "seed", "noise_scale", "colors", "strength")
     return {
         "command": "stylize",

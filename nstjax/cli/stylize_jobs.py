@@ -96,7 +96,7 @@ def _check_overwriting(jobs: Sequence[StylizeJob]) -> None:
 def stylize_jobs(
     options: StylizeOptions, skipped: list[Skipped] | None = None
 ) -> tuple[list[StylizeJob], bool]:
-    """What to make, and whether it goes into a folder.
+    """Return the jobs, and True if their outputs go into a folder.
 
     Args:
         options: of the command.

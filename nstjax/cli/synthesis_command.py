@@ -203,7 +203,7 @@ def _run(
 def _differences(
     record: dict[str, Any], config: TransferConfig, backbone: Backbone, pictures: Pictures
 ) -> Iterator[str]:
-    """How a run differs from the record that it repeats, except for the options given."""
+    """Yield the differences between a run and the record that it repeats, except for given options."""
     if not record:
         return
     for name, facts in record["inputs"].items():

@@ -123,7 +123,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
 
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What two runs must have in common for one to go on from the other."""
+    """Return everything that must be equal for one run to resume another."""
     flat = {
         f"{group}.{name}": value
         for group in ("generator", "objective", "data")

@@ -30,5 +30,5 @@ class Order:
 
 
 def plan(record: int, rng: np.random.Generator) -> tuple[int, int]:
-    """What is to stand at a position: a record, and the key of the random numbers of its crop."""
+    """Return the record at a position, and the random key of its crop."""
     return int(record), int(rng.integers(2**63))

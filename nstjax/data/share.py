@@ -69,7 +69,7 @@ class Share:
         return photograph
 
     def _another(self, rng: np.random.Generator, skipped: list[int]) -> tuple[int, np.ndarray]:
-        """What stands in for a damaged photograph: any other, by the position's own random numbers.
+        """Return another photograph instead of a damaged one, drawn with the random key of the position.
 
         Every process would choose the same, and none has to tell another, so that they stay in step.
         """

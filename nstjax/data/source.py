@@ -15,10 +15,10 @@ class Source(Protocol):
     place: str
 
     def __len__(self) -> int:
-        """How many photographs it has."""
+        """Return the number of photographs."""
 
     def name(self, record: int) -> str:
-        """What a message calls one of them."""
+        """Return the name of a photograph for messages."""
 
     def identity(self) -> str:
         """A hash that changes when the photographs or their order do."""

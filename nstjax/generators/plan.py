@@ -109,7 +109,7 @@ class GeneratorPlan:
 
 @dataclasses.dataclass(frozen=True)
 class RowWindow:
-    """What a step reads, along one axis, to make a part of its result.
+    """The part of its input, along one axis, that a step reads for a part of its result.
 
     Attributes:
         start: first row of the source.

@@ -130,7 +130,7 @@ def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
 
 
 def _pillow_can(page: Any, bits: int) -> bool:
-    """Whether Pillow has the layout, by its tags of colours and of planes."""
+    """Return True if Pillow supports the layout of colors and planes."""
     chunky = page.planarconfig == 1 or page.samplesperpixel == 1
     grey = page.photometric == 1 and page.samplesperpixel == 1
     return chunky and bits == 16 and page.sampleformat == _UNSIGNED and (grey or page.photometric == _RGB)
@@ -177,7 +177,7 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether :func:`read_deep` reads an image that Pillow opened: it has 16 bits in a sample."""
+    """Return True if an image that Pillow opened has 16 bits per sample, which :func:`read_deep` reads."""
     return image.mode.startswith("I") or (bool(image.tile) and ";16" in _raw_mode(image))  # type: ignore[attr-defined]
 
 

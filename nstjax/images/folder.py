@@ -90,7 +90,7 @@ def no_images(what: str, others: list[Skipped]) -> InputError:
 
 
 def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
-    """What to print of skipped files: a line for each reason, with the names of at most five files."""
+    """Return a line for each reason of skipped files, with the names of at most five files."""
     by_reason: dict[str, list[str]] = {}
     for one in skipped:
         by_reason.setdefault(one.reason, []).append(one.path.name)

@@ -97,7 +97,7 @@ def recognise(head: bytes, name: str = "") -> str | None:
 
 
 def _iso_media(head: bytes) -> str:
-    """Of a file in ISO base media format (ISO/IEC 14496-12): its brands say what it holds."""
+    """Return the format of a file in ISO base media format (ISO/IEC 14496-12) by its brands."""
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(size, len(head)), 4))}
     if brands & {b"avif", b"avis"}:

@@ -89,7 +89,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _from_pillow(image: Image.Image, factor: int) -> Picture:
-    """Of an image of 8 bits or fewer that is decoded already."""
+    """Return the array of a decoded Pillow image with at most 8 bits."""
     profile, orientation = image.info.get("icc_profile"), _orientation(image)
     if image.mode in ("La", "RGBa"):
         image = image.convert(image.mode.upper())
@@ -173,7 +173,7 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
 
 
 def _is_transparent(alpha: np.ndarray) -> bool:
-    """Whether a pixel is not opaque, by more than the rounding of 16 bits."""
+    """Return True if a pixel is transparent by more than the rounding error of 16 bits."""
     return bool(alpha.min() < (255 if alpha.dtype == np.uint8 else 0.999))
 
 
@@ -209,7 +209,7 @@ def ignore_noise() -> None:
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """What :func:`decode_image` gives, as uint8."""
+    """Convert the result of :func:`decode_image` to uint8."""
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 

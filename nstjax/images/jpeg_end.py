@@ -41,7 +41,7 @@ def complete_jpeg(data: bytes) -> Image.Image | None:
 
 
 def _scans_are_complete(data: bytes) -> bool:
-    """Whether every coefficient of every component is in some scan (ITU-T T.81, B.2.3)."""
+    """Return True if the scans contain every coefficient of every component (ITU-T T.81, B.2.3)."""
     missing: dict[int, np.ndarray] = {}  # of each component, 64 flags
     progressive = False
     at = 2

@@ -99,7 +99,7 @@ def parse_mask(spec: str) -> Spec:
 
 
 def check_mask_spec(spec: str) -> None:
-    """Whether a mask's description can be meant, without opening a file.
+    """Check the syntax of a mask spec, without opening a file.
 
     Raises:
         InputError: it is malformed.

@@ -68,7 +68,7 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _coverage(start: float, end: float, pixels: int) -> np.ndarray:
-    """How much of each pixel of a row lies between two fractions of it."""
+    """Return the part of each pixel of a row that lies between two fractions of the row."""
     # 0.55 of 100 pixels is 55.00000000000001, and must not touch one more pixel.
     first, last = round(start * pixels, 9), round(end * pixels, 9)
     edges = np.arange(pixels)
@@ -103,7 +103,7 @@ def _grey(picture: Picture) -> tuple[np.ndarray, str]:
 
 
 def _codes(spec: str, picture: Picture, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Of a label image: 0xRRGGBB at each pixel, ``(h, w)``, and all those of the file in order.
+    """Return 0xRRGGBB at each pixel of a label image, ``(h, w)``, and all values of the file in order.
 
     Where it is transparent the code is −1, which is no colour.
     """
@@ -126,7 +126,7 @@ def _codes(spec: str, picture: Picture, size: tuple[int, int]) -> tuple[np.ndarr
 
 
 def _note(item: Spec, picture: Picture, size: tuple[int, int]) -> str:
-    """What to tell of how a file is read as a mask; empty where it goes without saying."""
+    """Return a note on how a file is read as a mask; empty in the usual case."""
     notes = []
     if picture.colors.shape[:2] != size:
         (rows, columns), (h, w) = picture.colors.shape[:2], size

@@ -62,7 +62,7 @@ class _Executor:
         return [other for other in self._plan.steps if step.name in other.sources]
 
     def _keep(self, step: LayerStep) -> bool:
-        """Whether a step's result is kept: of those that others begin at, and that are not too large."""
+        """Return True if the result of a step is stored: other bands start from it, and it is not too large."""
         normed = any(reader.op == "norm" for reader in self._readers(step))
         if step.op not in ("add", "pool") and not (step.op == "conv" and normed):
             return False

@@ -57,7 +57,7 @@ class Read:
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """How to compute a band.
+    """The computation of a band.
 
     Attributes:
         reads: what it wants of the arrays that are kept.
@@ -91,7 +91,7 @@ def fetched(whole: np.ndarray, read: Read) -> np.ndarray:
 
 
 def _fetchable(step: LayerStep, by_name: Mapping[str, LayerStep], kept: Collection[str]) -> bool:
-    """Whether what a convolution reads beyond the picture may be fetched instead of padded.
+    """Return True if values that a convolution reads outside the picture can be fetched instead of padded.
 
     It may if only what works on single pixels lies between it and arrays that are kept. Reflection also passes through
     nearest upsampling, where it is repetition of the edge, if it is by one row.
@@ -120,7 +120,7 @@ def _unclipped(step: LayerStep, start: int, stop: int) -> RowWindow:
 def trace(
     plan: GeneratorPlan, kept: Collection[str], target: str, start: int, stop: int, height: int, width: int
 ) -> Band:
-    """What rows ``[start, stop)`` of an array are made of, back to arrays that are kept.
+    """Return the computation of rows ``[start, stop)`` of an array from stored arrays.
 
     Args:
         plan: of the generator.

@@ -10,7 +10,7 @@ from jax import Array
 
 @dataclasses.dataclass(frozen=True)
 class ChannelMoments:
-    """What is known of some pixels, a channel at a time.
+    """Count, mean and sum of squared deviations of some pixels, by channel.
 
     Attributes:
         count: of the pixels.
@@ -60,6 +60,6 @@ def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
 
 
 def on_host(count: int, found: tuple[Array, Array]) -> ChannelMoments:
-    """What :func:`deviations` found, in float64."""
+    """Return the result of :func:`deviations` in float64."""
     mean, squares = jax.device_get(found)
     return ChannelMoments(count, mean.astype(np.float64), squares.astype(np.float64))

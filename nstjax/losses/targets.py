@@ -74,7 +74,7 @@ class RegionTarget:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What the image is compared with.
+    """The targets of all losses.
 
     Attributes:
         content: the content image's activations by layer, ``(1, h, w, c)``.

@@ -62,7 +62,7 @@ def _on_cpu(x: Array, kernel: Array) -> Array:
 
 
 def _pays(x: Array, kernel: Array, positions: int) -> bool:
-    """Whether Winograd's form is taken; not in half precision, whose rounding it would multiply."""
+    """Return True if Winograd's algorithm is used; never in half precision, whose rounding error it would increase."""
     n, h, w, _ = x.shape
     return gains(kernel) and n * h * w >= positions and x.dtype.itemsize >= 4
 
@@ -80,12 +80,12 @@ class Frozen(NamedTuple):
 
 
 def gains(kernel: Float[Array, "3 3 c d"]) -> bool:
-    """Whether Winograd's form can pay for a kernel."""
+    """Return True if a kernel has enough channels for Winograd's algorithm."""
     return bool(min(kernel.shape[2:]) >= CHANNELS)
 
 
 def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen:
-    """What :func:`conv3x3` takes beside a kernel that gets no gradient; eight times as large as it."""
+    """Transform a constant kernel for :func:`conv3x3`; the result is eight times as large."""
     known = np.asarray(kernel)  # transformed on the host: nothing to compile
     return Frozen(*jax.device_put((transformed(known), transformed(_reversed(known)))))
 
@@ -181,7 +181,7 @@ def conv3x3(
 
 @jax.custom_jvp
 def _largest(windows: Array) -> Array:
-    """Of ``(n, h, 2, w, 2, c)``, over both axes of 2."""
+    """Maximum of ``(n, h, 2, w, 2, c)`` over both axes of length 2."""
     return windows.max(axis=(2, 4))
 
 

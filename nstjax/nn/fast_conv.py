@@ -63,7 +63,7 @@ def _tall(x: Array, kernel: Array) -> Array:
 
 
 def _input_gradient(x_shape: tuple[int, ...], kernel: Array, dy: Array, stride: int) -> Array:
-    """Of the size of ``x``, whose last rows and columns may not have been read."""
+    """Gradient with respect to ``x``; rows and columns that were not read get 0."""
     high, wide = kernel.shape[:2]
     flipped = kernel.swapaxes(2, 3)
     if stride == 1:
@@ -115,7 +115,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
 
 
 def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array:
-    """Of stride 2: each of the kernel's phases has met one phase of ``x``."""
+    """Gradient with respect to the kernel for stride 2, one phase of the kernel and of ``x`` at a time."""
     h, w = dy.shape[1:3]
     phases = {
         (r, u): kernel_gradient(

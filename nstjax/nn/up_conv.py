@@ -112,7 +112,7 @@ def _repeat_edges(x: Array, *axes: int) -> Array:
 
 
 def _borders(x: Array, kernel: Array, border: Border) -> tuple[Array, Array, Array, Array]:
-    """What padding adds to the outermost rows and columns beyond what repeated edges of ``x`` give them.
+    """Return the difference that the padding makes in the outermost rows and columns, relative to repeated edges of ``x``.
 
     Padding is a map of rows after one of columns. With R for padding as asked for and E for repeating edges,
     R·R′ − E·E′ = (R − E)·R′ + E·(R′ − E′), and R − E is not zero in the outermost rows alone.

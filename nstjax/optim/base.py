@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Iterate(NamedTuple):
-    """What a step returns.
+    """The result of a step.
 
     Attributes:
         state: the new state.

@@ -34,7 +34,7 @@ class Saved:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What a callback receives after an iteration.
+    """The state of a run after an iteration, for callbacks.
 
     Attributes:
         iteration: 1 for the first.

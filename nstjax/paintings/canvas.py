@@ -205,12 +205,12 @@ class Canvas:
         return np.asarray(Image.fromarray(values).reduce(self._zoom))
 
     def numbers(self) -> np.ndarray:
-        """Which mark is on top at each pixel, from 0 in the order of drawing; -1 where none is."""
+        """Return the number of the top mark at each pixel, in the order of drawing from 0; -1 without a mark."""
         middle = self._zoom // 2
         return np.asarray(self._image)[middle :: self._zoom, middle :: self._zoom] - 1
 
     def coverage(self) -> np.ndarray:
-        """How much of each pixel marks cover: ``(height, width)`` in [0, 1]."""
+        """Return the part of each pixel that marks cover: ``(height, width)`` in [0, 1]."""
         table = np.ones(self._marks, np.float32)
         table[0] = 0
         return self._lookup(table, np.asarray(self._image))

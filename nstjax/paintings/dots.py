@@ -68,7 +68,7 @@ def _divide(rng: np.random.Generator, colors: np.ndarray, spread: float) -> np.n
 
 
 def _landscape(canvas: Canvas, rng: np.random.Generator, palette: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """What is seen, as a sketch of colours, and where it wants the smallest dots."""
+    """Return the landscape as a sketch of colors, and a map of where the dots are smallest."""
     sky, hills, grass, leaves, sun = palette
     x, y = canvas.grid()
     w, h = canvas.w, canvas.h

@@ -101,7 +101,7 @@ def _lie(rng: np.random.Generator, corners: np.ndarray) -> float:
 
 
 def _pattern(kind: float, phase: float, along: np.ndarray, rise: np.ndarray) -> np.ndarray:
-    """What is pasted on some planes: wood, ruled paper, check, dots; mostly nothing."""
+    """Return the pattern of a plane: wood, ruled paper, check, dots, or none for most planes."""
     if kind < 0.12:
         return 0.2 * np.sin(rise / 1.9 + 2.4 * np.sin(along / 37 + phase) + np.sin(along / 11))
     if kind < 0.2:

@@ -18,14 +18,14 @@ _PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pi
 
 
 class FileFacts(TypedDict):
-    """What a record says of an input file."""
+    """The facts of an input file in a run record."""
 
     path: str
     sha256: str
 
 
 class NetworkFacts(TypedDict):
-    """What a record says of the feature network, as far as it is read back; see ``Backbone.describe``."""
+    """The facts of the feature network that are read from a run record; see ``Backbone.describe``."""
 
     sha256: str
 

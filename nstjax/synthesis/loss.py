@@ -142,7 +142,7 @@ class LossNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class _Recipe:
-    """How targets are made from pictures, where nothing has a mask.
+    """The settings for computing targets from images without masks.
 
     Attributes:
         record: of the objective, without what weighs its terms.

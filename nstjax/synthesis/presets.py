@@ -21,7 +21,7 @@ DUKE_STYLE_WEIGHT = 1e10
 
 
 def input_scale(preprocessing: Preprocessing) -> float:
-    """How much a pixel value in [0, 1] is multiplied by before the network sees it."""
+    """Return the factor on pixel values in [0, 1] in the network's preprocessing."""
     return preprocessing.scale / (sum(preprocessing.std) / 3)
 
 

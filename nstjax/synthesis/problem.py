@@ -40,7 +40,7 @@ class _WithTerms:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What a synthesis minimizes.
+    """The objectives of a synthesis.
 
     Attributes:
         network: the feature network, with the config's options.

@@ -58,7 +58,7 @@ class TransferState:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What the callback receives after every iteration.
+    """The state of a synthesis after an iteration, for callbacks.
 
     Attributes:
         entry: loss and terms.

@@ -51,7 +51,7 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """How an image is divided.
+    """The division of an image into tiles.
 
     Attributes:
         rows: along the height.
@@ -65,7 +65,7 @@ class Grid:
 
     @property
     def corners(self) -> np.ndarray:
-        """Of each tile its number in both directions and its window's first pixel, ``(tiles, 2, 2)``."""
+        """Return the index of each tile in both directions and the first pixel of its window, ``(tiles, 2, 2)``."""
         return np.array(
             [
                 [[i, y], [j, x]]
@@ -77,7 +77,7 @@ class Grid:
 
 
 def _reach(steps: tuple[str, ...]) -> tuple[int, int]:
-    """How many pixels a position sees beyond its own cell of the grid, and the grid's stride."""
+    """Return the pixels that a position depends on outside its cell of the grid, and the stride of the grid."""
     first = last = 0
     for step in reversed(steps):
         first, last = (first - 1, last + 1) if step == "conv" else (2 * first, 2 * last + 1)

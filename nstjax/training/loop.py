@@ -134,7 +134,7 @@ def train(
 
 
 class _Record(TypedDict):
-    """What is saved beside the arrays of a checkpoint."""
+    """The part of a checkpoint that is not arrays."""
 
     data: dict[str, Any]
     metrics: NotRequired[MetricSums]  # not in checkpoints of earlier versions
@@ -189,7 +189,7 @@ class _Run:
         self._window = MetricWindow(sums)
 
     def record(self, state: TrainState) -> dict[str, Any]:
-        """What the model says of its training."""
+        """Return the record of the training that is stored with the model."""
         return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
 
     def go(self, state: TrainState, step: Any, batches: Any, callback: TrainCallback | None) -> TrainState:

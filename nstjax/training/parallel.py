@@ -88,7 +88,7 @@ def split(batch: Batch) -> Batch:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is raised in some process; every process must call it."""
+    """Return True if the flag is True in any process; every process must call this."""
     if jax.process_count() == 1:
         return flag
     return bool(np.asarray(multihost_utils.process_allgather(np.asarray(flag))).any())

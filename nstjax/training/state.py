@@ -34,7 +34,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What :func:`nstjax.generators.generate` takes."""
+        """Return the variables for :func:`nstjax.generators.generate`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 

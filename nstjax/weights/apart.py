@@ -76,7 +76,7 @@ def _write(contents: Contents, out: IO[bytes]) -> None:
 
 
 def child(path: str, sha256: str, seconds: str, memory: str) -> None:
-    """What the child process runs: read a file, and write it to standard output."""
+    """Read a file and write it to standard output; runs in the child process."""
     _set_limits(int(seconds), int(memory))
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints does not mix with the answer
@@ -125,7 +125,7 @@ def _receive(out: IO[bytes], path: Path) -> Contents:
 
 
 def _ending(code: int, seconds: int) -> str:
-    """How a child ended that gave no answer."""
+    """Return how a child process ended that gave no result."""
     if code == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {seconds} s"
     if code < 0:

@@ -45,7 +45,7 @@ def preprocessing_from(record: Any, path: object) -> Preprocessing:
 
 
 def sequential_indices(arch: str) -> dict[int, str]:
-    """Where each convolution stands in torchvision's ``features``: ``{0: "conv1_1", 2: "conv1_2", …}``.
+    """Return the convolutions by their index in torchvision's ``features``: ``{0: "conv1_1", 2: "conv1_2", …}``.
 
     A ReLU follows each convolution and a pooling closes each block.
     """
@@ -97,7 +97,7 @@ def from_pairs(
 
 
 def recognise_arch(tree: Arrays, path: object, arch: str | None = None) -> str:
-    """Which network a canonical tree is: the names of its convolutions tell.
+    """Return the network of a canonical tree, by the names of its convolutions.
 
     Args:
         tree: see :data:`Arrays`.

@@ -61,7 +61,7 @@ def decode_codebooks(
 
 
 def is_wheel(names: list[str]) -> bool:
-    """Whether a zip archive with these members is a Python wheel."""
+    """Return True if a zip archive with these members is a Python wheel."""
     return any(re.fullmatch(r"[^/]+\.dist-info/WHEEL", name) for name in names)
 
 

@@ -22,7 +22,7 @@ KINDS = ("keras", "mat", "npz", "pth", "safetensors", "wheel")
 
 
 class Contents(NamedTuple):
-    """What a file holds.
+    """The contents of a weights file.
 
     Attributes:
         kind: one of :data:`KINDS`.

@@ -74,7 +74,7 @@ class Packaged:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """Return the requirement for pip."""
         return f"{self.package}=={self.version}"
 
 

@@ -114,7 +114,7 @@ def _packaged(entry: Packaged, report: Callable[[str], None]) -> Backbone:
 
 
 def _keeps_better(store: Path, substitute: Packaged) -> bool:
-    """Whether a store is there that does not hold the substitute itself."""
+    """Return True if a store exists that does not contain the substitute."""
     return (
         checkpoints.is_checkpoint(store) and checkpoints.load_record(store).get("sha256") != substitute.digest
     )
@@ -209,7 +209,7 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
 
 
 def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
-    """What ``"auto"`` stands for: VGG-19 (or the network named) where it is installed, else the embedded one."""
+    """Replace ``"auto"`` by VGG-19 (or the given network) if it is installed, else by the embedded network."""
     if str(spec) != AUTO:
         return spec
     return arch or ("vgg19" if "vgg19" in installed() else EMBEDDED)

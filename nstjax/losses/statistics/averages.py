@@ -156,7 +156,7 @@ def finish(statistic: Means, sums: Description, weight: Array) -> Description:
 
 
 def make_target(statistic: Statistic, features: FeatureMap, mask: Masks | None) -> Description:
-    """What a picture is compared with, from a style image's activations.
+    """Return the target for a style image's activations.
 
     Args:
         statistic: which.

@@ -69,7 +69,7 @@ class Means(Statistic):
         return (features,)
 
     def describe(self, averages: Description) -> Description:
-        """What is compared, from the averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``.
+        """Return the statistics from averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``.
 
         With ``about_mean``, ``mean`` has its derivatives and the others are about its value: ``E[(f − c)(f − c)']`` with a
         constant ``c``. The covariance is ``gram − (mean − c)(mean − c)'`` with ``c = stop_gradient(mean)``.
@@ -77,7 +77,7 @@ class Means(Statistic):
         return averages
 
     def target(self, description: Description) -> Description:
-        """What is kept of a style image's description, ``(1, ...)``."""
+        """Return the target for the statistics of a style image, ``(1, ...)``."""
         return description
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
@@ -103,7 +103,7 @@ class Points(Statistic, abc.ABC):
     """A statistic that compares activations with activations, position by position."""
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array | None:
-        """What is fixed for a run, on the host: for example the positions to look at. None by default.
+        """Return constants of a run computed on the host, for example the positions to use. None by default.
 
         Args:
             shape: rows and columns of the layer.
@@ -114,7 +114,7 @@ class Points(Statistic, abc.ABC):
 
     @abc.abstractmethod
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """What is kept of a style image.
+        """Return the target for a style image.
 
         Args:
             features: ``(1, h, w, c)``.
