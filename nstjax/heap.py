@@ -9,7 +9,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # of 
 def keep_freed_memory() -> bool:
     """Have the C library keep the memory that the process has freed, for what it asks for next.
 
-    A program of XLA takes its intermediate results' memory anew each time it runs on a CPU, and the GNU C library
+    A program of XLA takes its intermediate results' memory again each time it runs on a CPU, and the GNU C library
     gives blocks of that size back to the system in between; every page is then asked for and cleared again. Where a
     program runs thousands of times that takes up to half its time (``python -m experiments.benchmarks.heap``).
 

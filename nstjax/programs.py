@@ -19,7 +19,7 @@ from nstjax.files import cache_folder
 from nstjax.private import Refused
 from nstjax.sealed import SealedFolder
 
-LIMIT = 2**30  # bytes of kept programs; a new shape of photograph or painting leaves about one million
+LIMIT = 2**30  # bytes of cached programs; a new shape of photograph or painting leaves about one million
 _kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": of whole programs
 _loaded: dict[Any, Any] = {}  # programs of this process
 

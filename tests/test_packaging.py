@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_network_and_the_demo(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True)
     if done.returncode and "setuptools" in done.stderr:
-        pytest.skip("the build wants setuptools, which cannot be fetched")
+        pytest.skip("the build needs setuptools, which cannot be fetched")
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     elsewhere = tmp_path / "site"

@@ -26,7 +26,7 @@ class Recipe:
     learning_rate: float = 5e-4
     """Of Adam, after a rise over 100 steps, falling as a cosine to 0."""
     pruned: bool = True
-    """Begin with the teacher's own channels, not at random; wants every convolution."""
+    """Begin with the teacher's own channels, not at random; needs every convolution."""
     gram_weight: float = 2.0
     """Of the error of Gram matrices beside that of activations."""
     own_paintings: int = 6
@@ -41,11 +41,11 @@ class Recipe:
         if len(self.channels) != len(CONVS) or not all(
             0 <= c <= m for c, m in zip(self.channels, most, strict=True)
         ):
-            raise InputError(f"--channels wants {len(CONVS)} numbers, from 0 to VGG-19's own {most}")
+            raise InputError(f"--channels needs {len(CONVS)} numbers, from 0 to VGG-19's own {most}")
         if len(self.heads) != len(HEADED) or not all(
             1 <= h <= kernel_shape(name)[3] for h, name in zip(self.heads, HEADED, strict=True)
         ):
-            raise InputError(f"--heads wants {len(HEADED)} numbers, from 1 to VGG-19's channels at {HEADED}")
+            raise InputError(f"--heads needs {len(HEADED)} numbers, from 1 to VGG-19's channels at {HEADED}")
         if self.pruned and 0 in self.channels:
             raise InputError(
                 "--channels leaves out a convolution, so that nothing can be pruned: say --no-pruned"

@@ -140,7 +140,7 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     """Train a student, or go on with one that was interrupted.
 
     An interrupted training goes on from its last checkpoint with the same crops; the transfers among them
-    (see :mod:`experiments.distill.iterates`) begin anew.
+    (see :mod:`experiments.distill.iterates`) start again.
 
     Args:
         recipe: what to train.

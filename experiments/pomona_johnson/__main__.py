@@ -4,7 +4,7 @@ Johnson's network trained with what the thesis compares: batch and instance norm
 enlarging (section 4.1), L2 and L1 losses (Fig. 5.3, 5.4), total variation (Fig. 5.5), the ratio of style to content
 (Fig. 5.6), and beside Gatys's method (Fig. 5.7). What the thesis shows is also measured: checkerboards, contrast,
 borders. Thirteen short trainings, 24 minutes on 2 cores, kept under figures/runs and gone on with where they were
-interrupted; --full has the thesis's size and wants a GPU.
+interrupted; --full has the thesis's size and needs a GPU.
 """
 
 import dataclasses

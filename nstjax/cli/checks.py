@@ -103,7 +103,7 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
     """Raise :class:`InputError` where an option is given without the option that it needs."""
     for flag, (there, what) in WANTS.items():
         if flag in given and not there(sources, config):
-            raise InputError(f"{flag} wants {what}: give that too, or leave it out")
+            raise InputError(f"{flag} needs {what}: give that too, or leave it out")
     if "--style-scale" in given and "--style-size" in given:
         raise InputError("--style-scale and --style-size contradict each other: give one of them")
     arrangement = sources.arrangement
@@ -175,7 +175,7 @@ def check_sources(sources: Sources) -> None:
         ("--region-weights", arrangement.region_weights),
     ):
         if given and not arrangement.masks:
-            raise InputError(f"{option} wants regions: name them with --masks")
+            raise InputError(f"{option} needs regions: name them with --masks")
     if not arrangement.masks:
         if len(arrangement.style_masks) not in (0, styles):
             raise InputError(

@@ -89,7 +89,7 @@ class RunState:
         Raises:
             InputError: it is damaged, or of other images, weights or settings.
         """
-        damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to begin anew"
+        damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to start again"
         try:
             found = self._series.load_newest()
             if found is None:
@@ -104,7 +104,7 @@ class RunState:
                 differs = f"--{differs.removeprefix('sources.').replace('_', '-')}"
             raise InputError(
                 f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
-                f"command, or leave --resume out to begin anew"
+                f"command, or leave --resume out to start again"
             )
         try:
             leaves = tuple(tree[f"{i:05d}"].reshape(shape) for i, shape in enumerate(record["shapes"]))

@@ -118,7 +118,7 @@ def _style_mask(arrangement: Arrangement, region: int, mask: Mask, painting: np.
     spec = arrangement.style_masks[0]
     if not mask.color:
         raise InputError(
-            f"--style-masks {spec} wants --masks labels:FILE, whose colours its own are matched with"
+            f"--style-masks {spec} needs --masks labels:FILE, whose colours its own are matched with"
         )
     for candidate in read_masks([spec], painting):
         if candidate.color == mask.color:

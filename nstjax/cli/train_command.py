@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[TrainConfig, _Record]:
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
         return config, whole
     except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): start the training anew") from error
+        raise InputError(f"{path} is damaged ({error}): start the training again") from error
 
 
 def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[str, Any]]:
@@ -141,10 +141,10 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
     if record is None:
         return
     if record["inputs"]["style"]["sha256"] != now["inputs"]["style"]["sha256"]:
-        raise InputError(f"the painting is not the one that {folder} was begun with: start a new run")
+        raise InputError(f"the painting is not the one that {folder} was started with: start a new run")
     if record["weights"]["sha256"] != now["weights"]["sha256"]:
         raise InputError(
-            f"the feature network is not the one that {folder} was begun with: see --weights in its {RUN_RECORD}"
+            f"the feature network is not the one that {folder} was started with: see --weights in its {RUN_RECORD}"
         )
     before, after = (_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
     for name in sorted(before, key=lambda name: (name != "generator.kind", name)):

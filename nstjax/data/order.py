@@ -18,7 +18,7 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The record at a position of an endless run of shuffled epochs, as Grain's ``map_with_index`` wants it."""
+    """The record at a position of an endless run of shuffled epochs, as Grain's ``map_with_index`` needs it."""
 
     seed: int
     count: int

@@ -1,6 +1,6 @@
 """The input pipeline: ordered records, decoded and cropped, in batches of which each process makes its share.
 
-Grain counts through *numbers* of records, shuffled anew every epoch, and draws a random key for each position; a
+Grain counts through *numbers* of records, shuffled in every epoch, and draws a random key for each position; a
 batch is a list of such plans, from which a process decodes its part. So what stands at a position depends on the
 seed alone, not on the number of processes, workers or threads, and any position can be gone to at once.
 """
@@ -143,16 +143,16 @@ class Batches(Iterator[Batch]):
                 continue
             if field in names:
                 raise InputError(
-                    f"the run was begun with `{names[field]}` {then}, not {now}: resume it with the same value"
+                    f"the run was started with `{names[field]}` {then}, not {now}: resume it with the same value"
                 )
             raise InputError(
-                f"{self.source.place} does not have the photographs that the run was begun with "
+                f"{self.source.place} does not have the photographs that the run was started with "
                 f"({state.get('photographs')} then, {len(self.source)} now, compared by name and size): resume it with "
                 f"the same"
             )
         batch = state.get("batch")
         if type(batch) is not int or not 0 <= batch <= MOST_BATCHES:
-            raise InputError(f"the saved position of {self.source.place} is damaged: start the run anew")
+            raise InputError(f"the saved position of {self.source.place} is damaged: start a new run")
         self.close()
         self._batch = batch
 

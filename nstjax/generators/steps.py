@@ -22,7 +22,7 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Gene
     """Pad ``(n, h, w, c)`` by so many rows and columns before and after."""
     if not any(rows + columns):
         return x
-    if padding == "circular":  # not by jnp.pad, which wants to know the size: an exported program does not
+    if padding == "circular":  # not by jnp.pad, which needs to know the size: an exported program does not
         for axis, (before, after) in ((1, rows), (2, columns)):
             size = x.shape[axis]
             ends = ((size - before, size), (0, size), (0, after))

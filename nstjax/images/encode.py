@@ -80,7 +80,7 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
     if kind == "TIFF":
         import tifffile
 
-        # tifffile wants 7-bit text; json.dumps escapes the rest.
+        # tifffile needs 7-bit text; json.dumps escapes the rest.
         tifffile.imwrite(
             buffer, pixels, photometric="rgb", compression=None, description=text, software=METADATA_KEY
         )

@@ -143,8 +143,8 @@ def _mask(item: Spec, values: np.ndarray, color: str = "") -> Mask:
     name = f"{item.text}#{color}" if color else item.text
     if not (values > 0).any():
         h, w = values.shape
-        mend = "invert a mask that leaves something out" if item.inverted else _EMPTY[item.kind]
-        raise InputError(f"the mask {name} is empty at {w}×{h} pixels: {mend}")
+        advice = "invert a mask that leaves something out" if item.inverted else _EMPTY[item.kind]
+        raise InputError(f"the mask {name} is empty at {w}×{h} pixels: {advice}")
     return Mask(values, name, color, item.file)
 
 

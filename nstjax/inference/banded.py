@@ -1,6 +1,6 @@
 """Applies a generator in bands of rows, with the same result as for the whole picture.
 
-A norm wants mean and variance of all of its source before a pixel of its result can be known. So the network is
+A norm needs mean and variance of all of its source before a pixel of its result can be known. So the network is
 evaluated one array after another, each of them a band of rows at a time with the rows around that convolutions
 reach, and what is normalised is measured over all bands on the way (:mod:`nstjax.inference.moments`). Between the
 passes the arrays that norms and residual additions read lie in the host's memory, unnormalised. Those of the

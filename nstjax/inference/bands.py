@@ -60,7 +60,7 @@ class Band:
     """The computation of a band.
 
     Attributes:
-        reads: what it wants of the arrays that are kept.
+        reads: what it needs of the arrays that are kept.
         names: of the steps, for their weights and statistics.
         parts: what a program is compiled for.
         masks: for each step that is masked ``(rows,)`` of 0 and 1; else None.

@@ -23,7 +23,7 @@ from nstjax.typing import Images
 
 _FORMAT = 1
 PLATFORMS = ("cpu", "cuda", "tpu")
-SMALLEST_SIDE = 3  # of the coarsest scale's pixels a side: reflection wants that its other border be another
+SMALLEST_SIDE = 3  # of the coarsest scale's pixels a side: reflection needs that its other border be another
 CHECKED_SIDE = 64  # about; of the random photograph that decides whether the file is good
 TOLERANCE = 1e-4
 _KIND = "exported generator"
@@ -159,7 +159,7 @@ def _difference(generator: Generator, exported: ExportedGenerator, size: tuple[i
     """Largest difference of a random photograph's picture from the one that the generator itself paints."""
     multiple = generator.config.plan().multiple
     cells = max(SMALLEST_SIDE, CHECKED_SIDE // multiple)
-    height, width = size or (multiple * cells + 1, multiple * (cells + 1))  # one side wants padding
+    height, width = size or (multiple * cells + 1, multiple * (cells + 1))  # one side needs padding
     photo = np.random.default_rng(0).uniform(size=(1, height, width, 3)).astype(np.float32)
     if not takes_photographs(generator):
         own = stylize(generator, None, seed=5, tile=0, size=(height, width))
@@ -175,7 +175,7 @@ def export_generator(
 ) -> dict[str, Any]:
     """Write a generator as a program that JAX runs on CPU, CUDA and TPU without nstjax.
 
-    The program takes ``image``, ``(1, h, w, 3)`` float32 sRGB in [0, 1], and if the network wants noise also
+    The program takes ``image``, ``(1, h, w, 3)`` float32 sRGB in [0, 1], and if the network needs noise also
     ``seed``, uint32, and ``noise_scale``, float32: the noise is drawn inside, the same as
     :func:`nstjax.inference.stylize` draws. It gives the picture, of the image's shape, clipped to [0, 1]. Its height
     and width are left open, as multiples of the network's (4 for Johnson's), unless ``size`` fixes them.
@@ -210,7 +210,7 @@ def export_generator(
         program = _export(generator, size)
         content = bytes(program.serialize())
     except ImportError as error:
-        raise InputError("export wants the package flatbuffers: pip install flatbuffers") from error
+        raise InputError("export needs the package flatbuffers: pip install flatbuffers") from error
     header = _header(generator, program, size, content)
     difference = _difference(generator, ExportedGenerator(_deserialize(content), header), size)
     if not difference <= TOLERANCE:  # NaN too

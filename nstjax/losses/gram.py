@@ -121,7 +121,7 @@ def style_loss(
     if normalization == "raw_sum":
         if positions is None:
             raise InputError(
-                "the style loss raw_sum wants positions, the numbers of positions of both images"
+                "the style loss raw_sum needs positions, the numbers of positions of both images"
             )
         gram, target = (
             matrix * jnp.reshape(jnp.asarray(count), (-1, 1, 1))

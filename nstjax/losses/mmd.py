@@ -179,7 +179,7 @@ def mmd2(
         offset: of the polynomial.
         bandwidth: of the Gaussian; none for :func:`median_bandwidth` of both samples (no gradient).
         estimate: ``"biased"`` (the V-statistic, ≥ 0, 0 for equal samples) or ``"unbiased"`` (without the
-            pairs of a point with itself; it may be negative, and wants two points of each).
+            pairs of a point with itself; it may be negative, and needs two points of each).
         x_weights: ``(m,)``, ≥ 0: the share of each point, normalised here; none for equal ones. Biased only.
         y_weights: ``(k,)``, likewise.
         block: points a side of the largest matrix kept.
@@ -196,7 +196,7 @@ def mmd2(
     weighted = x_weights is not None or y_weights is not None
     if estimate == "unbiased" and (weighted or min(len(x), len(y)) < 2):
         raise InputError(
-            "the unbiased estimate wants two or more points a side, without weights: use the biased one"
+            "the unbiased estimate needs two or more points a side, without weights: use the biased one"
         )
     if kernel == "gaussian":
         sigma = _bandwidth(bandwidth, x, y)
@@ -249,7 +249,7 @@ def mmd2_linear_time(
     _check(x, y, kernel, degree, offset)
     pairs = min(len(x), len(y)) // 2
     if pairs < 1:
-        raise InputError("the linear-time estimate wants two or more points a side")
+        raise InputError("the linear-time estimate needs two or more points a side")
     sigma: Scalar | float = 1.0
     if kernel == "gaussian":
         sigma, x, y = _bandwidth(bandwidth, x, y), *_centred(x, y)

@@ -43,7 +43,7 @@ def make_targets(
     guided = isinstance(record.statistic, Points) or any(region.masks is not None for region in regions)
     if guided and not set(layers) <= set(shapes or {}):
         raise InputError(
-            "make_targets wants shapes, the picture's rows and columns at each style layer, with masks"
+            "make_targets needs shapes, the picture's rows and columns at each style layer, with masks"
         )
     found = {
         name: layer_targets(

@@ -58,7 +58,7 @@ def make_backbone(
         kernel, bias = params[name]["kernel"].shape, params[name]["bias"].shape
         if kernel != expected or bias != expected[3:]:
             raise InputError(
-                f"{name} has a kernel of shape {kernel} and a bias of shape {bias} where {arch} wants "
+                f"{name} has a kernel of shape {kernel} and a bias of shape {bias} where {arch} needs "
                 f"{expected} and {expected[3:]}: wrong network?"
             )
     layers = layer_names(arch, deepest + 1)

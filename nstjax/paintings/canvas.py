@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 UNITS = 768  # across the shorter side
-_LONGEST = 4  # sides in a longer ratio have larger marks, lest their number grow without bound
+_LONGEST = 4  # sides in a longer ratio have larger marks, so that their number is bounded
 DRAWN = 1400  # pixels of the raster across the shorter side, at least: edges come out smooth
 CELL = 2  # units between the points of a sketch
 LIGHT = (-0.6, -0.8)  # where the light comes from: x and y

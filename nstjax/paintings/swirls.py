@@ -88,7 +88,7 @@ def swirls(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
     layers = ((19, 15, 90, 7), (10.5, 10, 52, 6), (8, 6, 30, 4))
     for layer, (spacing, width, length, bristles) in enumerate(layers):
         starts = canvas.scatter(rng, spacing)
-        if layer == 2:  # fine strokes only where light or land wants them
+        if layer == 2:  # fine strokes only where light or land needs them
             keep = (
                 canvas.at(glow, starts) + 0.5 * canvas.at(under, starts) + rng.uniform(0, 0.6, len(starts))
                 > 0.62

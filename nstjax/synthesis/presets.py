@@ -138,7 +138,7 @@ PRESETS: dict[str, TransferConfig] = {
         iterations=(1000, 500, 500, 500, 500),
         init="content",
         pooling="max",
-        # The program pads conv1_1 alone so, as here. Its network is torchvision's, trained anew: other filters.
+        # The program pads conv1_1 alone so, as here. Its network is torchvision's, trained again: other filters.
         padding="replicate",
     ),
     # Report 000 (Duke), Gatys's method. It follows PyTorch's tutorial (section 2.3), where "layer n" is the n-th

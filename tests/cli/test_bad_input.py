@@ -522,7 +522,7 @@ KINDS: dict[str, Kind] = {
     "labels without a partner": (
         black("m.png"),
         [*GOOD, "--masks", "all", "--style-masks", "labels:m.png"],
-        "--style-masks labels:m.png wants --masks labels:FILE",
+        "--style-masks labels:m.png needs --masks labels:FILE",
     ),
     "style mask empty": (
         black("m.png"),
@@ -562,12 +562,12 @@ KINDS: dict[str, Kind] = {
     "regions without masks": (
         nothing,
         [*GOOD, "--style-regions", "1"],
-        "--style-regions wants regions: name them",
+        "--style-regions needs regions: name them",
     ),
     "region weights without masks": (
         nothing,
         [*GOOD, "--region-weights", "1"],
-        "--region-weights wants regions",
+        "--region-weights needs regions",
     ),
     "region weights for other regions": (
         nothing,
@@ -721,14 +721,14 @@ KINDS: dict[str, Kind] = {
         [*change("out.png", "m.png"), "--fine-style", "m.png"],
         "-o m.png is also --fine-style",
     ),
-    "carry without masks": (nothing, [*GOOD, "--mask-carry", "all"], "--mask-carry wants --masks"),
-    "style carry without masks": (nothing, [*GOOD, "--style-mask-carry", "all"], "--style-mask-carry wants"),
-    "guidance without masks": (nothing, [*GOOD, "--guidance", "sums"], "--guidance wants --masks"),
-    "blend of one style": (nothing, [*GOOD, "--blend", "statistics"], "--blend wants several STYLEs"),
+    "carry without masks": (nothing, [*GOOD, "--mask-carry", "all"], "--mask-carry needs --masks"),
+    "style carry without masks": (nothing, [*GOOD, "--style-mask-carry", "all"], "--style-mask-carry needs"),
+    "guidance without masks": (nothing, [*GOOD, "--guidance", "sums"], "--guidance needs --masks"),
+    "blend of one style": (nothing, [*GOOD, "--blend", "statistics"], "--blend needs several STYLEs"),
     "weights of one style": (
         nothing,
         [*GOOD, "--style-weights", "2"],
-        "--style-weights wants several STYLEs",
+        "--style-weights needs several STYLEs",
     ),
     "weights of styles alone in their regions": (
         nothing,
@@ -738,14 +738,14 @@ KINDS: dict[str, Kind] = {
     "colours' place without colours": (
         nothing,
         [*GOOD, "--colors-of", "result"],
-        "--colors-of wants --colors",
+        "--colors-of needs --colors",
     ),
     "kernel without its statistic": (
         nothing,
         [*GOOD, "--bandwidth", "2"],
-        "--bandwidth wants --style-statistic",
+        "--bandwidth needs --style-statistic",
     ),
-    "degree without its statistic": (nothing, [*GOOD, "--kernel-degree", "3"], "--kernel-degree wants"),
+    "degree without its statistic": (nothing, [*GOOD, "--kernel-degree", "3"], "--kernel-degree needs"),
     "two sizes of the style": (
         nothing,
         [*GOOD, "--style-size", "30", "--style-scale", "2"],

@@ -111,7 +111,7 @@ def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str
     Path("moved/more/04.png").write_bytes(b"")
     assert train("--resume", "-o", "moved/run", "-q") == 2  # with the folder of the last resumption
     assert (
-        "moved does not have the photographs that the run was begun with (5 then, 5 now"
+        "moved does not have the photographs that the run was started with (5 then, 5 now"
         in capsys.readouterr().err
     )
 

@@ -53,7 +53,7 @@ def test_a_data_set_of_local_photographs(folder: Path, tmp_path: Path, capfd: py
         np.testing.assert_array_equal(take(batches, 2), following)
     with open_batches(config("tfds:mine:train[:4]", **fields)) as batches:
         assert len(batches.source) == 4
-        with pytest.raises(InputError, match="does not have the photographs that the run was begun with"):
+        with pytest.raises(InputError, match="does not have the photographs that the run was started with"):
             batches.set_state(state)
     assert "tensorflow" not in sys.modules
     assert capfd.readouterr() == ("", "")

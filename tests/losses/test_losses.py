@@ -91,7 +91,7 @@ def test_style_losses_against_numpy(kind: str, x64: None) -> None:
     grams = [gram_matrix(jnp.asarray(x), "positions") for x in (F, S)]
     for name, value in expected.items():
         np.testing.assert_allclose(style_loss(*grams, name, kind, (20, 21)), value, rtol=1e-12)
-    with pytest.raises(nstjax.InputError, match="raw_sum wants positions"):
+    with pytest.raises(nstjax.InputError, match="raw_sum needs positions"):
         style_loss(*grams, "raw_sum")
 
 

@@ -163,9 +163,9 @@ def test_arrays_that_cannot_be_of_a_training_are_refused(value: Any) -> None:
     state = init_state(CONFIG)
     arrays = to_arrays(state)
     name = next(name for name, array in arrays.items() if array.ndim == 4)
-    with pytest.raises(nstjax.InputError, match="another generator|not finite: start anew"):
+    with pytest.raises(nstjax.InputError, match="another generator|not finite: start a new run"):
         from_arrays(state, {**arrays, name: np.full(arrays[name].shape, value)})
-    with pytest.raises(nstjax.InputError, match="another generator|not finite: start anew"):
+    with pytest.raises(nstjax.InputError, match="another generator|not finite: start a new run"):
         from_arrays(state, {**arrays, name: np.full_like(arrays[name], np.nan)})
 
 
