@@ -4,11 +4,11 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nstjax.cli.options_weights import ClearOptions, SizesOptions
-from nstjax.cli.parse import parse
+from nstjax.cli.parse import Action, parse, run_action
 from nstjax.errors import InputError
 from nstjax.files import cache_folder
 
@@ -50,8 +50,8 @@ def readable(count: int) -> str:
     return f"{count} bytes"
 
 
-def _sizes(arguments: Sequence[str]) -> None:
-    options = parse(SizesOptions, arguments, "nstjax cache sizes")
+def _sizes(arguments: Sequence[str], prog: str) -> None:
+    options = parse(SizesOptions, arguments, prog)
     found = sizes()
     if options.json:
         print(json.dumps({"folder": str(cache_folder()), "bytes": found}, indent=1))
@@ -61,8 +61,8 @@ def _sizes(arguments: Sequence[str]) -> None:
         print(f"{name:11}{readable(found[name]):>10}  {what}")
 
 
-def _clear(arguments: Sequence[str]) -> None:
-    options = parse(ClearOptions, arguments, "nstjax cache clear")
+def _clear(arguments: Sequence[str], prog: str) -> None:
+    options = parse(ClearOptions, arguments, prog)
     freed = 0
     for name in (*REGENERATED, *INSTALLED) if options.all else REGENERATED:
         folder = cache_folder() / name
@@ -72,17 +72,14 @@ def _clear(arguments: Sequence[str]) -> None:
         try:
             shutil.rmtree(folder)
         except OSError as error:  # also a symbolic link, which may point to a folder of the user's
-            raise cannot_delete(folder, error) from error
+            raise InputError(
+                f"cannot delete {folder}: {error.strerror or error}; delete it by hand"
+            ) from error
         freed += size
     print(f"deleted {readable(freed)} in {cache_folder()}")
 
 
-def cannot_delete(folder: Path, error: OSError) -> InputError:
-    """Return the error that says why a folder of the cache was not deleted."""
-    return InputError(f"cannot delete {folder}: {error.strerror or error}; delete it by hand")
-
-
-CACHE_ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {"sizes": _sizes, "clear": _clear}
+CACHE_ACTIONS: dict[str, Action] = {"sizes": _sizes, "clear": _clear}
 
 
 def run_cache(arguments: Sequence[str]) -> int:
@@ -91,13 +88,4 @@ def run_cache(arguments: Sequence[str]) -> int:
     Raises:
         InputError: bad input, or a folder cannot be deleted.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0
-    action = CACHE_ACTIONS.get(arguments[0])
-    if action is None:
-        raise InputError(
-            f"nstjax cache has no action {arguments[0]!r}: the actions are {', '.join(CACHE_ACTIONS)}"
-        )
-    action(arguments[1:])
-    return 0
+    return run_action("nstjax cache", _USAGE, CACHE_ACTIONS, arguments)

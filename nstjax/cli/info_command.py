@@ -9,6 +9,7 @@ from nstjax.cli.cache_command import readable, sizes
 from nstjax.cli.options_weights import InfoOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
+from nstjax.data.tfds import PACKAGES
 from nstjax.files import cache_folder
 from nstjax.generators.store import installed_generators
 from nstjax.reports import environment
@@ -17,7 +18,7 @@ from nstjax.weights.store import installed
 EXTRAS = {
     "video": ("av",),
     "heic": ("pillow_heif",),
-    "datasets": ("tensorflow_datasets", "array_record"),
+    "datasets": PACKAGES,
     "coco": ("tensorflow",),
 }
 """The modules that each optional extra adds."""

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -109,6 +109,26 @@ def scan(arguments: Sequence[str]) -> dict[str, str | None]:
             flag, equals, value = argument.partition("=")
             found[flag] = value if equals else after
     return found
+
+
+Action = Callable[[Sequence[str], str], None]
+"""An action of a command: takes the arguments after its name, and the program's name for messages."""
+
+
+def run_action(command: str, usage: str, actions: Mapping[str, Action], arguments: Sequence[str]) -> int:
+    """Run the action that the first argument names, or print the usage; returns the exit code.
+
+    Raises:
+        InputError: there is no such action, or its input is bad.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage, end="")
+        return 0
+    action = actions.get(arguments[0])
+    if action is None:
+        raise InputError(f"{command} has no action {arguments[0]!r}: the actions are {', '.join(actions)}")
+    action(arguments[1:], f"{command} {arguments[0]}")
+    return 0
 
 
 def hyphens(argument: str) -> str:

@@ -1,7 +1,7 @@
 """``nstjax weights``: fetches, converts, lists, describes and normalizes network weights."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -16,7 +16,7 @@ from nstjax.cli.options_weights import (
     NormalizeOptions,
     WeightsInfoOptions,
 )
-from nstjax.cli.parse import parse
+from nstjax.cli.parse import Action, parse, run_action
 from nstjax.cli.pictures import print_damaged, print_skipped
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError, within
@@ -124,7 +124,7 @@ def _normalize(arguments: Sequence[str], prog: str) -> None:
     print_skipped(skipped)
 
 
-ACTIONS: dict[str, Callable[[Sequence[str], str], None]] = {
+ACTIONS: dict[str, Action] = {
     "fetch": _fetch,
     "convert": _convert,
     "list": _list,
@@ -139,13 +139,4 @@ def run_weights(arguments: Sequence[str]) -> int:
     Raises:
         InputError: bad input.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0
-    action = ACTIONS.get(arguments[0])
-    if action is None:
-        raise InputError(
-            f"nstjax weights has no action {arguments[0]!r}: the actions are {', '.join(ACTIONS)}"
-        )
-    action(arguments[1:], f"nstjax weights {arguments[0]}")
-    return 0
+    return run_action("nstjax weights", _USAGE, ACTIONS, arguments)

@@ -15,6 +15,7 @@ import numpy as np
 from nstjax.errors import InputError, first_line
 from nstjax.images.io import decode_image, to_bytes
 
+PACKAGES = ("tensorflow_datasets", "array_record")  # of the extra "datasets"
 ARRAY_RECORD = "array_record"  # the one with random access
 IMAGE, FILENAME = "image", "image/filename"
 _VERSION = re.compile(r"[\d.*]+")
@@ -45,7 +46,7 @@ def check_installed() -> None:
     Raises:
         InputError: one of them is not.
     """
-    for package in ("tensorflow_datasets", "array_record"):
+    for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise InputError(
                 f"data sets of TensorFlow Datasets need the package {package}: pip install 'nstjax[datasets]', or name "
