@@ -32,8 +32,6 @@ Params: TypeAlias = Mapping[str, Mapping[str, Any]]
 perhaps with a ``"head"``, ``(out, k)``, whose outputs are what it gives for the layer."""
 
 Pooling: TypeAlias = Literal["max", "average"]
-PoolingChoice: TypeAlias = Literal["network", "max", "average"]
-"""``network`` is the pooling that a network was trained with."""
 Padding: TypeAlias = Literal["zeros", "replicate"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 """Of a network's products: in full; of operands with 10 bits after the point, where the device has such products;

@@ -17,7 +17,7 @@ class Arguments:
     """What is trained, on what, and where it goes."""
 
     photographs: Path
-    """A folder of photographs."""
+    """A folder of photographs; the last 48 are held out."""
     paintings: tuple[Path, ...] = ()
     """Pictures of paintings."""
     teacher: str = "vgg19"
@@ -34,7 +34,7 @@ def main(arguments: Arguments) -> None:
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
-    source = "distilled from VGG-19 to relu3_2 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
+    source = "distilled from VGG-19 to relu5_1 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
     student = train(arguments.recipe, teacher, pictures, folder, source)
     save_backbone(student, folder / "network")
     if arguments.ship:

@@ -15,7 +15,7 @@ from nstjax.images import find_images
 from nstjax.images.io import decode_image, to_bytes
 from nstjax.paintings import PAINTINGS, paint
 
-CROP = 96  # pixels a side
+CROP = 128  # pixels a side
 LARGEST = 288  # pixels of a picture that become one crop, at most: detail of every size is seen
 KEPT_SHORT_SIDE = 576  # pixels; paintings are larger than any use here
 

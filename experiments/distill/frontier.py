@@ -1,7 +1,7 @@
 """Quality beside speed and bytes: ``python -m experiments.distill.frontier``, with the arguments of the training.
 
 Students of several widths and depths are trained by one short schedule, scored on some of the unseen pairs, and
-timed; each is also scored as it begins, pruned and not trained. Writes ``frontier.json`` and ``frontier.png``.
+timed; each is also scored as it begins, fitted and not trained. Writes ``frontier.json`` and ``frontier.png``.
 """
 
 import dataclasses
@@ -17,25 +17,27 @@ from experiments import common
 from experiments.benchmarks.embedded import speeds
 from experiments.common import Lab
 from experiments.distill.data import Pictures, read_pictures
-from experiments.distill.prune import prune
+from experiments.distill.fit import fit
 from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
-from experiments.distill.teacher import find_directions
-from experiments.distill.train import every_layer, export, kept_moments, split, train
+from experiments.distill.teacher import find_directions, mixed
+from experiments.distill.train import every_layer, export, fit_batches, kept_moments, split, train
 from nstjax.reports import environment
 from nstjax.typing import Backbone
 
 SHAPES: dict[str, Recipe] = {
-    "tiny": Recipe(channels=(8, 8, 16, 16, 32, 32), heads=(8, 16, 32, 32)),
-    "small": Recipe(channels=(16, 16, 32, 32, 64, 64), heads=(16, 32, 64, 64)),
-    "medium": Recipe(channels=(16, 16, 48, 48, 96, 96), heads=(16, 48, 96, 96)),
+    "tiny": Recipe(channels=(8, 16, 16, 32, 32, 0, 0, 32, 64, 64, 0, 64, 64), heads=(8, 16, 32, 64, 64, 64)),
+    "small": Recipe(
+        channels=(16, 32, 32, 48, 80, 0, 0, 64, 96, 96, 0, 96, 128), heads=(16, 32, 80, 96, 96, 128)
+    ),
     "default": Recipe(),
-    "large": Recipe(channels=(24, 32, 64, 80, 160, 160), heads=(24, 64, 128, 128)),
-    # Without the second convolutions of blocks 1 and 2: nothing to prune, so it begins at random, and learns
-    # by larger steps.
-    "shallow": Recipe(channels=(16, 0, 64, 0, 128, 128), pruned=False, learning_rate=2e-3),
+    "to relu4_2": Recipe(heads=(16, 48, 112, 160, 160, 0)),
+    "every convolution": Recipe(channels=(16, 32, 48, 64, 96, 96, 80, 80, 192, 192, 192, 192, 256)),
+    "large": Recipe(
+        channels=(24, 48, 96, 96, 192, 0, 0, 192, 320, 320, 0, 320, 384), heads=(24, 96, 192, 320, 320, 384)
+    ),
 }
-CONTENTS, STYLES = ("golden_gate", "tubingen"), ("starry_night",)
+PAIRS = (("golden_gate", "starry_night"), ("tubingen", "starry_night"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +61,23 @@ class _Trainer:
     def begun(self, name: str, recipe: Recipe) -> Backbone:
         """A student as it begins."""
         crops, _ = split(recipe, self.pictures)
-        moments = kept_moments(
-            self.runs / "frontier_moments.npz", self.lab.backbone, crops, every_layer(recipe)
+        each = kept_moments(
+            self.runs / "frontier_moments.npz",
+            self.lab.backbone,
+            crops,
+            every_layer(Recipe()),
+            recipe.poolings,
         )
-        directions = find_directions(moments, dict(zip(recipe.layers, recipe.heads, strict=True)))
-        return export(prune(self.lab.backbone, moments, directions, recipe.widths), directions, name)
+        moments = mixed(each, recipe.poolings)
+        directions = find_directions(moments, recipe.directions)
+        params = fit(self.lab.backbone, fit_batches(recipe, crops), moments, directions, recipe.widths)
+        return export(params, directions, name)
 
     def trained(self, name: str, recipe: Recipe) -> Backbone:
         """A student after its schedule."""
         folder = self.runs / f"frontier_{name}_{recipe.steps}"
-        if recipe.pruned:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
         return train(recipe, self.lab.backbone, self.pictures, folder, name)
 
 
@@ -80,10 +87,8 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for key, color, label in (("pruned", "tab:gray", "pruned alone"), ("trained", "tab:blue", "and trained")):
+    for key, color, label in (("fitted", "tab:gray", "fitted alone"), ("trained", "tab:blue", "and trained")):
         for name, point in points.items():
-            if key not in point:
-                continue
             x, y = point["times_faster"], point[key]["mean"]
             axes.scatter(x, y, s=point["bytes"] / 2000, color=color, alpha=0.6, label=label)
             axes.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8)
@@ -92,7 +97,7 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
     axes.legend(unique.values(), unique.keys(), fontsize="small")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="evaluations at 512², times faster than VGG-19 to conv3_4",
+        xlabel="evaluations at 512², times faster than VGG-19",
         ylabel="teacher-loss ratio, mean",
         yscale="log",
     )
@@ -103,7 +108,7 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 def main(arguments: Arguments) -> None:
     """Train, score, time, plot."""
     lab = Lab(arguments, Path(__file__).parent)
-    pairs = teacher_runs(lab, CONTENTS, STYLES)
+    pairs = list(teacher_runs(lab, PAIRS).values())
     points: dict[str, dict[str, Any]] = {}
     networks: dict[str, Backbone] = {}
     trainer = _Trainer(lab, read_pictures(arguments.photographs, arguments.paintings, Recipe().own_paintings))
@@ -111,8 +116,7 @@ def main(arguments: Arguments) -> None:
         recipe = dataclasses.replace(shape, steps=arguments.steps)
         point: dict[str, Any] = {"channels": recipe.channels, "heads": recipe.heads}
         points[name] = point
-        if recipe.pruned:
-            point["pruned"] = score(lab, pairs, f"frontier_{name}_pruned", trainer.begun(name, recipe))
+        point["fitted"] = score(lab, pairs, f"frontier_{name}_fitted", trainer.begun(name, recipe))
         networks[name] = trainer.trained(name, recipe)
         point["trained"] = score(lab, pairs, f"frontier_{name}", networks[name])
         point["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(networks[name].params))

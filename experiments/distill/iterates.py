@@ -22,7 +22,6 @@ from nstjax.typing import Params
 GROUPS = 8  # of transfers, one of which goes on at each step of the training
 ADAM_STEPS = 2  # each time
 LIFE = 45  # times that a group goes on before it is made anew
-APPLY = FeatureExtractor("average", 1.0, "replicate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +52,14 @@ class Group:
 def _loss(params: Params, x: jax.Array, content: jax.Array, style: jax.Array) -> jax.Array:
     """The objective of a default transfer, of one picture ``(CROP, CROP, 3)``."""
     student = make_student(params)
-    record = TransferConfig().for_backbone(student).objective
+    config = TransferConfig().for_backbone(student)
+    record, apply = config.objective, FeatureExtractor(config.pooling, 1.0, config.padding)
     found = make_targets(
         record,
-        APPLY(student, content[None], record.used_content_layers),
-        APPLY(student, style[None], record.used_style_layers),
+        apply(student, content[None], record.used_content_layers),
+        apply(student, style[None], record.used_style_layers),
     )
-    total, _ = objective(record, APPLY, student, found)(x[None])
+    total, _ = objective(record, apply, student, found)(x[None])
     return total
 
 

@@ -1,73 +1,97 @@
-"""The frozen record of one student's training."""
+"""The frozen config of one student's training."""
 
 import dataclasses
 
 from nstjax.errors import InputError
-from nstjax.nn.vgg import kernel_shape
+from nstjax.nn.table import conv_names, kernel_shape
+from nstjax.typing import Pooling
 
-CONVS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2")
-HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
+CONVS = conv_names("vgg19")[:13]  # to conv5_1
+HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a student, but the pictures and the teacher's weights."""
+    """All settings of a training; the pictures and the teacher's weights are its other inputs."""
 
-    channels: tuple[int, ...] = (16, 32, 48, 64, 128, 128)
-    """Of conv1_1, conv1_2, conv2_1, conv2_2, conv3_1, conv3_2; 0 leaves a convolution out."""
-    heads: tuple[int, ...] = (16, 64, 128, 128)
-    """Directions of the teacher's activations that are imitated at relu1_1, relu2_1, relu3_1, relu3_2."""
-    steps: int = 5000
-    """Of Adam."""
-    batch: int = 4
-    """Crops of pictures a step."""
-    iterates: int = 2
-    """Crops a step that are transfers under way, made with the student as it is; 0 is none."""
-    learning_rate: float = 5e-4
-    """Of Adam, after a rise over 100 steps, falling as a cosine to 0."""
-    pruned: bool = True
-    """Begin with the teacher's own channels, not at random; needs every convolution."""
+    channels: tuple[int, ...] = (16, 32, 64, 80, 160, 0, 0, 96, 192, 192, 0, 192, 320)
+    """Output channels of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
+    heads: tuple[int, ...] = (16, 48, 112, 160, 160, 224)
+    """Directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1."""
+    steps: int = 2400
+    """Steps of Adam."""
+    batch: int = 3
+    """Crops of pictures in each step."""
+    iterates: int = 3
+    """Crops in each step that are unfinished transfers, made with the current student; 0 means none."""
+    averaged: int = 3
+    """Every so many-th step uses average pooling in both networks, the others max pooling; 0 means max pooling alone."""
+    learning_rate: float = 3e-4
+    """Peak learning rate of Adam: reached after 100 steps, then a cosine to 0."""
+    fitted: bool = True
+    """Start from weights fitted to the teacher by least squares instead of random ones."""
     gram_weight: float = 2.0
-    """Of the error of Gram matrices beside that of activations."""
+    """Weight of the error of Gram matrices relative to the error of activations."""
     own_paintings: int = 6
-    """Paintings of the project's own among those seen."""
+    """Number of the project's own paintings among the paintings."""
     painted: float = 0.25
-    """Share of crops that are of paintings."""
+    """Share of crops taken from paintings."""
     seed: int = 0
-    """Of everything."""
+    """Seed of the crops, the transfers and random weights."""
 
     def __post_init__(self) -> None:
         most = tuple(kernel_shape(name)[3] for name in CONVS)
         if len(self.channels) != len(CONVS) or not all(
             0 <= c <= m for c, m in zip(self.channels, most, strict=True)
         ):
-            raise InputError(f"--channels needs {len(CONVS)} numbers, from 0 to VGG-19's own {most}")
+            raise InputError(f"--channels must be {len(CONVS)} numbers from 0 to VGG-19's own {most}")
         if len(self.heads) != len(HEADED) or not all(
-            1 <= h <= kernel_shape(name)[3] for h, name in zip(self.heads, HEADED, strict=True)
+            0 <= h <= kernel_shape(name)[3] for h, name in zip(self.heads, HEADED, strict=True)
         ):
-            raise InputError(f"--heads needs {len(HEADED)} numbers, from 1 to VGG-19's channels at {HEADED}")
-        if self.pruned and 0 in self.channels:
             raise InputError(
-                "--channels leaves out a convolution, so that nothing can be pruned: say --no-pruned"
+                f"--heads must be {len(HEADED)} numbers from 0 to VGG-19's channels at {', '.join(HEADED)}"
             )
-        if any(self.widths.get(name, 0) == 0 for name in self.outputs):
-            raise InputError("--channels leaves out a convolution that has a head")
-        if self.steps < 0 or self.batch < 1 or self.iterates < 0:
-            raise InputError("--batch must be 1 or more, --steps and --iterates 0 or more")
+        if not self.outputs:
+            raise InputError("--heads are all 0: give at least one layer a head")
+        if not self.channels[0] or any(self.widths.get(name, 0) == 0 for name in self.outputs):
+            raise InputError("--channels leaves out conv1_1 or a convolution that has a head")
+        if self.steps < 0 or self.batch < 1 or self.iterates < 0 or self.averaged < 0:
+            raise InputError("--batch must be 1 or more, --steps, --iterates and --averaged 0 or more")
         if not 0 < self.learning_rate < 1 or not 0 <= self.painted <= 1 or self.gram_weight < 0:
-            raise InputError("--learning-rate and --painted lie between 0 and 1, --gram-weight is 0 or more")
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Channels by convolution."""
-        return {name: width for name, width in zip(CONVS, self.channels, strict=True) if width}
+            raise InputError("--learning-rate and --painted must be between 0 and 1, --gram-weight 0 or more")
 
     @property
     def outputs(self) -> dict[str, int]:
         """Head outputs by convolution."""
-        return dict(zip(HEADED, self.heads, strict=True))
+        return {name: count for name, count in zip(HEADED, self.heads, strict=True) if count}
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The convolutions up to the deepest head."""
+        return CONVS[: max(CONVS.index(name) for name in self.outputs) + 1]
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Channels by convolution."""
+        return {name: width for name, width in zip(self.used, self.channels, strict=False) if width}
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers imitated."""
+        """The imitated layers."""
         return tuple(f"relu{name.removeprefix('conv')}" for name in self.outputs)
+
+    @property
+    def directions(self) -> dict[str, int]:
+        """Head outputs by layer."""
+        return dict(zip(self.layers, self.outputs.values(), strict=True))
+
+    @property
+    def poolings(self) -> dict[Pooling, float]:
+        """Share of the steps by pooling."""
+        share = 1 / self.averaged if self.averaged else 0.0
+        shares: dict[Pooling, float] = {"max": 1 - share, "average": share}
+        return {pooling: share for pooling, share in shares.items() if share}
+
+    def pooling_of(self, step: int) -> Pooling:
+        """The pooling of both networks at a step."""
+        return "average" if self.averaged and (step + 1) % self.averaged == 0 else "max"

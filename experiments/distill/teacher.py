@@ -1,7 +1,7 @@
-"""What the teacher shows: its activations, and the leading directions of their uncentred second moments."""
+"""The teacher's activations and the leading directions of their uncentred second moments."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import jax
@@ -9,37 +9,52 @@ import jax.numpy as jnp
 import numpy as np
 
 import nstjax
-from nstjax.typing import Backbone, Features, Images
+from nstjax.typing import Backbone, Features, Images, Pooling
 
 
-def activations(teacher: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-    """The teacher's activations, pooled and padded as in a transfer."""
-    return nstjax.features(teacher, images, layers, "average", padding="replicate")
+def activations(
+    teacher: Backbone, images: Images, layers: tuple[str, ...], pooling: Pooling = "max"
+) -> Features:
+    """The teacher's activations, padded as in a transfer."""
+    return nstjax.features(teacher, images, layers, pooling, padding="replicate")
 
 
-@partial(jax.jit, static_argnames="layers")
-def _moments(teacher: Backbone, images: Images, layers: tuple[str, ...]) -> dict[str, jax.Array]:
-    found = activations(teacher, images, layers)
+@partial(jax.jit, static_argnames=("layers", "pooling"))
+def _moments(
+    teacher: Backbone, images: Images, layers: tuple[str, ...], pooling: Pooling
+) -> dict[str, jax.Array]:
+    found = activations(teacher, images, layers, pooling)
     return {name: jnp.einsum("nhwc,nhwd->cd", f, f) / f[..., 0].size for name, f in found.items()}
 
 
+Moments = dict[str, np.ndarray]
+"""Mean of ``f fᵀ`` by layer, each ``(c, c)`` in float64."""
+
+
 def second_moments(
-    teacher: Backbone, batches: Iterable[np.ndarray], layers: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """Mean of ``f f'`` over all positions of all images: ``{layer: (c, c)}`` in float64.
+    teacher: Backbone, batches: Iterable[np.ndarray], layers: tuple[str, ...], pooling: Pooling = "max"
+) -> Moments:
+    """Mean of ``f fᵀ`` over all positions of all images.
 
     Args:
         teacher: the network.
-        batches: each ``(n, h, w, 3)``, of one shape.
-        layers: which.
+        batches: each ``(n, h, w, 3)``, all of one shape.
+        layers: names of layers.
+        pooling: pooling of the network.
     """
-    sums: dict[str, np.ndarray] = {}
+    sums: Moments = {}
     count = 0
     for batch in batches:
         count += 1
-        for name, moment in _moments(teacher, batch, layers).items():
+        for name, moment in _moments(teacher, batch, layers, pooling).items():
             sums[name] = sums.get(name, 0.0) + np.asarray(moment, np.float64)
     return {name: sums[name] / count for name in layers}
+
+
+def mixed(moments: Mapping[Pooling, Moments], shares: Mapping[Pooling, float]) -> Moments:
+    """The second moments over batches of which each pooling has its share."""
+    layers = next(iter(moments.values()))
+    return {name: sum(share * moments[pooling][name] for pooling, share in shares.items()) for name in layers}
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +64,7 @@ class Directions:
 
     Attributes:
         basis: ``{layer: (c, k)}``, orthonormal columns, the leading ones first.
-        total: ``{layer: ()}``, the mean squared norm of an activation: the second moment's trace.
+        total: ``{layer: ()}``, the mean squared norm of an activation: the trace of the second moments.
         kept: ``{layer: ()}``, the share of it in the ``k`` directions.
     """
 
@@ -58,12 +73,12 @@ class Directions:
     kept: dict[str, jax.Array]
 
 
-def find_directions(moments: dict[str, np.ndarray], heads: dict[str, int]) -> Directions:
+def find_directions(moments: Moments, heads: dict[str, int]) -> Directions:
     """The leading eigenvectors of each layer's second moments.
 
     Args:
-        moments: from :func:`second_moments`.
-        heads: how many directions to keep, by layer.
+        moments: from :func:`second_moments` or :func:`mixed`.
+        heads: number of directions to keep, by layer.
     """
     basis, total, kept = {}, {}, {}
     for name, count in heads.items():
@@ -74,7 +89,13 @@ def find_directions(moments: dict[str, np.ndarray], heads: dict[str, int]) -> Di
     return Directions(basis, total, kept)
 
 
-def targets(teacher: Backbone, images: Images, directions: Directions, layers: tuple[str, ...]) -> Features:
-    """What a student shall give: activations projected, of mean squared norm about 1 over all images."""
-    found = activations(teacher, images, layers)
+def targets(
+    teacher: Backbone,
+    images: Images,
+    directions: Directions,
+    layers: tuple[str, ...],
+    pooling: Pooling = "max",
+) -> Features:
+    """The student's targets: projected activations, scaled to a mean squared norm of about 1 over all images."""
+    found = activations(teacher, images, layers, pooling)
     return {n: (f @ directions.basis[n]) * jax.lax.rsqrt(directions.total[n]) for n, f in found.items()}

@@ -4,7 +4,8 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,33 @@ import optax
 
 import nstjax
 from experiments.distill.data import Crops, Pictures
+from experiments.distill.fit import Batch, fit
 from experiments.distill.iterates import Iterates
-from experiments.distill.prune import prune
 from experiments.distill.recipe import Recipe
-from experiments.distill.teacher import Directions, find_directions, second_moments, targets
+from experiments.distill.teacher import Directions, Moments, find_directions, mixed, second_moments, targets
 from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
-from nstjax.typing import Backbone, Features, Params
+from nstjax.typing import Backbone, Features, Params, Pooling
 
 HELD_OUT = 48  # photographs on which nothing is trained
 MOMENT_BATCHES = 64
+FIT_BATCHES = 64
 FAR = 10_000_000  # a step that no training comes to
 SAVE_SECONDS = 180.0
 CHECK_EVERY = 250  # steps
 Errors = dict[str, dict[str, jax.Array]]  # by layer, of "features" and "gram"
 
 
-def _errors(params: Params, images: jax.Array, wanted: Features) -> Errors:
-    """Errors at each layer: of activations, as a share of the second moment, and of each image's Gram matrix."""
-    found = nstjax.features(make_student(params), images, tuple(wanted), "average", padding="replicate")
+def _errors(
+    params: Params, images: jax.Array, wanted: Features, power: Mapping[str, float], pooling: Pooling
+) -> Errors:
+    """Errors at each layer: of activations relative to their mean square ``power``, and of Gram matrices."""
+    found = nstjax.features(make_student(params), images, tuple(wanted), pooling, padding="replicate")
     return {
         name: {
-            "features": jnp.mean(jnp.sum((found[name] - wanted[name]) ** 2, -1)),
+            "features": jnp.mean(jnp.sum((found[name] - wanted[name]) ** 2, -1)) / power[name],
             "gram": _gram_error(found[name], wanted[name]),
         }
         for name in wanted
@@ -57,18 +61,33 @@ def _gram_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
 
 
 def make_step(
-    optimizer: optax.GradientTransformation, layers: tuple[str, ...], gram_weight: float
+    optimizer: optax.GradientTransformation,
+    layers: tuple[str, ...],
+    gram_weight: float,
+    power: Mapping[Pooling, Mapping[str, float]],
 ) -> Callable[..., Any]:
-    """A step of the training: ``step(params, state, teacher, directions, images)``."""
+    """Return a training step: ``step(params, state, teacher, directions, images, pooling)``.
 
-    @jax.jit
+    Args:
+        optimizer: from optax.
+        layers: the imitated layers.
+        gram_weight: weight of the errors of Gram matrices.
+        power: mean squared norm of the targets by pooling and layer, by which errors of activations are divided.
+    """
+
+    @partial(jax.jit, static_argnames="pooling")
     def step(
-        params: Params, state: Any, teacher: Backbone, directions: Directions, images: jax.Array
+        params: Params,
+        state: Any,
+        teacher: Backbone,
+        directions: Directions,
+        images: jax.Array,
+        pooling: Pooling,
     ) -> tuple[Params, Any, Errors]:
-        wanted = targets(teacher, images, directions, layers)
+        wanted = targets(teacher, images, directions, layers, pooling)
 
         def loss(params: Params) -> tuple[jax.Array, Errors]:
-            errors = _errors(params, images, wanted)
+            errors = _errors(params, images, wanted, power[pooling], pooling)
             total = jnp.zeros(())
             for error in errors.values():
                 total += error["features"] + gram_weight * error["gram"]
@@ -113,15 +132,35 @@ def every_layer(recipe: Recipe) -> tuple[str, ...]:
 
 
 def kept_moments(
-    path: Path, teacher: Backbone, crops: Crops, layers: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """The teacher's second moments on the crops, measured once: of others, a half-trained head would be wrong."""
+    path: Path, teacher: Backbone, crops: Crops, layers: tuple[str, ...], poolings: Iterable[Pooling]
+) -> dict[Pooling, Moments]:
+    """The teacher's second moments on the crops, from the file ``path`` if it exists.
+
+    A resumed training must not measure them again: its heads belong to these directions.
+    """
     if not path.exists():
-        batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
+        found = {}
         with jax.default_matmul_precision("highest"):
-            np.savez(path, **second_moments(teacher, batches, layers))  # type: ignore[arg-type]
+            for pooling in poolings:
+                batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
+                moments = second_moments(teacher, batches, layers, pooling)
+                found |= {f"{pooling}/{name}": moment for name, moment in moments.items()}
+        np.savez(path, **found)  # type: ignore[arg-type]
     with np.load(path) as kept:
-        return {name: kept[name] for name in layers}
+        return {pooling: {name: kept[f"{pooling}/{name}"] for name in layers} for pooling in poolings}
+
+
+def fit_batches(recipe: Recipe, crops: Crops) -> list[Batch]:
+    """The crops to which a student is fitted at the start."""
+    return [(crops.batch(2 * FAR + i, 8), recipe.pooling_of(i)) for i in range(FIT_BATCHES)]
+
+
+def _powers(moments: dict[Pooling, Moments], directions: Directions) -> dict[Pooling, dict[str, float]]:
+    """Mean squared norm of the targets with each pooling; over all poolings it is about 1."""
+    return {
+        pooling: {name: float(np.trace(each[name]) / directions.total[name]) for name in directions.basis}
+        for pooling, each in moments.items()
+    }
 
 
 def _check_same(folder: Path, facts: dict[str, Any]) -> None:
@@ -164,26 +203,40 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     _check_same(folder, facts)
     crops, held_out = split(recipe, pictures)
     layers = recipe.layers
-    moments = kept_moments(folder / "moments.npz", teacher, crops, every_layer(recipe))
-    directions = find_directions(moments, dict(zip(layers, recipe.heads, strict=True)))
+    each = kept_moments(folder / "moments.npz", teacher, crops, every_layer(recipe), recipe.poolings)
+    moments = mixed(each, recipe.poolings)
+    directions = find_directions(moments, recipe.directions)
     shares = {name: round(float(share), 4) for name, share in directions.kept.items()}
     print("kept of the second moments:", shares, flush=True)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, min(100, recipe.steps // 2), max(recipe.steps, 1)
     )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    series = Series(folder / "checkpoints")
+    saved = series.load_newest()
     params: Params = (
-        prune(teacher, moments, directions, recipe.widths)
-        if recipe.pruned
+        fit(teacher, fit_batches(recipe, crops), moments, directions, recipe.widths)
+        if recipe.fitted and saved is None
         else init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
     )
     state = optimizer.init(params)
-    series, log = Series(folder / "checkpoints"), folder / "log.jsonl"
+    log = folder / "log.jsonl"
     begun, seconds = 0, 0.0
-    saved = series.load_newest()
     check = held_out.batch(0, 16)
-    wanted = jax.jit(lambda t, d, x: targets(t, x, d, layers))(teacher, directions, check)
-    errors_of = jax.jit(_errors)
+    wanted = {
+        p: jax.jit(partial(targets, layers=layers, pooling=p))(teacher, check, directions)
+        for p in recipe.poolings
+    }
+    errors_of = jax.jit(_errors, static_argnames="pooling")
+    power = _powers(each, directions)
+
+    def held_out_errors(params: Params) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for p in recipe.poolings:
+            errors = errors_of(params, check, wanted[p], power[p], p)
+            found[f"held_out_{p}" if found else "held_out"] = jax.tree.map(float, errors)
+        return found
+
     if saved is not None:
         leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
         params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
@@ -191,24 +244,28 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))
     else:
-        first = jax.tree.map(float, errors_of(params, check, wanted))
-        log.write_text(json.dumps({"step": 0, "seconds": 0.0, "trained": {}, "held_out": first}) + "\n")
-    step_of, iterates = make_step(optimizer, layers, recipe.gram_weight), Iterates(crops, recipe.iterates)
+        log.write_text(
+            json.dumps({"step": 0, "seconds": 0.0, "trained": {}, **held_out_errors(params)}) + "\n"
+        )
+    step_of = make_step(optimizer, layers, recipe.gram_weight, power)
+    iterates = Iterates(crops, recipe.iterates)
     recent: list[Any] = []
     began = last_saved = time.perf_counter()
     for step, batch in enumerate(crops.ahead(begun, recipe.steps, recipe.batch), start=begun):
         images = jnp.asarray(batch)
         if recipe.iterates:
             images = jnp.concatenate([images, iterates.next(step, params)])
-        params, state, errors = step_of(params, state, teacher, directions, images)
-        recent.append(errors)
+        pooling = recipe.pooling_of(step)
+        params, state, errors = step_of(params, state, teacher, directions, images, pooling)
+        if pooling == next(iter(recipe.poolings)):
+            recent.append(errors)
         done, now = step + 1, time.perf_counter()
         if done % CHECK_EVERY == 0 or done == recipe.steps:
             entry = {
                 "step": done,
                 "seconds": round(seconds + now - began, 1),
                 "trained": jax.tree.map(lambda *values: float(np.mean(values)), *recent),
-                "held_out": jax.tree.map(float, errors_of(params, check, wanted)),
+                **held_out_errors(params),
             }
             recent = []
             with log.open("a") as file:

@@ -23,13 +23,14 @@ from nstjax.files import RUN_RECORD, TEMPORARY
 from nstjax.generators.store import is_shipped
 from nstjax.images import resize
 from nstjax.locks import lock
+from nstjax.nn.table import EMBEDDED
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, TrainConfig, TrainingFailed, TrainProgress, train
 from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
-from nstjax.weights.store import AUTO, resolve
+from nstjax.weights.store import AUTO, name_of, resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
@@ -54,11 +55,20 @@ class _Record(TypedDict):
     weights_option: NotRequired[_Weights]
 
 
+def _with_pooling(record: dict[str, Any]) -> object:
+    """The config of a record; the pooling "network" of earlier versions is replaced by the one it stood for."""
+    config, weights = record["config"], record.get("weights")
+    if not isinstance(config, dict) or config.get("pooling") != "network":
+        return config
+    embedded = isinstance(weights, dict) and weights.get("arch") == EMBEDDED
+    return {**config, "pooling": "average" if embedded else "max"}
+
+
 def _read(path: Path) -> tuple[TrainConfig, _Record]:
     """Read a run's record; an :class:`InputError` names the file."""
     record = read_record(path)
     try:
-        config = TrainConfig.from_json(record["config"])
+        config = TrainConfig.from_json(_with_pooling(record))
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
         return config, whole
     except InputError as error:
@@ -206,7 +216,7 @@ def run_train(arguments: Sequence[str]) -> int:
     network = options.network
     weights = network.weights
     if record is not None and weights == AUTO and "weights_option" in record:
-        weights = record["weights_option"]["weights"]
+        weights = name_of(record["weights_option"]["weights"], record["weights"]["sha256"])
     spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)

@@ -4,7 +4,6 @@ A network is a table of layer names and a pure function over a tree of weights. 
 fully-connected layers have no part in style transfer and are left out.
 """
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import get_args
@@ -12,7 +11,7 @@ from typing import get_args
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError, InputWarning, one_of
+from nstjax.errors import InputError, one_of
 from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
 from nstjax.nn.table import EMBEDDED, conv_names, kernel_shape, layer_names
 from nstjax.pixels import check_floating
@@ -23,7 +22,6 @@ from nstjax.typing import (
     Padding,
     Params,
     Pooling,
-    PoolingChoice,
     Precision,
     Preprocessing,
 )
@@ -94,21 +92,6 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") 
         raise InputError(
             f"{prefix}{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
             f"relu3_1 (after it) and pool3"
-        )
-
-
-def default_pooling(backbone: Backbone) -> Pooling:
-    """The pooling that a network was trained with."""
-    return "average" if backbone.arch == EMBEDDED else "max"
-
-
-def check_pooling(backbone: Backbone, pooling: PoolingChoice) -> None:
-    """Warn where a network is used with another pooling than it was trained with."""
-    if backbone.arch == EMBEDDED and pooling == "max":
-        warnings.warn(
-            f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
-            InputWarning,
-            stacklevel=3,
         )
 
 
@@ -205,7 +188,7 @@ def features(
     backbone: Backbone,
     images: Images,
     layers: tuple[str, ...],
-    pooling: PoolingChoice = "network",
+    pooling: Pooling = "max",
     *,
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
@@ -219,8 +202,7 @@ def features(
         images: ``(n, h, w, 3)``, sRGB in [0, 1] (values outside are taken as they are), of a floating type, in which
             the computation is done. Integers are refused: divide 8-bit values by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
-        pooling: ``"max"``, ``"average"``, or ``"network"`` for the pooling that the network was trained with:
-            ``"max"`` for VGG, ``"average"`` for the embedded network.
+        pooling: ``"max"``, with which VGG was trained, or ``"average"``; the embedded network imitates VGG-19 with either.
         pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
         padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
@@ -233,8 +215,7 @@ def features(
     Raises:
         InputError: an unknown layer or one too deep for the network or the image; images of another shape or type.
     """
-    one_of("pooling", pooling, get_args(PoolingChoice))
-    used = default_pooling(backbone) if pooling == "network" else pooling
+    one_of("pooling", pooling, get_args(Pooling))
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))
     one_of("precision", precision or "float32", get_args(Precision))
@@ -244,7 +225,7 @@ def features(
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(
-        backbone, images, tuple(layers), used, float(pooling_scale), padding, convolution, precision
+        backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution, precision
     )
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
 

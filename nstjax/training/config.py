@@ -10,7 +10,7 @@ from nstjax.errors import MOST, InputError, check_choices, check_positive, withi
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
-from nstjax.typing import Backbone
+from nstjax.typing import Backbone, Pooling
 
 MAX_STYLE_SIZE = 4096
 
@@ -41,8 +41,8 @@ class TrainSettings:
     """Type of the activations of generator and feature network; parameters, statistics and losses are at least float32. float64 needs JAX_ENABLE_X64=1."""
     style_size: int = 256
     """Longer side of the resized style image in pixels; it is never enlarged."""
-    pooling: Literal["network", "average", "max"] = "network"
-    """Pooling of the feature network; network means that of its own training."""
+    pooling: Pooling = "max"
+    """Pooling of the feature network: max, with which VGG was trained, or average."""
     seed: int = 0
     """Seed of the generator's initial parameters and noise; data-seed is that of the photographs."""
 

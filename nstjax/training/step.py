@@ -19,7 +19,7 @@ from nstjax.losses import Objective, Targets, make_targets, objective
 from nstjax.nn.vgg import features
 from nstjax.training.config import TrainConfig
 from nstjax.training.state import TrainState
-from nstjax.typing import Backbone, Features, Images, PoolingChoice, Scalar, Terms
+from nstjax.typing import Backbone, Features, Images, Pooling, Scalar, Terms
 
 Metrics = dict[str, jax.Array]
 
@@ -31,7 +31,7 @@ jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 class GeneratorApply:
     """The feature network with its options fixed; activations are float32 at least, whatever the arithmetic."""
 
-    pooling: PoolingChoice
+    pooling: Pooling
     dtype: Any
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:

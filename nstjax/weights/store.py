@@ -99,6 +99,19 @@ def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[s
     return checkpoints.find_stores(store_folders("weights"), _KIND, _Record, damaged)
 
 
+def name_of(option: str, sha256: str) -> str:
+    """The installed name of the weights with a SHA-256, where ``option`` is a name that stands for other weights now.
+
+    Args:
+        option: a name, as a run record has it; returned as it is where no installed weights have the SHA-256.
+        sha256: of the weights that were used.
+    """
+    stores = installed()
+    if option not in stores or stores[option][1]["sha256"] == sha256:
+        return option
+    return next((name for name, (_, record) in stores.items() if record["sha256"] == sha256), option)
+
+
 def _silent(_: str) -> None:
     pass
 

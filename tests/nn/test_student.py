@@ -68,22 +68,6 @@ def test_heads_are_linear_maps_of_what_runs_on() -> None:
     np.testing.assert_allclose(a["relu2_1"] @ turn, b["relu2_1"], rtol=1e-4, atol=1e-5)
 
 
-def test_the_pooling_is_that_of_the_training() -> None:
-    image = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
-    for network, own, other in ((student(), "average", "max"), (random_backbone(convs=3), "max", "average")):
-        unsaid, said, not_own = (
-            nstjax.features(network, image, ("relu2_1",), how) for how in ("network", own, other)
-        )
-        np.testing.assert_array_equal(unsaid["relu2_1"], said["relu2_1"])
-        assert np.abs(unsaid["relu2_1"] - not_own["relu2_1"]).max() > 1e-3
-
-
-def test_max_pooling_is_warned_of(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    config = nstjax.TransferConfig(size=16, pooling="max", optimizer=nstjax.optim.Lbfgs(iterations=1))
-    with pytest.warns(nstjax.errors.InputWarning, match="average pooling"):
-        nstjax.transfer(*pictures, student(), config)
-
-
 def test_gradient_by_central_differences(x64: None) -> None:
     network = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), student())
     image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3), jnp.float64)
