@@ -36,9 +36,9 @@ def main(arguments: Arguments) -> None:
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
     source = "distilled from VGG-19 to relu5_1 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
     student = train(arguments.recipe, teacher, pictures, folder, source)
-    save_backbone(student, folder / "network")
+    save_backbone(student, folder / "network", eight_bit=True)
     if arguments.ship:
-        save_backbone(student, Path(__file__).parents[2] / "ckpts" / "embedded")
+        save_backbone(student, Path(__file__).parents[2] / "ckpts" / "embedded", eight_bit=True)
     print(f"wrote {folder / 'network'}")
 
 

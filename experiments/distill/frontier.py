@@ -17,11 +17,10 @@ from experiments import common
 from experiments.benchmarks.embedded import speeds
 from experiments.common import Lab
 from experiments.distill.data import Pictures, read_pictures
-from experiments.distill.fit import fit
 from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
 from experiments.distill.teacher import find_directions, mixed
-from experiments.distill.train import every_layer, export, fit_batches, kept_moments, split, train
+from experiments.distill.train import every_layer, export, fitted_start, kept_moments, split, train
 from nstjax.reports import environment
 from nstjax.typing import Backbone
 
@@ -70,7 +69,7 @@ class _Trainer:
         )
         moments = mixed(each, recipe.poolings)
         directions = find_directions(moments, recipe.directions)
-        params = fit(self.lab.backbone, fit_batches(recipe, crops), moments, directions, recipe.widths)
+        params = fitted_start(recipe, self.lab.backbone, crops, moments, directions)
         return export(params, directions, name)
 
     def trained(self, name: str, recipe: Recipe) -> Backbone:

@@ -21,7 +21,7 @@ from nstjax.typing import Params
 
 GROUPS = 8  # of transfers, one of which goes on at each step of the training
 ADAM_STEPS = 2  # each time
-LIFE = 45  # times that a group goes on before it is made anew
+LIVES = (20, 150)  # times that a group goes on before it is made anew: from touched to converged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,9 @@ class Iterates:
         self.crops, self.count = crops, count
         self.groups: list[Group | None] = [None] * GROUPS
 
-    def _fresh(self, step: int, life: int) -> Group:
+    def _fresh(self, step: int) -> Group:
         rng = np.random.default_rng((self.crops.seed, 2, step))
+        life = int(np.exp(rng.uniform(*np.log(LIVES))))
         contents = np.stack([self.crops.one(rng) for _ in range(self.count)])
         styles = np.stack([self.crops.one(rng, painted=0.6) for _ in range(self.count)])
         x = contents.copy()
@@ -115,10 +116,8 @@ class Iterates:
         """The iterates of a step, ``(count, CROP, CROP, 3)``, taken further with the student of ``params``."""
         slot = step % GROUPS
         group = self.groups[slot]
-        if group is None:  # lives of differing length at first, lest all groups stay of one age
-            group = self._fresh(step, LIFE * (slot + 1) // GROUPS)
-        elif group.age >= group.life:
-            group = self._fresh(step, LIFE)
+        if group is None or group.age >= group.life:
+            group = self._fresh(step)
         x, mean, square = _advance(
             params,
             group.x,

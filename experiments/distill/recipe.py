@@ -14,22 +14,28 @@ HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 class Recipe:
     """All settings of a training; the pictures and the teacher's weights are its other inputs."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 80, 160, 0, 0, 96, 192, 192, 0, 192, 320)
+    channels: tuple[int, ...] = (16, 32, 48, 64, 128, 0, 0, 128, 256, 256, 0, 256, 512)
     """Output channels of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
-    heads: tuple[int, ...] = (16, 48, 112, 160, 160, 224)
+    heads: tuple[int, ...] = (12, 40, 112, 160, 160, 320)
     """Directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1."""
-    steps: int = 2400
-    """Steps of Adam."""
-    batch: int = 3
-    """Crops of pictures in each step."""
-    iterates: int = 3
-    """Crops in each step that are unfinished transfers, made with the current student; 0 means none."""
-    averaged: int = 3
-    """Every so many-th step uses average pooling in both networks, the others max pooling; 0 means max pooling alone."""
-    learning_rate: float = 3e-4
-    """Peak learning rate of Adam: reached after 100 steps, then a cosine to 0."""
     fitted: bool = True
     """Start from weights fitted to the teacher by least squares instead of random ones."""
+    fit_batches: int = 256
+    """Batches of eight pictures to fit to."""
+    refits: int = 1
+    """How many times the start is fitted again with its own transfers among the pictures."""
+    steps: int = 9000
+    """Steps of Adam."""
+    batch: int = 4
+    """Crops of pictures in each batch."""
+    iterates: int = 4
+    """Crops in each batch that are unfinished transfers, made with the current student; 0 means none."""
+    repeats: int = 2
+    """How many of the steps after a new batch use earlier batches again."""
+    averaged: int = 3
+    """Every so many-th batch uses average pooling in both networks, the others max pooling; 0 means max pooling alone."""
+    learning_rate: float = 1e-4
+    """Peak learning rate of Adam: reached after 100 steps, then a cosine to 0."""
     gram_weight: float = 2.0
     """Weight of the error of Gram matrices relative to the error of activations."""
     own_paintings: int = 6
@@ -55,8 +61,13 @@ class Recipe:
             raise InputError("--heads are all 0: give at least one layer a head")
         if not self.channels[0] or any(self.widths.get(name, 0) == 0 for name in self.outputs):
             raise InputError("--channels leaves out conv1_1 or a convolution that has a head")
-        if self.steps < 0 or self.batch < 1 or self.iterates < 0 or self.averaged < 0:
-            raise InputError("--batch must be 1 or more, --steps, --iterates and --averaged 0 or more")
+        if (
+            min(self.batch, self.fit_batches) < 1
+            or min(self.steps, self.iterates, self.repeats, self.refits, self.averaged) < 0
+        ):
+            raise InputError(
+                "--batch and --fit-batches must be 1 or more, --steps, --iterates, --repeats, --refits and --averaged 0 or more"
+            )
         if not 0 < self.learning_rate < 1 or not 0 <= self.painted <= 1 or self.gram_weight < 0:
             raise InputError("--learning-rate and --painted must be between 0 and 1, --gram-weight 0 or more")
 
@@ -87,11 +98,11 @@ class Recipe:
 
     @property
     def poolings(self) -> dict[Pooling, float]:
-        """Share of the steps by pooling."""
+        """Share of the batches by pooling."""
         share = 1 / self.averaged if self.averaged else 0.0
         shares: dict[Pooling, float] = {"max": 1 - share, "average": share}
         return {pooling: share for pooling, share in shares.items() if share}
 
-    def pooling_of(self, step: int) -> Pooling:
-        """The pooling of both networks at a step."""
-        return "average" if self.averaged and (step + 1) % self.averaged == 0 else "max"
+    def pooling_of(self, batch: int) -> Pooling:
+        """The pooling of both networks for a batch."""
+        return "average" if self.averaged and (batch + 1) % self.averaged == 0 else "max"

@@ -54,7 +54,10 @@ def second_moments(
 def mixed(moments: Mapping[Pooling, Moments], shares: Mapping[Pooling, float]) -> Moments:
     """The second moments over batches of which each pooling has its share."""
     layers = next(iter(moments.values()))
-    return {name: sum(share * moments[pooling][name] for pooling, share in shares.items()) for name in layers}
+    return {
+        name: np.sum([share * moments[pooling][name] for pooling, share in shares.items()], 0)
+        for name in layers
+    }
 
 
 @jax.tree_util.register_dataclass

@@ -4,7 +4,8 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import optax
 
 import nstjax
 from experiments.distill.data import Crops, Pictures
-from experiments.distill.fit import Batch, fit
+from experiments.distill.fit import Batch, Fitter
 from experiments.distill.iterates import Iterates
+from experiments.distill.precondition import Bases, in_bases, input_bases
 from experiments.distill.recipe import Recipe
 from experiments.distill.teacher import Directions, Moments, find_directions, mixed, second_moments, targets
 from nstjax.checkpoints import Series
@@ -25,10 +27,16 @@ from nstjax.errors import InputError
 from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
 from nstjax.typing import Backbone, Features, Params, Pooling
+from nstjax.weights.eight_bit import dequantize, quantize
 
 HELD_OUT = 48  # photographs on which nothing is trained
 MOMENT_BATCHES = 64
-FIT_BATCHES = 64
+FIT_BATCH = 8  # images
+BASIS_BATCHES = 24
+OWN_STEPS = 480  # advances of the transfers of a refit
+OWN_EVERY = 4  # every so many-th advance gives a batch
+RECENT = 250  # batches that are kept to be used again
+FEWEST = 64  # batches to keep before any is used again, lest the student learn a few by heart
 FAR = 10_000_000  # a step that no training comes to
 SAVE_SECONDS = 180.0
 CHECK_EVERY = 250  # steps
@@ -62,29 +70,22 @@ def _gram_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
 
 def make_step(
     optimizer: optax.GradientTransformation,
-    layers: tuple[str, ...],
     gram_weight: float,
     power: Mapping[Pooling, Mapping[str, float]],
-) -> Callable[..., Any]:
-    """Return a training step: ``step(params, state, teacher, directions, images, pooling)``.
+) -> Callable[..., tuple[Params, Any, Errors]]:
+    """Return a training step: ``step(params, state, images, wanted, pooling)``.
 
     Args:
         optimizer: from optax.
-        layers: the imitated layers.
         gram_weight: weight of the errors of Gram matrices.
         power: mean squared norm of the targets by pooling and layer, by which errors of activations are divided.
     """
 
     @partial(jax.jit, static_argnames="pooling")
     def step(
-        params: Params,
-        state: Any,
-        teacher: Backbone,
-        directions: Directions,
-        images: jax.Array,
-        pooling: Pooling,
+        params: Params, state: Any, images: jax.Array, wanted: Features, pooling: Pooling
     ) -> tuple[Params, Any, Errors]:
-        wanted = targets(teacher, images, directions, layers, pooling)
+        wanted = jax.tree.map(lambda x: x.astype(jnp.float32), wanted)
 
         def loss(params: Params) -> tuple[jax.Array, Errors]:
             errors = _errors(params, images, wanted, power[pooling], pooling)
@@ -100,21 +101,70 @@ def make_step(
     return step
 
 
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """Images and the teacher's answers at the heads, in half precision to save memory."""
+
+    images: jax.Array
+    wanted: Features
+    pooling: Pooling
+
+
+class Lessons:
+    """The batches of a training: new crops and transfers, and repetitions of recent ones.
+
+    The teacher's forward pass and the transfers take most of a step's time, so each batch is used several times.
+
+    Args:
+        recipe: what to train.
+        teacher: VGG-19.
+        crops: where pictures come from.
+        directions: of the heads.
+    """
+
+    def __init__(self, recipe: Recipe, teacher: Backbone, crops: Crops, directions: Directions) -> None:
+        self.recipe, self.teacher, self.directions = recipe, teacher, directions
+        self.iterates = Iterates(crops, recipe.iterates)
+        self.recent: deque[Lesson] = deque(maxlen=RECENT)
+        self._answer = jax.jit(
+            lambda t, x, d, pooling: jax.tree.map(
+                lambda y: y.astype(jnp.float16), targets(t, x, d, recipe.layers, pooling)
+            ),
+            static_argnames="pooling",
+        )
+
+    def new(self, number: int, batch: np.ndarray, params: Params) -> Lesson:
+        """Return a new lesson: a batch of crops, and transfers that are taken further with the student."""
+        images = jnp.asarray(batch)
+        if self.recipe.iterates:
+            images = jnp.concatenate([images, self.iterates.next(number, params)])
+        pooling = self.recipe.pooling_of(number)
+        lesson = Lesson(images, self._answer(self.teacher, images, self.directions, pooling=pooling), pooling)
+        self.recent.append(lesson)
+        return lesson
+
+    def again(self, step: int) -> Lesson:
+        """Return a recent lesson, drawn with the step as the seed."""
+        return self.recent[np.random.default_rng((self.recipe.seed, 3, step)).integers(len(self.recent))]
+
+
 def export(params: Params, directions: Directions, source: str) -> Backbone:
-    """The network to ship: heads in the teacher's units, everything float16."""
-    shipped: dict[str, dict[str, np.ndarray]] = {}
-    digest = hashlib.sha256()
-    for name, layer in params.items():
-        scaled = dict(layer)
+    """Return the network to ship: heads in the teacher's units, weights rounded as they are stored."""
+    scaled = {
+        name: {key: np.asarray(value) for key, value in layer.items()} for name, layer in params.items()
+    }
+    for name, layer in scaled.items():
         if "head" in layer:
             total = directions.total[f"relu{name.removeprefix('conv')}"]
-            scaled["head"] = layer["head"] * jnp.sqrt(total)
-        shipped[name] = {key: np.asarray(value, np.float16) for key, value in scaled.items()}
-        for key, value in shipped[name].items():
+            layer["head"] = layer["head"] * np.sqrt(np.asarray(total))
+    stored = quantize(scaled)
+    digest = hashlib.sha256()
+    for name, layer in stored.items():
+        for key, value in layer.items():
             if not np.isfinite(value).all():
                 raise ArithmeticError(f"{name}/{key} does not fit into float16")
             digest.update(value.tobytes())
-    return make_student(shipped, source=source, sha256=digest.hexdigest())
+    return make_student(dequantize(stored), source=source, sha256=digest.hexdigest())
 
 
 def split(recipe: Recipe, pictures: Pictures) -> tuple[Crops, Crops]:
@@ -139,7 +189,7 @@ def kept_moments(
     A resumed training must not measure them again: its heads belong to these directions.
     """
     if not path.exists():
-        found = {}
+        found: dict[str, np.ndarray] = {}
         with jax.default_matmul_precision("highest"):
             for pooling in poolings:
                 batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
@@ -150,9 +200,45 @@ def kept_moments(
         return {pooling: {name: kept[f"{pooling}/{name}"] for name in layers} for pooling in poolings}
 
 
-def fit_batches(recipe: Recipe, crops: Crops) -> list[Batch]:
-    """The crops to which a student is fitted at the start."""
-    return [(crops.batch(2 * FAR + i, 8), recipe.pooling_of(i)) for i in range(FIT_BATCHES)]
+def kept_bases(path: Path, params: Params, crops: Crops, recipe: Recipe) -> Bases:
+    """The bases in which Adam works, from the file ``path`` if it exists: Adam's state belongs to them."""
+    if not path.exists():
+        batches = [(crops.batch(FAR + i, FIT_BATCH), recipe.pooling_of(i)) for i in range(BASIS_BATCHES)]
+        found = input_bases(params, batches)
+        arrays = {f"{conv}/{key}": basis for conv, layer in found.items() for key, basis in layer.items()}
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    bases: Bases = {}
+    with np.load(path) as kept:
+        for name in kept.files:
+            conv, key = name.split("/")
+            bases.setdefault(conv, {})[key] = jnp.asarray(kept[name])
+    return bases
+
+
+def own_pictures(recipe: Recipe, crops: Crops, params: Params, refit: int) -> Iterator[Batch]:
+    """Transfers of all ages, made with a student: see :mod:`experiments.distill.iterates`."""
+    iterates = Iterates(crops, FIT_BATCH)
+    for i in range(OWN_STEPS):
+        images = iterates.next(FAR * (3 + refit) + i, params)
+        if i % OWN_EVERY == OWN_EVERY - 1:
+            yield np.asarray(images), recipe.pooling_of(i // OWN_EVERY)
+
+
+def fitted_start(
+    recipe: Recipe, teacher: Backbone, crops: Crops, moments: Moments, directions: Directions
+) -> Params:
+    """Fit a student to pictures, then again with its own transfers among them."""
+    fitter = Fitter(teacher, moments, directions, recipe.widths)
+    pictures = (
+        (crops.batch(2 * FAR + i, FIT_BATCH), recipe.pooling_of(i)) for i in range(recipe.fit_batches)
+    )
+    seen = fitter.see(pictures)
+    params = fitter.fit(seen if recipe.refits == 0 else seen[: max(recipe.fit_batches // 4, 1)])
+    for refit in range(recipe.refits):
+        print(f"fitted; transfers of round {refit + 1}", flush=True)
+        seen += fitter.see(own_pictures(recipe, crops, params, refit))
+        params = fitter.fit(seen)
+    return params
 
 
 def _powers(moments: dict[Pooling, Moments], directions: Directions) -> dict[Pooling, dict[str, float]]:
@@ -201,6 +287,7 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         "pictures": pictures.digest(),
     }
     _check_same(folder, facts)
+    began = time.perf_counter()
     crops, held_out = split(recipe, pictures)
     layers = recipe.layers
     each = kept_moments(folder / "moments.npz", teacher, crops, every_layer(recipe), recipe.poolings)
@@ -211,14 +298,15 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, min(100, recipe.steps // 2), max(recipe.steps, 1)
     )
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     series = Series(folder / "checkpoints")
     saved = series.load_newest()
     params: Params = (
-        fit(teacher, fit_batches(recipe, crops), moments, directions, recipe.widths)
+        fitted_start(recipe, teacher, crops, moments, directions)
         if recipe.fitted and saved is None
         else init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
     )
+    bases = kept_bases(folder / "bases.npz", params, crops, recipe)
+    optimizer = in_bases(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), bases)
     state = optimizer.init(params)
     log = folder / "log.jsonl"
     begun, seconds = 0, 0.0
@@ -237,6 +325,11 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
             found[f"held_out_{p}" if found else "held_out"] = jax.tree.map(float, errors)
         return found
 
+    def save(step: int) -> None:
+        tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
+        series.save(step, tree, {"step": step, "seconds": seconds + time.perf_counter() - began})
+
+    last_saved = time.perf_counter()
     if saved is not None:
         leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
         params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
@@ -244,20 +337,24 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))
     else:
+        save(0)
         log.write_text(
             json.dumps({"step": 0, "seconds": 0.0, "trained": {}, **held_out_errors(params)}) + "\n"
         )
-    step_of = make_step(optimizer, layers, recipe.gram_weight, power)
-    iterates = Iterates(crops, recipe.iterates)
+    step_of = make_step(optimizer, recipe.gram_weight, power)
+    lessons = Lessons(recipe, teacher, crops, directions)
     recent: list[Any] = []
-    began = last_saved = time.perf_counter()
-    for step, batch in enumerate(crops.ahead(begun, recipe.steps, recipe.batch), start=begun):
-        images = jnp.asarray(batch)
-        if recipe.iterates:
-            images = jnp.concatenate([images, iterates.next(step, params)])
-        pooling = recipe.pooling_of(step)
-        params, state, errors = step_of(params, state, teacher, directions, images, pooling)
-        if pooling == next(iter(recipe.poolings)):
+    uses = 1 + recipe.repeats
+    number = begun - 1  # of the newest batch; at most one a step
+    batches = crops.ahead(begun, recipe.steps, recipe.batch)
+    for step in range(begun, recipe.steps):
+        if step % uses == 0 or len(lessons.recent) < FEWEST:
+            number += 1
+            lesson = lessons.new(number, next(batches), params)
+        else:
+            lesson = lessons.again(step)
+        params, state, errors = step_of(params, state, lesson.images, lesson.wanted, lesson.pooling)
+        if lesson.pooling == next(iter(recipe.poolings)):
             recent.append(errors)
         done, now = step + 1, time.perf_counter()
         if done % CHECK_EVERY == 0 or done == recipe.steps:
@@ -273,7 +370,6 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
             shown = " ".join(f"{n} {e['features']:.4f} {e['gram']:.5f}" for n, e in entry["held_out"].items())
             print(f"step {done}, {entry['seconds']:.0f} s, held-out errors: {shown}", flush=True)
         if now - last_saved > SAVE_SECONDS or done == recipe.steps:
-            tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
-            series.save(done, tree, {"step": done, "seconds": seconds + now - began})
+            save(done)
             last_saved = now
     return export(params, directions, source)

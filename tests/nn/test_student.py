@@ -11,6 +11,7 @@ import nstjax
 from nstjax.files import shipped_folder
 from nstjax.nn.student import PREPROCESSING, init_student, make_student
 from nstjax.nn.vgg import EMBEDDED, steps_to
+from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.store import load_backbone, read_store, resolve, save_backbone
 from tests.helpers.networks import random_backbone
 
@@ -122,25 +123,60 @@ def test_store_keeps_half_precision_and_gives_single(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_store_of_eight_bits(tmp_path: Path) -> None:
+    network = student()
+    save_backbone(network, tmp_path / "net", eight_bit=True)
+    found = read_store(tmp_path / "net")
+    assert jax.tree.structure(found.params) == jax.tree.structure(network.params)
+    for name, layer in network.params.items():
+        np.testing.assert_allclose(found.params[name]["bias"], layer["bias"], atol=1e-3)
+        for key in {"kernel", "head"} & set(layer):
+            value = np.asarray(layer[key])
+            largest = np.abs(value).max(tuple(range(value.ndim - 1)))
+            assert np.all(np.abs(found.params[name][key] - value) <= largest / 254 * 1.0001)
+    # Rounded weights are stored exactly.
+    save_backbone(found, tmp_path / "again", eight_bit=True)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(read_store(tmp_path / "again")), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    kernel = np.zeros((3, 3, 2, 2), np.float32)
+    kernel[..., 1] = 0.5
+    stored = quantize({"conv1_1": {"kernel": kernel, "bias": np.ones(2, np.float32)}})["conv1_1"]
+    assert (stored["kernel"].dtype, stored["kernel_scale"].dtype) == (np.int8, np.float32)
+    np.testing.assert_array_equal(dequantize({"conv1_1": stored})["conv1_1"]["kernel"], kernel)
+    del stored["kernel_scale"]
+    with pytest.raises(KeyError):
+        dequantize({"conv1_1": stored})
+
+
 def test_shipped_network() -> None:
     folder = shipped_folder() / "embedded"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert size <= 1_000_000
+    assert size <= 4_000_000
     network = load_backbone("embedded")
-    assert network.layers == ("relu1_1", "relu2_1", "relu3_1", "relu3_2")
+    assert network.layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
     assert "VGG-19" in network.source
     assert len(network.sha256) == 64
 
 
 def test_shipped_network_has_vgg_s_energies_on_a_drawn_image() -> None:
-    y, x = np.mgrid[0:32, 0:32] / 32.0
+    y, x = np.mgrid[0:96, 0:96] / 96.0
     image = np.stack([x, y, 0.5 + 0.5 * np.sin(9 * x * y)], -1)[None].astype(np.float32)
-    # Mean squared norms of an activation in VGG-19, average pooling, from the real weights to conv3_4 (SHA-256
-    # 03ebcbf1…), by nstjax.features with JAX 0.10.2 on a CPU; heads leave out up to 4 % of them.
-    vgg = {"relu1_1": 420_979.7, "relu2_1": 12_686_678.0, "relu3_1": 34_007_572.0, "relu3_2": 38_389_504.0}
+    # Mean squared norms of an activation in VGG-19, maximum pooling, from the real weights (SHA-256 03ebcbf1…), by
+    # nstjax.features with JAX 0.10.2 on a CPU. Heads leave out up to 10 % of them; the rest are the student's errors.
+    vgg = {
+        "relu1_1": 431_254.2,
+        "relu2_1": 7_952_271.0,
+        "relu3_1": 22_973_940.0,
+        "relu4_1": 587_953_792.0,
+        "relu4_2": 387_038_880.0,
+        "relu5_1": 9_094_414.0,
+    }
     found = nstjax.features(load_backbone("embedded"), image, tuple(vgg))
     for layer, energy in vgg.items():
-        assert 0.9 * energy < jnp.mean(jnp.sum(found[layer] ** 2, -1)) < 1.02 * energy, layer
+        assert 0.6 * energy < jnp.mean(jnp.sum(found[layer] ** 2, -1)) < 1.1 * energy, layer
 
 
 def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
