@@ -1,7 +1,8 @@
-"""What the embedded network saves: ``python -m experiments.benchmarks.embedded --weights W``.
+"""Speed of the embedded network compared with VGG-19: ``python -m experiments.benchmarks.embedded --weights
+W``.
 
-Value and gradient of the default objective with small networks, beside VGG-19 to conv3_4, in one run, in turns;
-medians; with the quickest form of every convolution, and with XLA's own. Writes
+Measures value and gradient of the default objective with small networks and with VGG-19 to conv3_4, in turns
+in one run, with the fastest algorithm of every convolution and with XLA's own; reports medians. Writes
 ``experiments/benchmarks/embedded.json``. Runtime: about 2 minutes on 2 cores.
 """
 
@@ -29,7 +30,7 @@ from nstjax.typing import Backbone
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     weights: str = "vgg19"
     """VGG-19: an installed name, a weights file, or a store's folder."""
@@ -44,7 +45,14 @@ class Arguments:
 def evaluation(
     network: Backbone, content_layer: str | None, side: int, convolution: Method
 ) -> Callable[[], None]:
-    """One value and gradient of the default objective, compiled, as a function of nothing."""
+    """Return a compiled function without arguments that computes value and gradient of the default objective.
+
+    Args:
+        network: the feature network.
+        content_layer: content layer to use instead of the default, or None.
+        side: side of the square image in pixels.
+        convolution: ``"auto"`` or ``"plain"``.
+    """
     rng = np.random.default_rng(0)
     image, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
     config = TransferConfig(size=side)
@@ -68,7 +76,7 @@ def evaluation(
 def speeds(
     teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int, convolution: Method = "auto"
 ) -> dict[str, Any]:
-    """How many times faster than VGG-19 to conv3_4 each network is."""
+    """Measure how many times faster than VGG-19 to conv3_4 each network is."""
     runs = {"vgg19 to conv3_4": evaluation(teacher, "relu3_4", side, convolution)}
     runs |= {name: evaluation(network, None, side, convolution) for name, network in networks.items()}
     seconds = {name: float(np.median(times.wall)) for name, times in measure(runs, repeats).items()}
@@ -80,7 +88,7 @@ def speeds(
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, print and write."""
+    """Measure, print the results and write them to a file."""
     keep_freed_memory()  # as the command line does
     networks = {name: nstjax.load_backbone(name) for name in arguments.networks}
     teacher = nstjax.load_backbone(arguments.weights)
