@@ -146,7 +146,11 @@ def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> 
 
 
 def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
-    """Measure the time until the three-block objective at 256 pixels reaches PyTorch's loss after 60 iterations."""
+    """Measure the time until the three-block objective at 256 pixels reaches PyTorch's loss.
+
+    PyTorch's loss is that after 60 iterations. The times are for compiling, for loading compiled programs,
+    and for a second run in the same process.
+    """
     if not peer or arguments.weights_file is None:
         print("no --weights-file: the time to a loss is not compared")
         return {}
@@ -185,10 +189,10 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
 
 
 def starts(rounds: int) -> dict[str, Any]:
-    """Measure the seconds from the start of the command to its first iteration, with an empty and with a
-    filled cache.
+    """Measure the seconds from the start of the command to its first iteration.
 
-    The command runs a transfer at 256 pixels with the embedded network.
+    The command runs a transfer at 256 pixels with the embedded network, with an empty cache and with a filled
+    one.
     """
     found: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(rounds):
@@ -228,8 +232,9 @@ def _first_iteration(command: list[str], cache: Path) -> float:
 
 
 def long_run(arguments: Arguments) -> dict[str, Any]:
-    """Measure a 500×500 transfer to conv5_1: 300 iterations at one scale, and the default pyramid to the same
-    loss.
+    """Measure a 500×500 transfer to conv5_1.
+
+    The loss is that after 300 iterations at one scale. A pyramid of three scales then runs to the same loss.
     """
     content, style = (
         ours.scaled(arguments.images / kind / name, 500)

@@ -1,5 +1,4 @@
-"""VGG's convolutions on a CPU, by XLA and by Winograd's algorithm: ``python -m
-experiments.benchmarks.convolution``.
+"""VGG's convolutions on a CPU, by XLA and by Winograd: ``python -m experiments.benchmarks.convolution``.
 
 Measures the milliseconds of each shape in turns and reports medians, both with freed memory kept by the
 process and with it returned to the system (:mod:`nstjax.heap`). Writes
@@ -44,7 +43,13 @@ class Arguments:
 
 
 def programs(size: int, c: int, d: int) -> dict[str, Callable[[], Any]]:
-    """Return compiled convolutions of a random image with zero padding, by algorithm."""
+    """Return compiled convolutions of a random image with zero padding, by algorithm.
+
+    Args:
+        size: side of the square image in pixels.
+        c: number of input channels.
+        d: number of output channels.
+    """
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, size, size, c), (3, 3, c, d)))
     bias = jnp.zeros(d)
@@ -82,9 +87,7 @@ def table(arguments: Arguments, keep: bool) -> list[dict[str, Any]]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure in one process with and in one without freed memory kept, print the results and write them to a
-    file.
-    """
+    """Measure with and without freed memory kept, each in its own process, and write the results to a file."""
     processes = multiprocessing.get_context("spawn")
     lines = []
     for keep in (True, False):

@@ -1,4 +1,4 @@
-"""Plots loss against time for nstjax and PyTorch from curves.json: ``python -m experiments.benchmarks.curves``."""
+"""Plots loss against time from curves.json: ``python -m experiments.benchmarks.curves``."""
 
 import json
 from pathlib import Path

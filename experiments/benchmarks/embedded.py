@@ -1,5 +1,4 @@
-"""Speed of the embedded network compared with VGG-19: ``python -m experiments.benchmarks.embedded --weights
-W``.
+"""Speed of the embedded network: ``python -m experiments.benchmarks.embedded --weights W``.
 
 Measures value and gradient of the default objective with small networks and with VGG-19 to conv3_4, in turns
 in one run, with the fastest algorithm of every convolution and with XLA's own; reports medians. Writes

@@ -1,10 +1,9 @@
-"""The nstjax part of the comparison with PyTorch, in its own process: ``python -m
-experiments.benchmarks.ours``.
+"""The nstjax part of the comparison with PyTorch: ``python -m experiments.benchmarks.ours``.
 
-Prints one JSON object per line, as the PyTorch script does, with times in seconds. ``eval`` measures value
-and gradient of the five-layer objective (VGG-19 to conv5_1, max pooling, random weights). ``solve`` minimizes
-the three-block objective and prints time and loss after every iteration. By default it does so twice: the
-first run includes compilation, the second does not.
+It runs in its own process and prints one JSON object per line, as the PyTorch script does, with times in
+seconds. ``eval`` measures value and gradient of the five-layer objective (VGG-19 to conv5_1, max pooling,
+random weights). ``solve`` minimizes the three-block objective and prints time and loss after every iteration.
+By default it does so twice: the first run includes compilation, the second does not.
 """
 
 import dataclasses
@@ -64,7 +63,7 @@ def random_vgg19_names(deepest: str = "conv5_1") -> tuple[str, ...]:
 
 
 def random_vgg19(deepest: str = "conv5_1") -> Backbone:
-    """Return VGG-19 with He initialization: it takes the same time as the trained network, but cannot stylize."""
+    """Return VGG-19 with He initialization, to measure its time. It is not trained."""
     rng = np.random.default_rng(0)
     params = {}
     for name in random_vgg19_names(deepest):
@@ -78,10 +77,10 @@ def random_vgg19(deepest: str = "conv5_1") -> Backbone:
 
 
 def products(side: int) -> float:
-    """Return the number of floating-point operations of the convolutions for value and gradient, computed
-    directly.
+    """Return the number of floating-point operations of the convolutions for value and gradient.
 
-    The gradient is that with respect to the image. A multiplication and an addition count as two operations.
+    The convolutions are computed directly, and the gradient is that with respect to the image. A
+    multiplication and an addition count as two operations.
 
     Args:
         side: side of the square image in pixels.
@@ -94,8 +93,15 @@ def products(side: int) -> float:
 
 
 def evaluation(network: Backbone, record: Objective, side: int, convolution: Method) -> Callable[[], Any]:
-    """Return a function without arguments that computes value and gradient at a random image; its first call
-    compiles.
+    """Return a function without arguments that computes value and gradient at a random image.
+
+    Its first call compiles.
+
+    Args:
+        network: the feature network.
+        record: the objective.
+        side: side of the square image in pixels.
+        convolution: ``"auto"`` or ``"plain"``.
     """
     rng = np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))

@@ -1,5 +1,4 @@
-"""Precisions and memory layouts of the feature network on an accelerator: ``python -m
-experiments.benchmarks.precision``.
+"""Precisions and memory layouts on an accelerator: ``python -m experiments.benchmarks.precision``.
 
 Measures value and gradient of the five-layer objective (VGG-19 to conv5_1, random weights) in float32, TF32
 and bfloat16, with channels last, as in nstjax, and with channels first. If an interpreter has PyTorch, it is
@@ -61,7 +60,7 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class ChannelsFirst:
-    """The same network computed with NCHW arrays. The activations are returned as NHWC, as the losses need them."""
+    """The same network computed with NCHW arrays. It returns the activations as NHWC, as the losses need."""
 
     precision: Precision
 
@@ -124,7 +123,12 @@ def evaluations(
 
 
 def rates(side: int, precisions: tuple[Precision, ...]) -> dict[str, float]:
-    """Measure the rate of a large product of random matrices in each precision, in 10¹² operations per second."""
+    """Measure the rate of a large product of random matrices, in 10¹² operations per second, by precision.
+
+    Args:
+        side: side of the square matrices.
+        precisions: precisions of the product.
+    """
     a = jax.random.normal(jax.random.key(0), (side, side))
     product = jax.jit(lambda a, how: jnp.matmul(a, a, precision=how), static_argnums=1)
 

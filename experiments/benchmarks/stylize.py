@@ -59,10 +59,10 @@ def generator_of(name: str) -> Generator:
 
 
 def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
-    """Measure the seconds of a network, and the difference of bands of 256 rows from the whole, in 8-bit steps."""
+    """Measure the seconds of a network, and the difference of bands from the whole image in 8-bit steps."""
     keep_programs()
     generator, photo = generator_of(name), picture(arguments.side)
-    nstjax.stylize(generator, photo[:, :64, :64])  # the start of JAX
+    nstjax.stylize(generator, photo[:, :64, :64])  # initializes JAX
     seconds = []
     for _ in range(arguments.repeats + 1):
         began = time.perf_counter()

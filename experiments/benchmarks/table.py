@@ -1,4 +1,4 @@
-"""Writes the benchmark table in the README from the result files: ``python -m experiments.benchmarks.table``."""
+"""Writes the benchmark table in the README: ``python -m experiments.benchmarks.table``."""
 
 import json
 from pathlib import Path

@@ -47,8 +47,9 @@ def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 class Neighbours:
-    """The CPU time used by other processes (except children of this one) since the object was created. Linux
-    only.
+    """The CPU time that other processes have used since the object was created. Linux only.
+
+    This process and its children are not counted.
     """
 
     def __init__(self) -> None:

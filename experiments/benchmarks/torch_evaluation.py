@@ -1,9 +1,9 @@
-"""The PyTorch part of :mod:`experiments.benchmarks.precision`: value and gradient of the five-layer
-objective.
+"""The PyTorch part of :mod:`experiments.benchmarks.precision`.
 
-It is compiled by ``torch.compile``, in the requested memory format. The weights are random, because only the
-time is of interest. It runs on the first CUDA device, or else on the CPU, in its own process, so that the two
-libraries do not share the memory of one device. Prints one JSON object.
+Value and gradient of the five-layer objective are compiled by ``torch.compile``, in the requested memory
+format. The weights are random, because only the time is of interest. It runs on the first CUDA device, or
+else on the CPU, in its own process, so that the two libraries do not share the memory of one device. Prints
+one JSON object.
 """
 # mypy: ignore-errors
 

@@ -48,10 +48,9 @@ class Residual(nn.Module):
 
 
 class Johnson(nn.Module):
-    """The network of the Pomona thesis (Barnes 2018), table 3.1, with upsampling instead of transposed
-    convolutions.
+    """The network of the Pomona thesis (Barnes 2018), table 3.1, with nstjax's shape and weights.
 
-    Its shape and weights are those of nstjax.
+    It has upsampling instead of transposed convolutions.
     """
 
     def __init__(self, config: JohnsonConfig, params: dict[str, Any]) -> None:
@@ -91,7 +90,7 @@ class Johnson(nn.Module):
             norm.bias.data = torch.from_numpy(np.array(params[f"{name}_norm"]["bias"]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Stylize images; input and output are ``(n, 3, h, w)`` in [0, 1], with sides that are multiples of 4."""
+        """Stylize images, ``(n, 3, h, w)`` in [0, 1], with sides that are multiples of 4."""
         return 0.5 + REACH * torch.tanh(self.layers(x - self.mean))
 
 

@@ -59,7 +59,7 @@ class Arguments:
 
 
 def make_config(size: int, width: float, upsampling: Any, batch: int) -> TrainConfig:
-    """Return a config with mean squared errors, with weights that give content and style losses of similar size."""
+    """Return a config with mean squared errors, and with content and style losses of similar size."""
     objective = Objective(
         content_layers=("relu3_2",),
         style_layers=("relu1_1", "relu2_1", "relu3_1"),
@@ -81,8 +81,16 @@ Programs = dict[str, Callable[[], Any]]
 def nstjax_programs(
     config: TrainConfig, backbone: Backbone, style: np.ndarray, photographs: np.ndarray
 ) -> tuple[Programs, dict[str, float]]:
-    """Return the step and its parts as compiled functions without arguments, and loss and gradient norm of
-    the first step.
+    """Return the compiled step and its parts, and the metrics of the first step.
+
+    Args:
+        config: the training config.
+        backbone: the feature network.
+        style: the style image, ``(1, h, w, 3)``.
+        photographs: a batch, ``(n, h, w, 3)``.
+
+    Returns:
+        Functions without arguments by name, and loss and gradient norm of the first step.
     """
     state = init_state(config)
     targets = style_targets(config, backbone, style)
@@ -122,7 +130,7 @@ def nstjax_programs(
 def torch_programs(
     config: TrainConfig, backbone: Backbone, style: np.ndarray, photographs: np.ndarray, channels_last: bool
 ) -> tuple[Programs, dict[str, float]]:
-    """Return the same for PyTorch."""
+    """Return the same for PyTorch; see :func:`nstjax_programs`."""
     from experiments.benchmarks.torch_training import Trainer
 
     assert isinstance(config.generator, JohnsonConfig)

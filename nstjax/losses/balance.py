@@ -17,11 +17,15 @@ from nstjax.losses.tv import total_variation
 from nstjax.typing import Images
 
 _LEAST = 1e-3
-"""Lower limit of a divisor, as a fraction of the loss of a black or white image. A blank content image needs it."""
+"""Lower limit of a divisor, as a fraction of the loss of a black or white image.
+
+A blank content image needs it, because its content loss against its own mean color is 0.
+"""
 
 
 @jax.jit
 def _terms(fun: Any, image: Images) -> dict[str, jax.Array]:
+    """Return the terms of a loss at an image."""
     return fun(image)[1]
 
 
@@ -67,8 +71,8 @@ def balance(
         parts = [value for name, value in terms.items() if name.split("/")[0] == kind]
         return jnp.stack(parts).sum() if parts else jnp.ones(())
 
-    # Black or white, whichever is farther from the content image. A blank content image has no content loss against
-    # its own mean color.
+    # Black or white, whichever is farther from the content image. A blank content image has no content loss
+    # against its own mean color.
     far = jnp.broadcast_to(jnp.where(jnp.mean(content) < 0.5, 1.0, 0.0), content.shape).astype(content.dtype)
     at_grey, at_far = (_terms(fun, image) for image in (grey, far))
 

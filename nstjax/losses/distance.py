@@ -33,5 +33,8 @@ def distance(difference: Array, kind: str) -> Array:
 
 
 def relative(loss: Array, size: Array) -> Array:
-    """Return ``loss / size``, or ``loss`` if the size is 0, as for a layer without activations or a black image."""
+    """Return ``loss / size``, or ``loss`` if the size is 0.
+
+    The size is 0 for a layer without activations or a black image, for example.
+    """
     return loss / jnp.where(size > 0, size, 1.0)

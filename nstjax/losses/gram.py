@@ -14,15 +14,18 @@ STYLE_LOSSES = ("gatys", "johnson", "relative", "sum", "raw_sum")
 
 
 def _product(f: Array, g: Array) -> Array:
+    """Compute ``f'g`` over the positions."""
     # Full precision, because squares of activations span many orders of magnitude.
     return jnp.einsum("...pi,...pj->...ij", f, g, precision=lax.Precision.HIGHEST)
 
 
 def _of_first(g: Array, product: Array) -> Array:
+    """Compute the transpose of :func:`_product` with respect to its first factor."""
     return jnp.matmul(g, product.swapaxes(-1, -2), precision=lax.Precision.HIGHEST)
 
 
 def _of_second(f: Array, product: Array) -> Array:
+    """Compute the transpose of :func:`_product` with respect to its second factor."""
     return jnp.matmul(f, product, precision=lax.Precision.HIGHEST)
 
 
@@ -44,13 +47,14 @@ def cross_moments(f: Array, g: Array) -> Array:
 
 @jax.custom_jvp
 def _second_moments(f: Array) -> Array:
+    """Compute ``f'f`` over the positions, ``(n, p, c)`` to ``(n, c, c)``."""
     return _product(f, f)
 
 
 @_second_moments.defjvp
 def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # One product in forward mode, and one (its transpose) in reverse mode. Automatic differentiation would compute
-    # one for each of the two factors.
+    # One product in forward mode, and one (its transpose) in reverse mode. Automatic differentiation would
+    # compute one for each of the two factors.
     (f,), (tangent,) = primals, tangents
     half = cross_moments(f, tangent)
     return _second_moments(f), half + half.swapaxes(1, 2)

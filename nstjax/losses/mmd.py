@@ -61,19 +61,17 @@ def kernel_matrix(
 
 @partial(jax.jit, static_argnames="most")
 def median_bandwidth(x: PointSet, y: PointSet | None = None, most: int = 500) -> Scalar:
-    """Return the median distance between distinct points of the pooled sample (Gretton et al. 2012, section
-    8).
+    """Return the median distance between distinct points of the pooled sample.
 
-    Pairs of equal points are left out. In a painting on white paper they are the majority, and the median of
-    all pairs would be 0. Two points count as equal if their distance is at most a thousandth of the largest
-    distance.
-
-    Li et al. 2017 (section 4.1) use the mean of the squared distances instead.
+    The method is that of Gretton et al. 2012, section 8. Li et al. 2017 (section 4.1) use the mean of the
+    squared distances instead. Pairs of equal points are left out: in an image of a painting on white paper
+    they are the majority, and the median of all pairs would be 0. Two points count as equal if their distance
+    is at most a thousandth of the largest distance.
 
     Args:
         x: points, ``(m, c)``.
         y: points that are pooled with ``x``, ``(k, c)``, or None for ``x`` alone.
-        most: largest number of points to use. They are taken at regular steps, because the time grows with
+        most: largest number of points to use. They are selected at regular steps, because the time grows with
             the square of their number.
 
     Returns:
@@ -89,7 +87,7 @@ def median_bandwidth(x: PointSet, y: PointSet | None = None, most: int = 500) ->
     rows, columns = jnp.triu_indices(len(points), 1)
     distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares - 2 * inner, 0.0))
     pairs = distances[rows, columns]
-    # Rounding turns a distance of 0 into a small positive number, far below a thousandth of the largest distance.
+    # Rounding turns a distance of 0 into a positive number far below a thousandth of the largest distance.
     found = jnp.nan_to_num(jnp.nanmedian(jnp.where(pairs > 1e-3 * pairs.max(), pairs, jnp.nan)))
     return jnp.where(found > 0, found, 1.0).astype(points.dtype)
 
@@ -166,7 +164,7 @@ def _check(x: PointSet, y: PointSet, kernel: str, degree: int, offset: float) ->
 
 
 def _bandwidth(bandwidth: Scalar | float | None, x: PointSet, y: PointSet) -> Scalar | float:
-    """Return the given bandwidth, or the median distance of both samples (without a gradient) if it is None."""
+    """Return the given bandwidth; if it is None, the median distance of both samples, without a gradient."""
     if bandwidth is None:
         # Without this, an optimizer could lower the loss by increasing the bandwidth without bound.
         return lax.stop_gradient(median_bandwidth(x, y))
@@ -176,7 +174,10 @@ def _bandwidth(bandwidth: Scalar | float | None, x: PointSet, y: PointSet) -> Sc
 
 
 def _centred(x: PointSet, y: PointSet) -> tuple[PointSet, PointSet]:
-    """Subtract the mean of ``y`` from both point sets. Distances do not change, and rounding errors are smaller."""
+    """Subtract the mean of ``y`` from both point sets.
+
+    Distances do not change, and rounding errors are smaller.
+    """
     centre = lax.stop_gradient(y.mean(0))
     return x - centre, y - centre
 
@@ -194,12 +195,11 @@ def mmd2(
     y_weights: Array | None = None,
     block: int = 1024,
 ) -> Scalar:
-    """Compute the squared MMD of two samples (the Pomona thesis (Barnes 2018), eq. 2.5; Gretton et al. 2012,
-    eq. 3 and 5).
+    """Compute the squared MMD of two samples.
 
-    It is ``E k(x, x') + E k(y, y') − 2 E k(x, y)``, over all pairs, computed block by block. With the kernel
-    ``(x'y)²`` and ``F'F = m·G_x`` it equals ``Σ (G_x − G_y)²``, the Gram loss (the Pomona thesis, eq. 2.6 to
-    2.13).
+    It is ``E k(x, x') + E k(y, y') − 2 E k(x, y)``, over all pairs, computed block by block (the Pomona
+    thesis (Barnes 2018), eq. 2.5; Gretton et al. 2012, eq. 3 and 5). With the kernel ``(x'y)²`` and ``F'F =
+    m·G_x`` it equals ``Σ (G_x − G_y)²``, the Gram loss (the Pomona thesis, eq. 2.6 to 2.13).
 
     Args:
         x: activations at ``m`` positions, ``(m, c)``.
@@ -214,7 +214,7 @@ def mmd2(
             negative, and needs two or more points in each sample.
         x_weights: weights of the points ``x``, ``(m,)``, 0 or more, normalized here to the sum 1. None
             weights all points equally. Only for the biased estimate.
-        y_weights: weights of the points ``y``, ``(k,)``, likewise.
+        y_weights: weights of the points ``y``, ``(k,)``, with the same rules.
         block: largest number of points along a side of a kernel matrix in memory.
 
     Returns:
@@ -263,11 +263,11 @@ def mmd2_linear_time(
     offset: float = 0.0,
     bandwidth: Scalar | float | None = None,
 ) -> Scalar:
-    """Estimate the squared MMD without bias, in linear time (Gretton et al. 2012, lemma 14; Li et al. 2017,
-    eq. 10).
+    """Estimate the squared MMD without bias, in linear time.
 
     The estimate is the mean of ``k(x, x') + k(y, y') − k(x, y') − k(x', y)`` over ``⌊min(m, k)/2⌋`` random
-    quadruples. Each point is used at most once. The estimate may be negative.
+    quadruples (Gretton et al. 2012, lemma 14; Li et al. 2017, eq. 10). Each point is used at most once. The
+    estimate may be negative.
 
     Args:
         x: points, ``(m, c)`` with ``m ≥ 2``.

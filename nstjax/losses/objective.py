@@ -99,8 +99,9 @@ def style_of(
     described: Described,
     dtype: Any,
 ) -> Scalar:
-    """Compute ``Σ_k factor_k Σ_j weight_kj · loss_kj`` over the regions ``k`` of a group and their targets
-    ``j``.
+    """Compute the weighted sum of the style losses of a group of regions.
+
+    It is ``Σ_k factor_k Σ_j weight_kj · loss_kj``, over regions ``k`` and their targets ``j``.
 
     Args:
         record: the objective.
@@ -208,6 +209,7 @@ def weighted(
 def _objective(
     record: Objective, apply: Callable[..., Features], network: Any, targets: Targets, image: Images
 ) -> tuple[Scalar, Terms]:
+    """Compute the loss of an image and its terms; see :func:`objective`."""
     found = apply(network, image, record.layers) if record.layers else {}
 
     def content(name: str) -> Scalar:

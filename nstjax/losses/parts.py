@@ -1,5 +1,6 @@
-"""The loss of an image computed in parts, such as tiles: sums over positions are added up before the loss is
-computed.
+"""The loss of an image that is computed in parts, such as tiles.
+
+Sums over positions are added up before the loss is computed.
 """
 
 from collections.abc import Mapping

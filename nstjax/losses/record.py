@@ -14,11 +14,10 @@ At the same look, VGG-16's relu4_1 and relu5_1 are farther from the style. The d
 experiments/gallery.
 """
 SHALLOW_FACTOR, SHALLOW_POWER = 3.0, 1.75
-"""Factor on the default style weight, and exponent of the style strength, for a network without a fourth
-block.
+"""Factor on the default style weight, and exponent of the style strength, without a fourth block.
 
-Its content layer relu3_2 holds the content image more firmly, so that the same change of look takes a larger
-change of weight.
+The content layer of such a network, relu3_2, holds the content image more firmly, so that the same change of
+look takes a larger change of weight.
 """
 
 
@@ -143,8 +142,9 @@ class Objective:
         )
 
     def default_style_weight(self, layers: tuple[str, ...], strength: float = 1.0) -> float:
-        """Return β of relative losses for a style strength. The same strength gives the same look with every
-        network.
+        """Return β of relative losses for a style strength.
+
+        The same strength gives about the same look with every network.
 
         Args:
             layers: layers that the feature network has.

@@ -1,4 +1,4 @@
-"""Spatial control: statistics of regions (the Stanford poster; Gatys et al. 2017, arXiv 1611.07865, section 4)."""
+"""Spatial control: statistics of regions (Stanford poster; Gatys et al. 2017, arXiv 1611.07865, section 4)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -66,6 +66,7 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: 
 
 @jax.jit
 def _completed(inside: Masks, average: Masks, least: float) -> Masks:
+    """Add the smallest fraction of the positions across the border that gives the least total weight."""
     border = jnp.maximum(average - inside, 0.0)
     has, more = (x.sum((1, 2), keepdims=True) for x in (inside, border))
     factor = jnp.where(more > 0, (least - has) / jnp.where(more > 0, more, 1.0), 0.0)
@@ -74,6 +75,7 @@ def _completed(inside: Masks, average: Masks, least: float) -> Masks:
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _carried(x: Masks, steps: tuple[str, ...], how: str) -> Masks:
+    """Resample masks by one of the rules of :func:`carry_down`, without ``least``."""
     for step in steps:
         k, h, w = x.shape
         if step == "pool":
@@ -89,6 +91,7 @@ def _carried(x: Masks, steps: tuple[str, ...], how: str) -> Masks:
 
 
 def _check(features: FeatureMap, masks: Masks) -> None:
+    """Raise :class:`InputError` unless the masks have the shape of the features."""
     if masks.ndim != 3 or masks.shape[1:] != features.shape[1:3]:
         raise InputError(
             f"the masks have shape {masks.shape} where the features have {features.shape}: masks must be (k, h, w) of "
@@ -222,6 +225,7 @@ def _grams(
 
 @jax.custom_jvp
 def _weighted_moments(f: Float[Array, "p c"], weights: Float[Array, "p 1"]) -> Float[Array, "c c"]:
+    """Compute ``Σ_p w_p f_p f_p'``."""
     return jnp.matmul((weights * f).T, f, precision=lax.Precision.HIGHEST)
 
 

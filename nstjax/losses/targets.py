@@ -1,4 +1,4 @@
-"""Targets of the losses: activations of the content image and style statistics of the style images, by region."""
+"""Targets of the losses: content activations, and style statistics by region."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -140,6 +140,7 @@ def _share(mask: Array | None) -> float:
 
 
 def _plan(statistic: Statistic, shape: tuple[int, int], mask: Array | None, layer: str) -> Array | None:
+    """Return the plan of a statistic that extends :class:`Points`; None for other statistics."""
     if not isinstance(statistic, Points):
         return None
     return statistic.plan(shape, None if mask is None else np.asarray(mask)[0], layer)

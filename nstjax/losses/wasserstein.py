@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# Added to the eigenvalues, relative to the square of the target's mean variance, because the derivative of the
-# square root is infinite at 0.
+# Added to the eigenvalues, relative to the square of the target's mean variance, because the derivative of
+# the square root is infinite at 0.
 FLOOR = 1e-6
 
 

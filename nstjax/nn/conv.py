@@ -25,7 +25,7 @@ from nstjax.typing import FeatureMap, Padding, Pooling, Precision
 
 Method = Literal["auto", "plain"]
 _FEW = 4  # largest number of output channels that counts as few
-# HIGH is TF32 on a GPU, and three bfloat16 products on a TPU. For bfloat16 operands there is only one precision.
+# HIGH is TF32 on a GPU, and three bfloat16 products on a TPU. With bfloat16 operands there is no choice.
 LAX_PRECISION = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}
 CHANNELS = 32  # smallest number of channels for which Winograd's algorithm is faster
 POSITIONS = 2048  # smallest number of positions of all images together, likewise
@@ -33,12 +33,14 @@ POSITIONS_FROZEN = 256  # likewise, for a kernel that is already transformed
 
 
 def _plain(x: Array, kernel: Array, precision: Precision | None = None) -> Array:
+    """Compute the convolution with XLA's own algorithm."""
     how = LAX_PRECISION.get(precision or "")
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout, precision=how)
 
 
 def _zeros_around(x: Array) -> Array:
+    """Pad with one pixel of zeros on each side."""
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
@@ -106,14 +108,17 @@ def _reversed(kernel: Any) -> Any:
 
 @jax.jit  # traced once for each shape, and the gradient often has the same shape
 def _by_constant(x: Array, kernels: Array) -> Array:
+    """Convolve with transformed kernels ``(36, c, d)``."""
     return winograd(_zeros_around(x), kernels)
 
 
 def _constant_forward(forward: Array, backward: Array, x: Array) -> tuple[Array]:
+    """Compute the convolution with a constant kernel."""
     return (_by_constant(x, forward),)
 
 
 def _constant_backward(forward: Array, backward: Array, dy: Array) -> tuple[Array]:
+    """Compute the transpose of :func:`_constant_forward`."""
     return (_by_constant(dy, backward),)
 
 
@@ -147,6 +152,7 @@ class _Quick:
 
 
 def _quick(x: Array, kernel: Array, precision: Precision | None) -> Array:
+    """Compute the convolution, with a fast algorithm on a CPU for it and its gradients."""
     how = _Quick(precision)
     return bilinear(how.product, how.of_x, how.of_kernel, x, kernel)
 
@@ -215,7 +221,7 @@ def _ties(windows: Array, y: Array, dtype: Any) -> Array:
 
 @_largest.defjvp
 def _largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # Equal values share the derivative, as in JAX's own rule, but that rule stores their places as an array of floats.
+    # Equal values share the derivative, as in JAX's own rule, which also stores an array of floats for them.
     (windows,), (tangent,) = primals, tangents
     y = _largest(windows)
     return y, linear(_to_largest, _from_largest, (windows, y), (tangent,))[0]

@@ -34,6 +34,7 @@ YNN_CHANNELS = 16  # with at most this many, XLA uses Eigen, which is slow for f
 
 
 def _plain(x: Array, kernel: Array, stride: int) -> Array:
+    """Compute the convolution with XLA's own algorithm."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=LAYOUT)
 
 
@@ -116,9 +117,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
 
 
 def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array:
-    """Compute the gradient with respect to the kernel for stride 2, one phase of the kernel and of ``x`` at a
-    time.
-    """
+    """Compute the gradient with respect to the kernel for stride 2, phase by phase."""
     h, w = dy.shape[1:3]
     phases = {
         (r, u): kernel_gradient(

@@ -1,5 +1,4 @@
-"""Upsampling followed by a convolution, computed at the lower resolution, with one convolution for each
-phase.
+"""Upsampling followed by a convolution, computed at the lower resolution.
 
 Upsampling by two followed by a 3×3 convolution is a single linear map. The output pixels at even and odd rows
 and columns form four phases, and each phase is a 3×3 convolution of the input (2×2 for nearest-neighbor
@@ -67,8 +66,9 @@ def upsample(x: FeatureMap, how: str) -> FeatureMap:
 
 
 def convolve_transposed(x: FeatureMap, kernel: Float[Array, "3 3 c d"]) -> FeatureMap:
-    """Compute a transposed 3×3 convolution of stride 2, where row ``i`` and tap ``t`` add to row ``2i + t −
-    1``.
+    """Compute a transposed 3×3 convolution of stride 2.
+
+    Input row ``i`` and tap ``t`` add to output row ``2i + t − 1``.
 
     Args:
         x: ``(n, h, w, c)``.
@@ -82,8 +82,8 @@ def convolve_transposed(x: FeatureMap, kernel: Float[Array, "3 3 c d"]) -> Featu
     x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
 
     def phase(r: int, u: int) -> Array:
-        # An even output row gets the middle tap only. An odd one gets the last tap of its input row and the first
-        # tap of the next input row.
+        # An even output row gets the middle tap only. An odd one gets the last tap of its input row and the
+        # first tap of the next input row.
         part = kernel[2::-2] if r else kernel[1:2]
         part = part[:, 2::-2] if u else part[:, 1:2]
         return fast_convolve(x[:, : h + r, : w + u], part)
@@ -130,12 +130,11 @@ def _repeat_edges(x: Array, *axes: int) -> Array:
 
 
 def _borders(x: Array, kernel: Array, border: Border) -> tuple[Array, Array, Array, Array]:
-    """Return what must be added to the outermost rows and columns for the padding, instead of repeated edges
-    of ``x``.
+    """Return what the padding changes in the outermost rows and columns of the output.
 
-    Padding is a map of the rows after a map of the columns. With R and R′ for the maps of the wanted padding,
-    and E and E′ for repeated edges, R·R′ − E·E′ = (R − E)·R′ + E·(R′ − E′). R − E is not zero only in the
-    outermost rows.
+    The change is relative to repeated edges of ``x``. Padding is a map of the rows after a map of the
+    columns. With R and R′ for the maps of the wanted padding, and E and E′ for repeated edges, R·R′ − E·E′ =
+    (R − E)·R′ + E·(R′ − E′). R − E is not zero only in the outermost rows.
 
     Returns:
         The corrections of the top and bottom rows, ``(n, 1, 2w, d)``, and of the left and right columns,
@@ -184,7 +183,8 @@ def _take_borders(dy: Array) -> tuple[Array, ...]:
 
 
 def _with_borders(y: Array, *borders: Array) -> Array:
-    """Add corrections to the outermost rows and columns. Automatic differentiation would copy the whole
-    gradient for each.
+    """Add corrections to the outermost rows and columns.
+
+    Automatic differentiation would copy the whole gradient for each of them.
     """
     return linear(_add_borders, _take_borders, (), (y, *borders))[0]

@@ -115,7 +115,7 @@ def default_pooling(backbone: Backbone) -> Pooling:
 
 
 def check_pooling(backbone: Backbone, pooling: PoolingChoice) -> None:
-    """Warn if the embedded network is used with maximum pooling, since it was trained with average pooling."""
+    """Warn if the embedded network, which was trained with average pooling, is used with maximum pooling."""
     if backbone.arch == EMBEDDED and pooling == "max":
         warnings.warn(
             f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
@@ -159,6 +159,7 @@ def _forward(
     convolution: Method,
     precision: Precision | None,
 ) -> Features:
+    """Compute the activations; see :func:`features`."""
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
     given = x.dtype
@@ -203,8 +204,11 @@ def operations(backbone: Backbone) -> tuple[str, ...]:
 
 
 def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
-    """Return the number of values that all convolutions up to the deepest of ``layers`` compute per pixel of
-    the image.
+    """Return the number of values that the convolutions compute per pixel of the image.
+
+    Args:
+        backbone: the feature network.
+        layers: layers to compute; all convolutions up to the deepest of them are counted.
     """
     names = operations(backbone)
     total, cells = 0.0, 1
@@ -217,7 +221,7 @@ def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
 
 
 def _project(x: jax.Array, weights: Mapping[str, jax.Array]) -> jax.Array:
-    """Apply the linear head of a small network to its activations. VGG's activations are returned unchanged."""
+    """Apply the linear head of a small network to its activations. VGG has no heads."""
     return x @ weights["head"].astype(x.dtype) if "head" in weights else x
 
 

@@ -56,7 +56,16 @@ class Adam(FirstOrder):
         return state.average / (1 - self.average**state.averaged)
 
     def carry(self, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]) -> Saved:
-        """Resample the moments and keep the step count; the average starts anew. See :meth:`Optimizer.carry`."""
+        """Resample the moments and keep the step count. The average starts anew.
+
+        Args:
+            saved: the final state of the last minimization.
+            x0: the start at the new size.
+            resample: maps an array of the old size to the new size.
+
+        Returns:
+            The state to start from.
+        """
         from optax import ScaleByAdamState
 
         old_shape = saved.leaves[0].shape

@@ -64,14 +64,13 @@ class Optimizer(abc.ABC):
         """Return the iterate."""
 
     def output(self, state: Any) -> jax.Array:
-        """Return the array to give out: the iterate, unless the method returns something else, such as an
-        average.
-        """
+        """Return the array to give out: the iterate, or for some methods an average."""
         return self.x(state)
 
     def known(self, state: Any) -> tuple[jax.Array, float]:
-        """Return the last iterate in a state whose loss is known to be finite, and its loss, or NaN if it is
-        not stored.
+        """Return the last iterate whose loss is known to be finite, and that loss.
+
+        The loss is NaN if the state does not hold it.
         """
         return self.x(state), math.nan
 

@@ -66,6 +66,7 @@ class FirstOrder(Optimizer):
 
 @partial(jax.jit, static_argnames="config")
 def _update(fun: Any, state: Descent, config: FirstOrder) -> tuple[Descent, Any, Any]:
+    """Compute one update; see :meth:`FirstOrder.step`."""
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(state.x)
     updates, moments = config.transform(state.x.size).update(grad, state.moments, state.x)
     x = state.x + updates

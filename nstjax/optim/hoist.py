@@ -14,8 +14,8 @@ import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 
-# No repr of the fields: that of a jaxpr leaves out inner arrays and derivatives, so it does not identify a function.
-# :func:`nstjax.programs.run` caches nothing whose repr contains an address, and leaves it to JAX's own cache.
+# No repr of the fields: that of a jaxpr leaves out inner arrays and derivatives, so it does not identify the
+# function. :func:`nstjax.programs.run` does not cache a program whose key has an address; JAX's own cache does.
 @dataclasses.dataclass(frozen=True, repr=False)
 class _Traced:
     """A traced function. Two are equal if they have the same trace."""

@@ -45,13 +45,14 @@ class Lbfgs(LineSearch):
 def _jaxopt() -> Any:
     """Import JAXopt where a function is traced. A cached program does not need it and starts sooner."""
     with warnings.catch_warnings():
-        # The import raises this warning once. Tests check that JAXopt works with the installed version of JAX.
+        # The import raises this warning once. Tests check that JAXopt works with the installed JAX.
         warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)
         import jaxopt
     return jaxopt
 
 
 def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
+    """Return a JAXopt solver with a constant step length and no line search of its own."""
     return _jaxopt().LBFGS(
         fun=value_and_grad,
         value_and_grad=True,
@@ -83,8 +84,8 @@ def _trial(fun: Any, state: State, length: jax.Array, config: Lbfgs) -> Trial:
     evaluate = jax.value_and_grad(fun, has_aux=True)
     x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
     slope = jnp.vdot(before.grad, x - state.x) / length
-    # A pair with s'y ≤ 0 would make the estimate of the Hessian indefinite. The Wolfe conditions would exclude such
-    # pairs, but the Armijo condition does not, and JAXopt stores them. With ρ = 0 a pair has no effect.
+    # A pair with s'y ≤ 0 would make the Hessian estimate indefinite. The Wolfe conditions exclude such pairs,
+    # but the Armijo condition does not, and JAXopt stores them. With ρ = 0 a pair has no effect.
     slot = before.iter_num % config.history_size
     usable = after.rho_history[slot] > 0
     terms, after = (

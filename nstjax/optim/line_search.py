@@ -27,7 +27,7 @@ ARMIJO = 1e-4  # c1 in Nocedal and Wright
 
 
 class State(NamedTuple):
-    """A point with its loss and gradient. ``memory`` is the library's own state, for JAXopt as a dictionary."""
+    """A point with its loss and gradient. ``memory`` is the library's own state; for JAXopt a dictionary."""
 
     x: jax.Array
     value: jax.Array
@@ -95,6 +95,7 @@ class LineSearch(Optimizer):
         return dataclasses.replace(self, iterations=0, max_backtracks=0)  # type: ignore[call-arg]
 
     def _rest(self, x: jax.Array, value: Any, grad: Any) -> State:
+        """Return a point without history."""
         state: State = programs.run(self.jitted[0], (x, value, grad), self._static())
         return state
 
@@ -110,8 +111,8 @@ class LineSearch(Optimizer):
 
     def _start(self, run: "Run", x: jax.Array) -> _Point:
         """Evaluate the objective at ``x``, and return the point without history."""
-        # The gradient is 0 here, so the trial stays at x. The trial program is slow to compile; used here too, it
-        # is the only one.
+        # The gradient in this state is 0, so the trial stays at x. Using the trial program here avoids the
+        # compilation of a second program, which is slow.
         there, known, _ = self._try(run, self.init(x).state, 1.0)
         return _Point(self._rest(x, there.value, there.grad), known)
 
@@ -165,14 +166,12 @@ class LineSearch(Optimizer):
 
     @property
     def arrays_held(self) -> int:
-        """Number of arrays in the old and the new history, which a step holds together, with two arrays for
-        each pair.
-        """
+        """Number of arrays in the old and the new history: two for each pair in each of them."""
         return 4 * self.history_size
 
 
 def _shorter(length: float, value: float, trial_value: float, slope: float) -> float:
-    """Return the minimizer of the parabola through the known values, limited to [0.1, 0.5] times ``length``."""
+    """Return the minimizer of the parabola through the known values, between 0.1 and 0.5 times ``length``."""
     if not math.isfinite(trial_value):
         return 0.1 * length
     curvature = trial_value - value - length * slope

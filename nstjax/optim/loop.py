@@ -99,12 +99,19 @@ class Run:
         self._call_back(value, terms)
 
     def finish_iteration(self, value: float, terms: dict[str, float], state: Any) -> None:
-        """Count the iteration that led to ``state``, and call the callback."""
+        """Count the iteration that led to ``state``, and call the callback.
+
+        Args:
+            value: the loss.
+            terms: terms of the loss by name.
+            state: the state after the iteration.
+        """
         self.iteration += 1
         self.rest(state)
         self._call_back(value, terms)
 
     def _call_back(self, value: float, terms: dict[str, float]) -> None:
+        """Call the callback, and raise :class:`_Stopped` if it asks to stop."""
         self.value = value
         if self._callback is not None:
             seconds = time.perf_counter() - self._began

@@ -13,11 +13,10 @@ from nstjax.optim.line_search import LineSearch, State, Trial
 
 @dataclasses.dataclass(frozen=True)
 class OptaxLbfgs(LineSearch):
-    """``optax.lbfgs``, with the same line search as :class:`nstjax.optim.Lbfgs`. Its first step has a norm of
-    at most 1.
+    """``optax.lbfgs``, with the same line search as :class:`nstjax.optim.Lbfgs`.
 
-    It is meant to replace :class:`nstjax.optim.Lbfgs` when JAXopt, which is no longer maintained, stops
-    working with new versions of JAX.
+    Its first step has a norm of at most 1. It is meant to replace :class:`nstjax.optim.Lbfgs` when JAXopt,
+    which is no longer maintained, stops working with new versions of JAX.
     """
 
     iterations: int = 300
@@ -37,6 +36,7 @@ class OptaxLbfgs(LineSearch):
 
 
 def _optax_transform(config: OptaxLbfgs) -> Any:
+    """Return the Optax transformation without a line search."""
     import optax
 
     return optax.lbfgs(memory_size=config.history_size, linesearch=None)

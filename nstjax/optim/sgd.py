@@ -29,8 +29,9 @@ their own.
 
 @dataclasses.dataclass(frozen=True)
 class Sgd(FirstOrder):
-    """Gradient descent with exponential decay (the Ahmedabad report, whose rate of 100 is for pixels of 0 to
-    255).
+    """Gradient descent with exponential decay, as in the Ahmedabad report.
+
+    The report's rate of 100 is for pixels of 0 to 255.
     """
 
     iterations: int = 3000

@@ -66,8 +66,9 @@ def sharded(fun: Callable[..., Any], height: int) -> Callable[[Images], tuple[Sc
 
 @dataclasses.dataclass(frozen=True)
 class FeatureExtractor:
-    """:func:`nstjax.features` with fixed options. Extractors with equal options are equal, so they share
-    compiled programs.
+    """:func:`nstjax.features` with fixed options.
+
+    Extractors with equal options are equal, so they share compiled programs.
     """
 
     pooling: PoolingChoice
@@ -93,8 +94,13 @@ class FeatureExtractor:
 def layer_sizes(
     apply: FeatureExtractor, backbone: Backbone, size: tuple[int, int], layers: tuple[str, ...]
 ) -> dict[str, tuple[int, int]]:
-    """Return the rows and columns of each layer for an image of ``(height, width)``, without running the
-    network.
+    """Return the rows and columns of each layer for an image, without running the network.
+
+    Args:
+        apply: the feature extractor.
+        backbone: the feature network.
+        size: ``(height, width)`` of the image.
+        layers: names of the layers.
     """
     image = jax.ShapeDtypeStruct((1, *size, 3), "float32")
     shapes = jax.eval_shape(lambda x: apply(backbone, x, layers), image)
@@ -126,8 +132,9 @@ class LossNetwork:
 
     @property
     def once(self) -> FeatureExtractor:
-        """The extractor for activations that are computed once: XLA's own convolutions are slower, but
-        compile faster.
+        """The feature extractor for activations that are computed once.
+
+        It uses XLA's own convolutions, which are slower but compile faster.
         """
         return dataclasses.replace(self._apply, convolution="plain")
 
@@ -186,7 +193,7 @@ def _without_masks(
 
 
 def _unweighted(record: Objective) -> Objective:
-    """Return the record with the same values for all weights, so that a sweep over weights shares a program."""
+    """Return the record with all weights set to constants, so that a sweep over weights shares a program."""
     return dataclasses.replace(
         record,
         content_layers=record.used_content_layers,

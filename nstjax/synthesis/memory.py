@@ -17,10 +17,10 @@ from nstjax.synthesis.pyramid import style_size_at
 from nstjax.synthesis.tiled_loss import make_grid
 from nstjax.typing import Backbone, Images
 
-# Fitted to the peak memory of whole processes on a CPU (python -m experiments.benchmarks.large), to within a fifth.
+# Fitted to the peak memory of processes on a CPU (python -m experiments.benchmarks.large), to within a fifth.
 _BASE = 0.55 * 2**30  # bytes: libraries, programs, small images
 OF_ACTIVATIONS = (
-    3.0  # times the convolutions' outputs: the outputs, the values saved for the gradient, and its own values
+    3.0  # times the convolutions' outputs: these, the values saved for the gradient, and the gradient itself
 )
 WINDOW_COPIES = 4.0  # number of copies of the windows' Gram matrices
 _PICTURES = 12  # number of images of the result's size, in addition to the optimizer's history
@@ -28,6 +28,7 @@ TILE = 512  # pixels: the tile size that the message recommends
 
 
 def _channels(backbone: Backbone, layer: str) -> int:
+    """Return the number of channels of a layer."""
     if layer.startswith("pool"):
         return CHANNELS_OF_BLOCK[int(layer[4]) - 1]
     weights = backbone.params[f"conv{layer[4:]}"]
@@ -93,8 +94,9 @@ def _tileable(config: TransferConfig) -> bool:
 
 
 def devices_sharing(config: TransferConfig, height: int) -> int:
-    """Return the number of devices with their own memory that share the rows; 1 on a CPU, whose devices share
-    memory.
+    """Return the number of devices with their own memory that share the rows of the image.
+
+    It is 1 on a CPU, whose devices share its memory.
     """
     sharding = rows_on_devices(height) if config.shard else None
     return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices

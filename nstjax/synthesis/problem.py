@@ -23,7 +23,7 @@ from nstjax.synthesis.styles import StyleRegion, Styles, check_image, check_mask
 from nstjax.typing import Backbone, Images, Scalar, Terms
 
 ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
-"""The caller's own loss terms by name: differentiable functions of the image ``(1, h, w, 3)`` at each scale."""
+"""The caller's own loss terms by name: differentiable functions of the image ``(1, h, w, 3)``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ class _WithTerms:
     names: tuple[str, ...]
 
     def __call__(self, loss: Any, extra: tuple[Any, ...], image: Images) -> tuple[Scalar, Terms]:
+        """Compute the loss with the additional terms."""
         total, terms = loss(image)
         added = {name: term(image) for name, term in zip(self.names, extra, strict=True)}
         return sum(added.values(), total), {**terms, **added}

@@ -14,7 +14,14 @@ from nstjax.typing import Images
 # Jitted, to compile one small program instead of one for each operation.
 @partial(jax.jit, static_argnames=("height", "width", "method"))
 def fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
-    """Resize an image to ``(height, width)`` and clip it to [0, 1]."""
+    """Resize an image and clip it to [0, 1].
+
+    Args:
+        image: ``(1, h, w, 3)``.
+        height: new height in pixels.
+        width: new width in pixels.
+        method: interpolation method of :func:`nstjax.images.resize`.
+    """
     return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
 
 
@@ -24,22 +31,31 @@ def content_at(content: Images, side: int) -> jax.Array:
 
 
 def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
-    """Return the height and width of a style image at the scale whose longer side is ``side``.
+    """Return the height and width of a transfer's style image at one scale.
 
     A style image is never enlarged: an enlarged one has no detail at its own size, and its blur would become
     part of the style.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config; its ``style_size`` and ``style_scale`` are used.
     """
     wanted = config.style_size or max(1, round(side * config.style_scale))
     return fit_long_side(style.shape[1], style.shape[2], min(wanted, max(style.shape[1:3])))
 
 
 def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
-    """Return the height and width of a texture's style image at a scale. At the last scale they are those of
-    :func:`style_size_at`.
+    """Return the height and width of a texture's style image at one scale.
 
-    In a transfer the style image follows the size of the output image, but is not enlarged. A texture may be
-    larger than its style image. The style image is then still reduced at coarse scales, in proportion to the
-    output image.
+    At the last scale they are those of :func:`style_size_at`. In a transfer the style image follows the size
+    of the output image, but is not enlarged. A texture may be larger than its style image. The style image is
+    then still reduced at coarse scales, in proportion to the output image.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config; its scales, ``style_size`` and ``style_scale`` are used.
     """
     own, last = max(style.shape[1:3]), config.pyramid()[-1]
     full = min(own, config.style_size or round(last * config.style_scale))
@@ -47,7 +63,16 @@ def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[
 
 
 def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
-    """Resize the style image of a transfer for a scale, in [0, 1]; see :func:`style_size_at`."""
+    """Resize the style image of a transfer for one scale; see :func:`style_size_at`.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config.
+
+    Returns:
+        ``(1, h', w', 3)`` in [0, 1].
+    """
     return fitted(style, *style_size_at(style, side, config))
 
 
@@ -85,12 +110,12 @@ def first_image(
 
 
 def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
-    """Resize the result of the last scale to start the next one."""
+    """Resize the result ``(1, h, w, 3)`` of a scale to ``(height, width)``, to start the next scale."""
     return fitted(image, height, width, "cubic")
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:
-    """Resize a moment of an optimizer for the next scale.
+    """Resize a moment ``(1, h, w, 3)`` of an optimizer to ``(height, width)`` for the next scale.
 
     The interpolation is bilinear, so that no value leaves the range of the old ones. The values are not
     rescaled: at the next scale the gradient of a pixel is smaller by the square of the enlargement, since

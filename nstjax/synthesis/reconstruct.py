@@ -15,10 +15,10 @@ RECONSTRUCT = TransferConfig(
     scales=(256,),
     init="noise",
 )
-"""Default settings: content loss alone, from white noise, at one scale, so that the result shows one layer's
-information.
+"""Default settings: content loss alone, from white noise, at one scale.
 
-A small total variation smooths what pooling discards. Without it, that part would stay noise.
+The result then shows only what the layer represents. A small total variation smooths what pooling discards;
+without it, that part would stay noise.
 """
 
 

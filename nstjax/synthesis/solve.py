@@ -135,6 +135,7 @@ class Stage:
 
 
 def _clamped(x: Any) -> np.ndarray:
+    """Clip an image to [0, 1] and copy it to the host."""
     return np.asarray(jnp.clip(x, 0.0, 1.0))
 
 
@@ -234,8 +235,9 @@ def solve(
 
 
 def _state_of(scale: int, saved: optim.Saved, history: tuple[HistoryEntry, ...]) -> TransferState:
-    """Return a state whose history ends at the saved iteration; for SciPy this is the start of the current
-    round.
+    """Return a state whose history ends at the saved iteration.
+
+    For SciPy this is the start of the current round.
     """
     kept = tuple(e for e in history if e.scale < scale or e.iteration <= saved.iteration)
     return TransferState(scale, saved, kept)

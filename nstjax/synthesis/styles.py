@@ -162,6 +162,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
 
 
 def _empty(name: str, layer: str, shape: tuple[int, ...]) -> InputError:
+    """Return the error for a mask that covers nothing of a layer."""
     return InputError(
         f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other `scales`"
     )

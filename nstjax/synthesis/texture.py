@@ -11,7 +11,7 @@ from nstjax.synthesis.styles import Style
 from nstjax.typing import Backbone, Images
 
 TEXTURE = TransferConfig(
-    # No total variation, as in the paper: without a content loss it smooths wherever the style's gradient is small.
+    # No total variation, as in the paper: without content it smooths where the style's gradient is small.
     objective=dataclasses.replace(
         TransferConfig().objective, content_weight=0.0, tv_weight=0.0, window_weight=0.006
     ),

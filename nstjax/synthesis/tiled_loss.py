@@ -42,7 +42,7 @@ class Axis:
     starts: tuple[int, ...]
 
     def own(self, number: Any, stride: int) -> tuple[Any, Any]:
-        """Return the first position that belongs to a tile on a layer's grid, and the position after the
+        """Return the first position on a layer's grid that belongs to a tile, and the position after the
         last.
 
         The last tile takes the rest of the layer, which may be longer than a tile: its end lies beyond any
@@ -93,6 +93,7 @@ def _reach(steps: tuple[str, ...]) -> tuple[int, int]:
 
 
 def _axis(size: int, tile: int, halo: int, stride: int) -> Axis:
+    """Divide a side of the image into tiles; a single tile if a window would cover the whole side."""
     window = tile + 2 * halo
     if window >= size:
         return Axis(size, size, (0,))
@@ -121,6 +122,7 @@ def make_grid(size: tuple[int, int], tile: int, arch: str, layers: tuple[str, ..
 
 
 def _place(corner: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the start of a tile's window as indices into ``(n, h, w, c)``."""
     zero = jnp.zeros((), corner.dtype)  # all indices need one dtype, also where 64-bit types are enabled
     return zero, corner[0, 1], corner[1, 1], zero
 
@@ -150,7 +152,15 @@ class _Static:
         whole: Sums | None,
         window: Images,
     ) -> Sums:
-        """Compute the sums of one tile from its window, ``(1, window, window, 3)``; see :func:`tile_sums`."""
+        """Compute the sums of one tile; see :func:`tile_sums`.
+
+        Args:
+            network: passed to ``apply``.
+            targets: the targets of the whole image.
+            corner: the tile's entry in :attr:`Grid.corners`.
+            whole: the sums of all tiles, for gradients.
+            window: the window of the tile, ``(1, window, window, 3)``.
+        """
         found = self.apply(network, window, self.record.layers)
         strides = dict(self.grid.strides)
 
@@ -195,16 +205,19 @@ def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sum
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _loss(static: _Static, network: Any, targets: Targets, image: Images) -> tuple[Scalar, Terms]:
+    """Compute the loss of an image and its terms in tiles."""
     sums = _sums(static, network, targets, image)
     return loss_of_sums(static.record, targets, sums, image)
 
 
 def _loss_fwd(static: _Static, network: Any, targets: Targets, image: Images) -> Any:
+    """Compute the loss, and keep the sums for the second pass."""
     sums = _sums(static, network, targets, image)
     return loss_of_sums(static.record, targets, sums, image), (network, targets, image, sums)
 
 
 def _loss_bwd(static: _Static, saved: Any, cotangent: Any) -> Any:
+    """Compute the gradient with respect to the image, tile by tile."""
     network, targets, image, sums = saved
     _, pull = jax.vjp(partial(loss_of_sums, static.record, targets), sums, image)
     of_sums, of_image = pull(cotangent)

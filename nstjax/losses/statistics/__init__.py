@@ -103,11 +103,11 @@ def import_statistic(spec: str) -> None:
 
 
 def statistic_class(name: str) -> type[Statistic]:
-    """Return the class of a statistic: nstjax's own, a registered one, or an entry point of an installed
-    package.
+    """Return the class of a statistic.
 
-    A name of the form ``module:Name`` must have been imported with :func:`import_statistic` before. It is not
-    imported here, because names are also read from run records, and an import runs code.
+    A statistic is nstjax's own, a registered one, or an entry point of an installed package, whose code is
+    then imported. A name of the form ``module:Name`` must have been imported with :func:`import_statistic`
+    before. It is not imported here, because names are also read from run records, and an import runs code.
 
     Args:
         name: name of the statistic.

@@ -26,7 +26,14 @@ def _mean(x: FeatureMap, masks: Masks | None) -> Array:
 def _gram(
     x: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None, shift: Array | None = None
 ) -> Array:
-    """Compute the Gram matrix of each region, ``(n, k, c, c)``, about a shift ``(n, k, c)`` if it is given."""
+    """Compute the Gram matrix of each region, ``(n, k, c, c)``.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        masks: ``(k, h, w)``, or None for all positions.
+        plan: plan of the same masks.
+        shift: subtracted from the activations of each region first, ``(n, k, c)``.
+    """
     if plan is not None:
         return planned_gram(x, plan, shift)
     if shift is not None:
@@ -39,7 +46,7 @@ def _gram(
 
 
 def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
-    """Compute the mean square of each region, ``(n, k, c)``, about a shift ``(n, k, c)`` if it is given."""
+    """Compute the mean square of each region, ``(n, k, c)``, about a shift ``(n, k, c)`` if there is one."""
     if shift is None:
         return _mean(jnp.square(x), masks)
     parts = [
@@ -132,15 +139,18 @@ def _means(sums: Description) -> tuple[Array, ...]:
 
 
 def shifts_of(statistic: Means, sums: Description) -> tuple[Array, ...] | None:
-    """Return the mean of each map, ``(1, k, c)``, about which the second pass takes squares, or None if there
-    is none.
+    """Return the points about which the second pass takes squares.
+
+    Returns:
+        The mean of each map, ``(1, k, c)``, or None if the statistic takes no squares about the mean.
     """
     return _means(sums) if statistic.about_mean and sums else None
 
 
 def merge(one: Description, other: Description) -> Description:
-    """Combine the sums of two parts. Squares are then about the means of both (Chan, Golub and LeVeque 1979,
-    eq. 2.1).
+    """Combine the sums of two parts.
+
+    Squares are about the means of both parts together (Chan, Golub and LeVeque 1979, eq. 2.1).
     """
     found = {name: one[name] + other[name] for name in one}
     if "weight" in one:

@@ -71,12 +71,18 @@ class Means(Statistic):
         return (features,)
 
     def describe(self, averages: Description) -> Description:
-        """Compute the statistics from averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k,
-        c)``.
+        """Compute the statistics from averages.
 
         With ``about_mean``, the other averages are taken about the value ``c = stop_gradient(mean)``, a
         constant: ``E[(f − c)(f − c)']``. The covariance is then ``gram − (mean − c)(mean − c)'``, whose last
         term is 0 but has derivatives.
+
+        Args:
+            averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``, and ``positions``
+                ``(n, k)``, as the class attributes ask for.
+
+        Returns:
+            Arrays ``(n, k, ...)`` by name; by default the averages.
         """
         return averages
 
@@ -117,8 +123,9 @@ class Points(Statistic, abc.ABC):
     """A statistic that compares activations with activations."""
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array | None:
-        """Return arrays that stay constant during a run, for example the positions to use, or None. Computed
-        on the host.
+        """Return arrays that stay constant during a run, for example the positions to use, or None.
+
+        It is computed on the host.
 
         Args:
             shape: rows and columns of the layer.

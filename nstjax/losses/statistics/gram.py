@@ -1,5 +1,6 @@
-"""Gram matrices (Gatys et al. 2016): the mean outer product of activations; equal to the MMD with kernel
-``(x'y)²``.
+"""Gram matrices: the mean outer product of activations (Gatys et al. 2016).
+
+The loss equals the MMD with the kernel ``(x'y)²``.
 """
 
 import dataclasses
@@ -20,6 +21,13 @@ class Gram(Means):
     counts_positions: ClassVar[bool] = True
 
     def loss(self, found: Description, target: Description, normalization: str, kind: str) -> Scalar:
-        """Compute the style loss of one region; see :func:`nstjax.losses.style_loss`."""
+        """Compute the style loss of one region, summed over the batch; see :func:`nstjax.losses.style_loss`.
+
+        Args:
+            found: statistics of the output image, ``(n, ...)``.
+            target: statistics of the style image, ``(1, ...)``.
+            normalization: a normalization of :func:`nstjax.losses.style_loss`.
+            kind: ``squared`` or ``absolute``.
+        """
         positions = found["positions"], target["positions"]
         return style_loss(found["gram"], target["gram"], normalization, kind, positions)

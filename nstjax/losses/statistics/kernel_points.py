@@ -43,6 +43,11 @@ class KernelPoints(Points):
         """Return blocks of positions to compare, ``(b, s)`` indices. Every position is in at least one block.
 
         The last block is filled up with positions of the first, which then count twice.
+
+        Args:
+            shape: rows and columns of the layer.
+            mask: mask of the region, ``(h, w)``, or None for all positions.
+            layer: not used.
         """
         rng = np.random.default_rng(_SEED)
         inside = np.arange(shape[0] * shape[1]) if mask is None else np.flatnonzero(mask.ravel())
@@ -52,12 +57,12 @@ class KernelPoints(Points):
         return jnp.asarray(np.resize(order, (blocks, size)))
 
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """Return the points of the style image, in units that give the kernel's parameters the same meaning
-        at every layer.
+        """Return the points of the style image, scaled for the kernel.
 
-        For ``gaussian``, their mean is subtracted and they are divided by the width. For ``polynomial``, they
-        are divided by their root mean square norm. If the mask covers more positions than ``samples``, points
-        are drawn at random, with probabilities proportional to the mask.
+        The scale gives the kernel's parameters the same meaning at every layer. For ``gaussian``, the mean of
+        the points is subtracted and they are divided by the width. For ``polynomial``, they are divided by
+        their root mean square norm. If the mask covers more positions than ``samples``, points are drawn at
+        random, with probabilities proportional to the mask.
 
         Args:
             features: activations, ``(1, h, w, c)``.
@@ -83,8 +88,10 @@ class KernelPoints(Points):
     def compare(
         self, features: FeatureMap, mask: Array | None, plan: Array | None, target: Description
     ) -> tuple[Scalar, Scalar]:
-        """Compute the squared MMD; the size is ``self`` of the target, the squared norm of the style's mean
-        embedding.
+        """Compute the squared MMD, summed over the batch, and the size of the target; see
+        :meth:`Points.compare`.
+
+        The size is ``self`` of the target, the squared norm of the style's mean embedding.
         """
         assert plan is not None
         n, _, _, c = features.shape

@@ -12,12 +12,11 @@ from nstjax.typing import FeatureMap
 
 @dataclasses.dataclass(frozen=True)
 class LongRange(Means):
-    """The Gram matrices of ``f(p)``, of ``f(p) + f(p + δ)`` along the height, and of the same along the
-    width.
+    """Gram matrices of the activations ``f(p)`` and of the sums ``f(p) + f(p + δ)``.
 
-    The paper uses the product of ``f(p)`` and ``f(p + δ)``. Here it is part of the Gram matrix of their sum,
-    ``E[ff'] + E[gg'] + E[fg'] + E[gf']``, which holds its symmetric part. One product with a fast gradient
-    computes it.
+    There are two such sums, with ``δ`` along the height and along the width. The paper uses the product of
+    ``f(p)`` and ``g = f(p + δ)``. Here it is part of the Gram matrix of their sum, ``E[ff'] + E[gg'] + E[fg']
+    + E[gf']``, which contains its symmetric part. One product with a fast gradient computes it.
 
     Attributes:
         shift: δ in positions of the layer; at most half of its side is used.
@@ -29,9 +28,7 @@ class LongRange(Means):
     local: ClassVar[bool] = False
 
     def maps(self, features: FeatureMap) -> tuple[FeatureMap, ...]:
-        """Return the activations, and their sums with copies that are shifted cyclically along the height and
-        the width.
-        """
+        """Return the activations, and their sums with copies shifted cyclically along the height and width."""
         shifted = [
             features + jnp.roll(features, -min(self.shift, features.shape[axis] // 2), axis)
             for axis in (1, 2)

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each channel: batch normalization statistics (Li et al. 2017, section 4.2)."""
+"""Mean and standard deviation of each channel, as in batch normalization (Li et al. 2017, section 4.2)."""
 
 import dataclasses
 from collections.abc import Mapping

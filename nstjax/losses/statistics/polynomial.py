@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Polynomial(Means):
-    """The Gram matrix ``gram`` and the mean ``mean``, for degree 1 or 2, where the kernel has a finite
-    feature map.
+    """The MMD with a polynomial kernel of degree 1 or 2, which has a finite feature map.
 
-    Activations are measured in units of the root mean square norm of the style's activations, so that the
-    offset has the same meaning at every layer.
+    It is computed from the Gram matrix ``gram`` and the mean ``mean``. Activations are measured in units of
+    the root mean square norm of the style's activations, so that the offset has the same meaning at every
+    layer.
     """
 
     degree: int = 2
@@ -35,8 +35,9 @@ class Polynomial(Means):
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
-        """Return the statistic of the record's degree and offset; :class:`KernelPoints` if the degree is 3 or
-        more.
+        """Return the statistic of the record's degree and offset.
+
+        It is a :class:`KernelPoints` if the degree is 3 or more.
         """
         if record.kernel_degree > 2:
             return KernelPoints(
@@ -49,9 +50,10 @@ class Polynomial(Means):
         return {**description, "scale": jnp.trace(description["gram"], axis1=1, axis2=2)[0]}
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
-        """Compute the loss from ``(x'y + c)² = (x'y)² + 2c x'y + c²``, whose constant cancels.
+        """Compute the loss and the size of the target. Arguments as in :meth:`Means.compare`.
 
-        The size also contains ``c^d``.
+        The loss follows from ``(x'y + c)² = (x'y)² + 2c x'y + c²``, whose constant cancels. The size contains
+        ``c^d``, too.
         """
         scale = jnp.where(target["scale"] > 0, target["scale"], 1.0)
         units = {"gram": scale, "mean": jnp.sqrt(scale)}

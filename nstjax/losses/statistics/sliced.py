@@ -1,6 +1,4 @@
-"""Sliced Wasserstein distance: sorted projections of the activations (Heitz et al., CVPR 2021, arXiv
-2006.07229).
-"""
+"""Sliced Wasserstein distance (Heitz et al., CVPR 2021, arXiv 2006.07229): sorted projections."""
 
 import dataclasses
 import zlib
@@ -42,15 +40,18 @@ class Sliced(Points):
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
-        """Return the statistic with ``repeats`` 0, all directions, if ``kernel_samples`` is 0, and with
-        defaults otherwise.
-        """
+        """Return the statistic with default settings; with ``repeats`` 0 if ``kernel_samples`` is 0."""
         return cls(repeats=0) if record.kernel_samples == 0 else cls()
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array:
         """Return the positions to project on each direction, ``(directions, s)`` indices.
 
         Positions where the mask is greater than 0 all count equally.
+
+        Args:
+            shape: rows and columns of the layer.
+            mask: mask of the region, ``(h, w)``, or None for all positions.
+            layer: name of the layer, from which the random seed is made.
         """
         inside = np.arange(shape[0] * shape[1]) if mask is None else np.flatnonzero(mask.ravel())
         if not self.repeats:
@@ -61,8 +62,14 @@ class Sliced(Points):
         return jnp.asarray(np.resize(order, (self.directions, size)))
 
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """Return ``quantiles`` ``(directions, q)`` of the projections, and the directions ``axes``
-        ``(directions, c)``.
+        """Return the quantiles of the style image's projections, and the directions.
+
+        Args:
+            features: activations, ``(1, h, w, c)``.
+            mask: ``(1, h, w)``, or None for all positions.
+
+        Returns:
+            ``quantiles`` ``(directions, q)`` and ``axes`` ``(directions, c)``.
         """
         c = features.shape[-1]
         points = features.reshape(-1, c)
@@ -75,7 +82,9 @@ class Sliced(Points):
     def compare(
         self, features: FeatureMap, mask: Array | None, plan: Array | None, target: Description
     ) -> tuple[Scalar, Scalar]:
-        """Compute the mean squared difference of the quantiles; the size is the mean square of the style's
+        """Compute the loss, summed over the batch, and the size of the target; see :meth:`Points.compare`.
+
+        The loss is the mean squared difference of the quantiles. The size is the mean square of the style's
         quantiles.
         """
         assert plan is not None

@@ -14,8 +14,9 @@ from nstjax.typing import Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Wasserstein(Covariance):
-    """The mean ``(n, k, c)`` and the covariance ``(n, k, c, c)``, compared by the squared 2-Wasserstein
-    distance.
+    """The squared 2-Wasserstein distance between normal distributions.
+
+    They are described by ``mean`` ``(n, k, c)`` and ``covariance`` ``(n, k, c, c)``.
     """
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 6.5}
@@ -30,8 +31,10 @@ class Wasserstein(Covariance):
         }
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
-        """Compute the squared distance; the size is the style's second moment, the mean square norm of its
-        activations.
+        """Compute the loss, summed over the batch, and the size of the target; see :meth:`Means.compare`.
+
+        The loss is the squared distance. The size is the style's second moment, the mean square norm of its
+        activations. ``kind`` is not used.
         """
         loss = wasserstein2(found["mean"], found["covariance"], target["mean"], target["root"]).sum()
         return loss, jnp.square(target["mean"]).sum() + target["trace"].sum()
