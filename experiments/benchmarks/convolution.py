@@ -87,7 +87,7 @@ def table(arguments: Arguments, keep: bool) -> list[dict[str, Any]]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure with and without freed memory kept, each in its own process, and write the results to a file."""
+    """Measure with and without freed memory kept, each in its own process, and write the results."""
     processes = multiprocessing.get_context("spawn")
     lines = []
     for keep in (True, False):

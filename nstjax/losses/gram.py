@@ -107,14 +107,13 @@ def style_loss(
     ``relative``   Σ d(G − A) / Σ d(A): independent of the scale of the layer's activations
     ``sum``        Σ d(G − A): the Stanford poster, with spatial control
     ``raw_sum``    Σ d(M·G − M'·A), with F'F and S'S not divided by positions: the Duke report, section 2.2;
-                   the Stanford poster, without spatial control; the Pomona thesis (Barnes 2018), eq. 2.1 and
-                   2.3
+                   the Stanford poster, without spatial control; the Pomona thesis, eq. 2.1 and 2.3
     ============== =========================================================================
 
-    The three documents cited for ``raw_sum`` do not divide the sum, so it grows with the square of the number
-    of positions. For images of different sizes its minimum is at ``M·G = M'·A``, not at equal Gram matrices,
-    and a style weight is valid for one size only. The poster's sum over regions divides each Gram matrix by
-    its own number of positions, which is ``sum``.
+    The three documents cited for ``raw_sum`` (the thesis is Barnes 2018) do not divide the sum, so it grows
+    with the square of the number of positions. For images of different sizes its minimum is at
+    ``M·G = M'·A``, not at equal Gram matrices, and a style weight is valid for one size only. The poster's
+    sum over regions divides each Gram matrix by its own number of positions, which is ``sum``.
 
     Gatys et al. give eq. 4 for one ``M``, the number of positions of both images. Matrices normalized by
     positions extend it to two images of different sizes, and give the same value where the sizes are equal.

@@ -198,8 +198,8 @@ def mmd2(
     """Compute the squared MMD of two samples.
 
     It is ``E k(x, x') + E k(y, y') − 2 E k(x, y)``, over all pairs, computed block by block (the Pomona
-    thesis (Barnes 2018), eq. 2.5; Gretton et al. 2012, eq. 3 and 5). With the kernel ``(x'y)²`` and ``F'F =
-    m·G_x`` it equals ``Σ (G_x − G_y)²``, the Gram loss (the Pomona thesis, eq. 2.6 to 2.13).
+    thesis (Barnes 2018), eq. 2.5; Gretton et al. 2012, eq. 3 and 5). With the kernel ``(x'y)²`` and
+    ``F'F = m·G_x`` it equals ``Σ (G_x − G_y)²``, the Gram loss (the Pomona thesis, eq. 2.6 to 2.13).
 
     Args:
         x: activations at ``m`` positions, ``(m, c)``.

@@ -25,7 +25,7 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: 
     """Resample masks of an image to the grid of a layer.
 
     ============= =============================================================================
-    ``average``   the mean over each cell of the grid: the share of the cell inside the region, soft at borders
+    ``average``   the mean over each cell of the grid: the share of the cell in the region, soft at borders
     ``all``       the maximum over each position's receptive field: 1 where the field touches the region
     ``inside``    the minimum over the receptive field: 1 where the field lies within the region. It keeps
                   positions that see both sides of a border out of both regions; named as in Gatys's code
@@ -104,14 +104,14 @@ def guided_gram(features: FeatureMap, masks: Masks) -> Float[Array, "n k c c"]:
 
     It is the Stanford poster's ``G(F(x_k))/N_{x_k}``, and eq. 5 of Gatys et al. 2017, whose guidance channels
     ``T`` multiply the features and are normalized to ``Σ T² = 1``. Here ``m`` is their ``T²``. Soft masks
-    that sum to 1 at every position therefore divide the whole Gram matrix among the regions: ``Σ_k (Σ_p
-    m_kp)·G_k = F'F``.
+    that sum to 1 at every position therefore divide the whole Gram matrix among the regions:
+    ``Σ_k (Σ_p m_kp)·G_k = F'F``.
 
     Args:
         features: activations, ``(n, h, w, c)``.
         masks: ``(k, h, w)``, 0 or more, each with a positive sum. A position in several regions counts in
-            each of them, and a position in none counts nowhere. A mask of ones gives ``gram_matrix(·,
-            "positions")``.
+            each of them, and a position in none counts nowhere. A mask of ones gives
+            ``gram_matrix(·, "positions")``.
 
     Returns:
         ``(n, k, c, c)``.

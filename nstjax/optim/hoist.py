@@ -44,7 +44,7 @@ def hoist(fun: Callable[[jax.Array], Any], x: jax.Array) -> jax.tree_util.Partia
         fun: a ``Partial``, which is returned as it is, or any other function, which is traced once. JAX
             caches the trace with the function, so a later call for the same function and shape compiles
             nothing.
-        x: an argument with its shape and dtype.
+        x: an array with the shape and dtype of the argument.
     """
     if isinstance(fun, jax.tree_util.Partial):
         return fun

@@ -85,9 +85,9 @@ class LineSearch(Optimizer):
     def jitted(self) -> tuple[Any, Any]:
         """Two jitted functions, with the config as the static argument.
 
-        ``rest(x, value, grad, config)`` returns the :class:`State` of a point without history. ``trial(fun,
-        state, length, config)`` returns the :class:`Trial` of a step of ``length`` times the quasi-Newton
-        direction.
+        ``rest(x, value, grad, config)`` returns the :class:`State` of a point without history.
+        ``trial(fun, state, length, config)`` returns the :class:`Trial` of a step of ``length`` times the
+        quasi-Newton direction.
         """
 
     def _static(self) -> "LineSearch":

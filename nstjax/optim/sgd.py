@@ -1,8 +1,8 @@
 """Gradient descent with a decaying learning rate, by Optax.
 
-The learning rate of gradient descent depends on the units of the pixels and of the loss. With pixels in [0,
-1] instead of 0 to 255, the gradient is 255 times as large and the step must be 255 times as small, so a rate
-becomes ``rate / 255²``. The Ahmedabad report's 100 becomes 0.0015, for its losses, which are sums over
+The learning rate of gradient descent depends on the units of the pixels and of the loss. With pixels in
+[0, 1] instead of 0 to 255, the gradient is 255 times as large and the step must be 255 times as small, so a
+rate becomes ``rate / 255²``. The Ahmedabad report's 100 becomes 0.0015, for its losses, which are sums over
 positions (``python -m experiments.ahmedabad_vgg``).
 
 The default objective is a sum of ratios. Its gradient at a pixel decreases with the number of pixels, so the

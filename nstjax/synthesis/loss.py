@@ -220,8 +220,8 @@ def targets_at(
 ) -> Targets:
     """Compute the targets of one scale.
 
-    Without masks, tiles and statistics of points, one compiled program computes them, and it is cached
-    (:func:`nstjax.programs.run`).
+    If there are no masks and no tiles, and the statistic extends :class:`Means`, one compiled program
+    computes them, and it is cached (:func:`nstjax.programs.run`).
 
     Args:
         network: the feature network of the synthesis.
@@ -229,6 +229,12 @@ def targets_at(
         style_at: returns a style image at the size for this scale.
         size: ``(height, width)`` of the output image.
         content: the content image at this scale, ``(1, height, width, 3)``, or None if there is none.
+
+    Returns:
+        The targets.
+
+    Raises:
+        InputError: A mask covers nothing of a layer, or the weights of all regions are 0.
     """
     config, record = network.config, network.config.objective
     whole = all(_is_whole(r.mask) and all(_is_whole(s.mask) for s in r.styles) for r in regions)

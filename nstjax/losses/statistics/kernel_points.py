@@ -21,8 +21,8 @@ class KernelPoints(Points):
 
     Positions are compared in blocks of ``samples``, each block within itself and with all points of the
     style. Time and memory then grow with the number of positions, not with its square. With ``samples`` 0 the
-    value is exact. Otherwise it is biased upwards: a block and the sample of the style each add about ``(1 −
-    mean kernel)/samples``.
+    value is exact. Otherwise it is biased upwards: a block and the sample of the style each add about
+    ``(1 − mean kernel)/samples``.
 
     Attributes:
         kernel: ``"gaussian"`` or ``"polynomial"``; see :func:`nstjax.losses.mmd.kernel_matrix`.

@@ -15,8 +15,9 @@ class LongRange(Means):
     """Gram matrices of the activations ``f(p)`` and of the sums ``f(p) + f(p + δ)``.
 
     There are two such sums, with ``δ`` along the height and along the width. The paper uses the product of
-    ``f(p)`` and ``g = f(p + δ)``. Here it is part of the Gram matrix of their sum, ``E[ff'] + E[gg'] + E[fg']
-    + E[gf']``, which contains its symmetric part. One product with a fast gradient computes it.
+    ``f(p)`` and ``g = f(p + δ)``. Here it is part of the Gram matrix of their sum,
+    ``E[ff'] + E[gg'] + E[fg'] + E[gf']``, which contains its symmetric part. One product with a fast gradient
+    computes it.
 
     Attributes:
         shift: δ in positions of the layer; at most half of its side is used.
@@ -28,7 +29,7 @@ class LongRange(Means):
     local: ClassVar[bool] = False
 
     def maps(self, features: FeatureMap) -> tuple[FeatureMap, ...]:
-        """Return the activations, and their sums with copies shifted cyclically along the height and width."""
+        """Return the activations, and their sums with copies shifted cyclically along height and width."""
         shifted = [
             features + jnp.roll(features, -min(self.shift, features.shape[axis] // 2), axis)
             for axis in (1, 2)
