@@ -33,7 +33,7 @@ def _silence() -> None:
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        # After one failed write Orbax closes its event loop, and tensorstore's threads still report other failures to it.
+        # After a failed write Orbax closes its event loop, but tensorstore's threads still report other failures to it.
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 

@@ -94,7 +94,7 @@ def _seal_jax_cache(folder: SealedFolder) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """If a folder has more than :data:`LIMIT` bytes, delete its least recently used files, down to half of the limit."""
+    """If a folder is larger than :data:`LIMIT`, delete its least recently used files, down to half of the limit."""
     files = [(path, path.lstat()) for path in folder.iterdir() if path.is_symlink() or path.is_file()]
     total = sum(facts.st_size for _, facts in files)
     if total <= LIMIT:

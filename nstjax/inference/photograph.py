@@ -76,8 +76,8 @@ def stylize(
     """Paint a photograph as a generator has learnt to, in one pass.
 
     Programs are compiled once for each width of photograph, or size, where it is painted in one piece. (Sizes
-    cannot share them by padding: instance normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
-    the frames of a video do not flicker.
+    cannot share them by padding: instance normalisation would see what is added.) The same seed draws the same
+    noise whatever the photograph, so that the frames of a video do not flicker.
 
     Args:
         generator: from :func:`~nstjax.generators.store.load_generator`.
@@ -95,8 +95,8 @@ def stylize(
         ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is
-            out of range; the noise scale is beyond :data:`MAX_SCALE`.
+        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one
+            where a texture is made; ``tile`` is out of range; the noise scale is beyond :data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(

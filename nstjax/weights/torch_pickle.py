@@ -197,8 +197,8 @@ def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np
         content: its bytes, where they are not in a file of their own; ``path`` is then for messages alone.
 
     Returns:
-        Tensors by name, as read-only views of their storages, bfloat16 as ``ml_dtypes.bfloat16``. The tensors of a dict inside the dict have its key before their names, joined by a
-        dot: ``state_dict.features.0.weight``.
+        Tensors by name, as read-only views of their storages, bfloat16 as ``ml_dtypes.bfloat16``. The tensors of
+        a dict inside the dict have its key before their names, joined by a dot: ``state_dict.features.0.weight``.
 
     Raises:
         InputError: the file is damaged, is not of PyTorch, holds something other than tensors, or asks to
