@@ -215,7 +215,7 @@ def read_deep(reopen: Callable[[], Image.Image]) -> Raster:
     """
     image = reopen()
     profile, key = image.info.get("icc_profile"), image.info.get("transparency")
-    if image.mode.startswith("I"):  # grey
+    if image.mode.startswith("I"):  # gray
         image.load()
         samples = np.asarray(image).astype(np.uint16)[..., None]
         alpha = (samples[..., 0] != key) * np.uint16(65535) if isinstance(key, int) else None

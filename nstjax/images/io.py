@@ -220,7 +220,7 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
 
 
 def _check_range(picture: Picture, name: str) -> None:
-    """Raise :class:`InputError` for a nearly black image with more than 8 bits, such as values of 0 to 255 in 16 bits."""
+    """Raise :class:`InputError` for a nearly black image with more than 8 bits, such as 0 to 255 in 16 bits."""
     top = 2**picture.bits - 1
     if picture.bits > 8 and 0 < picture.highest <= top / 256:
         raise InputError(
