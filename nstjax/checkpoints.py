@@ -195,7 +195,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
         with _alone(ocp) as checkpointer:
             tree = checkpointer.restore(path, args=ocp.args.Composite(tree=ocp.args.PyTreeRestore()))["tree"]
         damaged = digest is not None and digest != tree_digest(tree)
-    except Exception as error:  # damaged bytes make Orbax raise nearly anything
+    except Exception as error:  # damaged bytes make Orbax raise nearly any exception
         raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it again") from error
     if damaged:
         raise InputError(

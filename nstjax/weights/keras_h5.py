@@ -134,7 +134,7 @@ def read_keras_h5(path: Path) -> Arrays:
                 raise InputError(f"{path} is an HDF5 file, but not of Keras: it has no layers")
     except InputError:
         raise
-    except Exception as error:  # h5py and the traversal raise nearly anything on damaged bytes
+    except Exception as error:  # h5py and the traversal raise nearly any exception on damaged bytes
         raise InputError(f"{path} is a damaged HDF5 file: fetch or copy it again") from error
     if not pairs:
         raise InputError(f"{path} is a Keras file, but holds no VGG: wrong network?")

@@ -60,7 +60,7 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError as error:
         raise InputError(f"{path} is of MATLAB 7.3: save it with -v7") from error
-    except Exception as error:  # SciPy's parser raises nearly anything on damaged bytes
+    except Exception as error:  # SciPy's parser raises nearly any exception on damaged bytes
         raise InputError(f"{path} is a damaged .mat file: fetch or copy it again") from error
     network = content.get("net")
     network = network if network is not None else _Namespace(content)

@@ -10,7 +10,7 @@ from nstjax.files import file_digest
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TORCH = "https://download.pytorch.org/models"
-PATIENCE = 10.0  # seconds to wait for a server's first answer
+PATIENCE = 10.0  # time to wait for a server's first answer, in seconds
 _VGG_LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman (VGG, Oxford)"
 
 

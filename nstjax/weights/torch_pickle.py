@@ -229,5 +229,5 @@ def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np
         return _tensors(loaded)
     except InputError:
         raise
-    except Exception as error:  # a damaged pickle can raise nearly anything
+    except Exception as error:  # a damaged pickle can raise nearly any exception
         raise InputError(f"{path} is a damaged PyTorch file: fetch or copy it again") from error
