@@ -177,7 +177,7 @@ def _swap(fresh: Path, path: Path) -> None:
 
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Read a checkpoint that :func:`save` wrote.
+    """Read the checkpoint that :func:`save` wrote to the directory ``path``.
 
     Returns:
         The tree, with NumPy arrays as leaves, and the record.
@@ -287,7 +287,7 @@ class Series:
         return _numbers(self.directory)
 
     def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
-        """Write checkpoint ``step``, then delete all others; errors as for :func:`save`."""
+        """Write checkpoint ``step``, then delete all others; arguments and errors as for :func:`save`."""
         older = self.steps()
         try:
             # Without parents: if the user has deleted the run's folder, it is not created again.
@@ -355,7 +355,7 @@ class Course:
         return _numbers(self.directory)
 
     def save(self, step: int, tree: dict[str, Any], record: dict[str, Any]) -> None:
-        """Wait for the previous write, copy the arrays, start to write them, and return.
+        """Wait for the previous write, copy the arrays of ``tree``, start to write them and ``record``, and return.
 
         Raises:
             OutputError: If this checkpoint or the previous one cannot be written.

@@ -53,7 +53,16 @@ def record_digest(record: dict[str, Any]) -> str:
 
 
 def sealed(tree: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of a record with the hash of the arrays, unless that is None, and the hash of the record."""
+    """Add hashes to a record.
+
+    Args:
+        tree: a pytree of arrays.
+        record: a JSON object.
+
+    Returns:
+        A copy of the record with the hash of the arrays, unless :func:`tree_digest` is None, and the hash of the
+        record.
+    """
     digest = tree_digest(tree)
     whole = {**record, ARRAYS: digest} if digest else dict(record)
     return {**whole, RECORD: record_digest(whole)}

@@ -180,7 +180,11 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return True if an image that Pillow opened has 16 bits per sample, so that :func:`read_deep` must read it."""
+    """Return True if an image has 16 bits per sample, so that :func:`read_deep` must read it.
+
+    Args:
+        image: an image that Pillow opened.
+    """
     return image.mode.startswith("I") or (bool(image.tile) and ";16" in _raw_mode(image))  # type: ignore[attr-defined]
 
 

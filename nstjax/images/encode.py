@@ -80,8 +80,8 @@ def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
 def median_filter(image: np.ndarray, size: int = 3) -> np.ndarray:
     """Replace each value by the median of its ``size``×``size`` neighborhood, one channel at a time.
 
-    See report 001, section 1.2. Use it only for images that are saved, not for the iterate of an optimization: filtered
-    iterates drift in brightness.
+    See the Brown report (report 001), section 1.2. Use it only for images that are saved, not for the iterate of
+    an optimization: filtered iterates drift in brightness.
 
     Args:
         image: ``(1, h, w, 3)``.

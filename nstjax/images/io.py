@@ -215,7 +215,11 @@ def ignore_noise() -> None:
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Convert the result of :func:`decode_image` to uint8."""
+    """Convert the result of :func:`decode_image` to uint8.
+
+    Args:
+        pixels: uint8, or float32 in [0, 1].
+    """
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 

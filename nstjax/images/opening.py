@@ -54,6 +54,11 @@ def as_input_error(name: str, damaged: str = _DAMAGED) -> Iterator[None]:
 def check_pixels(name: str, width: int, height: int) -> None:
     """Check the size of an image, to protect against decompression bombs.
 
+    Args:
+        name: what messages call the image.
+        width: width in pixels.
+        height: height in pixels.
+
     Raises:
         InputError: If the image has more than :data:`MAX_PIXELS`, or none.
     """
@@ -101,7 +106,12 @@ def _silence_libtiff() -> None:
 
 
 def frame_count(image: Image.Image, kind: str) -> int:
-    """Return the number of frames of an animation that Pillow opened; 1 for every other image."""
+    """Return the number of frames of an animation that Pillow opened; 1 for every other image.
+
+    Args:
+        image: the image.
+        kind: its format, from :func:`open_file`.
+    """
     if kind not in ANIMATED:
         return 1
     try:

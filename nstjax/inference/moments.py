@@ -67,6 +67,11 @@ def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
 
 
 def on_host(count: int, found: tuple[Array, Array]) -> ChannelMoments:
-    """Convert the result of :func:`deviations` for ``count`` pixels to float64 on the host."""
+    """Convert the result of :func:`deviations` to float64 on the host.
+
+    Args:
+        count: number of pixels of the part.
+        found: mean and sum of squared deviations, ``(c,)`` each.
+    """
     mean, squares = jax.device_get(found)
     return ChannelMoments(count, mean.astype(np.float64), squares.astype(np.float64))

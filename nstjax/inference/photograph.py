@@ -24,7 +24,11 @@ MAX_SCALE = 1000  # largest scale of the noise
 
 
 def check_tile(tile: int) -> None:
-    """Raise :class:`InputError` unless ``tile`` is 0 or an allowed number of rows of a band."""
+    """Raise :class:`InputError` unless ``tile`` is an allowed number of rows of a band.
+
+    Args:
+        tile: the number of rows; 0 computes the whole image at once.
+    """
     if tile:
         within("tile", tile, _LEAST_ROWS, MAX_OUTPUT_SIDE, " rows, or 0 for one piece")
 
@@ -89,7 +93,7 @@ def stylize(
         generator: a generator from :func:`~nstjax.generators.store.load_generator`.
         image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures from noise alone.
         seed: seed of the noise of Ulyanov's networks; Johnson's networks have no noise.
-        noise_scale: k in report 000 (Fig. 6): the noise is uniform in [0, k]; the training used 1.
+        noise_scale: k in the Duke report (report 000, Fig. 6): the noise is uniform in [0, k]; the training used 1.
         tile: rows of a band. In bands, an image needs little memory; the statistics of norms are those of the
             whole image, and the result is the same up to about 1e-5. 0 computes the whole image at once; None
             selects :func:`rows_for`.

@@ -55,6 +55,9 @@ def sequential_indices(arch: str) -> dict[int, str]:
     """Return the convolutions by their index in torchvision's ``features``: ``{0: "conv1_1", 2: "conv1_2", …}``.
 
     A ReLU follows each convolution, and a pooling layer ends each block.
+
+    Args:
+        arch: ``"vgg16"`` or ``"vgg19"``.
     """
     indices: dict[int, str] = {}
     position = 0

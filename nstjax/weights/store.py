@@ -39,6 +39,10 @@ class _Record(TypedDict):
 def save_backbone(backbone: Backbone, path: Path) -> None:
     """Write a feature network to an Orbax store, replacing an existing one.
 
+    Args:
+        backbone: the feature network.
+        path: the directory of the store.
+
     Raises:
         InputError: If ``path`` exists and is not a checkpoint, or cannot be written.
     """
@@ -56,6 +60,9 @@ def save_backbone(backbone: Backbone, path: Path) -> None:
 
 def read_store(path: Path) -> Backbone:
     """Read a feature network from an Orbax store.
+
+    Args:
+        path: the directory of the store.
 
     Raises:
         InputError: If the store does not exist, is damaged, or does not contain a feature network.
@@ -213,7 +220,10 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
 def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
     """Replace ``"auto"`` by the name of weights; return any other ``spec`` unchanged.
 
-    ``"auto"`` is ``arch`` if that is given, else VGG-19 if it is installed, else the embedded network.
+    Args:
+        spec: see :func:`load_backbone`.
+        arch: the network that replaces ``"auto"``; by default VGG-19 if it is installed, else the embedded
+            network.
     """
     if str(spec) != AUTO:
         return spec
