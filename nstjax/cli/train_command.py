@@ -33,8 +33,8 @@ from nstjax.weights.store import AUTO, resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
-# Data settings that may differ from the run that is resumed. The training compares the photographs by a hash, so their
-# folder may change.
+# Data settings that may differ from the run that is resumed. The training compares the photographs by a hash (of their
+# names and sizes, for a folder), so their folder may move.
 _FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
