@@ -20,7 +20,7 @@ WHERE = {
     "zsh": "~/.zfunc/_nstjax  (a folder of $fpath)",
     "fish": "~/.config/fish/completions/nstjax.fish",
 }
-"""A place for the script of each shell."""
+"""For each shell, a file in which to save its script."""
 _USAGE = (
     "usage: nstjax completion SHELL > FILE\n\nPrint a script that completes nstjax's commands and options.\n\n"
     + "".join(f"  {shell:5} FILE is {place}\n" for shell, place in WHERE.items())
@@ -28,7 +28,7 @@ _USAGE = (
 
 
 def _either(kinds: dict[str, type]) -> Any:
-    """A choice among subcommands, as tyro takes it."""
+    """Return the type of a choice among subcommands, in the form that tyro expects."""
     choice: Any = None
     for name, kind in kinds.items():
         one: Any = Annotated[kind, tyro.conf.subcommand(name)]
@@ -37,7 +37,7 @@ def _either(kinds: dict[str, type]) -> Any:
 
 
 def _with_actions(name: str, kinds: dict[str, type]) -> type:
-    """The options of a command that has actions."""
+    """Return a dataclass with the options of a command that has actions."""
     return dataclasses.make_dataclass(name, [("action", _either(kinds))], frozen=True)
 
 
@@ -68,10 +68,16 @@ def script(shell: str) -> str:
 
 
 def run_completion(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax completion``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input.
+        InputError: If the input is not valid.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE, end="")
