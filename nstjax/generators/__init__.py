@@ -90,7 +90,7 @@ def draw_noise(
         keys: typed keys ``(n,)``, one per image, so that the noise of an image does not depend on its batch.
         height: height of the images in pixels.
         width: width of the images in pixels.
-        scale: the ``k`` of the Duke report: the noise is uniform in [0, k].
+        scale: upper end of the noise, which is uniform in [0, scale]; the factor ``k`` of the Duke report.
 
     Returns:
         For each level ``k`` of the pyramid, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, 3)``. ``H`` and ``W`` are

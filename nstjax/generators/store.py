@@ -152,7 +152,7 @@ def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[P
     If two folders hold the same name, the first folder takes precedence.
 
     Args:
-        damaged: list to which the stores that cannot be read are added.
+        damaged: list to which unreadable stores, and folders that cannot be listed, are added.
     """
     return checkpoints.find_stores(store_folders("models"), _KIND, _Record, damaged)
 
