@@ -47,6 +47,8 @@ class Arguments:
 class Lab:
     """Inputs and outputs of one experiment, with a cache of transfer runs.
 
+    Because of the cache, figures can be made again quickly.
+
     ``results.json`` holds the runs by label, the ``measures`` and the ``environment``. Its entry ``figures``
     lists for each figure the runs and measures that belong to it, and the weights they were made with.
 

@@ -1,5 +1,6 @@
-"""The Pomona thesis, chapters 3 to 5: ``python -m experiments.pomona_johnson --photographs DIR --images
-DIR``.
+"""The Pomona thesis, chapters 3 to 5.
+
+Run it with ``python -m experiments.pomona_johnson --photographs DIR --images DIR``.
 
 Johnson's network, trained with the settings that the thesis (Barnes 2018) compares: batch and instance
 normalization (Fig. 5.2), three kinds of upsampling (section 4.1), L2 and L1 losses (Fig. 5.3 and 5.4), total

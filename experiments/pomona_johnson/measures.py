@@ -47,7 +47,7 @@ def checkerboard_amplitude(image: np.ndarray) -> float:
         image: ``(1, h, w, 3)``.
     """
     light = luminance(image).astype(np.float64)
-    # The mean over 4×4 pixels, which has no pattern, is subtracted; otherwise slopes would look like a pattern.
+    # Subtract the mean over 4×4 pixels, which has no pattern; otherwise slopes would look like one.
     detail = (light - ndimage.uniform_filter(light, PERIOD))[PERIOD:-PERIOD, PERIOD:-PERIOD]
     height, width = (side // PERIOD * PERIOD for side in detail.shape)
     cells = detail[:height, :width].reshape(height // PERIOD, PERIOD, width // PERIOD, PERIOD)
@@ -99,7 +99,7 @@ def painted_in_quarters(paint: Paint, photo: np.ndarray) -> np.ndarray:
 
 
 def seam(image: np.ndarray, whole: np.ndarray) -> float:
-    """Return the step across the middle lines of an image, relative to that of ``whole``: 1 without a seam."""
+    """Return the step across the middle lines, relative to that of ``whole``: 1 without a seam."""
 
     def step(x: np.ndarray) -> float:
         row, column = (side // 8 * 4 for side in x.shape[1:3])

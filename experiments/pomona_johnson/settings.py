@@ -51,7 +51,7 @@ class Variant:
 
 
 def variants(distance: Distance) -> dict[str, Variant]:
-    """Return all variants by name. The base ``modified``, common to all comparisons, has the given distance."""
+    """Return all variants by name; the base ``modified``, common to all comparisons, has that distance."""
     base = Variant(distance=distance)
     changes: dict[str, dict[str, Any]] = {
         "modified": {},
@@ -112,8 +112,8 @@ class Scale:
 
 
 # Crops contain nearly the whole photograph: a crop of clear sky alone has almost no variance for instance
-# normalization to divide by, and its gradient dominates all others. The distance is L2, because after some hundred
-# steps results with L1 are still close to gray.
+# normalization to divide by, and its gradient dominates all others. The distance is L2, because after some
+# hundred steps results with L1 are still close to gray.
 SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 320, 3, 2, (1.0, 1.25), "squared")
 assert isinstance(PRESET.generator, JohnsonConfig)
 FULL = Scale(
@@ -220,7 +220,7 @@ class Studio:
             RuntimeError: the training failed before a generator was saved.
         """
         variant = self.variants[name]
-        name = next(first for first, other in self.variants.items() if other == variant)  # equal variants are trained only once
+        name = next(first for first, other in self.variants.items() if other == variant)  # none twice
         if name not in self._models:
             trained = self.lab.train(name, self.config(name), self.original)
             if trained.generator is None:

@@ -1,5 +1,4 @@
-"""Textures with default settings: ``python -m experiments.textures --weights W19 --embedded embedded --images
-DIR``.
+"""Textures with default settings: ``python -m experiments.textures --weights W19 --images DIR``.
 
 ``nstjax texture`` of five paintings at 512 pixels, with the embedded network (with and without the loss of
 windows) and with VGG-19. The style loss of every window of 64 pixels shows whether a part has stayed empty.
@@ -33,8 +32,9 @@ class TextureArguments(Arguments):
 
 
 def window_losses(image: np.ndarray, exemplar: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """Return the relative style loss of every window of 64 pixels, at steps of 32, averaged over the style
-    layers.
+    """Return the relative style loss of every window, averaged over the style layers.
+
+    Windows have 64 pixels per side and are 32 pixels apart.
 
     Args:
         image: the texture, ``(1, h, w, 3)``.
