@@ -23,7 +23,7 @@ from nstjax.reports import Cell, contact_sheet, loss_plot
 from nstjax.synthesis.pyramid import first_image
 
 LONG_SIDE = PRESETS["brown"].size
-SNAPSHOTS = (0, 10, 15, 20)  # Fig. 9: iterations, which are rounds; the last is the preset's number of them
+SNAPSHOTS = (0, 10, 15, 20)  # iterations in Fig. 9, here rounds; the last is the preset's number of rounds
 MAP_LAYERS = (
     "relu1_1",
     "relu2_1",
@@ -31,7 +31,7 @@ MAP_LAYERS = (
     "relu4_1",
     "relu5_1",
     "relu4_2",
-)  # Fig. 7; section 2 names them
+)  # layers of Fig. 7, which section 2 names
 MAPS = 6  # feature maps shown for each layer
 PHOTO, PAINTING = "tubingen", "starry_night"
 # Fig. 13 has van Gogh, Munch, Picasso and Kandinsky. Matisse and Picabia replace the last two.

@@ -27,8 +27,8 @@ PHOTOGRAPH = "content"
 SHOWN_WEIGHT = 1e5  # from white noise; with 1e10 both images of Fig. 5 would be the same texture
 TUTORIAL_WEIGHT = 1e6  # style weight of PyTorch's tutorial
 BALANCED_WEIGHT = 60.0  # style weight, to a content weight of 1, for relative losses
-SECOND, FOURTH = "conv1_2", "conv2_2"  # Fig. 5
-PLAIN = "yellow_grey"  # Fig. 3
+SECOND, FOURTH = "conv1_2", "conv2_2"  # content layers of Fig. 5
+PLAIN = "yellow_grey"  # style of Fig. 3
 
 
 def config(

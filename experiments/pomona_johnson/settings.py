@@ -220,7 +220,8 @@ class Studio:
             RuntimeError: the training failed before a generator was saved.
         """
         variant = self.variants[name]
-        name = next(first for first, other in self.variants.items() if other == variant)  # none twice
+        # Equal variants are trained only once, under the first name.
+        name = next(first for first, other in self.variants.items() if other == variant)
         if name not in self._models:
             trained = self.lab.train(name, self.config(name), self.original)
             if trained.generator is None:

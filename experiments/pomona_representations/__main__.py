@@ -34,7 +34,7 @@ from nstjax.synthesis.presets import FIRST_RELUS
 SIDE = 256
 ITERATIONS = 150
 PHOTO, PAINTING = "golden_gate", "starry_night"
-SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 has conv3_1
+SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 shows conv3_1
 STYLE_LAYERS = FIRST_RELUS  # Fig. 2.5: conv1_1 to conv5_1
 KERNELS = ("linear", "polynomial", "gaussian", "moments")
 

@@ -86,7 +86,7 @@ def descend(
     if start is not None:
         config = dataclasses.replace(config, init="image")
     brief = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, iterations=4))
-    nstjax.transfer(photo, style, backbone, brief, init_image=start)  # compiles
+    nstjax.transfer(photo, style, backbone, brief, init_image=start)  # compiles the program
     pictures = [photo if start is None else start]
     ticks: list[float] = []
 

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 
-@functools.lru_cache(maxsize=4)  # a batch may reach into the next epoch
+@functools.lru_cache(maxsize=4)  # a batch may extend into the next epoch
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     """Return the order of the records in an epoch, ``(count,)``.
 

@@ -67,7 +67,7 @@ class Batches(Iterator[Batch]):
         self._index = np.arange(first, first + share, dtype=np.int32)
         self._make = Share(source, config, (first, first + share))
         self._batch = 0
-        self._running: list[Any] = []  # Grain's iterator, while there is one
+        self._running: list[Any] = []  # holds Grain's iterator while it exists
         # Close Grain's iterator even if the caller does not: its own clean-up runs too late when the interpreter
         # exits, and prints errors.
         weakref.finalize(self, _end, self._running)
@@ -151,7 +151,8 @@ class Batches(Iterator[Batch]):
         names = {"seed": "data.seed", "batch_size": "batch_size", "shuffle": "shuffle"}
         for field, now in self._order.items():
             then = state.get(field)
-            if then == now or (field == "content" and "names" in state):  # the form of earlier versions
+            # States of earlier versions have "names" instead of "content".
+            if then == now or (field == "content" and "names" in state):
                 continue
             if field in names:
                 raise InputError(
@@ -193,7 +194,7 @@ def _signals_blocked() -> Iterator[None]:
     Only the main process shall handle signals such as Ctrl-C, which a terminal sends to all processes.
     Signals that arrive in the meantime reach the main process at the end of the block.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     resource_tracker.ensure_running()  # if it started inside the block, it would unblock the signals
@@ -206,7 +207,7 @@ def _signals_blocked() -> Iterator[None]:
 
 def _start_worker(_index: int, _count: int) -> None:
     ignore_noise()
-    with contextlib.suppress(ValueError):  # in a thread
+    with contextlib.suppress(ValueError):  # raised outside the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     main = multiprocessing.parent_process()
     assert main is not None

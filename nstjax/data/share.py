@@ -11,7 +11,7 @@ from nstjax.data.source import Source
 from nstjax.data.views import bring_to, draw_view
 from nstjax.errors import InputError
 
-CACHE_BYTES = 2 * 2**30  # 7,000 photographs of 256×384 pixels
+CACHE_BYTES = 2 * 2**30  # enough for 7,000 photographs of 256×384 pixels
 _ACCOUNT = threading.Lock()  # guards the caches; global, because a Share with a lock could not be pickled
 
 

@@ -53,7 +53,7 @@ def draw_view(
     height, width = photograph.shape[:2]
     factor, down, right, coin = rng.random(4)
     if zoom[0] == zoom[1]:
-        # Whole pixels: no second resampling.
+        # At whole pixels, without a second resampling.
         top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
         view = photograph[top : top + size, left : left + size]
     else:

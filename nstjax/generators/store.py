@@ -77,7 +77,7 @@ def save_generator(
         return array
 
     tree = {"params": jax.tree.map(stored, variables["params"])}
-    if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax does not keep an empty tree
+    if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax cannot store an empty tree
         as_float32 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["batch_stats"])
         tree["batch_stats"] = as_float32
     facts = {"kind": _KIND, "format": _FORMAT, "config": config_to_json(config), "dtype": dtype.name}

@@ -44,7 +44,7 @@ def _printable(text: str) -> str:
 
 
 def _figure(width: float, height: float) -> Any:
-    # The object interface: no global state, no display, safe in any thread.
+    # Matplotlib's object interface needs no display, has no global state, and is safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -106,7 +106,7 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", c
         InputError: Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
     """
     columns = max(len(row) for row in rows)
-    heights = []  # of each row in inches: its tallest picture and its captions
+    heights = []  # height of each row in inches, for its tallest image and its captions
     for row in rows:
         ratios = [image.shape[-3] / image.shape[-2] for image, _ in row if image is not None]
         lines = max(caption.count("\n") + 1 for _, caption in row)

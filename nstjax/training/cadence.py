@@ -37,9 +37,9 @@ class TrainProgress:
     Attributes:
         step: number of steps taken so far, from 1.
         steps: total number of steps of the run, each on one batch.
-        loss: loss of the latest step that has been read from the device, usually the previous one, so that the
-            device need not be waited for. Steps with non-finite metrics leave it unchanged; NaN before the first
-            finite loss.
+        loss: loss of the latest step that has been read from the device, usually the previous one, so that
+            training does not wait for the device. Steps with non-finite metrics leave it unchanged; NaN
+            before the first finite loss.
         images_per_second: throughput since the last entry of the metrics, over all processes; NaN before the
             first entry.
         skipped: names of the photographs that this process could not read.

@@ -150,7 +150,7 @@ class _Record(TypedDict):
     """The part of a checkpoint that is not arrays."""
 
     data: dict[str, Any]
-    metrics: NotRequired[MetricSums]  # not in checkpoints of earlier versions
+    metrics: NotRequired[MetricSums]  # missing in checkpoints of earlier versions
 
 
 def _restored(

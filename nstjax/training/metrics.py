@@ -49,7 +49,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             values = parse_json(line)
             checked(values, _Step, "the line")
             checked(values, dict[str, float], "the line")
-        except ValueError as error:  # an InputError is one
+        except ValueError as error:  # also catches InputError, a subclass
             raise InputError(f"line {number} of {path} is damaged: delete this line or the file") from error
         found.append(values)
     return found
