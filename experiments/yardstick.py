@@ -14,7 +14,7 @@ from nstjax.typing import Features
 
 
 class Yardstick:
-    """Measures images with VGG-19 and maximum pooling, whichever network made them.
+    """A measure of images with VGG-19 and maximum pooling, whichever network made them.
 
     Args:
         lab: a lab whose feature network is VGG-19.

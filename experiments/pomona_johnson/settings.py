@@ -177,7 +177,7 @@ def train_config(variant: Variant, scale: Scale, photographs: str) -> TrainConfi
 
 
 class Studio:
-    """Trains each network once, and stylizes photographs with it.
+    """The networks of all variants, each trained once, and the images of the figures.
 
     Args:
         arguments: arguments of the command line.

@@ -76,7 +76,7 @@ def descend(
     """Run the per-image optimization and measure every iterate.
 
     Args:
-        config: settings with one scale.
+        config: settings with one scale and ``init="content"``.
         backbone: the feature network.
         photo: the photograph, ``(1, h, w, 3)`` in [0, 1].
         style: the style image, ``(1, h, w, 3)`` in [0, 1].

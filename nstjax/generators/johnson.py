@@ -19,7 +19,7 @@ _KERNELS = (9, 3, 3)  # kernel sizes of the downsampling part
 class JohnsonConfig:
     """Settings of Johnson's network.
 
-    The defaults follow the last network of the Pomona thesis (Barnes 2018, chapter 4), except ``last_kernel``.
+    The defaults, except ``last_kernel``, follow the last network of the Pomona thesis (Barnes 2018, chapter 4).
 
     Attributes:
         norm: ``"batch"`` as in the paper, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022). Both
