@@ -21,7 +21,7 @@ SIDE, STEPS = 128, 1000
 REPORTED_STEPS = 300  # enough to see the effect of the report's learning rate
 TEXTURE_STEPS = 300
 FULL_SIDE, FULL_STEPS = TRAIN_PRESETS["duke"].data.size, EPOCHS * PHOTOGRAPHS
-# A schedule that works in few steps: a tenth of the report's learning rate, multiplied by 0.7 after every tenth
+# A schedule that works in few steps: a tenth of the report's learning rate, times 0.7 after every tenth
 # of the steps. The factor is the paper's (Ulyanov et al. 2016, section 4.1: 0.1, times 0.7 after half of 2000
 # iterations and then after every tenth).
 RATE, DECAY = 0.01, 0.7

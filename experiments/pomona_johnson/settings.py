@@ -108,7 +108,7 @@ class Scale:
     batch: int
     zoom: tuple[float, float]
     distance: Distance
-    """Distance of content and style losses in all training runs except those of Fig. 5.3; L1 in the thesis."""
+    """Distance of content and style losses in all runs except those of Fig. 5.3; L1 in the thesis."""
 
 
 # Crops contain nearly the whole photograph: a crop of clear sky alone has almost no variance for instance

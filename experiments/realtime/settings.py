@@ -23,8 +23,8 @@ SIDE = 256  # longer side of the measured images in pixels
 ITERATIONS = 200
 ONWARD = 60  # iterations from a generator's image
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200)
-# For all methods. The style weight is lower than the default for single images (180): with that one, after some
-# hundred steps a generator reproduces colors and textures of the painting, but nothing of the photograph.
+# For all methods. The style weight is lower than the default for single images (180): with that one, after
+# some hundred steps a generator reproduces colors and textures of the painting, but nothing of the photograph.
 OBJECTIVE = Objective(style_weight=12.0, tv_weight=0.3)
 FROM_GENERATOR = 20  # iterations from a generator's image that the sheet shows
 

@@ -68,8 +68,8 @@ class Batches(Iterator[Batch]):
         self._make = Share(source, config, (first, first + share))
         self._batch = 0
         self._running: list[Any] = []  # holds Grain's iterator while it exists
-        # Close Grain's iterator even if the caller does not: its own clean-up runs too late when the interpreter
-        # exits, and prints errors.
+        # Close Grain's iterator even if the caller does not: its own clean-up runs too late at exit and prints
+        # errors.
         weakref.finalize(self, _end, self._running)
         self._order = {
             "photographs": len(source),

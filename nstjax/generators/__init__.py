@@ -55,7 +55,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
             inputs[name] = jnp.zeros((1, size, size, channels))
         return GeneratorModule(plan).init(key, inputs)
 
-    # Flax gives the shapes. All weights are slices of one draw: XLA takes seconds to compile a draw per layer.
+    # Flax gives the shapes. The weights are slices of one draw: XLA takes seconds to compile a draw per layer.
     shapes = jax.eval_shape(init)
     convs = {step.name for step in plan.steps if step.op == "conv"}
     drawn = {name: leaves for name, leaves in shapes["params"].items() if name in convs}

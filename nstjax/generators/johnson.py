@@ -19,7 +19,8 @@ _KERNELS = (9, 3, 3)  # kernel sizes of the downsampling part
 class JohnsonConfig:
     """Settings of Johnson's network.
 
-    The defaults, except ``last_kernel``, follow the last network of the Pomona thesis (Barnes 2018, chapter 4).
+    The defaults, except ``last_kernel``, are those of the Pomona thesis's last network (Barnes 2018,
+    chapter 4).
 
     Attributes:
         norm: ``"batch"`` as in the paper, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022). Both

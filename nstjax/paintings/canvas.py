@@ -260,7 +260,7 @@ class Canvas:
         return np.asarray(Image.fromarray(values).reduce(self._zoom))
 
     def numbers(self) -> np.ndarray:
-        """Return the number of the topmost mark at each pixel, in drawing order from 0; -1 for bare canvas."""
+        """Return the number of the topmost mark at each pixel, in drawing order from 0, or -1 for none."""
         middle = self._zoom // 2
         return np.asarray(self._image)[middle :: self._zoom, middle :: self._zoom] - 1
 

@@ -125,8 +125,8 @@ def train(
             begin()
         if folder is not None and first:
             folder.mkdir(parents=True, exist_ok=True)
-            # The last step writes a line even between two regular ones. If a finished run is extended, that line
-            # is removed: its steps are part of the next regular line.
+            # The last step writes a line even between two regular ones. If a finished run is extended, that
+            # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
             if cadence.sample_every:

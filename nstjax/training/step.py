@@ -170,8 +170,8 @@ def train_step(
     if axis_name is not None:
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
     norm = optax.tree.norm(gradient)
-    # A finite gradient whose squares overflow float32 would fill Adam's second moments with infinity. Its norm
-    # is infinite, so it is replaced by NaN, which the optimizer skips.
+    # A finite gradient whose squares overflow float32 would fill Adam's second moments with infinity. Its
+    # norm is infinite, so it is replaced by NaN, which the optimizer skips.
     finite = jnp.isfinite(norm)
     gradient = jax.tree.map(lambda g: jnp.where(finite, g, jnp.nan), gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
