@@ -55,9 +55,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             memory = f", {line['GiB']} GiB" if "GiB" in line else ""
             found.append((f"stylize, {side}², {name}", f"{line['seconds']} s{memory}", "", ""))
     for line in _read("large.json").get("lines", []):
-        what = (
-            f"{line['size']}², {line['network']}, tiles of {line['tile']}: one L-BFGS iteration, peak memory"
-        )
+        what = f"{line['size']}², {line['network']}, tiles of {line['tile']}: a transfer of one L-BFGS iteration, peak memory"
         found.append((what, f"{line['seconds']} s, {line['peak_GiB']} GiB", "", ""))
     return found
 

@@ -74,7 +74,7 @@ def make_all(
             return made, code
         if code:
             bad.append(f"{path_of(job).name}: the run failed")
-            worst = worst or code
+            worst = code if worst in (0, BAD_INPUT) else worst  # a failed run counts more than bad input
         else:
             made.append(job)
     if bad:

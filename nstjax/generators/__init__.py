@@ -120,8 +120,14 @@ def _run(
 ) -> tuple[Array, Variables]:
     plan = config.plan()
     wants_image = any(name == "image" for name, _ in plan.inputs)
-    if wants_image != (images is not None) or len(noise) != len(plan.inputs) - wants_image:
-        raise InputError("the generator was not given the images and the noise that it is made for")
+    if wants_image != (images is not None):
+        raise InputError(
+            "`images` is missing" if wants_image else "`images` must be None: the generator makes textures"
+        )
+    if len(noise) != len(plan.inputs) - wants_image:
+        raise InputError(
+            f"`noise` has {len(noise)} arrays: the generator needs {len(plan.inputs) - wants_image}, see draw_noise"
+        )
     inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
         check_floating("image", images)

@@ -66,7 +66,7 @@ class JohnsonConfig:
             raise InputError(f"`residual_blocks` is {self.residual_blocks}: it must be between 0 and 100")
         if self.last_kernel not in (3, 9):
             raise InputError(
-                f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
+                f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (the Pomona thesis)"
             )
 
     def plan(self) -> GeneratorPlan:

@@ -134,7 +134,7 @@ def encode_animation(
         The content of the file.
 
     Raises:
-        InputError: If the path has another suffix, or the format cannot hold the animation.
+        InputError: If the path has another suffix, there is no frame, or the format cannot hold the animation.
     """
     path = Path(path)
     kind = _KINDS.get(path.suffix.lower())
@@ -150,7 +150,9 @@ def encode_animation(
         options["loop"] = 1 if loop is None else loop + 1 if loop else 0
     if kind == "WebP":
         options["quality"] = quality
-    buffer, first = io.BytesIO(), next(images)
+    buffer, first = io.BytesIO(), next(images, None)
+    if first is None:
+        raise InputError(f"cannot write {path}: `frames` is empty")
     rest = images if kind == "GIF" else list(images)  # for other formats Pillow iterates several times
     try:
         first.save(buffer, kind.upper(), save_all=True, append_images=rest, **options)

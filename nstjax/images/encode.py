@@ -80,7 +80,7 @@ def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
 def median_filter(image: np.ndarray, size: int = 3) -> np.ndarray:
     """Replace each value by the median of its ``size``×``size`` neighborhood, one channel at a time.
 
-    See the Brown report (report 001), section 1.2. Use it only for images that are saved, not for the iterate of
+    See the Brown report, section 1.2. Use it only for images that are saved, not for the iterate of
     an optimization: filtered iterates drift in brightness.
 
     Args:
@@ -177,12 +177,14 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.
         seconds: duration of each frame but the last.
 
     Raises:
-        InputError: If the path does not end in ``.gif``, or a frame is not floating point.
+        InputError: If the path does not end in ``.gif``, there is no frame, or a frame is not floating point.
         OutputError: If the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise InputError(f"the animation {path} must end in .gif")
+    if not frames:
+        raise InputError(f"cannot write {path}: `frames` is empty")
     images = [Image.fromarray(to_integers(frame)) for frame in frames]
     durations = [round(1000 * seconds)] * (len(images) - 1) + [round(10_000 * seconds)]
     buffer = io.BytesIO()

@@ -228,6 +228,9 @@ def mmd2(
     _check(x, y, kernel, degree, offset)
     one_of("estimate", estimate, ESTIMATES)
     weighted = x_weights is not None or y_weights is not None
+    for name, points, weights in (("x_weights", x, x_weights), ("y_weights", y, y_weights)):
+        if weights is not None and weights.shape != (len(points),):
+            raise InputError(f"`{name}` must have the shape ({len(points)},), one weight for each point")
     if estimate == "unbiased" and (weighted or min(len(x), len(y)) < 2):
         raise InputError(
             "the unbiased estimate needs two or more points a side, without weights: use the biased one"

@@ -130,7 +130,11 @@ class Objective:
         """
         content, style = self.content_layers, self.style_layers
         if not content:
-            content = (next(name for name in CONTENT_CANDIDATES if name in layers),)
+            content = tuple(name for name in CONTENT_CANDIDATES if name in layers)[:1]
+            if not content:
+                raise InputError(
+                    f"the network has none of the default content layers {', '.join(CONTENT_CANDIDATES)}: set `content_layers`"
+                )
         if not style:
             style = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in layers)
         weight = self.style_weight

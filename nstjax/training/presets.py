@@ -110,7 +110,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         ),  # one term: its weight is a unit
         data=DataConfig(_NONE, size=256, batch_size=4),  # section 4.1: 16
     ),
-    # Report 000 (Duke), Ulyanov's method.
+    # The Duke report, Ulyanov's method.
     "duke": TrainConfig(
         steps=600 * 18,  # appendix C and section 3: 600 epochs of 18 photographs
         learning_rate=0.1,  # appendix C: Adam
@@ -125,7 +125,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         ),
         data=DataConfig(_NONE, size=256, batch_size=1, flip=False),  # 3 and appendix C
     ),
-    # Thesis (report 004), chapters 3 to 5.
+    # Pomona thesis (Barnes 2018), chapters 3 to 5.
     "pomona": TrainConfig(
         steps=29_500,  # chapter 5: one pass over 118,000 photographs
         generator=JohnsonConfig(norm="instance", upsampling="bilinear"),  # sections 4.1 and 4.2
