@@ -10,6 +10,7 @@ import tyro
 
 from nstjax.cli import options_weights as weights
 from nstjax.cli.demo_command import DemoOptions
+from nstjax.cli.help import HELP, HELP_ALL
 from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
 from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.cli.options_train import TrainOptions
@@ -73,7 +74,7 @@ def run_completion(arguments: Sequence[str]) -> int:
     Raises:
         InputError: bad input.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(_USAGE, end="")
         return 0
     shell, *rest = arguments

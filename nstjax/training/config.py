@@ -42,7 +42,7 @@ class TrainSettings:
     style_size: int = 256
     """Longer side of the resized style image in pixels; it is never enlarged."""
     pooling: Literal["network", "average", "max"] = "network"
-    """Pooling of the feature network; network means that of its own training."""
+    """Pooling of the feature network; network is that of its own training."""
     seed: int = 0
     """Seed of the generator's initial parameters and noise; data-seed is that of the photographs."""
 
