@@ -5,17 +5,34 @@ import dataclasses
 import fnmatch
 import functools
 import inspect
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin, get_type_hints
 
 import tyro
 
+from nstjax.cli.flags import with_flags
+
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
-_ALL = Annotated[
+HelpAll = Annotated[
     bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="show all options and exit", help_behavior_hint="")
 ]
+"""The type of a field for ``--help-all``."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # hashable, as tyro needs annotations to be
+class Choices:
+    """An annotation of a field that takes one of several names: its help lists them.
+
+    Attributes:
+        notes: for each name a few words.
+    """
+
+    notes: Mapping[str, str]
+
+    def __str__(self) -> str:
+        width = max(map(len, self.notes))
+        return "\n".join(f"{name:{width}}  {note}" for name, note in self.notes.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +68,7 @@ class Option:
         path: its place in the options class.
         hint: its type, with the annotations for tyro.
         default: its default, or :data:`dataclasses.MISSING` if it is required.
-        text: its documentation.
+        text: its documentation, with fields in backticks; the help shows their flags.
     """
 
     path: str
@@ -86,17 +103,19 @@ class Option:
             short: show a switch that is off by one flag, without its ``--no-`` form.
         """
         base = get_args(self.hint)[0] if self._annotations() else self.hint
+        choices = [data for data in self._annotations() if isinstance(data, Choices)]
+        text = "\n".join([with_flags(self.text), *map(str, choices)])
         switch = short and self.default is False
-        hint = "" if switch else _default
-        shown = tyro.conf.arg(help=self.text, help_behavior_hint=hint, metavar=_metavar(base))
+        hint = "" if switch or choices else _default
+        shown = tyro.conf.arg(help=text, help_behavior_hint=hint, metavar=_metavar(base))
         markers = (tyro.conf.FlagCreatePairsOff,) if switch else ()
-        annotated = Annotated[(base, shown, *self._annotations(), *markers)]
+        annotated = Annotated[(base, shown, *self._annotations(), *markers)]  # type: ignore[valid-type]
         return self.name, annotated, dataclasses.field(default=self.default)
 
 
 def _default(label: str) -> str:
     """What follows an option's text: its default, if there is one."""
-    return "" if label in ("", "None") else f"(default: {label})"
+    return "" if label in ("", "''", "None") else f"(default: {label})"
 
 
 def _metavar(hint: Any) -> str | None:
@@ -115,9 +134,9 @@ def _texts(kind: type) -> dict[str, str]:
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                    found[field.target.id] = str(text.value.value)
+            match (field, text):
+                case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said)))):
+                    found[name] = said
     return found
 
 
@@ -190,7 +209,7 @@ def show_help(kind: type, prog: str, default: Any = None, everything: bool = Fal
         groups[""] = [*positional, *(options[path] for path in layout.essential)]
     fields: list[Any] = [option.field(not everything) for option in groups.pop("")]
     if layout is not None:
-        fields.insert(0, ("help_all", _ALL, dataclasses.field(default=False)))
+        fields.insert(0, ("help_all", HelpAll, dataclasses.field(default=False)))
     for number, (title, members) in enumerate(groups.items()):
         if members:
             made = [option.field(False) for option in members]

@@ -1,7 +1,6 @@
 """Options shared by the synthesis commands, as dataclasses from which flags, help and defaults are made."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,7 @@ from nstjax.synthesis import Settings, TransferConfig
 LOSS_GROUPS = {
     "style loss": (
         *("objective.style_*", "objective.kernel_*", "objective.bandwidth", "objective.window*"),
-        *("objective.guidance", "objective.blend"),
+        *("objective.blend", "objective.guidance"),
     ),
     "content loss": ("content_layer", "objective.content_*"),
     "total variation loss": ("objective.tv_*",),
@@ -25,6 +24,7 @@ SYNTHESIS_GROUPS = {
     "image and region": (
         *("fine_style", "init_image", "proportions", "*style_weights", "*masks", "*_regions", "region_*"),
         *("settings.style_scale", "settings.style_size", "settings.*mask_carry"),
+        *("objective.blend", "objective.guidance"),
     ),
     "strength and color": ("settings.style_strength", "strength_grid", "settings.colors*"),
     "scale": ("settings.size", "settings.scales", "settings.iterations"),
@@ -39,13 +39,6 @@ SYNTHESIS_GROUPS = {
     ),
 }
 """Groups of the synthesis commands' options in ``--help-all``."""
-
-
-def preset_help(notes: Mapping[str, str]) -> str:
-    """Return the help of ``--preset``: each preset's name with a few words."""
-    width = max(map(len, notes))
-    listed = "\n".join(f"{name:{width}}  {note}" for name, note in notes.items())
-    return f"Settings to start from; other options change them.\n{listed}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
-from nstjax.cli.help import Layout
+from nstjax.cli.help import Choices, Layout
 from nstjax.cli.job import Arrangement, Sources
-from nstjax.cli.options import SYNTHESIS_GROUPS, RunOptions, preset_help, shared_defaults
+from nstjax.cli.options import SYNTHESIS_GROUPS, RunOptions, shared_defaults
 from nstjax.errors import InputError
 from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
 from nstjax.synthesis.presets import PRESET_NOTES
@@ -37,9 +37,8 @@ _RUN = ("network.weights", "resume", "from_record", "gif", "plot", "quiet")
 class StyleOptions(RunOptions):
     """Options of the commands that take style images."""
 
-    preset: Annotated[str, arg(metavar="NAME", help=preset_help(PRESET_NOTES), help_behavior_hint="")] = (
-        "default"
-    )
+    preset: Annotated[str, arg(metavar="NAME"), Choices(PRESET_NOTES)] = "default"
+    """Settings to start from; other options change them."""
     style_weights: tuple[float, ...] = ()
     """Weight of each STYLE in a blend; equal by default."""
     fine_style: Annotated[Path | None, arg(metavar="FILE")] = None

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
-from nstjax.cli.help import Layout
-from nstjax.cli.options import LOSS_GROUPS, NetworkOptions, preset_help
+from nstjax.cli.help import Choices, Layout
+from nstjax.cli.options import LOSS_GROUPS, NetworkOptions
 from nstjax.data import DataConfig
 from nstjax.errors import InputError
 from nstjax.generators import GENERATORS, GeneratorConfig
@@ -145,9 +145,8 @@ class TrainOptions:
     """The style image."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder of the run: model (for nstjax stylize), checkpoints, metrics, samples and train.json."""
-    preset: Annotated[
-        str, arg(metavar="NAME", help=preset_help(TRAIN_PRESET_NOTES), help_behavior_hint="")
-    ] = "default"
+    preset: Annotated[str, arg(metavar="NAME"), Choices(TRAIN_PRESET_NOTES)] = "default"
+    """Settings to start from; other options change them."""
     resume: bool = False
     """Resume the run in the output folder from its newest checkpoint."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()

@@ -20,9 +20,9 @@ class Settings:
     """Scales, initialization and network of a synthesis."""
 
     size: int = 512
-    """Longer side of the result in pixels, unless scales are given."""
+    """Longer side of the result in pixels, unless `scales` are given."""
     scales: tuple[int, ...] = ()
-    """Longer sides in pixels from coarse to fine, the last one of the result; by default size, halved down to 128."""
+    """Longer sides in pixels from coarse to fine, the last one of the result; by default `size`, halved down to 128."""
     iterations: tuple[int, ...] = ()
     """Iterations at each scale, or one number for all; by default the optimizer's."""
     init: Literal["content", "noise", "style", "image"] = "content"

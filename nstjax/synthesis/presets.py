@@ -62,10 +62,10 @@ PRESET_NOTES = {
     "gatys": "Gatys et al. 2016, as in the paper",
     "gatys-code": "Gatys et al., as in their published code",
     "crowson": "style-transfer-pytorch: Wasserstein style loss, Adam",
-    "duke": "report 000 (Duke), Gatys's method",
-    "brown": "report 001 (Brown)",
-    "ahmedabad": "report 002 (Ahmedabad), after Keras's example",
-    "stanford": "report 003 (Stanford), from noise",
+    "duke": "student report (Duke): L-BFGS from noise, 256 pixels",
+    "brown": "student report (Brown): L-BFGS-B of SciPy",
+    "ahmedabad": "student report (Ahmedabad): 3000 steps of SGD",
+    "stanford": "student poster (Stanford): Adam from noise",
 }
 """What each preset is, in a few words."""
 

@@ -16,10 +16,10 @@ TRAIN_PRESET_NOTES = {
     "quick": "400 steps of a small network: minutes on a CPU",
     "johnson": "Johnson et al. 2016, with the weights of their code",
     "ulyanov2016": "Ulyanov et al. 2016, Texture Networks",
-    "ulyanov": "Ulyanov et al., their later code with instance normalization",
+    "ulyanov": "Ulyanov et al., later code: instance normalization",
     "texture": "textures from noise alone, without photographs",
-    "duke": "report 000 (Duke), Ulyanov's method",
-    "pomona": "report 004 (Pomona), after Johnson et al.",
+    "duke": "student report (Duke): Ulyanov's network",
+    "pomona": "student thesis (Pomona): Johnson's network",
 }
 """What each training preset is, in a few words."""
 
