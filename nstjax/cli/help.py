@@ -7,7 +7,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -52,12 +52,6 @@ class Layout:
     essential: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]]
     refused: tuple[str, ...] = ()
-
-
-class HasLayout(Protocol):
-    """An options class that says how its help is arranged; ``--help`` of other classes shows every option."""
-
-    layout: ClassVar[Layout]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +102,9 @@ class Option:
         switch = short and self.default is False
         hint = "" if switch or choices else _default
         shown = tyro.conf.arg(help=text, help_behavior_hint=hint, metavar=_metavar(base))
-        markers = (tyro.conf.FlagCreatePairsOff,) if switch else ()
+        markers = [tyro.conf.FlagCreatePairsOff] if switch else []
+        if bool not in get_args(base):  # tyro would take that for a switch
+            markers.append(tyro.conf.DisallowNone)
         annotated = Annotated[(base, shown, *self._annotations(), *markers)]  # type: ignore[valid-type]
         return self.name, annotated, dataclasses.field(default=self.default)
 
@@ -119,7 +115,9 @@ def _default(label: str) -> str:
 
 
 def _metavar(hint: Any) -> str | None:
-    """The placeholder of a list of numbers or names; None for tyro's own placeholder."""
+    """The placeholder of a list of numbers or names, or of an optional truth value; None for tyro's placeholder."""
+    if bool in get_args(hint):
+        return "{True,False}"
     kind, *rest = get_args(hint) if get_origin(hint) is tuple else (None,)
     if rest == [...] and kind in (int, float, str):
         return f"{kind.__name__.upper()} ..."
@@ -217,5 +215,5 @@ def show_help(kind: type, prog: str, default: Any = None, everything: bool = Fal
             group.__doc__ = None
             fields.append((f"group{number}", Annotated[group, tyro.conf.arg(name=title, help="")]))
     shown = dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+    config = (tyro.conf.OmitArgPrefixes,)
     tyro.cli(shown, args=["--help"], prog=prog, description=inspect.getdoc(kind), config=config)

@@ -26,7 +26,7 @@ class StylizeOptions:
     )
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. None for a model that makes textures."""
+    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
