@@ -57,7 +57,7 @@ class Backbone:
         sha256: hash of the file they were read from; empty where there was none.
     """
 
-    params: Params
+    params: Params = dataclasses.field(repr=False)
     arch: str = dataclasses.field(metadata={"static": True})
     preprocessing: Preprocessing = dataclasses.field(metadata={"static": True})
     layers: tuple[str, ...] = dataclasses.field(metadata={"static": True})
