@@ -129,7 +129,11 @@ def _texts(kind: type) -> dict[str, str]:
     """The docstrings of a dataclass's fields."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        try:
+            source = inspect.getsource(base)
+        except OSError:  # installed without sources
+            continue
+        body = ast.parse(textwrap.dedent(source)).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):
             match (field, text):
