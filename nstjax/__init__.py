@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nstjax import heap, images, losses, optim
     from nstjax.errors import InputError
     from nstjax.generators.store import load_generator
-    from nstjax.images import load_image, save_image
+    from nstjax.images import load_image, save_image, show
     from nstjax.inference import stylize
     from nstjax.nn.vgg import features
     from nstjax.preprocessing import Preprocessing
@@ -53,6 +53,7 @@ __all__ = [
     "optim",
     "reconstruct",
     "save_image",
+    "show",
     "stylize",
     "texture",
     "transfer",
@@ -65,6 +66,7 @@ _LATE = {
     "load_generator": "nstjax.generators.store",
     "load_image": "nstjax.images",
     "save_image": "nstjax.images",
+    "show": "nstjax.images",
     "stylize": "nstjax.inference",
     "features": "nstjax.nn.vgg",
     "Preprocessing": "nstjax.preprocessing",

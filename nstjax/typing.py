@@ -57,7 +57,7 @@ class Backbone:
         sha256: hash of the weights file; empty if they were not read from a file.
     """
 
-    params: Params
+    params: Params = dataclasses.field(repr=False)
     arch: str = dataclasses.field(metadata={"static": True})
     preprocessing: Preprocessing = dataclasses.field(metadata={"static": True})
     layers: tuple[str, ...] = dataclasses.field(metadata={"static": True})

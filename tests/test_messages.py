@@ -72,11 +72,11 @@ def _named(path: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def flags() -> set[str]:
-    """Every flag of the commands' help."""
+    """Every flag of the commands' whole help."""
     found: set[str] = set()
     for command in COMMANDS:
         with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
-            main([*command, "--help"])
+            main([*command, "--help-all"])
         found |= set(re.findall(r"--[a-z][a-z0-9-]*", text.getvalue()))
     return found
 

@@ -5,33 +5,12 @@ from pathlib import Path
 
 from nstjax.cli.job import Arrangement, Job, Sources
 from nstjax.cli.options import RunOptions
+from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.errors import MOST, InputError, within
 from nstjax.images.encode import check_place
 from nstjax.images.mask_spec import LABELS, check_mask_spec
 from nstjax.synthesis import TransferConfig
 from nstjax.synthesis.config import MAX_SIDE
-
-# Options for losses and controls, which FOREIGN lists for the commands that do not have them.
-_CONTENT = (
-    "--content-layers",
-    "--content-weight",
-    "--content-layer-weights",
-    "--content-loss",
-    "--content-distance",
-)
-_CONTROLS = (
-    "--colors",
-    "--colors-of",
-    "--style-strength",
-    "--mask-carry",
-    "--style-mask-carry",
-    "--guidance",
-)
-FOREIGN: dict[str, tuple[str, ...]] = {
-    "transfer": (),
-    "texture": (*_CONTENT, *_CONTROLS),
-    "reconstruct": (*_CONTROLS, "--blend"),
-}
 
 
 def check_given(command: str, given: Mapping[str, str | None]) -> None:
@@ -54,7 +33,7 @@ def check_given(command: str, given: Mapping[str, str | None]) -> None:
             contradict(strength, weight, " (the strength finds the weights)")
     contradict("--style-strength", "--strength-grid")
     contradict("--content-layer", "--content-layers")
-    for flag in FOREIGN[command]:
+    for flag in COMMANDS[command].layout.refused:
         if flag in given:
             raise InputError(
                 f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"

@@ -10,6 +10,7 @@ import tyro
 
 from nstjax.cli import options_weights as weights
 from nstjax.cli.demo_command import DemoOptions
+from nstjax.cli.help import HELP, HELP_ALL, HelpAll
 from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
 from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.cli.options_train import TrainOptions
@@ -31,7 +32,14 @@ def _either(kinds: dict[str, type]) -> Any:
     """Return the type of a choice among subcommands, in the form that tyro expects."""
     choice: Any = None
     for name, kind in kinds.items():
-        one: Any = Annotated[kind, tyro.conf.subcommand(name)]
+        with_help = dataclasses.make_dataclass(
+            kind.__name__,
+            [("help_all", HelpAll, dataclasses.field(default=False))],
+            bases=(kind,),
+            frozen=True,
+            kw_only=True,
+        )
+        one: Any = Annotated[with_help, tyro.conf.subcommand(name)]
         choice = one if choice is None else choice | one
     return choice
 
@@ -79,7 +87,7 @@ def run_completion(arguments: Sequence[str]) -> int:
     Raises:
         InputError: If the input is not valid.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(_USAGE, end="")
         return 0
     shell, *rest = arguments

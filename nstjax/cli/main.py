@@ -34,7 +34,7 @@ commands:
   info          show versions, devices, and installed weights and generators
   completion    print a completion script for bash, zsh or fish
 
-Each command has --help. Start with:
+Each command has --help, which shows its common options, and --help-all. Start with:
   nstjax demo
   nstjax transfer photo.jpg painting.jpg -o picture.png
 """
@@ -61,7 +61,7 @@ _COMMANDS = {
 
 def _run(arguments: list[str]) -> int:
     """Run a command; return the exit code."""
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all", "help"):
         print(USAGE, end="")
         return 0
     command, rest = arguments[0], arguments[1:]

@@ -41,8 +41,8 @@ class Generator:
     """
 
     config: GeneratorConfig
-    variables: Mapping[str, Any]
-    record: dict[str, Any]
+    variables: Mapping[str, Any] = dataclasses.field(repr=False)
+    record: dict[str, Any] = dataclasses.field(repr=False)
 
 
 def save_generator(

@@ -66,6 +66,19 @@ def keras_layer_weights(layers: int = 5) -> tuple[float, ...]:
     )
 
 
+PRESET_NOTES = {
+    "default": "up to 512 pixels, 100 iterations at each scale",
+    "fast": "up to 256 pixels, 60 iterations at each scale: a quick look",
+    "gatys": "Gatys et al. 2016, as in the paper",
+    "gatys-code": "Gatys et al., as in their published code",
+    "crowson": "style-transfer-pytorch: Wasserstein style loss, Adam",
+    "duke": "student report (Duke): L-BFGS from noise, 256 pixels",
+    "brown": "student report (Brown): L-BFGS-B of SciPy",
+    "ahmedabad": "student report (Ahmedabad): 3000 steps of SGD",
+    "stanford": "student poster (Stanford): Adam from noise",
+}
+"""What each preset is, in a few words."""
+
 PRESETS: dict[str, TransferConfig] = {
     # Three scales, losses relative to their targets, layers by what the weights have.
     "default": TransferConfig(optimizer=Lbfgs(iterations=100), size=512),

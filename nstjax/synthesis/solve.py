@@ -12,6 +12,7 @@ import numpy as np
 
 from nstjax import optim
 from nstjax.errors import InputError
+from nstjax.images import to_png
 from nstjax.optim import NonFiniteLoss
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import enlarge, enlarge_moment
@@ -55,8 +56,8 @@ class TransferState:
     """
 
     scale: int
-    saved: optim.Saved
-    history: tuple[HistoryEntry, ...]
+    saved: optim.Saved = dataclasses.field(repr=False)
+    history: tuple[HistoryEntry, ...] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ ProgressCallback = Callable[[Progress], bool | None]
 
 @dataclasses.dataclass(frozen=True)
 class TransferResult:
-    """The outcome of a synthesis.
+    """The outcome of a synthesis; a notebook displays it as its image.
 
     Attributes:
         image: ``(1, h, w, 3)`` float32, sRGB, clipped to [0, 1].
@@ -101,6 +102,17 @@ class TransferResult:
     history: tuple[HistoryEntry, ...]
     status: str
     config: TransferConfig
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[1:3]
+        told = [f"image of {width}×{height} pixels", f"{len(self.history)} iterations"]
+        if self.history:
+            last = self.history[-1]
+            told += [f"loss {last.loss:.4g}", f"{last.seconds:.3g} s"]
+        return f"<TransferResult: {', '.join(told)}, {self.status}>"
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self.image)
 
 
 class TransferFailed(ArithmeticError):
