@@ -126,7 +126,7 @@ def _run(
         )
     if len(noise) != len(plan.inputs) - wants_image:
         raise InputError(
-            f"`noise` has {len(noise)} arrays: the generator needs {len(plan.inputs) - wants_image}, see draw_noise"
+            f"the generator needs {len(plan.inputs) - wants_image} noise arrays, see draw_noise; {len(noise)} were given"
         )
     inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
