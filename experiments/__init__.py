@@ -1,1 +1,4 @@
-"""Experiments: a config, one function a figure, and a README with its results, for each report or paper."""
+"""Experiments that reproduce reports and papers.
+
+Each has its settings, one function per figure, and a README with its results.
+"""

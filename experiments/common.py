@@ -1,4 +1,4 @@
-"""What every experiment needs: its inputs, its figures one by one, runs that are kept, and measures."""
+"""Shared parts of all experiments: arguments, the making of figures, cached transfer runs, and measures."""
 
 import dataclasses
 import hashlib
@@ -23,35 +23,44 @@ from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone
 
 STYLE_WEIGHTS = {name: kind.default_weights["squared"] for name, kind in STATISTICS.items()}
-"""Style to content where both losses are relative to their targets, for the whole VGG-19, by statistic."""
+"""Style weight for each statistic, to a content weight of 1, with relative losses and the whole VGG-19."""
 ABSOLUTE_STYLE_WEIGHT = STATISTICS["gram"].default_weights["absolute"]
-CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; with FIRST_RELUS for the style
+CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; the style layers are FIRST_RELUS
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What an experiment is run with."""
+    """Command-line arguments of an experiment."""
 
     weights: str = "vgg19"
-    """An installed name, a weights file, or a store's folder."""
+    """Name of installed weights, a weights file, or the folder of a store."""
     images: Path = Path("images")
-    """A folder with content/ and style/ inside, each holding pictures."""
+    """Folder with subfolders content/ and style/ of images."""
     out: Path | None = None
-    """Where the figures go; the experiment's own folder by default."""
+    """Folder for the figures; by default a folder figures/ beside the experiment's code."""
     figures: tuple[str, ...] = ()
-    """Names of the figures to make, as the functions of the experiment; none given means all. What results.json holds of
-    the others is kept, if it was made with the same weights."""
+    """Names of the figures to make, which are names of functions of the experiment; by default all. Entries
+    of other figures in results.json are kept if they were made with the same weights.
+    """
 
 
 class Lab:
-    """One experiment's inputs and outputs; every run is kept, so that a figure can be made again at once.
+    """Inputs and outputs of one experiment, with a cache of transfer runs.
 
-    ``results.json`` holds the runs by label, ``measures``, the ``environment``, and under ``figures`` which runs and
-    measures belong to which figure and the weights they were made with.
+    Because of the cache, figures can be made again quickly.
+
+    ``results.json`` holds the runs by label, the ``measures`` and the ``environment``. Its entry ``figures``
+    lists for each figure the runs and measures that belong to it, and the weights they were made with.
 
     Args:
-        arguments: of the command line.
-        folder: the experiment's own.
+        arguments: arguments of the command line.
+        folder: folder of the experiment; the figures are written to its subfolder ``figures`` by default.
+
+    Attributes:
+        backbone: the feature network.
+        images: folder of the images.
+        out: folder of the figures.
+        results: content of ``results.json``.
     """
 
     def __init__(self, arguments: Arguments, folder: Path) -> None:
@@ -66,14 +75,14 @@ class Lab:
         self._wanted, self._figure = arguments.figures, ""
 
     def make(self, *figures: Callable[[Any], None], **named: Callable[[Any], None]) -> None:
-        """Make the figures that ``--figures`` names, or all, and write ``results.json`` after each.
+        """Make the figures named by ``--figures``, or all, and write ``results.json`` after each.
 
         Args:
-            figures: functions of the lab; a figure's name is its function's.
-            named: functions of the lab with names of their own.
+            figures: functions that take the lab and make a figure; their names are the names of the figures.
+            named: more such functions, under the given names.
 
         Raises:
-            InputError: ``--figures`` names another one.
+            InputError: ``--figures`` names an unknown figure.
         """
         known = {figure.__name__: figure for figure in figures} | named
         for name in self._wanted:
@@ -91,14 +100,18 @@ class Lab:
             self.finish()
 
     def refuse_figures(self) -> None:
-        """Raise :class:`InputError` where ``--figures`` was given; for experiments without :meth:`make`."""
+        """Check that ``--figures`` was not given; for experiments that do not use :meth:`make`.
+
+        Raises:
+            InputError: it was given.
+        """
         if self._wanted:
             raise nstjax.InputError(
                 "--figures: this experiment makes all of its figures at once; leave it out"
             )
 
     def _keep_results(self, others: list[str]) -> None:
-        """Read what an earlier call with the same weights left of other figures."""
+        """Copy the entries of other figures from an existing ``results.json`` if their weights are equal."""
         path = self.out / "results.json"
         earlier = json.loads(path.read_text()) if path.exists() else {}
         for name in others:
@@ -116,7 +129,7 @@ class Lab:
         return f"{about['arch']} to {about['deepest_layer']}, {about['source']}, {about['sha256'][:16]}"
 
     def _belongs(self, kind: str, label: str) -> None:
-        """Note that a run or a measure belongs to the figure being made."""
+        """Record that a run or a measure belongs to the figure that is being made."""
         if self._figure:
             fresh: dict[str, Any] = {"weights": self._weights(), "runs": [], "measures": []}
             labels = self.results.setdefault("figures", {}).setdefault(self._figure, fresh)[kind]
@@ -124,12 +137,16 @@ class Lab:
                 labels.append(label)
 
     def record(self, label: str, entry: dict[str, Any]) -> None:
-        """What ``results.json`` holds of a run."""
+        """Store the entry of a run for ``results.json``."""
         self.results[label] = entry
         self._belongs("runs", label)
 
     def picture(self, kind: str, name: str) -> np.ndarray:
-        """``images/<kind>/<name>``, whatever its suffix."""
+        """Load the image ``images/<kind>/<name>`` with any suffix; return ``(1, h, w, 3)`` in [0, 1].
+
+        Raises:
+            InputError: there is no such image.
+        """
         found = sorted((self.images / kind).glob(f"{name}.*"))
         if not found:
             raise nstjax.InputError(
@@ -138,11 +155,14 @@ class Lab:
         return nstjax.load_image(found[0])
 
     def mask(self, name: str, side: int) -> np.ndarray:
-        """``images/masks/<name>`` as ``(h, w)``, its longer side of ``side`` pixels; white is inside."""
+        """Load ``images/masks/<name>`` as ``(h, w)`` in [0, 1], where 1 is inside.
+
+        The mask is scaled down so that its longer side has at most ``side`` pixels.
+        """
         return luminance(fit(self.picture("masks", name), side))
 
     def names(self, kind: str) -> list[str]:
-        """The pictures of ``images/<kind>``."""
+        """Return the names (without suffix) of the images in ``images/<kind>``."""
         return [path.stem for path in nstjax.images.find_images(self.images / kind)]
 
     def run(
@@ -154,10 +174,18 @@ class Lab:
         backbone: Backbone | None = None,
         snapshots: tuple[int, ...] = (),
     ) -> "Run":
-        """A transfer, or what an equal one left: equal in inputs, weights, settings and snapshots.
+        """Run a transfer, or return the cached result of an equal run.
 
-        Without a style it is a reconstruction of the content, without a content a texture. Snapshots are
-        numbered by iteration, for SciPy by round; the last is the picture itself.
+        Runs are equal if inputs, weights, settings and snapshots are equal. Without a style, the run is a
+        reconstruction of the content image; without a content image, it is a texture.
+
+        Args:
+            label: name of the run in ``results.json`` and of its cached file.
+            content: the photograph, ``(1, h, w, 3)`` in [0, 1], or None.
+            style: the style image or images, or None.
+            config: settings of the transfer.
+            backbone: feature network, by default the lab's.
+            snapshots: iterations (rounds for SciPy's L-BFGS-B) whose images are kept.
         """
         backbone = backbone or self.backbone
         config = config.for_backbone(backbone)
@@ -175,7 +203,7 @@ class Lab:
             def keep(progress: Any) -> None:
                 entry = progress.entry
                 if isinstance(config.optimizer, ScipyLbfgsb) and snapshots:
-                    # Counted in rounds: SciPy's state is that of the start of the current one.
+                    # Counted in rounds: SciPy's saved state is that of the start of the current round.
                     x, rounds = progress.state().saved.leaves
                     if int(rounds) in snapshots:
                         frames[f"frame_{int(rounds)}"] = x.clip(0, 1)
@@ -218,7 +246,7 @@ class Lab:
         return run
 
     def note(self, name: str, value: object) -> None:
-        """A measured number, for the JSON beside the figures."""
+        """Store a measure for ``results.json``, and print it."""
         self.results.setdefault("measures", {})[name] = value
         self._belongs("measures", name)
         print(f"{name}: {value}", flush=True)
@@ -235,7 +263,7 @@ class Lab:
 
 
 def _plain(style: Any) -> Any:
-    """Styles and regions as nested lists of arrays and numbers, to be hashed."""
+    """Return styles and regions as nested lists of arrays and numbers, for hashing."""
     if isinstance(style, StyleRegion):
         return [style.mask, style.weight, [_plain(s) for s in style.styles]]
     if isinstance(style, Style):
@@ -245,7 +273,15 @@ def _plain(style: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A transfer's picture, losses, time, and pictures on the way."""
+    """The result of a transfer.
+
+    Attributes:
+        image: the image, ``(1, h, w, 3)`` in [0, 1].
+        history: one entry per iteration, with ``loss`` and ``terms`` among its fields.
+        seconds: run time.
+        frames: snapshots ``(1, h, w, 3)`` by iteration.
+        config: settings of the transfer, with named layers.
+    """
 
     image: np.ndarray
     history: list[dict[str, Any]]
@@ -255,26 +291,36 @@ class Run:
 
 
 def fit(image: np.ndarray, long_side: int) -> np.ndarray:
-    """An image scaled to a longer side, its aspect ratio kept."""
+    """Scale an image down so that its longer side has at most ``long_side`` pixels; keep the aspect ratio."""
     height, width = fit_long_side(image.shape[1], image.shape[2], min(long_side, max(image.shape[1:3])))
     return np.asarray(resize(image, height, width)).clip(0, 1)
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
-    """An image resized to a square, its aspect ratio given up, as report 000 did."""
+    """Resize an image to a square, without keeping its aspect ratio, as in the Duke report.
+
+    Args:
+        image: ``(1, h, w, 3)`` in [0, 1].
+        side: side of the result in pixels.
+    """
     return np.asarray(resize(image, side, side)).clip(0, 1)
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
-    """Rec. 601 luma, ``(h, w)``."""
+    """Return the Rec. 601 luma of an image, ``(h, w)``."""
     return image.reshape(image.shape[-3:]) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def detail_correlation(image: np.ndarray, content: np.ndarray, sigma: float = 2.0) -> float:
-    """How much of a photograph's fine detail a picture keeps.
+    """Measure how much of a photograph's fine detail an image keeps.
 
-    Pearson's correlation of the two luminances, each less its Gaussian blur of ``sigma`` pixels: 1 for
-    the photograph itself, about 0 for an unrelated picture; blind to brightness and contrast.
+    The measure is Pearson's correlation of the two luminances after subtraction of a Gaussian blur: 1 for the
+    photograph itself, about 0 for an unrelated image. It does not depend on brightness and contrast.
+
+    Args:
+        image: ``(1, h, w, 3)``.
+        content: the photograph, of the same shape.
+        sigma: standard deviation of the blur in pixels.
     """
     a, b = (luminance(x) for x in (image, content))
     high = [x - ndimage.gaussian_filter(x, sigma) for x in (a, b)]
@@ -282,12 +328,12 @@ def detail_correlation(image: np.ndarray, content: np.ndarray, sigma: float = 2.
 
 
 def complexity(image: np.ndarray) -> float:
-    """Mean absolute difference of neighbouring pixels at 256×256: a plain picture has a small one."""
+    """Return the mean absolute difference of neighboring pixels at 256×256; small for plain images."""
     return float(nstjax.losses.total_variation(square(image, 256), "absolute", "mean"))
 
 
 def caption(run: Run, backbone: Backbone, content: bool = True) -> str:
-    """Weights and layers really used, for the title of a figure."""
+    """Return the weights and layers of a run, for the title of a figure."""
     o = run.config.objective
     layers = f"style {', '.join(o.style_layers)}"
     if content:

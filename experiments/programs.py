@@ -1,4 +1,4 @@
-"""Compiled programs in the user's cache, for scripts."""
+"""The compilation cache, for scripts."""
 
 import sys
 
@@ -6,7 +6,10 @@ from nstjax.programs import enable_compilation_cache
 
 
 def keep_programs() -> None:
-    """Keep compiled programs for the next run, or say on standard error why they are not kept."""
+    """Keep compiled programs in the user's cache.
+
+    If that is not possible, print the reason on standard error.
+    """
     refused = enable_compilation_cache()
     if refused is not None:
         print(f"note: {refused}", file=sys.stderr)

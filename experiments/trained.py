@@ -1,4 +1,4 @@
-"""What experiments with trained generators share: their options, photographs, and trainings that are kept."""
+"""Shared parts of experiments with trained generators: arguments, photographs, and cached training runs."""
 
 import dataclasses
 import hashlib
@@ -19,34 +19,35 @@ from nstjax.training import Cadence, TrainConfig, TrainingFailed, TrainProgress,
 from nstjax.training.loop import scaled_style
 from nstjax.training.step import batch_loss, make_apply, style_targets
 
-LINES = 60  # of metrics in a training, about
+LINES = 60  # approximate number of lines of metrics in a training run
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainArguments(Arguments):
-    """What an experiment with trainings is run with."""
+    """Command-line arguments of an experiment with training runs."""
 
     weights: str = "embedded"
-    """An installed name, a weights file, or a store's folder."""
+    """Name of installed weights, a weights file, or the folder of a store."""
     photographs: Path = Path("photographs")
-    """A folder of photographs to train on, searched with its subfolders."""
+    """Folder of training photographs, searched with its subfolders."""
     full: bool = False
-    """The size and the steps of the report, for a GPU; give --weights vgg19 with it."""
+    """Use the image size and number of steps of the report, on a GPU; also give --weights vgg19."""
     steps: int | None = None
-    """Steps of every training, in place of the experiment's own."""
+    """Steps of each training run, instead of the experiment's own number."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A generator and its training.
+    """A trained generator and the course of its training.
 
     Attributes:
-        generator: at its last finite checkpoint; None if there was none.
-        config: with its layers named.
-        lines: of metrics.
-        seconds_a_step: the lower quartile over the lines, so that compilation and other work on the machine do not
-            count.
-        failure: why it ended early; empty if it did not.
+        generator: the generator at the end, or at the last saved step if the training failed; None if none
+            was saved.
+        config: settings of the training, with named layers.
+        lines: lines of metrics.
+        seconds_a_step: seconds per step: the lower quartile over the lines, so that compilation and other
+            load on the machine have no influence.
+        failure: reason why the training failed; empty if it did not.
     """
 
     generator: Generator | None
@@ -57,29 +58,42 @@ class Trained:
 
     @property
     def seconds(self) -> float:
-        """Of all steps."""
+        """Duration of all steps in seconds."""
         return self.seconds_a_step * self.config.steps
 
     @property
     def final_loss(self) -> float:
-        """Mean of the last tenth of the lines."""
+        """Mean loss over the last tenth of the lines."""
         last = [line["loss"] for line in self.lines[-max(1, len(self.lines) // 10) :]]
         return float(np.mean(last))
 
 
 class TrainLab(Lab):
-    """A :class:`Lab` that also trains; a training that was interrupted goes on, a finished one is read."""
+    """A :class:`Lab` that also trains generators.
+
+    Training runs are cached: an interrupted run is resumed, a finished one is loaded.
+
+    Args:
+        arguments: arguments of the command line.
+        folder: folder of the experiment.
+    """
 
     def __init__(self, arguments: TrainArguments, folder: Path) -> None:
         super().__init__(arguments, folder)
         self._photographs = arguments.photographs
 
     def choose_photographs(self, count: int, kept_apart: int = 0) -> tuple[list[Path], list[Path]]:
-        """Photographs to train on, and others that no training sees; always the same ones of a folder.
+        """Choose training photographs and held-out ones; always the same ones of a folder.
 
         Args:
-            count: of the first; all but the others where there are fewer.
-            kept_apart: of the others.
+            count: number of training photographs; if there are fewer, all except the others.
+            kept_apart: number of held-out photographs.
+
+        Returns:
+            The training photographs and the held-out ones.
+
+        Raises:
+            InputError: there are no more than ``kept_apart`` photographs.
         """
         names = find_photographs(self._photographs)
         if len(names) <= kept_apart:
@@ -93,7 +107,12 @@ class TrainLab(Lab):
         ]
 
     def squares(self, count: int, side: int) -> Path:
-        """A folder of so many photographs, each resized to a square as report 000 did."""
+        """Return a folder of photographs resized to squares, as in the Duke report.
+
+        Args:
+            count: number of photographs.
+            side: side of the squares in pixels.
+        """
         chosen, _ = self.choose_photographs(count)
         folder = self._kept / f"squares_{side}_{_digest(*(str(path.name) for path in chosen))}"
         folder.mkdir(exist_ok=True)
@@ -103,7 +122,7 @@ class TrainLab(Lab):
         return folder
 
     def links(self, photographs: list[Path]) -> Path:
-        """A folder with a link to each of these photographs."""
+        """Return a folder with symbolic links to the photographs."""
         folder = self._kept / f"links_{_digest(*(str(path.absolute()) for path in photographs))}"
         folder.mkdir(exist_ok=True)
         for i, path in enumerate(photographs):
@@ -113,9 +132,14 @@ class TrainLab(Lab):
         return folder
 
     def train(self, label: str, config: TrainConfig, style: np.ndarray) -> Trained:
-        """A generator of a painting, or what an equal training left.
+        """Train a generator for a style image, or load the result of an equal run.
 
-        A loss that ceases to be finite is a result like others: the last checkpoint stands.
+        If the loss becomes non-finite, the result is the last saved generator and the reason of the failure.
+
+        Args:
+            label: name of the run.
+            config: settings of the training.
+            style: the style image, ``(1, h, w, 3)`` in [0, 1].
         """
         config = config.for_backbone(self.backbone)
         source = Path(config.data.source)
@@ -173,13 +197,13 @@ class TrainLab(Lab):
     def losses_of(
         self, config: TrainConfig, style: np.ndarray, image: np.ndarray, photograph: np.ndarray
     ) -> dict[str, float]:
-        """What a training minimises, of one picture: ``content`` and ``style``, unweighted.
+        """Compute the training losses ``content`` and ``style`` of one image, unweighted.
 
         Args:
-            config: of the training.
-            style: its painting.
-            image: the picture.
-            photograph: what it was made from.
+            config: settings of the training.
+            style: its style image.
+            image: the image to measure, ``(1, h, w, 3)``.
+            photograph: the photograph it was made from, of the same shape.
         """
         config = config.for_backbone(self.backbone)
         record = dataclasses.replace(config.objective, content_weight=1.0, style_weight=1.0, tv_weight=0.0)
@@ -201,7 +225,7 @@ def _digest(*parts: str | bytes) -> str:
 
 
 def _finished(folder: Path, steps: int) -> Generator | None:
-    """The generator of a finished training; None where there is none."""
+    """Load the generator of a finished run; return None if there is none with that number of steps."""
     if not (folder / "model").is_dir():
         return None
     generator = load_generator(folder)
@@ -217,7 +241,7 @@ def _tell(label: str) -> Any:
 
 
 def caption_of(config: TrainConfig, lab: Lab) -> str:
-    """Weights, layers and size really used, for the title of a figure."""
+    """Return weights, layers, size and steps of a training, for the title of a figure."""
     objective: Objective = config.for_backbone(lab.backbone).objective
     layers = f"style {', '.join(objective.style_layers)}"
     if objective.used_content_layers:

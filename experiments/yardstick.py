@@ -1,4 +1,4 @@
-"""Content lost and style missing of any picture, measured with the whole VGG-19."""
+"""Measures of lost content and missing style of an image, made with the whole VGG-19."""
 
 from functools import lru_cache
 
@@ -14,10 +14,13 @@ from nstjax.typing import Features
 
 
 class Yardstick:
-    """Measures pictures with VGG-19 and maximum pooling, whichever network made them.
+    """A measure of images with VGG-19 and maximum pooling, whichever network made them.
 
     Args:
-        lab: its network is VGG-19.
+        lab: a lab whose feature network is VGG-19.
+
+    Raises:
+        InputError: the network lacks one of the layers.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -31,11 +34,17 @@ class Yardstick:
         return nstjax.features(self._backbone, jnp.asarray(image), (*FIRST_RELUS, *CONTENT_LAYERS), "max")
 
     def measure(self, image: np.ndarray, photo: str, painting: str) -> dict[str, float]:
-        """Of a picture ``(1, h, w, 3)``, with the relative losses of content and style.
+        """Measure an image with the relative losses of content and style.
+
+        Args:
+            image: ``(1, h, w, 3)`` in [0, 1].
+            photo: name of the photograph it was made from.
+            painting: name of the style image.
 
         Returns:
-            ``content_lost``: 0 for the photograph itself, about 1 for a picture that has nothing of it.
-            ``style_missing``: the style loss over that of the photograph: 0 for the painting, 1 for the photograph.
+            ``content_lost``: 0 for the photograph itself, about 1 for an image without any of its content.
+            ``style_missing``: the style loss divided by that of the photograph: 0 for the style image, 1 for
+            the photograph.
         """
         side = max(image.shape[1:3])
         content, style = self._of("content", photo, side), self._of("style", painting, side)

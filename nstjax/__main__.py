@@ -1,4 +1,4 @@
-"""``python -m nstjax``."""
+"""Entry point of ``python -m nstjax``."""
 
 import sys
 

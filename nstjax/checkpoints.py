@@ -1,7 +1,7 @@
-"""Orbax checkpoints: a tree of arrays with a JSON record. The only module that imports Orbax.
+"""Orbax checkpoints: a tree of arrays with a JSON record. No other module imports Orbax.
 
-A checkpoint is written under a temporary name and renamed when it is whole, so that a kill at any moment
-leaves the last complete one as it was.
+A checkpoint is written under a temporary name and renamed when it is complete. If the process is killed at any
+moment, the last complete checkpoint remains.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from nstjax.plain import checked, read_json
 
 @functools.cache
 def _silence() -> None:
-    """Drop what Orbax prints of errors that are raised here as well, in its threads and after its event loops."""
+    """Suppress the messages that Orbax prints, in threads and event loops, about errors that are also raised here."""
     orbax = f"{os.sep}orbax{os.sep}"
     logging.getLogger("absl").addFilter(lambda record: orbax not in record.pathname)
     logging.getLogger("asyncio").addFilter(lambda record: "never retrieved" not in record.getMessage())
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        # After one failed write Orbax closes its loop, to which tensorstore's threads still report the others.
+        # After a failed write Orbax closes its event loop, but tensorstore's threads still report other failures to it.
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
@@ -41,7 +41,7 @@ def _silence() -> None:
 
 
 def _orbax() -> Any:
-    """Orbax, imported late (it takes a second)."""
+    """Import Orbax. The import takes a second, so it happens on first use."""
     import orbax.checkpoint as ocp
 
     _silence()
@@ -49,7 +49,7 @@ def _orbax() -> Any:
 
 
 def _alone(ocp: Any) -> Any:
-    """A checkpointer for this process by itself: where several train together, Orbax waits for all by default."""
+    """Return a checkpointer that involves this process only. By default Orbax waits for all processes of a training."""
     import jax
 
     index = jax.process_index()
@@ -68,11 +68,11 @@ def _is_first_process() -> bool:
     return bool(jax.process_index() == 0)
 
 
-PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # of a checkpoint's directory
+PARTS = {"tree", "record", "_CHECKPOINT_METADATA", "commit_success.txt"}  # names in a checkpoint's directory
 
 
 def _cannot_write(path: Path, error: BaseException) -> OutputError:
-    number = re.search(r"os_error_code='(\d+)'", str(error))  # in tensorstore's messages
+    number = re.search(r"os_error_code='(\d+)'", str(error))  # tensorstore's messages contain it
     reason = os.strerror(int(number[1])) if number else getattr(error, "strerror", None)
     return OutputError(
         f"cannot write the checkpoint {path}: {reason or first_line(error)}; name another folder or free some space"
@@ -80,7 +80,7 @@ def _cannot_write(path: Path, error: BaseException) -> OutputError:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Return True if :func:`save` could have written this directory."""
+    """Return True if a directory contains a complete checkpoint, as :func:`save` writes it."""
     _put_back(path)
     return _is_whole(path)
 
@@ -90,28 +90,34 @@ def _is_whole(path: Path) -> bool:
 
 
 def _aside(path: Path) -> Path:
-    """Return the name of the old checkpoint while a new one replaces it."""
+    """Return the path to which the old checkpoint is renamed while a new one replaces it."""
     return path.with_name(f".{path.name}.old")
 
 
 def _put_back(path: Path) -> None:
-    """After a kill between the two renamings of :func:`save`."""
-    path = path.absolute()  # "." has no name
+    """Rename the old checkpoint back if a process was killed between the two renames of :func:`_swap`."""
+    path = path.absolute()  # Path(".").name is empty
     if not path.name or not _is_whole(_aside(path)) or path.exists():
         return
-    with lock(path):  # another process may be between them now
+    with lock(path):  # another process may be between the two renames
         if _is_whole(_aside(path)) and not path.exists():
-            with contextlib.suppress(OSError):  # of a folder that may not be written
+            with contextlib.suppress(OSError):  # the folder may be read-only
                 _aside(path).rename(path)
 
 
 def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
-    """Write a tree of arrays and a JSON record to the directory ``path``, replacing what is there.
+    """Write a tree of arrays and a JSON record to the directory ``path``, replacing an existing checkpoint.
 
     Hashes of the arrays and of the record are stored with the record; :func:`load` checks them.
 
+    Args:
+        path: the directory to write. Missing parent directories are created.
+        tree: a pytree of arrays.
+        record: a JSON object.
+
     Raises:
-        InputError: the directory cannot be written, or is something else than a checkpoint.
+        InputError: If ``path`` exists and is not a checkpoint.
+        OutputError: If the directory cannot be written.
     """
     path = path.absolute()
     if path.exists() and not is_checkpoint(path):
@@ -124,8 +130,8 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
     except OSError as error:
         raise _cannot_write(path, error) from error
     with lock(path) as alone:
-        # Orbax would delete what is there before it writes; here it goes when the new one is whole. The name is unique
-        # because some file systems have no locks.
+        # Orbax would delete the old checkpoint before it writes; here the old one is deleted when the new one is
+        # complete. The temporary name is unique because some file systems have no locks.
         fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
         try:
             _write(fresh, tree, record)
@@ -133,14 +139,14 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
             raise _cannot_write(path, error) from error
         finally:
-            # With the lock, also what killed processes left.
+            # With the lock held, also delete what killed processes left behind.
             own = f".{path.name}.new" if alone else fresh.name
             _remove_all(path.parent, f"{glob.escape(own)}*")
 
 
 def _remove_all(folder: Path, pattern: str) -> None:
-    """Delete the folders of unfinished checkpoints."""
-    for _ in range(20):  # after a failed write, threads may still create files of the other arrays
+    """Delete the directories of unfinished checkpoints."""
+    for _ in range(20):  # after a failed write, threads may still create files for other arrays
         found = list(folder.glob(pattern))
         for unfinished in found:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -155,13 +161,13 @@ def _write(fresh: Path, tree: Any, record: dict[str, Any]) -> None:
         args = ocp.args.Composite(tree=ocp.args.StandardSave(tree), record=ocp.args.JsonSave(record))
         checkpointer.save(fresh, args=args, force=True)
     for told in fresh.rglob("commit_success.txt"):
-        told.unlink()  # holds a path of this machine, and says what the renaming says better
+        told.unlink()  # contains a path of this machine; the rename already marks the checkpoint as complete
 
 
 def _swap(fresh: Path, path: Path) -> None:
-    """Put a new checkpoint in the place of the old one, which is renamed before it is removed.
+    """Replace the old checkpoint by a new one. The old one is renamed before it is deleted.
 
-    A kill in the middle of a removal would leave a part of it under its name.
+    If it were deleted in place, a kill during the deletion would leave an incomplete checkpoint at ``path``.
     """
     shutil.rmtree(_aside(path), ignore_errors=True)
     if path.exists():
@@ -171,11 +177,14 @@ def _swap(fresh: Path, path: Path) -> None:
 
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Read a directory that :func:`save` wrote: the tree (of NumPy arrays) and the record.
+    """Read the checkpoint that :func:`save` wrote to the directory ``path``.
+
+    Returns:
+        The tree, with NumPy arrays as leaves, and the record.
 
     Raises:
-        InputError: it is missing, incomplete or no such directory, or a hash does not match. Checkpoints of
-            earlier versions have no hash of the record, or none at all; what has no hash is not checked.
+        InputError: If the checkpoint is missing, incomplete or damaged, or a hash does not match. Checkpoints of
+            earlier versions may lack the hash of the record or both hashes; a missing hash is not checked.
     """
     path = path.absolute()
     if not is_checkpoint(path):
@@ -186,7 +195,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
         with _alone(ocp) as checkpointer:
             tree = checkpointer.restore(path, args=ocp.args.Composite(tree=ocp.args.PyTreeRestore()))["tree"]
         damaged = digest is not None and digest != tree_digest(tree)
-    except Exception as error:  # damaged bytes make Orbax raise nearly anything
+    except Exception as error:  # damaged bytes make Orbax raise nearly any exception
         raise InputError(f"cannot read the checkpoint {path}: it is damaged; make it again") from error
     if damaged:
         raise InputError(
@@ -196,13 +205,17 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def load_record(path: Path) -> dict[str, Any]:
-    """The JSON record alone, without reading an array; errors as :func:`load`."""
+    """Read the JSON record of a checkpoint, without its arrays.
+
+    Raises:
+        InputError: If the record is missing, cannot be read, or does not match its hash.
+    """
     _put_back(path)
     return _read_record(path)[0]
 
 
 def _read_record(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The JSON record, checked against its hash, and the hash of the arrays."""
+    """Return the JSON record, checked against its hash, and the stored hash of the arrays, or None."""
     try:
         record = read_json(path / "record" / "metadata")
         if not isinstance(record, dict):
@@ -217,7 +230,7 @@ def _read_record(path: Path) -> tuple[dict[str, Any], str | None]:
 
 
 def _numbers(directory: Path) -> list[int]:
-    """Numbers of a folder's whole checkpoints, ascending."""
+    """Return the numbers of the complete checkpoints in a folder, in ascending order."""
     names = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
     numbers = [int(name) for name in names if name.isdecimal() and str(int(name)) == name]
     return sorted(number for number in numbers if is_checkpoint(directory / str(number)))
@@ -226,16 +239,16 @@ def _numbers(directory: Path) -> list[int]:
 def find_stores(
     folders: Iterable[Path], kind: str, form: Any, damaged: list[Path] | None
 ) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Find the checkpoints of a kind that can be loaded by name.
+    """Find the stores of one kind in several folders.
 
     Args:
-        folders: where they lie; of two with the same name the one in the first folder is taken.
-        kind: what their records hold as ``"kind"``.
+        folders: folders to search. If two stores have the same name, the one in the earlier folder is returned.
+        kind: the value of ``"kind"`` in the stores' records.
         form: TypedDict of such a record; see :func:`nstjax.plain.checked`.
-        damaged: receives the checkpoints that cannot be read or are not valid, and the folders that cannot be listed.
+        damaged: receives the stores that cannot be read or are not valid, and the folders that cannot be listed.
 
     Returns:
-        Path and record by name.
+        A dict from each store's name to its path and record.
     """
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     bad: list[Path] = [] if damaged is None else damaged
@@ -260,24 +273,25 @@ def find_stores(
 
 
 class Series:
-    """Numbered checkpoints of one run in a folder, of which the newest is kept.
+    """The numbered checkpoints of one run in a folder. Only the newest is kept.
 
     Args:
-        directory: made on the first :meth:`save`.
+        directory: the folder. The first :meth:`save` creates it; its parent must exist.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
 
     def steps(self) -> list[int]:
-        """Numbers of the whole checkpoints, ascending."""
+        """Return the numbers of the complete checkpoints, in ascending order."""
         return _numbers(self.directory)
 
     def save(self, step: int, tree: Any, record: dict[str, Any]) -> None:
-        """Write checkpoint ``step``, then remove those before it."""
+        """Write checkpoint ``step``, then delete all others; arguments and errors as for :func:`save`."""
         older = self.steps()
         try:
-            self.directory.mkdir(exist_ok=True)  # not its parents: a run's folder that was deleted stays so
+            # Without parents: if the user has deleted the run's folder, it is not created again.
+            self.directory.mkdir(exist_ok=True)
         except OSError as error:
             raise _cannot_write(self.directory / str(step), error) from error
         save(self.directory / str(step), tree, record)
@@ -286,40 +300,40 @@ class Series:
                 shutil.rmtree(self.directory / str(number), ignore_errors=True)
 
     def record(self, step: int) -> dict[str, Any]:
-        """The record of a checkpoint; errors as :func:`load_record`."""
+        """Return the record of checkpoint ``step``; errors as for :func:`load_record`."""
         return load_record(self.directory / str(step))
 
     def load_newest(self) -> tuple[Any, dict[str, Any]] | None:
-        """The newest whole checkpoint, or ``None`` where there is none."""
+        """Return the tree and record of the newest complete checkpoint, or None; errors as for :func:`load`."""
         steps = self.steps()
         return load(self.directory / str(steps[-1])) if steps else None
 
     def remove(self) -> None:
-        """Delete the checkpoints, and the folder if it holds nothing else."""
+        """Delete all checkpoints, and the folder if it is then empty."""
         for entry in [
             *self.directory.glob("[0-9]*"),
             *self.directory.glob(".*.new*"),
             *self.directory.glob(".*.old"),
         ]:
-            # A kill may have left a checkpoint half deleted; what holds anything else is the user's.
+            # A kill may have left a checkpoint half deleted. A folder with any other file in it is the user's.
             parts = {part.name for part in entry.glob("*")}
             if entry.name.startswith(".") or is_checkpoint(entry) or parts <= PARTS:
                 shutil.rmtree(entry, ignore_errors=True)
-        for left in self.directory.glob(".[0-9]*.lock"):  # of a write that was killed
+        for left in self.directory.glob(".[0-9]*.lock"):  # lock files of processes that were killed
             left.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()
 
 
 class Course:
-    """Checkpoints of a long run: written beside the computation, whole or not at all, kept by policy.
+    """The checkpoints of a long run, written asynchronously and atomically; a policy selects which are kept.
 
-    All processes of a run call every method; the first one writes.
+    In a run with several processes, all of them call every method, and the first process writes.
 
     Args:
-        directory: made on the first :meth:`save`.
-        keep: how many of the newest are kept.
-        keep_period: besides these, those whose number it divides are kept for good.
+        directory: the folder. The first :meth:`save` creates it.
+        keep: number of newest checkpoints to keep.
+        keep_period: checkpoints whose number is a multiple of this are also kept.
     """
 
     def __init__(self, directory: Path, keep: int = 2, keep_period: int | None = None) -> None:
@@ -337,14 +351,14 @@ class Course:
         return self._manager
 
     def steps(self) -> list[int]:
-        """Numbers of the whole checkpoints, ascending."""
+        """Return the numbers of the complete checkpoints, in ascending order."""
         return _numbers(self.directory)
 
     def save(self, step: int, tree: dict[str, Any], record: dict[str, Any]) -> None:
-        """Copy the arrays, begin to write, and return; the write before it is waited for.
+        """Wait for the previous write, copy the arrays of ``tree``, start to write them and ``record``, and return.
 
         Raises:
-            InputError: this checkpoint or the one before it cannot be written.
+            OutputError: If this checkpoint or the previous one cannot be written.
         """
         record = sealed(tree, record)
         try:
@@ -355,7 +369,7 @@ class Course:
             raise _cannot_write(self.directory / str(step), error) from error
 
     def wait(self) -> None:
-        """Return when all is on disk; errors as :meth:`save`."""
+        """Wait until all checkpoints are on disk; errors as for :meth:`save`."""
         if self._manager is not None:
             try:
                 self._manager.wait_until_finished()
@@ -363,21 +377,21 @@ class Course:
                 raise _cannot_write(self.directory, error) from error
 
     def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The newest whole checkpoint, or ``None`` where there is none; errors as :func:`load`."""
+        """Return the tree and record of the newest complete checkpoint, or None; errors as for :func:`load`."""
         steps = self.steps()
         return load(self.directory / str(steps[-1])) if steps else None
 
     def close(self) -> None:
-        """Wait, and end the threads; errors as :meth:`save`.
+        """Wait for the last write and end the threads; errors as for :meth:`save`.
 
-        Of a checkpoint that could not be written nothing stays behind, which would take space on a full disk.
+        Files of a checkpoint that could not be written are deleted, because they would take space on a full disk.
         """
         try:
             self.wait()
         finally:
             manager, self._manager = self._manager, None
             if manager is not None:
-                with contextlib.suppress(OSError, ValueError):  # raised by wait already
+                with contextlib.suppress(OSError, ValueError):  # wait has already raised it
                     manager.close()
                 if _is_first_process():
                     _remove_all(self.directory, "*.orbax-checkpoint-tmp*")

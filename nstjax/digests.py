@@ -6,21 +6,24 @@ from typing import Any
 
 import numpy as np
 
-# Keys that the record has on disk only. The second hash covers the record with the first one in it.
+# Keys of the record that exist on disk only. The second hash covers the record including the first hash.
 ARRAYS, RECORD = "arrays_sha256", "record_sha256"
 
 
 class Damaged(ValueError):
-    """A record that does not match its hash."""
+    """Error for a record that does not match its hash."""
 
 
 def tree_digest(tree: Any) -> str | None:
-    """Hash the names, dtypes, shapes and values of a tree's arrays.
+    """Return the hash of the names, dtypes, shapes and values of a tree's arrays.
 
-    Of a scalar only the value counts: Orbax may return it as another type.
+    For a scalar only the name and the value (as float64) are hashed, because Orbax may restore it with another type.
+
+    Args:
+        tree: a pytree of arrays and scalars.
 
     Returns:
-        64 hexadecimal digits, or None where other processes hold parts of the arrays.
+        64 hexadecimal digits, or None if other processes hold parts of the arrays.
     """
     import jax
 
@@ -29,7 +32,7 @@ def tree_digest(tree: Any) -> str | None:
         if not getattr(leaf, "is_fully_addressable", True):
             return None
         array = np.asarray(leaf)
-        # A tuple or a record comes back as a list or a dict: the names of their parts stay.
+        # Orbax restores a tuple as a list and a NamedTuple as a dict; the names of the leaves stay the same.
         names = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in keys]
         if array.ndim == 0:
             found.update(json.dumps([names, float(array)]).encode())
@@ -40,26 +43,39 @@ def tree_digest(tree: Any) -> str | None:
 
 
 def record_digest(record: dict[str, Any]) -> str:
-    """Hash a JSON object; the order of its keys and the way it is written do not count."""
-    plain = json.loads(json.dumps(record))  # keys become strings, and tuples lists, as on disk
+    """Return the hash of a JSON object; the order of its keys and its formatting have no effect.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    plain = json.loads(json.dumps(record))  # as on disk: keys become strings, and tuples become lists
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def sealed(tree: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with the hash of the arrays and its own."""
+    """Add hashes to a record.
+
+    Args:
+        tree: a pytree of arrays.
+        record: a JSON object.
+
+    Returns:
+        A copy of the record with the hash of the arrays, unless :func:`tree_digest` is None, and the hash of the
+        record.
+    """
     digest = tree_digest(tree)
     whole = {**record, ARRAYS: digest} if digest else dict(record)
     return {**whole, RECORD: record_digest(whole)}
 
 
 def opened(record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Check a record that :func:`sealed` returned; one of an earlier version has no hash to check.
+    """Check a record that :func:`sealed` returned. Records of earlier versions have no hash and are not checked.
 
     Returns:
-        The record as it was given, and the hash of the arrays, if it has one.
+        The record without its hashes, and the hash of the arrays, or None if the record has none.
 
     Raises:
-        Damaged: it does not match its hash.
+        Damaged: If the record does not match its hash.
     """
     rest = {key: value for key, value in record.items() if key != RECORD}
     if RECORD in record and record[RECORD] != record_digest(rest):

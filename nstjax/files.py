@@ -1,4 +1,4 @@
-"""Hashes of files, atomic writes, and nstjax's own folders."""
+"""Hashes of files, atomic writes, and the folders that nstjax uses."""
 
 import contextlib
 import errno
@@ -15,15 +15,19 @@ import platformdirs
 from nstjax.errors import InputError, OutputError
 from nstjax.private import temporary_home
 
-TEMPORARY = ".nstjax."  # beginning of a file's name while it is written
-RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # in the folder of a training run
+TEMPORARY = ".nstjax."  # prefix of a temporary file's name
+RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # file names in the folder of a training run
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal hash of a file's bytes.
+    """Return the hash of a file's bytes in hexadecimal digits.
+
+    Args:
+        path: the file.
+        algorithm: a name that ``hashlib`` knows.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -34,16 +38,17 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path, private: bool = False) -> Iterator[Path]:
-    """A temporary file beside ``path`` that replaces it at the end of the block; after an error it is deleted.
+    """Yield the path of a temporary file that replaces ``path`` at the end of the block; after an error delete it.
 
-    Where the file system refuses to rename (a file that is itself a mount point), the content is copied instead.
+    If the file system refuses the rename (``path`` may itself be a mount point), the content is copied instead.
 
     Args:
-        path: the file to write. If it is a symbolic link, the file that it points to is replaced.
-        private: for caches: keep mode 0600, replace a symbolic link itself, and neither copy nor wait for the disk.
+        path: the file to write. If it is a symbolic link, the link's target is replaced.
+        private: for caches: the file keeps mode 0600, a symbolic link itself is replaced, the content is never copied,
+            and the function does not wait for the disk.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: If the file cannot be written.
     """
     target = path if private else Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix.lower(), dir=target.parent)
@@ -57,7 +62,7 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
         _flush(temporary)
         umask = os.umask(0)
         os.umask(umask)
-        with contextlib.suppress(OSError):  # CIFS and some FUSE file systems have no modes
+        with contextlib.suppress(OSError):  # CIFS and some FUSE file systems have no permission bits
             os.chmod(temporary, 0o666 & ~umask)
         try:
             os.replace(temporary, target)
@@ -72,7 +77,7 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file is on the disk, where the file system has a way to say so."""
+    """Wait until a file is on the disk, if the file system supports ``fsync``."""
     with path.open("r+b") as file:
         try:
             os.fsync(file.fileno())
@@ -82,10 +87,10 @@ def _flush(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; see :func:`replacing`.
+    """Write a file completely or not at all; see :func:`replacing`.
 
     Raises:
-        OutputError: it cannot be written, for example because the disk is full.
+        OutputError: If the file cannot be written, for example because the disk is full.
     """
     try:
         with replacing(path) as temporary:
@@ -95,7 +100,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The error that says why a file cannot be written."""
+    """Return an :class:`OutputError` whose message says why a file cannot be written."""
     return OutputError(f"cannot write {path}: {error.strerror}; free some space or choose another place")
 
 
@@ -103,11 +108,11 @@ def check_replaceable(path: Path) -> None:
     """Check that :func:`replacing` would succeed, without changing an existing file.
 
     Raises:
-        InputError: it would not.
+        InputError: If the folder or the file may not be written.
     """
     target = Path(os.path.realpath(path))
     try:
-        # Permissions do not show a read-only disk, and root ignores them: only writing does.
+        # Permission bits do not show a read-only disk, and root ignores them, so this creates a file.
         with tempfile.NamedTemporaryFile(prefix=TEMPORARY, dir=target.parent):
             pass
     except OSError as error:
@@ -115,10 +120,11 @@ def check_replaceable(path: Path) -> None:
     if not target.exists():
         return
     try:
-        with target.open("r+b"):  # enough for a copy, where the file cannot be renamed over
+        with target.open("r+b"):  # then the content can be copied if the rename fails
             pass
     except OSError as error:
-        # Renaming needs no permission on the file, except in a sticky folder such as /tmp. EPERM: it is immutable.
+        # Renaming over a file needs no permission on it, except in a sticky folder such as /tmp. An immutable file
+        # gives EPERM instead of EACCES.
         folder = target.parent.stat()
         sticky = folder.st_mode & stat.S_ISVTX and os.geteuid() not in (target.stat().st_uid, folder.st_uid)
         if error.errno != errno.EACCES or sticky:
@@ -126,15 +132,15 @@ def check_replaceable(path: Path) -> None:
 
 
 def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None:
-    """Call ``write(path)``; if that fails, call it for a new folder in the temporary or home folder.
+    """Call ``write(path)``; if it fails, call it for a new folder in the temporary folder or the home folder.
 
     Args:
         path: the file or folder to write.
-        write: writes it; raises ``InputError`` or ``OSError``.
-        what: the thing that is written, for the message.
+        write: function that writes to the path that it receives; it raises ``InputError`` or ``OSError``.
+        what: what is written, such as ``"the picture"``, for the message.
 
     Raises:
-        OutputError: it could not be written to ``path``; the message says where it is instead.
+        OutputError: If writing to ``path`` failed. The message says where the output was saved instead, if it was.
     """
     try:
         write(path)
@@ -151,12 +157,13 @@ def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None
 
 
 def _user_folder(variable: str, default: Callable[[str], Path], name: str) -> Path:
+    """Return the folder that an environment variable names, or the platform's default, or one in the temporary home."""
     override = os.environ.get(variable)
     try:
         if override:
             return Path(override).expanduser()
         path = default("nstjax")
-        if path.is_absolute():  # some releases of platformdirs leave the ~ in it instead of raising
+        if path.is_absolute():  # without a home folder some releases of platformdirs return a path with ~
             return path
     except RuntimeError as error:  # no home folder
         if override:
@@ -167,26 +174,30 @@ def _user_folder(variable: str, default: Callable[[str], Path], name: str) -> Pa
 
 
 def cache_folder() -> Path:
-    """Return the user's cache: ``$NSTJAX_CACHE``, or the platform's default.
+    """Return the user's cache folder: ``$NSTJAX_CACHE``, or the platform's default.
 
-    A user without a home folder gets one in :func:`nstjax.private.temporary_home`.
+    For a user without a home folder it is in :func:`nstjax.private.temporary_home`.
 
     Raises:
-        InputError: ``$NSTJAX_CACHE`` begins with ``~``, and the home folder that it means is unknown.
+        InputError: If ``$NSTJAX_CACHE`` begins with ``~`` and the user has no home folder.
     """
     return _user_folder("NSTJAX_CACHE", platformdirs.user_cache_path, "cache")
 
 
 def state_folder() -> Path:
-    """Return the user's state: ``$NSTJAX_STATE``, or the platform's default (``~/.local/state/nstjax`` on Linux).
+    """Return the user's state folder: ``$NSTJAX_STATE``, or the platform's default.
 
-    Without a home folder, and errors, as :func:`cache_folder`.
+    The default on Linux is ``~/.local/state/nstjax``. For a user without a home folder it is in
+    :func:`nstjax.private.temporary_home`.
+
+    Raises:
+        InputError: If ``$NSTJAX_STATE`` begins with ``~`` and the user has no home folder.
     """
     return _user_folder("NSTJAX_STATE", platformdirs.user_state_path, "state")
 
 
 def shipped_folder() -> Path:
-    """Return the folder of checkpoints that come with the package: ``nstjax/ckpts`` of a wheel, ``ckpts`` of a checkout."""
+    """Return the folder of the stores that come with nstjax: ``nstjax/ckpts`` in a wheel, ``ckpts`` in a checkout."""
     package = Path(__file__).parent
     return package / "ckpts" if (package / "ckpts").is_dir() else package.parent / "ckpts"
 
@@ -195,6 +206,6 @@ def store_folders(kind: str) -> tuple[Path, ...]:
     """Return the folders to search for stores, in order: ``ckpts/`` in the working directory, the cache, the package.
 
     Args:
-        kind: the folder's name in the cache: ``"weights"`` or ``"models"``.
+        kind: name of the subfolder of the cache: ``"weights"`` or ``"models"``.
     """
     return Path("ckpts"), cache_folder() / kind, shipped_folder()

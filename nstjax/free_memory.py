@@ -1,4 +1,4 @@
-"""Memory that is available to this process: of the machine, its control groups, and the device."""
+"""Memory that this process can still use: of the machine, of its control groups, and of the device."""
 
 import contextlib
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-# Per version of cgroups: files of limits, file of the use, and in memory.stat what the kernel can reclaim at once.
+# For each cgroup version: the files with the limits, the file with the current use, and the key of memory.stat for the
+# memory that the kernel can reclaim at once.
 _FILES = {
     "cgroup2": (("memory.max", "memory.high"), "memory.current", "inactive_file"),
     "cgroup": (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
@@ -15,7 +16,7 @@ _FILES = {
 
 
 def _memory_groups(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield for each hierarchy with a memory controller its version, its mount point and this process's group."""
+    """Yield each hierarchy with a memory controller: its cgroup version, its mount point, and this process's group."""
     own: dict[str, str] = {}
     for line in (root / "proc/self/cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
@@ -32,14 +33,14 @@ def _memory_groups(root: Path) -> Iterator[tuple[str, Path, Path]]:
             re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), text) for text in before.split(" ")[3:5]
         )
         mount = root / mounted.lstrip("/")
-        # In a container the mount point may be the group that the host calls `top`.
+        # In a container the mount point may be a subgroup of the host's hierarchy; `top` is its path there.
         inside = own[kind] if top == "/" else own[kind].removeprefix(top)
         group = mount / inside.lstrip("/")
         yield kind, mount, group if ".." not in group.parts and group.is_dir() else mount
 
 
 def _free_in_group(kind: str, group: Path) -> float:
-    """Bytes that one group's own limit leaves; infinity where it has none."""
+    """Return how many bytes are left under one group's own limit; infinity if the group has no limit."""
     limits, use, reclaimable = _FILES[kind]
     found = []
     for name in limits:
@@ -47,7 +48,7 @@ def _free_in_group(kind: str, group: Path) -> float:
             found.append(float((group / name).read_text()))  # "max" is no limit
         except (OSError, ValueError):
             continue
-    if not found or min(found) >= 2**62:  # how version 1 writes no limit
+    if not found or min(found) >= 2**62:  # version 1 writes a huge number for "no limit"
         return float("inf")
     used = 0.0
     with contextlib.suppress(OSError, ValueError):
@@ -59,16 +60,16 @@ def _free_in_group(kind: str, group: Path) -> float:
 
 
 def cgroup_bytes(root: Path = Path("/")) -> float:
-    """Return the bytes that the control groups of this process leave it (Linux, versions 1 and 2).
+    """Return the memory that this process's control groups leave it, in bytes (Linux, versions 1 and 2).
 
-    Every group from the process's own up to the root has a limit, and the one that leaves least counts. Cached files
-    that the kernel reclaims first do not count as used.
+    Every group from the process's own up to the root can have a limit; the smallest remainder is returned. Cached files
+    that the kernel can reclaim at once do not count as used.
 
     Args:
-        root: folder that holds ``proc`` and the mount points.
+        root: folder that contains ``proc`` and the mount points.
 
     Returns:
-        Bytes; infinity without control groups or limits.
+        Bytes; infinity if there are no control groups or no limits.
     """
     free = float("inf")
     try:
@@ -77,18 +78,21 @@ def cgroup_bytes(root: Path = Path("/")) -> float:
                 free = min(free, _free_in_group(kind, level))
                 if level == mount:
                     break
-    except (OSError, ValueError):  # another system, or files of an unknown form
+    except (OSError, ValueError):  # another system, or files in an unknown format
         pass
     return free
 
 
 def host_bytes(root: Path = Path("/")) -> float:
-    """Return the bytes of main memory that this process can still use; ``root`` as for :func:`cgroup_bytes`."""
+    """Return the main memory that this process can still use, in bytes; ``root`` is as in :func:`cgroup_bytes`."""
     return min(float(psutil.virtual_memory().available), cgroup_bytes(root))
 
 
 def device_bytes() -> float:
-    """Return the bytes that JAX's first device can still use; main memory for a CPU."""
+    """Return the memory that is free on JAX's first local device, in bytes.
+
+    For a CPU, and for a device that does not report its memory, this is :func:`host_bytes`.
+    """
     import jax
 
     device = jax.local_devices()[0]

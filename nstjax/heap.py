@@ -1,23 +1,24 @@
-"""Keeps freed memory in the process (glibc's mallopt), which makes repeated evaluations faster."""
+"""Keeps freed memory in the process (glibc's ``mallopt``), which makes repeated evaluations faster."""
 
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # of malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # from malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep the memory that the process has freed, for what it asks for next.
+    """Make the GNU C library keep freed memory in the process instead of returning it to the system.
 
-    A program of XLA takes its intermediate results' memory again each time it runs on a CPU, and the GNU C library
-    gives blocks of that size back to the system in between; every page is then asked for and cleared again. Where a
-    program runs thousands of times that takes up to half its time (``python -m experiments.benchmarks.heap``).
+    On a CPU, an XLA program allocates memory for its intermediate results each time it runs. By default glibc
+    returns blocks of that size to the system in between, and the system has to map and clear every page again.
+    For a program that runs thousands of times this takes up to half of the time
+    (``python -m experiments.benchmarks.heap``).
 
-    The price is that the process stays as large as it has been, up to 2 GiB. To be called before JAX starts its
-    threads; a process that holds other large things should think twice, so that importing nstjax does not do it.
+    The cost is that the process stays as large as its peak, up to 2 GiB. Call this function before JAX starts its
+    threads. Importing nstjax does not call it, because the process may hold other large data.
 
     Returns:
-        Whether it was done; False where the C library is another.
+        True if all settings were accepted; False on systems other than Linux and for other C libraries.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,8 +1,8 @@
 """Linear and bilinear maps with explicit transposes.
 
-``jax.custom_vjp`` gives a function a backward pass of its own, but takes away its forward-mode derivatives
-(``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``). Here only the transpose of a linear map is replaced, and JAX derives
-everything else from it: forward mode, reverse mode, and both together, to any order. JAX's own
+``jax.custom_vjp`` gives a function a custom backward pass, but the function loses its forward-mode derivatives
+(``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``). The functions here replace only the transpose of a linear map.
+JAX derives everything else from it: forward mode, reverse mode, and their compositions, to any order. JAX's own
 ``linear_call`` has neither a derivative with respect to its residuals nor a rule for ``jax.vmap``.
 """
 
@@ -26,16 +26,16 @@ _bilinear_p = Primitive("nstjax_bilinear")
 def linear(
     fun: Map, transpose: Map, constants: Sequence[Array], operands: Sequence[Array]
 ) -> tuple[Array, ...]:
-    """``fun(*constants, *operands)``, linear in the operands, with a given transpose.
+    """Compute ``fun(*constants, *operands)``, a function linear in the operands, with a given transpose.
 
     Args:
-        fun: gives a tuple of arrays.
-        transpose: ``transpose(*constants, *cotangents)`` gives a cotangent for each operand.
-        constants: have no derivative; it is taken to be 0.
-        operands: arrays of a floating type.
+        fun: function that returns a tuple of arrays.
+        transpose: ``transpose(*constants, *cotangents)`` returns a tuple with the cotangent of each operand.
+        constants: arrays whose derivatives are taken to be 0.
+        operands: arrays of a floating-point dtype.
 
     Returns:
-        What ``fun`` gives.
+        The result of ``fun``.
     """
     return tuple(
         _linear_p.bind(*constants, *operands, fun=fun, transpose=transpose, constants=len(constants))
@@ -58,7 +58,7 @@ def _linear_jvp(primals: Any, tangents: Any, *, constants: int, **how: Any) -> A
     out = _linear_p.bind(*primals, constants=constants, **how)
     operands = tangents[constants:]
     if all(type(tangent) is ad.Zero for tangent in operands):
-        return out, [jnp.zeros_like(value) for value in out]  # constants alone have tangents
+        return out, [jnp.zeros_like(value) for value in out]  # only constants have tangents
     operands = map(ad.instantiate_zeros, operands)
     return out, _linear_p.bind(*primals[:constants], *operands, constants=constants, **how)
 
@@ -71,7 +71,7 @@ def _linear_transpose(cotangents: Any, *args: Any, fun: Map, transpose: Map, con
 
 def _linear_batched(args: Any, axes: Any, *, fun: Map, transpose: Map, constants: int) -> Any:
     size = next(arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None)
-    # Operands all get the axis, so that the transpose gives it to all of their cotangents.
+    # All operands get the batch axis, so that the transpose returns batched cotangents for all of them.
     moved = [
         (arg if axis is None else jnp.moveaxis(arg, axis, 0))
         if axis is not None or at < constants
@@ -99,25 +99,29 @@ mlir.register_lowering(_linear_p, mlir.lower_fun(_linear_impl, multiple_results=
 
 
 def bilinear(product: Product, of_first: Product, of_second: Product, first: Array, second: Array) -> Array:
-    """``product(first, second)``, linear in each, with both transposes given.
+    """Compute ``product(first, second)``, a function linear in each argument, with both transposes given.
 
-    The three functions are those of one trilinear form ``⟨out, product(first, second)⟩``, whose derivatives with
-    respect to each of its arguments they are. They are therefore also each other's transposes: JAX never
-    differentiates what is inside them.
+    The three functions are the partial derivatives of one trilinear form ``⟨out, product(first, second)⟩`` with
+    respect to its three arguments. They are therefore also each other's transposes, and JAX never differentiates
+    their bodies.
 
     Args:
-        product: of the two.
-        of_first: ``of_first(second, out)``, the cotangent of ``first``.
-        of_second: ``of_second(first, out)``, the cotangent of ``second``.
-        first: of a floating type.
-        second: of a floating type.
+        product: the bilinear function.
+        of_first: ``of_first(second, out)`` returns the cotangent of ``first``.
+        of_second: ``of_second(first, out)`` returns the cotangent of ``second``.
+        first: an array of a floating-point dtype.
+        second: an array of a floating-point dtype.
+
+    Returns:
+        The array ``product(first, second)``.
     """
-    # Slot i of the form is what function i gives; it takes the other two in order.
+    # Function i returns the derivative for slot i of the form and takes the values of the other two slots, in order.
     found: Array = _bilinear_p.bind(first, second, functions=(of_first, of_second, product), slot=2)
     return found
 
 
 def _others(slot: int) -> list[int]:
+    """Return the two other slots of the trilinear form, in order."""
     return [i for i in range(3) if i != slot]
 
 
@@ -147,7 +151,7 @@ def _bilinear_batched(args: Any, axes: Any, *, functions: tuple[Product, ...], s
 
     def mapped(i: int) -> Product:
         fun: Product = jax.vmap(functions[i], tuple(0 if batched[j] else None for j in _others(i)))
-        # What is one for the whole batch has the sum of the batch's cotangents.
+        # The cotangent of an argument that is shared by the batch is the sum over the batch.
         return fun if batched[i] else lambda a, b: fun(a, b).sum(0)
 
     return _bilinear_p.bind(*moved, functions=tuple(map(mapped, range(3))), slot=slot), 0

@@ -1,4 +1,4 @@
-"""File locks between processes, which the system releases when their process ends."""
+"""File locks between processes. The system releases a lock when its process ends."""
 
 import contextlib
 import os
@@ -17,10 +17,10 @@ POLL_S = 0.05
 
 
 def _try_lock(handle: int) -> bool:
-    """Lock an open file; returns False if another process has locked it.
+    """Lock an open file. Return False if another process has locked it.
 
     Raises:
-        OSError: the file system has no locks.
+        OSError: If the file system does not support locks.
     """
     try:
         if os.name == "nt":
@@ -33,12 +33,18 @@ def _try_lock(handle: int) -> bool:
 
 
 def _acquire(file: Path) -> int | None:
-    """Open and lock a file that may be deleted by its last owner; returns None if it is locked."""
+    """Open and lock a lock file, and return its file descriptor, or None if another process has locked it.
+
+    The last owner may delete the file in between; then the function tries again.
+
+    Raises:
+        OSError: If the file cannot be created or the file system does not support locks.
+    """
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             locked = _try_lock(handle)
-            # Deleted between opening and locking: the lock would be on a file that nobody else sees.
+            # If the file was deleted between opening and locking, no other process can see the lock.
             current = locked and os.path.exists(file) and os.path.samestat(os.fstat(handle), os.stat(file))
         except FileNotFoundError:
             current = False
@@ -55,20 +61,20 @@ def _acquire(file: Path) -> int | None:
 
 @contextlib.contextmanager
 def lock(path: Path, busy: str | None = None) -> Iterator[bool]:
-    """Hold the lock of a path, the hidden file ``.NAME.lock`` beside it, during the block.
+    """Hold the lock of a path during the block. The lock is the hidden file ``.NAME.lock`` beside the path.
 
-    The lock of a process that has ended, even by a kill, is free. Where the folder cannot be written or the file system
-    has no locks, the block runs without one.
+    When a process ends, even by a kill, its lock is released. If the folder cannot be written or the file system does
+    not support locks, the block runs without a lock.
 
     Args:
-        path: the file or folder that one process at a time may write.
-        busy: the message if another process holds the lock; None waits for it.
+        path: the file or folder that only one process may write at a time.
+        busy: error message if another process holds the lock; None waits until the lock is free.
 
     Yields:
-        True if the lock is held, False where there can be none.
+        True if the lock is held, False if there is none.
 
     Raises:
-        InputError: another process holds the lock and ``busy`` is given.
+        InputError: If another process holds the lock and ``busy`` is given.
     """
     target = Path(os.path.realpath(path))
     file = target.with_name(f".{target.name}.lock")
@@ -82,7 +88,7 @@ def lock(path: Path, busy: str | None = None) -> Iterator[bool]:
         yield handle is not None
     finally:
         if handle is not None:
-            if os.name == "nt":  # where an open file cannot be deleted
+            if os.name == "nt":  # Windows cannot delete an open file
                 os.close(handle)
             with contextlib.suppress(OSError):
                 file.unlink()

@@ -1,4 +1,4 @@
-"""Checks of pixel arrays: floating point, with values in [0, 1]."""
+"""Checks of pixel arrays, which have a floating-point dtype and values in [0, 1]."""
 
 from typing import Any
 
@@ -8,13 +8,17 @@ import numpy as np
 from nstjax.errors import InputError
 
 FARTHEST = 2.0
-"""Values beyond ±2 are no pixels in [0, 1], not even with the overshoot of a sharp resampling filter."""
+"""Largest absolute value that is accepted: sharp resampling filters overshoot [0, 1], but never this far."""
 
 
 def check_floating(name: str, image: Any) -> None:
-    """Raise :class:`InputError` unless an image's type is a floating one; works on traced arrays too.
+    """Raise :class:`InputError` unless an image has a floating-point dtype. This also works on traced arrays.
 
-    Integers are refused, not converted: whether they mean 0 to 255, 0 to 65535 or 0 and 1 is not known.
+    Integers are not converted, because their range is unknown: it may be 0 to 255, 0 to 65535, or 0 and 1.
+
+    Args:
+        name: what the message calls the image, such as ``"content image"``.
+        image: an array, or nested sequences of numbers.
     """
     dtype = image.dtype if hasattr(image, "dtype") else np.asarray(image).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
@@ -24,11 +28,12 @@ def check_floating(name: str, image: Any) -> None:
 
 
 def check_range(name: str, image: np.ndarray) -> None:
-    """Raise :class:`InputError` where values are plainly not in [0, 1], as those of 0 to 255 are.
+    """Raise :class:`InputError` if values are far outside [0, 1], such as values of 0 to 255.
 
     Args:
-        name: of the image, for the message.
-        image: on the host and finite.
+        name: what the message calls the image.
+        image: an array on the host, with finite values; a value is accepted if it is in
+            [−:data:`FARTHEST`, :data:`FARTHEST`].
     """
     if image.size and (image.max() > FARTHEST or image.min() < -FARTHEST):
         raise InputError(

@@ -1,6 +1,6 @@
-"""Reads JSON with limits, and checks values against type annotations.
+"""Reads JSON with limits on size and depth, and checks values against type annotations.
 
-Everything that nstjax reads back from JSON (run records, checkpoints, saved states, metrics) comes through here.
+Run records, checkpoint records, saved states and metrics are read with these functions.
 """
 
 import dataclasses
@@ -14,19 +14,22 @@ from typing import Any
 
 from nstjax.errors import InputError
 
-MOST_BYTES = 2**26  # of a JSON file; a history of 10,000 iterations takes 3 MB
+MOST_BYTES = 2**26  # largest JSON file; a history of 10,000 iterations takes 3 MB
 MOST_INTEGER = 2**63 - 1
 
 
 class _Mismatch(Exception):
-    """A value is not of the annotated type; the message says where and why."""
+    """A value does not have the annotated type; the message says where and why."""
 
 
 def parse_json(text: bytes) -> Any:
     """Parse JSON.
 
+    Args:
+        text: JSON in UTF-8.
+
     Raises:
-        ValueError: it is not JSON in UTF-8, or is nested too deeply.
+        ValueError: If the text is not JSON in UTF-8, or is nested too deeply.
     """
     try:
         return json.loads(text.decode("utf-8"))
@@ -38,8 +41,8 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not JSON, is nested too deeply, or is larger than :data:`MOST_BYTES`.
+        OSError: If the file cannot be read.
+        ValueError: If it is not JSON, is nested too deeply, or is larger than :data:`MOST_BYTES`.
     """
     with path.open("rb") as file:
         text = file.read(MOST_BYTES + 1)
@@ -49,9 +52,10 @@ def read_json(path: Path) -> Any:
 
 
 def _shown(value: object) -> str:
+    """Return the ``repr`` of a value for a message, cut after 60 characters."""
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # an integer of more digits than Python prints
+    except (RecursionError, ValueError):  # deep nesting, or an integer with more digits than Python prints
         text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:60]}…"
 
@@ -71,7 +75,7 @@ def _number(value: Any, hint: type) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _Mismatch(f"is {_shown(value)}, not a text")
-    try:  # any text may become a path
+    try:  # any string may be used as a path
         whole = b"\0" not in os.fsencode(value)
     except UnicodeEncodeError:
         whole = False
@@ -81,7 +85,7 @@ def _text(value: Any) -> str:
 
 
 def _at(place: object, value: Any, hint: Any) -> Any:
-    """:func:`_convert` of a part, which an error names."""
+    """Convert one part of a value; an error message names its place."""
     try:
         return _convert(value, hint)
     except _Mismatch as error:
@@ -102,7 +106,10 @@ def _sequence(value: Any, hint: Any) -> Any:
 
 
 def _record(value: Any, hint: Any) -> Any:
-    """A dataclass, whose fields are all known; or a ``TypedDict``, whose other keys stay as they are."""
+    """Convert a dict to a dataclass or a ``TypedDict``.
+
+    Unknown keys raise an error for a dataclass; a ``TypedDict`` keeps them.
+    """
     if not isinstance(value, dict):
         raise _Mismatch(f"is {_shown(value)}, not an object")
     hints = typing.get_type_hints(hint)
@@ -167,19 +174,23 @@ def _convert(value: Any, hint: Any) -> Any:
 
 
 def checked(value: Any, hint: Any, what: str) -> Any:
-    """A value of plain data as an annotation describes it.
+    """Check a value against a type annotation and convert it.
 
-    Lists become tuples where the annotation is a tuple, and objects become dataclasses. Integers have at most 64 bits,
-    and floats are finite.
+    Lists become tuples where the annotation is a tuple, and dicts become dataclasses where it is a dataclass.
+    Integers must fit into 64 bits, and floats must be finite.
 
     Args:
-        value: as :func:`parse_json` returns it; it may hold dataclasses already.
+        value: a value as :func:`parse_json` returns it; it may already contain dataclasses.
         hint: a type annotation: a dataclass, a ``TypedDict``, a ``Literal``, a union, ``tuple``, ``list``, ``dict``,
-            ``str``, ``int``, ``float``, ``bool``, ``None`` or ``Any``.
-        what: what a message calls the value.
+            ``str``, ``int``, ``float``, ``bool``, ``None``, ``Any``, or another class, such as ``np.ndarray``.
+        what: what the message calls the value.
+
+    Returns:
+        The converted value.
 
     Raises:
-        InputError: it is of another type, an object has no or an unknown field, or a dataclass refuses its fields.
+        InputError: If the value has another type or is nested too deeply, an object lacks a required field or has an
+            unknown one, or a dataclass rejects its fields.
     """
     try:
         return _at(what, value, hint)
@@ -190,9 +201,13 @@ def checked(value: Any, hint: Any, what: str) -> Any:
 
 
 def build(kind: type, values: object) -> Any:
-    """A dataclass from its fields; see :func:`checked`.
+    """Build a dataclass from its fields; see :func:`checked`.
+
+    Args:
+        kind: the dataclass.
+        values: a dict of its fields.
 
     Raises:
-        InputError: a field is unknown, or of a wrong type or value.
+        InputError: If a field is missing or unknown, or has a wrong type or value.
     """
     return checked(values, kind, f"the record's {kind.__name__}")

@@ -1,4 +1,4 @@
-"""The preprocessing of images that a network's weights were trained with."""
+"""The preprocessing with which a feature network was trained."""
 
 import dataclasses
 from typing import Literal, TypeAlias
@@ -11,10 +11,10 @@ class Preprocessing:
     """The map from an image to a network's input: ``(order(image)·scale − mean) / std``.
 
     Attributes:
-        order: channel order of the network's first kernel.
-        scale: factor on values in [0, 1]; 255 for networks trained on 8-bit values.
-        mean: subtracted after scaling, in ``order``.
-        std: divided by last, in ``order``.
+        order: channel order of the network's input.
+        scale: factor on image values in [0, 1]; 255 for networks trained on 8-bit values.
+        mean: subtracted after scaling; one value per channel, in ``order``.
+        std: divisor, applied last; one value per channel, in ``order``.
     """
 
     order: ChannelOrder

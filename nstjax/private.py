@@ -17,15 +17,22 @@ class Refused(Exception):
 
 
 def is_own(facts: os.stat_result) -> bool:
-    """Return whether a file belongs to this user; always true on Windows, whose files have no user number."""
+    """Return True if a file belongs to the current user; always True on Windows, which has no numeric user IDs.
+
+    Args:
+        facts: the file's status, from ``os.stat`` or a similar function.
+    """
     return not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
 
 
 def private_folder(path: Path) -> None:
-    """Create a folder with mode 0700, or give an existing one of this user that mode.
+    """Create a folder with mode 0700, or change an existing folder of the current user to that mode.
+
+    Missing parent folders are created with the default mode.
 
     Raises:
-        Refused: it is a symbolic link, no folder, or belongs to another user; or it cannot be created or changed.
+        Refused: If the path is a symbolic link or belongs to another user, if other users can write to it in spite of
+            its mode, or if it cannot be created or changed, for example because it is a file.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,7 +43,7 @@ def private_folder(path: Path) -> None:
             raise Refused(f"{path} belongs to another user")
         if os.name != "nt" and stat.S_IMODE(facts.st_mode) != 0o700:
             path.chmod(0o700)
-            if stat.S_IMODE(path.lstat().st_mode) & _OTHERS_CAN_WRITE:  # file systems without modes
+            if stat.S_IMODE(path.lstat().st_mode) & _OTHERS_CAN_WRITE:  # file system without modes
                 raise Refused(f"others can write to {path}")
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from error
@@ -44,11 +51,11 @@ def private_folder(path: Path) -> None:
 
 @functools.cache
 def temporary_home() -> Path:
-    """Return a private folder that replaces the home folder of a user without one, and warn once.
+    """Return a private folder to use instead of a missing home folder, and warn once.
 
-    A container that runs as a user number without an entry in ``/etc/passwd`` has no home folder. The folder is
-    ``nstjax-UID`` in the system's folder for temporary files, so the next run finds it again. If another user owns
-    that name, it is a new folder for this process.
+    A container that runs as a user ID without an entry in ``/etc/passwd`` has no home folder. The returned folder is
+    ``nstjax-UID`` in the system's temporary folder, so that the next run finds it again. If that name cannot be used
+    safely, for example because another user owns it, the folder is a new one that only this process uses.
     """
     user = os.geteuid() if hasattr(os, "geteuid") else "user"
     path = Path(tempfile.gettempdir()) / f"nstjax-{user}"
@@ -66,7 +73,7 @@ def temporary_home() -> Path:
 
 
 def use_temporary_home() -> None:
-    """Set ``$HOME`` to :func:`temporary_home` where this user has no home folder, for other libraries' sake."""
+    """Set ``$HOME`` to :func:`temporary_home` if the user has no home folder; other libraries need ``$HOME``."""
     try:
         Path.home()
     except RuntimeError:

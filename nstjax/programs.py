@@ -1,7 +1,8 @@
-"""Cached compiled programs, which a later run loads.
+"""A cache of compiled programs, which later runs load.
 
-A kept program is machine code (and JAX describes it by a pickle), so reading one amounts to running it. All of them
-lie in a :class:`nstjax.sealed.SealedFolder`: nothing of a file is interpreted before its keyed hash has been checked.
+A cached program is machine code, and JAX stores its description as a pickle, so loading one can run arbitrary code.
+All of them are in a :class:`nstjax.sealed.SealedFolder`: no byte of a file is interpreted before its keyed hash has
+been checked.
 """
 
 import contextlib
@@ -19,20 +20,23 @@ from nstjax.files import cache_folder
 from nstjax.private import Refused
 from nstjax.sealed import SealedFolder
 
-LIMIT = 2**30  # bytes of cached programs; a new shape of photograph or painting leaves about one million
-_kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": of whole programs
-_loaded: dict[Any, Any] = {}  # programs of this process
+LIMIT = 2**30  # bytes of cached programs; each new image shape adds about one million bytes
+_kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": the cache, once it is enabled
+_loaded: dict[Any, Any] = {}  # programs that this process has loaded or compiled
 
 
 def enable_compilation_cache() -> str | None:
-    """Keep compiled programs in the user's cache, so that the next run need not compile them.
+    """Store compiled programs in the user's cache, so that the next run need not compile them.
 
-    Two kinds are kept in the folder ``xla``: whole programs (:func:`run`), and through JAX's compilation cache the
-    compiled code of all others. The folder has mode 0700. If it is a symbolic link, belongs to another user, or
-    cannot be written, nothing is kept and the run goes on.
+    The folder ``xla`` of the cache holds two kinds: the complete programs of :func:`run`, and, through JAX's
+    compilation cache, the compiled code of all other programs. The folder has mode 0700. If it is a symbolic link,
+    belongs to another user, or cannot be written, programs are not cached and the run continues.
 
     Returns:
-        None, or a sentence that says why nothing is kept.
+        None, or a sentence that says why programs are not cached.
+
+    Raises:
+        InputError: If ``$NSTJAX_CACHE`` or ``$NSTJAX_STATE`` is not usable; see :func:`nstjax.files.cache_folder`.
     """
     import jax
 
@@ -51,19 +55,19 @@ def enable_compilation_cache() -> str | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     _kept["folder"] = folder
-    with contextlib.suppress(OSError):  # another process may remove a file before it is looked at
+    with contextlib.suppress(OSError):  # another process may delete a file in the meantime
         _prune(folder.path)
     return None
 
 
 def _seal_jax_cache(folder: SealedFolder) -> None:
-    """Make JAX keep its compiled code as files of ``folder``, with their keyed hashes.
+    """Make JAX's compilation cache store its files in ``folder``, with their keyed hashes.
 
-    JAX's own files carry no hash. No public setting replaces them, so this replaces the function by which JAX opens
-    its cache (JAX 0.10 and 0.11).
+    The files that JAX itself writes have no hash. JAX has no public setting for another cache, so this replaces the
+    function with which JAX opens its cache (JAX 0.10 and 0.11).
 
     Raises:
-        ImportError: this release of JAX opens its cache in another way.
+        ImportError: If this version of JAX opens its cache in another way.
     """
     from jax._src import compilation_cache
     from jax._src.compilation_cache_interface import CacheInterface
@@ -75,7 +79,7 @@ def _seal_jax_cache(folder: SealedFolder) -> None:
             return folder.read(f"jax {key}")
 
         def put(self, key: str, value: bytes) -> None:
-            with contextlib.suppress(OSError):  # a full disk is no reason to stop
+            with contextlib.suppress(OSError):  # a full disk must not stop the run
                 folder.write(f"jax {key}", value)
 
     if not hasattr(compilation_cache, "get_file_cache"):
@@ -90,7 +94,7 @@ def _seal_jax_cache(folder: SealedFolder) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """If there are more than :data:`LIMIT` bytes, delete the least recently used files, down to half of that."""
+    """If a folder is larger than :data:`LIMIT`, delete its least recently used files, down to half of the limit."""
     files = [(path, path.lstat()) for path in folder.iterdir() if path.is_symlink() or path.is_file()]
     total = sum(facts.st_size for _, facts in files)
     if total <= LIMIT:
@@ -103,16 +107,21 @@ def _prune(folder: Path) -> None:
 
 
 def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
-    """``jitted(*arguments, static)``, without tracing where an earlier process has left the whole program.
+    """Compute ``jitted(*arguments, static)``, with a program from the cache if an earlier process stored it.
 
-    JAX's own cache saves the compilation alone: tracing and lowering a network and its gradient take a second
-    more. Nothing is kept before :func:`enable_compilation_cache`, nor where the program could not be known again:
-    for arrays on several devices, within another trace, or functions told apart by their address alone.
+    JAX's own cache saves only the compilation; tracing and lowering a network and its gradient take another second.
+    This function caches the complete program. It calls ``jitted`` without caching in three cases: before
+    :func:`enable_compilation_cache` is called; if a leaf of ``arguments`` is a tracer, is not an array, or is on
+    another device than JAX's first; and if the program's description contains a memory address or a sharding.
 
     Args:
-        jitted: of ``jax.jit``; what it does is fixed by the code of installed packages, its arguments and ``static``.
-        arguments: trees of arrays.
-        static: the last argument, which is static: hashable, with a ``repr`` that says all there is to it.
+        jitted: a function of ``jax.jit``. Its result may depend only on the code of installed packages, on its
+            arguments, and on ``static``.
+        arguments: pytrees of arrays.
+        static: the last argument, which is static. It must be hashable, and its ``repr`` must describe it completely.
+
+    Returns:
+        The result of ``jitted``.
     """
     import jax
 
@@ -127,14 +136,14 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     if key not in _loaded:
         said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
         name = hashlib.sha256(said.encode()).hexdigest()
-        # At an address another function may lie the next time; a sharding moves its arguments by itself.
+        # In the next process another function may have the same address. A sharding places its arguments itself.
         strange = " at 0x" in said or "Sharding(" in str(structure)
         if strange:
             _loaded[key] = jitted
         elif kept := _load(folder, name):
             with contextlib.suppress(
                 Exception
-            ):  # kept by another build of jaxlib, it may fail when it is run
+            ):  # a program that another build of jaxlib compiled may fail when it runs
                 found = jax.block_until_ready(kept(*arguments))
                 _loaded[key] = kept
                 return found
@@ -145,6 +154,7 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
 
 
 def _is_plain(leaf: Any) -> bool:
+    """Return True for a NumPy array or scalar, and for a JAX array on the first device that is not traced."""
     import jax
     import numpy as np
 
@@ -154,7 +164,7 @@ def _is_plain(leaf: Any) -> bool:
 
 
 def _processor() -> list[str]:
-    """Return facts that differ between processors that cannot run each other's code."""
+    """Return facts that identify the processor: processors that differ in them may not run each other's code."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -164,7 +174,7 @@ def _processor() -> list[str]:
 
 @functools.cache
 def _surroundings() -> str:
-    """All else that a program depends on: this machine, the packages, their settings."""
+    """Return a description of everything else that a program depends on: the machine, the packages and the settings."""
     import jax
 
     code = hashlib.sha256()
@@ -182,28 +192,32 @@ def _surroundings() -> str:
 
 
 def _load(folder: SealedFolder, name: str) -> Any:
+    """Load a program from the cache. Return None if there is none that this build of jaxlib can load."""
     from jax.experimental import serialize_executable
 
     content = folder.read(name)
     if content is None:
         return None
     try:
-        # Both JAX's function and the trees need pickles. These bytes are this user's own: `read` has checked the keyed
-        # hash. A format without pickles would protect no further, since the program itself is machine code.
+        # Both JAX's function and the pytree structures need pickles. These bytes were written by this user: `read` has
+        # checked the keyed hash. A format without pickles would not be safer, because the program is machine code.
         return serialize_executable.deserialize_and_load(*pickle.loads(content))
-    except Exception:  # of another build of jaxlib: it is compiled again
+    except Exception:  # written by another build of jaxlib: the program is compiled again
         return None
 
 
 @contextlib.contextmanager
 def _without_jax_cache() -> Iterator[None]:
-    """A program that JAX has taken from its cache loses its functions when it is written again (jaxlib 0.10.2)."""
+    """Disable JAX's compilation cache during the block.
+
+    A program that JAX has loaded from its cache loses its functions when it is serialized again (jaxlib 0.10.2).
+    """
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
     before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # whether there is one is asked once
+    compilation_cache.reset_cache()  # JAX reads the setting only once, until the cache is reset
     try:
         yield
     finally:
@@ -212,10 +226,12 @@ def _without_jax_cache() -> Iterator[None]:
 
 
 def _make(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+    """Compile a program and store it in the cache."""
     from jax.experimental import serialize_executable
 
     with _without_jax_cache():
         program = jitted.lower(*arguments, static).compile()
-    with contextlib.suppress(Exception):  # some platforms cannot; a full disk is no reason to stop either
+    # Some platforms cannot serialize programs, and a full disk must not stop the run.
+    with contextlib.suppress(Exception):
         folder.write(name, pickle.dumps(serialize_executable.serialize(program)))
     return program

@@ -22,7 +22,11 @@ _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def _read_own(path: Path, forbidden: int) -> bytes | None:
-    """Content of a regular file of this user, or None: missing, a link, another's, or of a ``forbidden`` mode."""
+    """Return the content of a file, or None if it is not safe to use.
+
+    It is safe if it is a regular file of the current user, not a symbolic link, and its mode has none of the bits
+    ``forbidden``. The result is also None if the file is missing or cannot be read.
+    """
     flags = (
         os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     )
@@ -38,16 +42,19 @@ def _read_own(path: Path, forbidden: int) -> bytes | None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600, without waiting for the disk: a content that is cut off has no right hash."""
+    """Write a file with mode 0600, without waiting for the disk: the hash detects a file that was cut off."""
     with replacing(path, private=True) as temporary:
         temporary.write_bytes(content)
 
 
 def _key(folder: Path) -> bytes:
-    """The user's key, created on first use. One that others could read or write is replaced.
+    """Return the user's key, which is created on first use. A key that other users can read or write is replaced.
+
+    Args:
+        folder: the private folder of the key.
 
     Raises:
-        Refused: it cannot be created.
+        Refused: If the key cannot be created or kept private.
     """
     private_folder(folder)
     path = folder / KEY_NAME
@@ -63,16 +70,19 @@ def _key(folder: Path) -> bytes:
 
 
 class SealedFolder:
-    """Files in a private folder, each with a keyed hash; see the module's text.
+    """A private folder of files that each begin with a keyed hash; see the module's docstring.
 
-    A file's name is itself a keyed hash of the name it is asked for by. So a file cannot be read under another
+    The name of a file is itself a keyed hash of the name that the caller uses. So a file cannot be read under another
     name, and users with different keys do not replace each other's files.
 
     Args:
-        path: created where it is missing.
+        path: the folder, which is created if it is missing.
+
+    Attributes:
+        path: the folder.
 
     Raises:
-        Refused: the folder, or that of the key, is not private and cannot be made so.
+        Refused: If this folder or the key's folder is not private and cannot be made private.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,20 +91,21 @@ class SealedFolder:
         self.path = path
 
     def _mac(self, *parts: bytes) -> bytes:
+        """Return the HMAC-SHA256 of a sequence of byte strings."""
         mac = hmac.new(self._key, digestmod=hashlib.sha256)
-        for part in parts:  # each with its length before it, so that no two sequences give the same bytes
+        for part in parts:  # prefixed with its length, so that different sequences never give the same bytes
             mac.update(len(part).to_bytes(8, "little"))
             mac.update(part)
         return mac.digest()
 
     def place(self, name: str) -> Path:
-        """The file that ``name`` is kept in."""
+        """Return the path of the file that stores ``name``."""
         return self.path / f"nstjax-{self._mac(b'name', name.encode()).hex()}"
 
     def read(self, name: str) -> bytes | None:
-        """The content kept under a name, or None where there is none whose hash is right.
+        """Return the content stored under ``name``, or None if there is none with a correct hash.
 
-        A file that is damaged, or that others own or can write, counts as missing and is deleted.
+        A file that is damaged, that another user owns, or that other users can write counts as missing and is deleted.
         """
         path = self.place(name)
         content = _read_own(path, _OTHERS_CAN_WRITE)
@@ -102,16 +113,18 @@ class SealedFolder:
             tag, body = content[:TAG_BYTES], content[TAG_BYTES:]
             if hmac.compare_digest(tag, self._mac(b"content", name.encode(), body)):
                 with contextlib.suppress(OSError):
-                    os.utime(path)  # the time of the last use: see nstjax.programs
+                    os.utime(path)  # nstjax.programs uses the modification time as the time of the last use
                 return body
         with contextlib.suppress(OSError):
             path.unlink()
         return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Keep content under a name, whole or not at all; a symbolic link there is replaced, not followed.
+        """Store content under ``name``, completely or not at all.
+
+        A symbolic link at the file's path is replaced, not followed.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: If the file cannot be written.
         """
         _replace(self.place(name), self._mac(b"content", name.encode(), content) + content)

@@ -1,6 +1,6 @@
-"""Type aliases of arrays, and small frozen dataclasses shared by all packages.
+"""Type aliases of arrays, and the class :class:`Backbone`.
 
-Shape letters: ``n`` images in a batch, ``h`` rows, ``w`` columns, ``c`` channels.
+Letters of shapes: ``n`` images in a batch, ``h`` rows, ``w`` columns, ``c`` channels.
 """
 
 import dataclasses
@@ -20,42 +20,42 @@ FeatureMap: TypeAlias = Float[Array, "n h w c"]
 """The activations of one layer."""
 
 Features: TypeAlias = dict[str, Array]
-"""Activations by layer name, each ``(n, h, w, c)``."""
+"""Activations by the layer's name, each ``(n, h, w, c)``."""
 
 GramMatrix: TypeAlias = Float[Array, "n c c"]
 Scalar: TypeAlias = Float[Array, ""]
 Terms: TypeAlias = dict[str, Array]
-"""Weighted loss terms by name, e.g. ``style/relu1_1``; their sum is the loss."""
+"""Weighted loss terms by name, such as ``style/relu1_1``; their sum is the loss."""
 
 Params: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``; in a small network
-perhaps with a ``"head"``, ``(out, k)``, whose outputs are what it gives for the layer."""
+"""Weights by convolution: ``{"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, …}``. In the embedded network a
+convolution may also have a ``"head"``, ``(out, k)``, a linear map whose outputs are the layer's activations."""
 
 Pooling: TypeAlias = Literal["max", "average"]
 Padding: TypeAlias = Literal["zeros", "replicate"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
-"""Of a network's products: in full; of operands with 10 bits after the point, where the device has such products;
-or of operands, and activations, with 7."""
+"""Precision of a network's products: full float32; float32 operands rounded to 10 fraction bits, on devices with such
+products (TF32); or operands and activations in bfloat16, which has 7 fraction bits."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A feature network: weights, the table that they fill, and the preprocessing they want.
+    """A feature network: its weights, its architecture, and the preprocessing that it needs.
 
-    A pytree whose leaves are the weights, so that it passes through ``jax.jit`` as an argument
-    and no weight is baked into a compiled program.
+    A pytree whose leaves are the weights. It can therefore be an argument of a function under ``jax.jit``, and the
+    weights do not become constants of the compiled program.
 
     Attributes:
-        params: see :data:`Params`; the first ``k`` convolutions of ``arch``, ``k ≥ 1``.
+        params: the weights, see :data:`Params`: the first ``k`` convolutions of ``arch``, ``k ≥ 1``.
         arch: ``"vgg16"``, ``"vgg19"``, or ``"embedded"`` for a small network that imitates VGG-19.
-        preprocessing: applied to images inside :func:`nstjax.features`.
-        layers: the layers that it can give, shallow to deep.
-        source: where the weights came from, in words.
-        sha256: hash of the file they were read from; empty where there was none.
+        preprocessing: the preprocessing that :func:`nstjax.features` applies to images.
+        layers: names of the layers whose activations the network can compute, from shallow to deep.
+        source: description of where the weights came from.
+        sha256: hash of the weights file; empty if they were not read from a file.
     """
 
-    params: Params
+    params: Params = dataclasses.field(repr=False)
     arch: str = dataclasses.field(metadata={"static": True})
     preprocessing: Preprocessing = dataclasses.field(metadata={"static": True})
     layers: tuple[str, ...] = dataclasses.field(metadata={"static": True})
@@ -63,7 +63,7 @@ class Backbone:
     sha256: str = dataclasses.field(default="", metadata={"static": True})
 
     def describe(self) -> dict[str, Any]:
-        """What a run record says of the network."""
+        """Return the description of the network for a run record, as JSON."""
         return {
             "arch": self.arch,
             "deepest_layer": self.layers[-1],

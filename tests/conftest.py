@@ -1,4 +1,4 @@
-"""Fixtures: networks small enough to test with, pictures, and the cache out of the way."""
+"""Fixtures: small feature networks, images, and a cache separate from the user's."""
 
 import os
 import shutil
@@ -19,20 +19,20 @@ from tests.helpers.paths import REAL_WEIGHTS, SHARED
 
 @pytest.fixture(scope="session")
 def small() -> Backbone:
-    """VGG-19 to conv2_1."""
+    """VGG-19 up to conv2_1, with random weights."""
     return random_backbone(convs=3)
 
 
 @pytest.fixture
 def x64() -> Iterator[None]:
-    """Double precision."""
+    """Enable double precision."""
     with jax.enable_x64(True):
         yield
 
 
 @pytest.fixture(scope="session")
 def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """A smooth photograph stand-in and a busy painting stand-in, float32."""
+    """A smooth image as photograph and a busy one as painting, ``(1, h, w, 3)`` float32."""
     y, x = np.mgrid[0:48, 0:64] / 64.0
     content = np.stack([x, y, 0.5 + 0.5 * np.sin(6 * x * y)], -1)[None]
     rng = np.random.default_rng(1)
@@ -41,8 +41,8 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One cache for the whole run, so that a program is compiled once, whichever process needs it first."""
-    if "NSTJAX_TEST_CACHE" not in os.environ:  # set in the first process, inherited by pytest-xdist's
+    """Use one cache for the whole test run, so that each program is compiled once for all processes."""
+    if "NSTJAX_TEST_CACHE" not in os.environ:  # set in the first process, inherited by pytest-xdist's workers
         folder = tempfile.mkdtemp(prefix="nstjax-tests-")
         os.environ["NSTJAX_TEST_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["NSTJAX_CACHE"] = os.environ["NSTJAX_TEST_CACHE"]
     os.environ["NSTJAX_STATE"] = os.path.join(os.environ["NSTJAX_TEST_CACHE"], "state")
     if "not slow" in config.getoption("markexpr") and jaxlib.__version__.startswith("0.10."):
-        # Two fifths of the time are saved by the older code generator, which later releases have not.
+        # The older code generator saves two fifths of the time. Later releases do not have it.
         quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
     enable_compilation_cache()
@@ -58,14 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _optimize(how: bool) -> None:
-    """Whether XLA optimises. What most tests run is so small that compiling it takes most of the time."""
+    """Turn XLA's optimizations on or off. Most test programs are so small that compiling them dominates."""
     jax.config.update("jax_disable_most_optimizations", not how)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not how))  # of processes that tests start
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not how))  # for processes that tests start
 
 
 @pytest.fixture(autouse=True)
 def _optimized_where_it_is_slow(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Slow tests, and those against PyTorch, run programs as users do."""
+    """Run slow tests, and those against PyTorch, with optimizations, as users do."""
     how = any(request.node.get_closest_marker(name) for name in ("slow", "toy", "torch"))
     _optimize(how)
     yield
@@ -74,20 +74,20 @@ def _optimized_where_it_is_slow(request: pytest.FixtureRequest) -> Iterator[None
 
 @pytest.fixture(autouse=True)
 def _own_random_numbers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's numbers are the same whichever tests ran before it."""
+    """Reset a module's generator ``RNG``, so that a test does not depend on the tests before it."""
     if hasattr(request.module, "RNG"):
         monkeypatch.setattr(request.module, "RNG", np.random.default_rng(1))
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache."""
+    """Keep tests away from the user's cache."""
     monkeypatch.setenv("NSTJAX_CACHE", os.environ["NSTJAX_TEST_CACHE"])
 
 
 @pytest.fixture
 def shared() -> Path:
-    """The material beside the checkout."""
+    """The folder of the material beside the checkout; the test is skipped if it does not exist."""
     if not REAL_WEIGHTS.exists():
         pytest.skip(f"{SHARED} is not here")
     return SHARED

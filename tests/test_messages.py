@@ -32,7 +32,7 @@ COMMANDS = (
     *(["weights", "fetch"], ["weights", "convert"]),
 )
 PARAMETERS = ("convolution", "estimate", "how", "kernel", "kind", "method", "normalization", "reduction")
-PYTHON_ONLY = {*PARAMETERS, "max_backtracks", "shuffle"}
+PYTHON_ONLY = {*PARAMETERS, "frames", "images", "max_backtracks", "shuffle", "x_weights", "y_weights"}
 """Names without a flag: the command line never passes them, or passes only valid values."""
 HELPERS = {"one_of": 0, "within": 0, "check_positive": 0, "check_layers": 2}
 """Functions that put backticks around an argument, and its position."""
@@ -72,11 +72,11 @@ def _named(path: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def flags() -> set[str]:
-    """Every flag of the commands' help."""
+    """Every flag of the commands' whole help."""
     found: set[str] = set()
     for command in COMMANDS:
         with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
-            main([*command, "--help"])
+            main([*command, "--help-all"])
         found |= set(re.findall(r"--[a-z][a-z0-9-]*", text.getvalue()))
     return found
 

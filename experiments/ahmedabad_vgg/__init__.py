@@ -1,1 +1,1 @@
-"""Report 002 (Ahmedabad University)."""
+"""The Ahmedabad report."""

@@ -1,8 +1,9 @@
-"""Report 002: ``python -m experiments.ahmedabad_vgg --weights VGG19 --vgg16 VGG16 --images DIR``.
+"""The Ahmedabad report: ``python -m experiments.ahmedabad_vgg --weights VGG19 --vgg16 VGG16 --images DIR``.
 
-The same transfer with VGG-16 and with VGG-19: content from the last convolution of the last block, style from the
-first of every block, 3000 epochs of gradient descent from the photograph. Settings are those of the preset
-``ahmedabad``, which has the source of each, converted to 224 pixels. Runtime: about 10 minutes a run on 2 cores, 4 runs.
+The same transfer with VGG-16 and with VGG-19: the content layer is the last convolution of the last block,
+the style layers are the first ones of all blocks, and the optimizer takes 3000 steps of gradient descent from
+the photograph. The settings are those of the preset ``ahmedabad``, where the source of each is given,
+converted to 224 pixels. Run time: about 10 minutes per run on 2 cores, 4 runs.
 """
 
 import dataclasses
@@ -17,24 +18,25 @@ from nstjax.optim import Sgd
 from nstjax.reports import contact_sheet, loss_plot
 from nstjax.typing import Backbone
 
-LONG_SIDE = 224  # the networks' own size (section III); the preset's is for a GPU
+LONG_SIDE = 224  # the networks' input size (section III); the preset's size needs a GPU
 PHOTO, PAINTINGS = "timber_houses", ("great_wave", "udnie")
 
 
 @dataclasses.dataclass(frozen=True)
 class PairArguments(Arguments):
-    """``weights`` is VGG-19's."""
+    """Command-line arguments; ``weights`` are those of VGG-19."""
 
     vgg16: str = "vgg16"
-    """The same of VGG-16."""
+    """Weights of VGG-16: an installed name, a weights file, or the folder of a store."""
 
 
 def config(backbone: Backbone) -> TransferConfig:
-    """The preset at this experiment's size, with the content layer of the network: its last convolution.
+    """Return the preset at this experiment's size, with the network's last convolution as content layer.
 
-    With ``r`` times the pixels, the style loss is the same and its gradient at a pixel ``1/r`` as large; the content
-    loss is a sum and ``r`` times as large, its gradient at a pixel the same. With a content weight of ``1/r`` and a
-    learning rate of ``r`` times the preset's, balance, loss and steps are those of the preset's size.
+    With ``r`` times as many pixels, the style loss stays the same, and its gradient at a pixel becomes
+    ``1/r`` as large. The content loss is a sum, so it becomes ``r`` times as large, and its gradient at a
+    pixel stays the same. With a content weight of ``1/r`` and a learning rate of ``r`` times the preset's,
+    the balance, the loss and the steps are those of the preset's size.
     """
     preset = PRESETS["ahmedabad"]
     assert isinstance(preset.optimizer, Sgd)
@@ -51,7 +53,15 @@ def config(backbone: Backbone) -> TransferConfig:
 
 
 class PairLab(Lab):
-    """A lab with both networks."""
+    """A lab with VGG-19 and VGG-16.
+
+    Args:
+        arguments: arguments of the command line.
+        folder: folder of the experiment.
+
+    Raises:
+        InputError: an option names weights of another network.
+    """
 
     def __init__(self, arguments: PairArguments, folder: Path) -> None:
         super().__init__(arguments, folder)
@@ -65,7 +75,7 @@ class PairLab(Lab):
 
 
 def _side_by_side(lab: PairLab, painting: str, title: str) -> None:
-    """The photograph, the painting, and both networks' pictures."""
+    """Make a sheet of the photograph, the painting and the images of both networks."""
     content = fit(lab.picture("content", PHOTO), LONG_SIDE)
     style = fit(lab.picture("style", painting), LONG_SIDE)
     cells = [(content, "photograph"), (style, painting)]
@@ -94,12 +104,12 @@ def _side_by_side(lab: PairLab, painting: str, title: str) -> None:
 
 
 def figures_4_to_7(lab: PairLab) -> None:
-    """The first style."""
+    """Make Fig. 4 to 7: the first style."""
     _side_by_side(lab, PAINTINGS[0], "Fig. 4 to 7")
 
 
 def figures_8_to_11(lab: PairLab) -> None:
-    """The second style."""
+    """Make Fig. 8 to 11: the second style."""
     _side_by_side(lab, PAINTINGS[1], "Fig. 8 to 11")
 
 

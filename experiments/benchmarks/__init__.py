@@ -1,1 +1,1 @@
-"""Measurements of time and memory, as ratios in one run."""
+"""Benchmarks of time and memory, compared within one run."""

@@ -1,8 +1,9 @@
-"""nstjax beside PyTorch, in one run: ``python -m experiments.benchmarks --weights W --images DIR``.
+"""nstjax compared with PyTorch, in one run: ``python -m experiments.benchmarks --weights W --images DIR``.
 
-Value and gradient by size, the time to a given loss, the start of the command, in turns with the peer (a script that
-prints JSON lines, see ``--peer``) where it and PyTorch are there. Writes results.json, and with the other benchmarks' files
-the table in the README. Runtime: about 15 minutes on 2 cores, which it needs for itself; ``--long`` adds half an hour.
+Measures value and gradient by size, the time to a given loss, and the start of the command. If the PyTorch
+script (``--peer``, which prints JSON lines) and PyTorch are available, they are measured in turns with
+nstjax. Writes results.json and, together with the result files of the other benchmarks, the table in the
+README. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ ITERATIONS = 60
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     weights: str = "vgg19"
     """Real weights to relu3_2: an installed name, a weights file, or a store's folder."""
@@ -65,7 +66,7 @@ class Arguments:
 
 
 def peer_is_there(arguments: Arguments) -> bool:
-    """Whether PyTorch can be measured; says so if not."""
+    """Return True if PyTorch can be measured, and print a message if not."""
     if not arguments.peer.exists():
         print(f"{arguments.peer} is not here: nothing is compared with PyTorch")
         return False
@@ -73,7 +74,11 @@ def peer_is_there(arguments: Arguments) -> bool:
 
 
 def peaks() -> dict[str, float]:
-    """Of this machine: products of matrices, GFLOP/s, and a large copy, GB/s read and written."""
+    """Measure the peak rates of this machine.
+
+    Returns:
+        GFLOP/s of a product of matrices, and GB/s read and written by a large copy.
+    """
     a, b = jnp.ones((2048, 2048)), jnp.ones(2**26)
     product, copy = jax.jit(lambda a: a @ a), jax.jit(lambda b: b + 1)
     times = measure(
@@ -91,7 +96,7 @@ def peaks() -> dict[str, float]:
 
 
 def cpu_model() -> str:
-    """As the system names it."""
+    """Return the name of the CPU as the operating system gives it."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -99,7 +104,16 @@ def cpu_model() -> str:
 
 
 def least_seconds(side: int, machine: dict[str, float]) -> dict[str, float]:
-    """Of the five-layer objective: its convolutions at the products' peak; its activations read and written once each way."""
+    """Return lower limits of the time for value and gradient of the five-layer objective, in seconds.
+
+    Args:
+        side: side of the square image in pixels.
+        machine: from :func:`peaks`.
+
+    Returns:
+        The time of the convolutions at the peak rate of matrix products, and the time to write and read all
+        activations once, in the forward and in the backward pass.
+    """
     written = 0.0
     for name in ours.random_vgg19_names():
         written += 2 * 2 * 4 * kernel_shape(name)[3] * (side // 2 ** (int(name[4]) - 1)) ** 2
@@ -110,7 +124,7 @@ def least_seconds(side: int, machine: dict[str, float]) -> dict[str, float]:
 
 
 def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> list[dict[str, Any]]:
-    """Value and gradient by size."""
+    """Measure value and gradient by size."""
     network, found = ours.random_vgg19(), []
     for side in arguments.sizes:
         runs = {
@@ -132,7 +146,11 @@ def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> 
 
 
 def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
-    """The three-block objective at 256 pixels: the peer's loss after 60 iterations, and when it is reached here."""
+    """Measure the time until the three-block objective at 256 pixels reaches PyTorch's loss.
+
+    PyTorch's loss is that after 60 iterations. The times are for compiling, for loading compiled programs,
+    and for a second run in the same process.
+    """
     if not peer or arguments.weights_file is None:
         print("no --weights-file: the time to a loss is not compared")
         return {}
@@ -151,7 +169,7 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
         for round_ in range(arguments.rounds):
             *steps, end = lines_of(theirs)
             goal = end["final_loss"]
-            # The loss of a line is that before its step, and so of the line before.
+            # A line has the loss before its step, which is the loss after the step of the previous line.
             losses = [step["loss_before"] for step in steps[1:]] + [goal]
             at = [[step["seconds"], loss] for step, loss in zip(steps, losses, strict=True)]
             curves = {"PyTorch": at}
@@ -166,12 +184,16 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
     medians = {name: round(float(np.median(all_)), 2) for name, all_ in reached.items() if all_}
     found = {"goal": goal, "iterations": {"nstjax": needed, "PyTorch": ITERATIONS}, "seconds": medians}
     print(json.dumps(found), flush=True)
-    write_curves(goal, curves)  # of the last round
+    write_curves(goal, curves)  # curves of the last round
     return found
 
 
 def starts(rounds: int) -> dict[str, Any]:
-    """Seconds from the command to its first iteration at 256 pixels, embedded network, with an empty cache and after it."""
+    """Measure the seconds from the start of the command to its first iteration.
+
+    The command runs a transfer at 256 pixels with the embedded network, with an empty cache and with a filled
+    one.
+    """
     found: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as name:
@@ -189,6 +211,7 @@ def starts(rounds: int) -> dict[str, Any]:
 
 
 def _first_iteration(command: list[str], cache: Path) -> float:
+    """Run a command until it prints its first iteration, and return the seconds."""
     began = time.perf_counter()
     with subprocess.Popen(
         command,
@@ -209,7 +232,10 @@ def _first_iteration(command: list[str], cache: Path) -> float:
 
 
 def long_run(arguments: Arguments) -> dict[str, Any]:
-    """500×500 to conv5_1: the loss of 300 plain iterations, and the time to it by the default pyramid."""
+    """Measure a 500×500 transfer to conv5_1.
+
+    The loss is that after 300 iterations at one scale. A pyramid of three scales then runs to the same loss.
+    """
     content, style = (
         ours.scaled(arguments.images / kind / name, 500)
         for kind, name in (("content", "golden_gate.jpg"), ("style", "starry_night.jpg"))
@@ -230,7 +256,7 @@ def long_run(arguments: Arguments) -> dict[str, Any]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, print, write the numbers and the table."""
+    """Measure, print the results, and write them and the table to files."""
     keep_freed_memory()
     peer, neighbours = peer_is_there(arguments), Neighbours()
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
@@ -243,7 +269,7 @@ def main(arguments: Arguments) -> None:
     }
     if arguments.long:
         parts["long"] = lambda: long_run(arguments)
-    for name, part in parts.items():  # written after each, so that an interruption costs one of them
+    for name, part in parts.items():  # written after each part, so that an interruption loses only one
         results[name] = part()
         results |= {
             "cpu": f"{cpu_model()}, {os.cpu_count()} cores",

@@ -1,9 +1,9 @@
-"""A user's function beside the built-in objective: ``python -m experiments.benchmarks.closure``.
+"""A user's function compared with the built-in objective: ``python -m experiments.benchmarks.closure``.
 
-Both are the same loss over :func:`nstjax.features` and are minimised by :func:`nstjax.optim.minimise`: the built-in
-objective, and a plain function that captures network and targets. Prints seconds until the first iteration ends
-(tracing, compilation, two evaluations) and seconds for each later iteration, in turns, with their ratios. The weights
-are random. Wants a quiet machine.
+Both are the same loss over :func:`nstjax.features`, minimized by :func:`nstjax.optim.minimise`: the built-in
+objective, and a plain function that captures the network and the targets. Prints the seconds until the first
+iteration ends (tracing, compilation, two evaluations) and the seconds per later iteration, measured in turns,
+and their ratios. The weights are random. Run it on an otherwise idle machine.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from nstjax.optim import Lbfgs, ObjectiveFn, minimise
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     side: int = 256
     """Of the square image, in pixels."""
@@ -35,7 +35,7 @@ class Arguments:
 
 
 def objectives(side: int) -> tuple[ObjectiveFn, ObjectiveFn, jax.Array]:
-    """The built-in objective, the same loss as a plain function, and a start."""
+    """Return the built-in objective, the same loss as a plain function, and an initial image."""
     network, rng = random_vgg19("conv3_2"), np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
     apply = nstjax.features
@@ -50,14 +50,14 @@ def objectives(side: int) -> tuple[ObjectiveFn, ObjectiveFn, jax.Array]:
 
 
 def seconds_of(fun: ObjectiveFn, x0: jax.Array, iterations: int) -> tuple[float, float]:
-    """Until the first iteration ends, and of each later iteration."""
+    """Return the seconds until the first iteration ends, and the median seconds of each later iteration."""
     marks = [time.perf_counter()]
     minimise(fun, x0, Lbfgs(iterations), lambda step: marks.append(time.perf_counter()))
     return marks[1] - marks[0], float(np.median(np.diff(marks[1:])))
 
 
 def main(arguments: Arguments) -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     built_in, plain, x0 = objectives(arguments.side)
     found: dict[str, list[tuple[float, float]]] = {"built-in": [], "function": []}
     for _ in range(arguments.rounds):

@@ -1,8 +1,9 @@
-"""What control costs: ``python -m experiments.benchmarks.controls --weights W``.
+"""Cost of spatial control and of the exact MMD: ``python -m experiments.benchmarks.controls --weights W``.
 
-Value and gradient of the loss with four regions beside the loss without masks, in one run, in turns,
-medians; and the peak memory of the exact Gaussian MMD of two maps of 64×64×256, value and gradient, in a
-process of its own. Writes ``experiments/benchmarks/controls.json``. Runtime: about 3 minutes on 2 cores.
+Measures value and gradient of the loss with four regions and without masks, in turns in one run, and reports
+medians. Also measures, in another process, the peak memory of value and gradient of the exact Gaussian MMD of
+two activation maps of 64×64×256. Writes ``experiments/benchmarks/controls.json``. Runtime: about 3 minutes on
+2 cores.
 """
 
 import dataclasses
@@ -29,12 +30,12 @@ from nstjax.synthesis.loss import FeatureExtractor, layer_sizes
 from nstjax.synthesis.styles import check_regions, regions_at
 
 REGIONS = 4
-ROWS, CHANNELS = 64, 256  # of the MMD
+ROWS, CHANNELS = 64, 256  # size of the activation maps for the MMD
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     weights: str = "vgg19"
     """An installed name, a weights file, or a store's folder."""
@@ -45,7 +46,7 @@ class Arguments:
 
 
 def masks(side: int) -> dict[str, list[np.ndarray]]:
-    """Four regions that cover an image: quarters, and soft overlapping stripes."""
+    """Return two sets of four masks that cover an image: quarters, and soft, overlapping stripes."""
     y, x = np.mgrid[0:side, 0:side] / side
     quarters = [((y >= 0.5) == a) & ((x >= 0.5) == b) for a in (0, 1) for b in (0, 1)]
     stripes = [np.clip(1.5 - np.abs(x - (k + 0.5) / 4) * 8, 0, 1) for k in range(REGIONS)]
@@ -56,7 +57,7 @@ def masks(side: int) -> dict[str, list[np.ndarray]]:
 
 
 def regions_cost(arguments: Arguments) -> dict[str, Any]:
-    """Seconds an evaluation without masks and with four regions, and their ratio."""
+    """Measure the seconds per evaluation without masks and with four regions, and their ratio."""
     backbone = nstjax.load_backbone(arguments.weights)
     side = arguments.size
     rng = np.random.default_rng(0)
@@ -110,7 +111,7 @@ def regions_cost(arguments: Arguments) -> dict[str, Any]:
 
 
 def mmd_memory() -> dict[str, float]:
-    """Peak memory of the process, and how much of it came with the MMD; to be run in a fresh process."""
+    """Measure the peak memory of the process, and the increase due to the MMD. To be run in a new process."""
     rng = np.random.default_rng(0)
     x, y = (jnp.asarray(rng.normal(size=(ROWS * ROWS, CHANNELS)), jnp.float32) for _ in range(2))
     jax.block_until_ready(jnp.tanh(x) @ y.T[:, :8])
@@ -129,7 +130,7 @@ def mmd_memory() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print the results and write them to a file."""
     if sys.argv[1:] == ["mmd-memory"]:
         print(json.dumps(mmd_memory()))
         return

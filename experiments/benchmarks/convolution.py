@@ -1,7 +1,8 @@
-"""VGG's convolutions on a CPU, by XLA and by Winograd's form: ``python -m experiments.benchmarks.convolution``.
+"""VGG's convolutions on a CPU, by XLA and by Winograd: ``python -m experiments.benchmarks.convolution``.
 
-Milliseconds of each shape, in turns, medians, with the memory that is freed kept and given back
-(:mod:`nstjax.heap`). Writes ``experiments/benchmarks/convolution.json``. Wants a quiet machine.
+Measures the milliseconds of each shape in turns and reports medians, both with freed memory kept by the
+process and with it returned to the system (:mod:`nstjax.heap`). Writes
+``experiments/benchmarks/convolution.json``. Run it on an otherwise idle machine.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ from nstjax.reports import environment
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     sizes: tuple[int, ...] = (512, 256)
     """Of a square picture; the blocks of VGG have it halved."""
@@ -42,7 +43,13 @@ class Arguments:
 
 
 def programs(size: int, c: int, d: int) -> dict[str, Callable[[], Any]]:
-    """A convolution of a picture with zeros around it, compiled."""
+    """Return compiled convolutions of a random image with zero padding, by algorithm.
+
+    Args:
+        size: side of the square image in pixels.
+        c: number of input channels.
+        d: number of output channels.
+    """
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, size, size, c), (3, 3, c, d)))
     bias = jnp.zeros(d)
@@ -65,7 +72,7 @@ def _run(program: Callable[..., jax.Array], *arrays: jax.Array) -> None:
 
 
 def table(arguments: Arguments, keep: bool) -> list[dict[str, Any]]:
-    """A line for every shape."""
+    """Measure every shape and return a row for each; no rows if freed memory cannot be kept."""
     if keep and not keep_freed_memory():
         return []
     lines = []
@@ -80,7 +87,7 @@ def table(arguments: Arguments, keep: bool) -> list[dict[str, Any]]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, in a process of its own for each way with memory, print and write."""
+    """Measure with and without freed memory kept, each in its own process, and write the results."""
     processes = multiprocessing.get_context("spawn")
     lines = []
     for keep in (True, False):

@@ -1,4 +1,4 @@
-"""Loss against time, of nstjax and of the peer: a figure from curves.json, ``python -m experiments.benchmarks.curves``."""
+"""Plots loss against time from curves.json: ``python -m experiments.benchmarks.curves``."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,17 @@ from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parent
 Curves = dict[str, list[list[float]]]
-"""By name; points are ``[seconds, loss]``."""
+"""Lists of points ``[seconds, loss]`` by name."""
 
 
 def write_curves(goal: float, curves: Curves) -> None:
-    """Keep them, and draw them."""
+    """Write the curves to curves.json, and plot them."""
     (FOLDER / "curves.json").write_text(json.dumps({"goal": goal, "curves": curves}) + "\n")
     plot_curves()
 
 
 def plot_curves() -> None:
-    """Write the figure."""
+    """Write the figure from curves.json."""
     kept = json.loads((FOLDER / "curves.json").read_text())
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -31,7 +31,7 @@ from nstjax.typing import Backbone
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     weights: str = "vgg19"
     """VGG-19: an installed name, a weights file, or a store's folder."""
@@ -44,7 +44,13 @@ class Arguments:
 
 
 def evaluation(network: Backbone, side: int, convolution: Method) -> Callable[[], None]:
-    """One value and gradient of the default objective, compiled, as a function without arguments."""
+    """Return a compiled function without arguments that computes value and gradient of the default objective.
+
+    Args:
+        network: the feature network.
+        side: side of the square image in pixels.
+        convolution: ``"auto"`` or ``"plain"``.
+    """
     rng = np.random.default_rng(0)
     image, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
     config = TransferConfig(size=side).for_backbone(network)
@@ -64,7 +70,7 @@ def evaluation(network: Backbone, side: int, convolution: Method) -> Callable[[]
 def speeds(
     teacher: Backbone, networks: dict[str, Backbone], side: int, repeats: int, convolution: Method = "auto"
 ) -> dict[str, Any]:
-    """How many times faster than VGG-19 each network is."""
+    """Measure how many times faster than VGG-19 each network is."""
     runs = {"vgg19": evaluation(teacher, side, convolution)}
     runs |= {name: evaluation(network, side, convolution) for name, network in networks.items()}
     seconds = {name: float(np.median(times.wall)) for name, times in measure(runs, repeats).items()}
@@ -76,7 +82,7 @@ def speeds(
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, print and write."""
+    """Measure, print the results and write them to a file."""
     keep_freed_memory()  # as the command line does
     networks = {name: nstjax.load_backbone(name) for name in arguments.networks}
     teacher = nstjax.load_backbone(arguments.weights)

@@ -1,4 +1,4 @@
-"""Peak memory of this process."""
+"""Peak memory of the current process."""
 
 import re
 import resource
@@ -9,10 +9,10 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_gib() -> float:
-    """The largest resident size so far, in GiB.
+    """Return the largest resident set size so far, in GiB.
 
-    Linux: ``VmHWM``. ``ru_maxrss`` also counts what the parent process held when it started this one, which survives
-    ``exec``.
+    On Linux this is ``VmHWM``. ``ru_maxrss``, used elsewhere, would also count the memory of the parent
+    process at the time when it started this one, which survives ``exec``.
     """
     if _STATUS.exists():
         found = re.search(r"^VmHWM:\s*(\d+) kB$", _STATUS.read_text(), re.MULTILINE)

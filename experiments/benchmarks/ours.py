@@ -1,8 +1,9 @@
-"""nstjax's side of the comparison with PyTorch, in a process of its own: ``python -m experiments.benchmarks.ours``.
+"""The nstjax part of the comparison with PyTorch: ``python -m experiments.benchmarks.ours``.
 
-Prints one JSON object a line, as the peer does; times in seconds. ``eval`` times value and gradient of the five-layer
-objective (VGG-19 to conv5_1, max pooling, random weights); ``solve`` minimises the three-block objective, with time
-and loss after every iteration, twice: the first time with compilation, the second without.
+It runs in its own process and prints one JSON object per line, as the PyTorch script does, with times in
+seconds. ``eval`` measures value and gradient of the five-layer objective (VGG-19 to conv5_1, max pooling,
+random weights). ``solve`` minimizes the three-block objective and prints time and loss after every iteration.
+By default it does so twice: the first run includes compilation, the second does not.
 """
 
 import dataclasses
@@ -56,13 +57,13 @@ LIKE_THE_PEER: dict[str, Any] = {"pooling": "max", "padding": "zeros"}
 
 
 def random_vgg19_names(deepest: str = "conv5_1") -> tuple[str, ...]:
-    """Convolutions to that one."""
+    """Return the names of VGG-19's convolutions up to ``deepest``."""
     names = conv_names("vgg19")
     return names[: names.index(deepest) + 1]
 
 
 def random_vgg19(deepest: str = "conv5_1") -> Backbone:
-    """VGG-19 with He's initialisation: its shape and its time, not its knowledge."""
+    """Return VGG-19 with He initialization, to measure its time. It is not trained."""
     rng = np.random.default_rng(0)
     params = {}
     for name in random_vgg19_names(deepest):
@@ -76,7 +77,14 @@ def random_vgg19(deepest: str = "conv5_1") -> Backbone:
 
 
 def products(side: int) -> float:
-    """Operations of the convolutions of value and gradient, forward and back to the image, computed directly."""
+    """Return the number of floating-point operations of the convolutions for value and gradient.
+
+    The convolutions are computed directly, and the gradient is that with respect to the image. A
+    multiplication and an addition count as two operations.
+
+    Args:
+        side: side of the square image in pixels.
+    """
     total = 0.0
     for name in random_vgg19_names():
         _, _, c, d = kernel_shape(name)
@@ -85,7 +93,16 @@ def products(side: int) -> float:
 
 
 def evaluation(network: Backbone, record: Objective, side: int, convolution: Method) -> Callable[[], Any]:
-    """Value and gradient at a random image, compiled, as a function of nothing."""
+    """Return a function without arguments that computes value and gradient at a random image.
+
+    Its first call compiles.
+
+    Args:
+        network: the feature network.
+        record: the objective.
+        side: side of the square image in pixels.
+        convolution: ``"auto"`` or ``"plain"``.
+    """
     rng = np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
     apply = FeatureExtractor(convolution=convolution, pooling_scale=1.0, **LIKE_THE_PEER)
@@ -129,7 +146,7 @@ def run_eval(arguments: Eval) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Solve:
-    """The three-block objective, from the photograph."""
+    """Minimization of the three-block objective, starting from the content image."""
 
     content: Path
     """The photograph."""
@@ -146,7 +163,7 @@ class Solve:
 
 
 def scaled(path: Path, size: int) -> np.ndarray:
-    """As the peer reads it, so that both start from the same pixels."""
+    """Read an image as the PyTorch script does, so that both start from the same pixels."""
     image = Image.fromarray(to_bytes(decode_image(path, str(path))))
     ratio = size / max(image.size)
     image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)
@@ -161,7 +178,18 @@ def gatys_500(
     iterations: tuple[int, ...],
     goal: float = 0.0,
 ) -> tuple[HistoryEntry, ...]:
-    """The five-layer objective with real weights as far as they go and random ones beyond, till a loss is reached."""
+    """Run a transfer with the five-layer objective until it reaches a loss, and return its history.
+
+    Convolutions that the weights lack are random.
+
+    Args:
+        content: the content image, ``(1, h, w, 3)``.
+        style: the style image, likewise.
+        weights: name or file of the weights.
+        scales: longer sides in pixels, from coarse to fine.
+        iterations: iterations at each scale.
+        goal: loss at the last scale at which to stop.
+    """
     real, network = nstjax.load_backbone(weights), random_vgg19()
     params = {name: real.params.get(name, random) for name, random in network.params.items()}
     network = make_backbone(params, "vgg19", real.preprocessing, f"{real.source}, random beyond")
@@ -183,7 +211,10 @@ def gatys_500(
 
 
 def run_solve(arguments: Solve) -> None:
-    """Print a line for each iteration. The clock begins where the peer's does: with the targets known."""
+    """Print a line for each iteration.
+
+    The clock starts after the targets are computed, as in the PyTorch script.
+    """
     backbone = nstjax.load_backbone(arguments.weights)
     content, style = (
         jnp.asarray(scaled(path, arguments.size)) for path in (arguments.content, arguments.style)
@@ -214,7 +245,7 @@ Command = Annotated[Eval, tyro.conf.subcommand("eval")] | Annotated[Solve, tyro.
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the two commands."""
     keep_freed_memory()
     keep_programs()
     arguments: Any = tyro.cli(Command, description=__doc__)

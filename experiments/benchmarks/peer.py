@@ -1,4 +1,4 @@
-"""Processes that print JSON lines, and whether an interpreter has PyTorch."""
+"""Runs processes that print JSON lines, and checks that an interpreter has PyTorch."""
 
 import json
 import os
@@ -8,7 +8,12 @@ from typing import Any
 
 
 def lines_of(command: list[str], **env: str) -> Iterator[dict[str, Any]]:
-    """What a process prints, one JSON object a line."""
+    """Yield the JSON objects that a process prints, one per line.
+
+    Args:
+        command: the command and its arguments.
+        env: additional environment variables.
+    """
     found = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env})
     for line in found.stdout.splitlines():
         if line.startswith("{"):
@@ -16,7 +21,7 @@ def lines_of(command: list[str], **env: str) -> Iterator[dict[str, Any]]:
 
 
 def has_pytorch(python: str) -> bool:
-    """Whether PyTorch can be measured with an interpreter; says so if not."""
+    """Return True if an interpreter has PyTorch, and print a message if not."""
     try:
         found = (
             subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0

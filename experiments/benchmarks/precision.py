@@ -1,10 +1,11 @@
-"""Precisions and layouts of the feature network on an accelerator: ``python -m experiments.benchmarks.precision``.
+"""Precisions and memory layouts on an accelerator: ``python -m experiments.benchmarks.precision``.
 
-Value and gradient of the five-layer objective (VGG-19 to conv5_1, random weights) in float32, TF32 and bfloat16, with
-the channels last, as nstjax has them, and first; in turns with PyTorch's, compiled by ``torch.compile`` with
-channels_last, where an interpreter has it. Beside each: the error of loss and gradient against float32, and the share of
-the roofline, which is the time of the convolutions' products at the rate of a large product in the same precision.
-Writes precision.json. Runtime: a few minutes on a GPU; on a CPU give small ``--sizes``.
+Measures value and gradient of the five-layer objective (VGG-19 to conv5_1, random weights) in float32, TF32
+and bfloat16, with channels last, as in nstjax, and with channels first. If an interpreter has PyTorch, it is
+measured in turns with these, compiled by ``torch.compile`` and with channels_last. Also reports the errors of
+loss and gradient relative to float32, and the fraction of the roofline: the time of the convolutions'
+operations at the rate of a large matrix product in the same precision, divided by the measured time. Writes
+precision.json. Runtime: a few minutes on a GPU; on a CPU give small ``--sizes``.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ FOLDER = Path(__file__).parent
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     sizes: tuple[int, ...] = (256, 512, 1024)
     """Sides of the square image."""
@@ -59,12 +60,12 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class ChannelsFirst:
-    """The same network with NCHW arrays; what it gives is NHWC, as losses want it."""
+    """The same network computed with NCHW arrays. It returns the activations as NHWC, as the losses need."""
 
     precision: Precision
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-        """Activations of ``layers``, as :func:`nstjax.features` with max pooling."""
+        """Compute the activations of ``layers``, as :func:`nstjax.features` does with max pooling."""
         x = preprocess(images, network.preprocessing).transpose(0, 3, 1, 2)
         x = x.astype(jnp.bfloat16) if self.precision == "bfloat16" else x
         found: Features = {}
@@ -93,7 +94,10 @@ class ChannelsFirst:
 def evaluations(
     network: Backbone, side: int, precisions: tuple[Precision, ...]
 ) -> dict[str, Callable[[], Any]]:
-    """Value and gradient at a random image by layout and precision, compiled; the targets are float32's."""
+    """Return functions that compute value and gradient at a random image, by layout and precision.
+
+    The targets are computed in float32.
+    """
     rng = np.random.default_rng(0)
     x, content, style = (jnp.asarray(rng.uniform(size=(1, side, side, 3)), jnp.float32) for _ in range(3))
     exact = FeatureExtractor("max", 1.0, "zeros", "plain", "float32")
@@ -106,7 +110,7 @@ def evaluations(
     def run(fun: Any) -> Any:
         return jax.block_until_ready(step(fun, x))
 
-    ready = prepared(network, record.layers)  # bfloat16 takes the kernels as they are
+    ready = prepared(network, record.layers)  # bfloat16 uses the original kernels
     found: dict[str, Callable[[], Any]] = {}
     for precision in precisions:
         for layout, apply, weights in (
@@ -119,7 +123,12 @@ def evaluations(
 
 
 def rates(side: int, precisions: tuple[Precision, ...]) -> dict[str, float]:
-    """Operations a second, in 10¹², of a large product of random matrices in each precision."""
+    """Measure the rate of a large product of random matrices, in 10¹² operations per second, by precision.
+
+    Args:
+        side: side of the square matrices.
+        precisions: precisions of the product.
+    """
     a = jax.random.normal(jax.random.key(0), (side, side))
     product = jax.jit(lambda a, how: jnp.matmul(a, a, precision=how), static_argnums=1)
 
@@ -133,7 +142,7 @@ def rates(side: int, precisions: tuple[Precision, ...]) -> dict[str, float]:
 
 
 def pytorch(arguments: Arguments, side: int, precision: str) -> list[float]:
-    """Seconds of the peer; empty where there is none, or where it fails, which is said."""
+    """Return the seconds measured with PyTorch. If it fails, print the error and return an empty list."""
     command = [arguments.python, "-m", "experiments.benchmarks.torch_evaluation", "--size", str(side)]
     command += ["--precision", precision, "--repeats", str(arguments.repeats)]
     try:
@@ -146,7 +155,7 @@ def pytorch(arguments: Arguments, side: int, precision: str) -> list[float]:
 
 
 def errors(runs: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
-    """Of loss and gradient, relative to the first one's."""
+    """Return the relative errors of loss and gradient, compared with the first of the functions."""
     found: dict[str, dict[str, float]] = {}
     exact: Any = None
     for name, run in runs.items():
@@ -161,7 +170,7 @@ def errors(runs: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure and write."""
+    """Measure, print the results and write them to a file."""
     keep_freed_memory()
     network, peer = ours.random_vgg19(), has_pytorch(arguments.python)
     peak = rates(arguments.product, arguments.precisions)

@@ -1,9 +1,10 @@
-"""How long one pass takes: ``python -m experiments.benchmarks.stylize``.
+"""Time and memory of one stylization by a generator: ``python -m experiments.benchmarks.stylize``.
 
-Seconds of :func:`nstjax.stylize` at 1024×1024, the first time in a process whose programs were compiled before, and
-after that; at 4096×4096 also the process's peak memory; and how much bands differ from the whole picture. Every
-network is measured in a process of its own. Weights are random: time
-does not depend on what they are. Writes ``experiments/benchmarks/stylize.json``. Wants a quiet machine.
+Measures the seconds of :func:`nstjax.stylize` at 1024×1024, for the first call in a process (with programs
+compiled before, in another process) and for later calls; at 4096×4096, the seconds and the peak memory of the
+process; and how much the result in bands differs from that of the whole image. Every measurement has its own
+process. The weights are random, because the time does not depend on them. Writes
+``experiments/benchmarks/stylize.json``. Run it on an otherwise idle machine.
 """
 
 import dataclasses
@@ -33,7 +34,7 @@ NETWORKS: dict[str, GeneratorConfig] = {
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     side: int = 1024
     """Of the picture whose time is taken, in pixels."""
@@ -46,22 +47,22 @@ class Arguments:
 
 
 def picture(side: int) -> np.ndarray:
-    """Smooth colours, and edges."""
+    """Return an image with smooth colors and with edges, ``(1, side, side, 3)``."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     return np.stack([x, y, 0.5 + 0.5 * np.sign(np.sin(40 * x * y))], -1)[None]
 
 
 def generator_of(name: str) -> Generator:
-    """A network with random weights."""
+    """Return a generator with random weights."""
     config = NETWORKS[name]
     return Generator(config, init_generator(config, jax.random.key(0)), {})
 
 
 def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
-    """Of one network; bands of 256 rows against the whole in steps of 8 bits."""
+    """Measure the seconds of a network, and the difference of bands from the whole image in 8-bit steps."""
     keep_programs()
     generator, photo = generator_of(name), picture(arguments.side)
-    nstjax.stylize(generator, photo[:, :64, :64])  # the start of JAX
+    nstjax.stylize(generator, photo[:, :64, :64])  # initializes JAX
     seconds = []
     for _ in range(arguments.repeats + 1):
         began = time.perf_counter()
@@ -76,7 +77,7 @@ def seconds_of(name: str, arguments: Arguments) -> dict[str, Any]:
 
 
 def memory_of(name: str, arguments: Arguments) -> dict[str, Any]:
-    """Of the large picture: seconds, and the process's peak in GiB."""
+    """Measure the seconds for the large image, and the peak memory of the process in GiB."""
     keep_programs()
     generator, photo = generator_of(name), picture(arguments.large)
     began = time.perf_counter()
@@ -85,7 +86,7 @@ def memory_of(name: str, arguments: Arguments) -> dict[str, Any]:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, print and write."""
+    """Measure, print the results and write them to a file."""
     found: dict[str, dict[str, Any]] = {}
     processes = multiprocessing.get_context("spawn")
     for name in NETWORKS:

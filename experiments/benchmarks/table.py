@@ -1,4 +1,4 @@
-"""The README's table from the benchmarks' files: ``python -m experiments.benchmarks.table``."""
+"""Writes the benchmark table in the README: ``python -m experiments.benchmarks.table``."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,10 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What, nstjax, PyTorch, and nstjax over PyTorch (of times: below 1 is faster)."""
+    """Return the rows of the table: what is measured, nstjax, PyTorch, and their ratio.
+
+    The ratio is of times, nstjax divided by PyTorch: below 1 nstjax is faster.
+    """
     found = []
     for line in results["evaluations"]:
         seconds, least = line["seconds"], line["least"]
@@ -52,9 +55,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             memory = f", {line['GiB']} GiB" if "GiB" in line else ""
             found.append((f"stylize, {side}², {name}", f"{line['seconds']} s{memory}", "", ""))
     for line in _read("large.json").get("lines", []):
-        what = (
-            f"{line['size']}², {line['network']}, tiles of {line['tile']}: one L-BFGS iteration, peak memory"
-        )
+        what = f"{line['size']}², {line['network']}, tiles of {line['tile']}: a transfer of one L-BFGS iteration, peak memory"
         found.append((what, f"{line['seconds']} s, {line['peak_GiB']} GiB", "", ""))
     return found
 
@@ -66,7 +67,7 @@ def _timed(what: str, mine: float, theirs: float | None) -> tuple[str, str, str,
 
 
 def write_table(results: Path = FOLDER / "results.json") -> None:
-    """Put the table between the README's marks."""
+    """Write the table between the two marks in the README."""
     found = json.loads(results.read_text())
     machine = found["machine"]
     lines = [

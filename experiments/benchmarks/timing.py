@@ -1,4 +1,4 @@
-"""Programs timed in turns, and how much of the machine was left for them."""
+"""Times programs in turns, and measures the CPU time that other processes used."""
 
 import dataclasses
 import os
@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PAUSE = 0.1  # seconds between two programs: OpenMP's threads spin for some time after their work
+PAUSE = 0.1  # seconds between two programs, because OpenMP's threads spin for some time after their work
 
 
 @dataclasses.dataclass
 class Times:
-    """Of a program's repeats, in seconds.
+    """Times of the repeats of a program, in seconds.
 
     Attributes:
-        wall: by the clock.
-        cpu: of all threads together. Other programs on the machine change it little; but threads that wait in a
-            loop spend it too (OpenMP's do, unless OMP_WAIT_POLICY is PASSIVE).
+        wall: wall-clock times.
+        cpu: CPU times of all threads together. Other programs on the machine change them little. Threads that
+            wait in a loop also use CPU time, as OpenMP's do unless OMP_WAIT_POLICY is PASSIVE.
     """
 
     wall: list[float]
@@ -25,7 +25,15 @@ class Times:
 
 
 def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Times]:
-    """Times of each, measured in turns after one round to warm up."""
+    """Time programs in turns, after one round of warm-up.
+
+    Args:
+        programs: functions without arguments, by name.
+        repeats: number of measured rounds.
+
+    Returns:
+        Times by name.
+    """
     times = {name: Times([], []) for name in programs}
     for repeat in range(repeats + 1):
         for name, run in programs.items():
@@ -39,18 +47,22 @@ def measure(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 class Neighbours:
-    """What other processes, but this one's children, took of the cores' time since it was made (Linux)."""
+    """The CPU time that other processes have used since the object was created. Linux only.
+
+    This process and its children are not counted.
+    """
 
     def __init__(self) -> None:
         self._began = self._seconds()
 
     @staticmethod
     def _seconds() -> tuple[float, float]:
+        """Return the CPU seconds of this process and its finished children, and of the whole machine."""
         fields = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-        busy = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # neither idle nor waiting
-        return sum(os.times()[:4]), busy  # of children that have ended, too
+        busy = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # without idle and iowait
+        return sum(os.times()[:4]), busy  # os.times includes children that have ended
 
     def share(self) -> float:
-        """Of all time that was spent; 0 is a quiet machine."""
+        """Return the fraction of the used CPU time that other processes used; 0 on an idle machine."""
         ours, busy = (now - then for now, then in zip(self._seconds(), self._began, strict=True))
         return round(max(0.0, 1 - ours / max(busy, 1e-9)), 3)

@@ -1,8 +1,9 @@
-"""The peer of :mod:`experiments.benchmarks.precision`: value and gradient of the five-layer objective in PyTorch.
+"""The PyTorch part of :mod:`experiments.benchmarks.precision`.
 
-Compiled by ``torch.compile``, in the memory format asked for; random weights, since the time alone is wanted. Runs
-on the first CUDA device, or the CPU. A process of its own, so that two libraries do not share one device's memory;
-prints one JSON object.
+Value and gradient of the five-layer objective are compiled by ``torch.compile``, in the requested memory
+format. The weights are random, because only the time is of interest. It runs on the first CUDA device, or
+else on the CPU, in its own process, so that the two libraries do not share the memory of one device. Prints
+one JSON object.
 """
 # mypy: ignore-errors
 
@@ -15,12 +16,12 @@ import tyro
 from torch import nn
 
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
-STYLE, CONTENT = (0, 2, 4, 8, 12), 9  # of the activations after each ReLU
+STYLE, CONTENT = (0, 2, 4, 8, 12), 9  # indices of the activations after each ReLU
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Command-line arguments."""
 
     size: int = 512
     """Side of the square image."""
@@ -52,7 +53,7 @@ class Vgg(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The activations after each ReLU."""
+        """Return the activations after each ReLU."""
         found = []
         for layer in self.layers:
             x = layer(x)
@@ -62,7 +63,7 @@ class Vgg(nn.Module):
 
 
 def gram(features: torch.Tensor) -> torch.Tensor:
-    """``F F' / (c·h·w)``, in float32."""
+    """Compute ``F F' / (c·h·w)`` in float32."""
     n, c, h, w = features.shape
     f = features.float().reshape(n, c, h * w)
     return f @ f.transpose(1, 2) / (c * h * w)

@@ -1,8 +1,8 @@
-"""The peer of :mod:`experiments.benchmarks.training`: the same training step, written with PyTorch.
+"""The PyTorch part of :mod:`experiments.benchmarks.training`: the same training step.
 
-Johnson's network with instance normalisation, a feature network, mean squared errors of activations and of Gram
-matrices, total variation, and Adam, as a PyTorch programmer writes them; the weights are nstjax's, so that losses
-and gradients can be compared. ``pip install torch==2.13.0`` brings what it needs.
+It has Johnson's network with instance normalization, a feature network, mean squared errors of activations
+and of Gram matrices, total variation, and Adam, written in the usual PyTorch style. The weights are nstjax's,
+so that losses and gradients can be compared. It needs ``pip install torch==2.13.0``.
 """
 # mypy: ignore-errors
 
@@ -30,7 +30,7 @@ def _norm(channels: int) -> nn.InstanceNorm2d:
 
 
 class Residual(nn.Module):
-    """Two convolutions, and what went in."""
+    """A residual block: two convolutions, whose output is added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,12 +43,15 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(n, c, h, w)`` both ways."""
+        """Compute the block; input and output are ``(n, c, h, w)``."""
         return x + self.layers(x)
 
 
 class Johnson(nn.Module):
-    """Report 004, table 3.1, with upsampling in place of transposed convolution; nstjax's shape and weights."""
+    """The network of the Pomona thesis (Barnes 2018), table 3.1, with nstjax's shape and weights.
+
+    It has upsampling instead of transposed convolutions.
+    """
 
     def __init__(self, config: JohnsonConfig, params: dict[str, Any]) -> None:
         super().__init__()
@@ -87,12 +90,15 @@ class Johnson(nn.Module):
             norm.bias.data = torch.from_numpy(np.array(params[f"{name}_norm"]["bias"]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(n, 3, h, w)`` in [0, 1] both ways; sizes are multiples of 4."""
+        """Stylize images, ``(n, 3, h, w)`` in [0, 1], with sides that are multiples of 4."""
         return 0.5 + REACH * torch.tanh(self.layers(x - self.mean))
 
 
 class Network(nn.Module):
-    """VGG-19's first blocks with maxima, or the embedded network with averages and heads; nstjax's weights."""
+    """The first blocks of VGG-19 with max pooling, or the embedded network with average pooling and heads.
+
+    The weights are those of nstjax.
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -122,7 +128,7 @@ class Network(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """Activations ``(n, c, h, w)`` of ``layers``, computing no deeper."""
+        """Compute the activations ``(n, c, h, w)`` of ``layers``, and no deeper layer."""
         x = (x.flip(1) if self.flip else x) * self.scale - self.offset
         found: dict[str, torch.Tensor] = {}
         for name, step in self.steps.items():
@@ -135,23 +141,24 @@ class Network(nn.Module):
 
 
 def gram(features: torch.Tensor) -> torch.Tensor:
-    """``F F' / (c·h·w)``, ``(n, c, c)``."""
+    """Compute ``F F' / (c·h·w)``, ``(n, c, c)``."""
     n, c, h, w = features.shape
     f = features.reshape(n, c, h * w)
     return f @ f.transpose(1, 2) / (c * h * w)
 
 
 class Trainer:
-    """A training: network, feature network, targets, optimiser.
+    """A training run: generator, feature network, targets and optimizer.
 
     Args:
-        config: of the generator.
-        params: its weights.
-        backbone: of the feature network.
-        record: the objective: ``content_loss="mean"``, ``style_loss="johnson"``, total variation's absolute mean.
-        style: the painting, ``(1, h, w, 3)``.
-        learning_rate: of Adam.
-        channels_last: the other memory format; which is faster depends on the machine.
+        config: config of the generator.
+        params: weights of the generator.
+        backbone: the feature network.
+        record: the objective, with ``content_loss="mean"``, ``style_loss="johnson"`` and the mean absolute
+            total variation.
+        style: the style image, ``(1, h, w, 3)``.
+        learning_rate: learning rate of Adam.
+        channels_last: use the channels_last memory format. Which format is faster depends on the machine.
     """
 
     def __init__(
@@ -175,12 +182,12 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=learning_rate)
 
     def tensor(self, images: np.ndarray) -> torch.Tensor:
-        """``(n, h, w, 3)`` to ``(n, 3, h, w)``."""
+        """Convert ``(n, h, w, 3)`` to ``(n, 3, h, w)``."""
         tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         return tensor.contiguous(memory_format=self.format)
 
     def loss(self, images: torch.Tensor, photographs: torch.Tensor) -> torch.Tensor:
-        """The objective, averaged over the batch."""
+        """Compute the objective, averaged over the batch."""
         record = self.record
         with torch.no_grad():
             content = self.network(photographs, record.content_layers)
@@ -196,26 +203,26 @@ class Trainer:
         return total + record.tv_weight * (down + right) / images.numel()
 
     def backward(self, photographs: torch.Tensor) -> torch.Tensor:
-        """The loss, its gradient left with the parameters."""
+        """Compute the loss, and store its gradient in the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(self.generator(photographs), photographs)
         loss.backward()
         return loss
 
     def step(self, photographs: torch.Tensor) -> float:
-        """One step; the loss before it."""
+        """Compute one training step, and return the loss before it."""
         loss = self.backward(photographs)
         self.optimizer.step()
         return loss.item()
 
     def gradient_norm(self) -> float:
-        """Of what :meth:`backward` left."""
+        """Return the norm of the gradient that :meth:`backward` stored."""
         return float(
             torch.stack([p.grad.norm() for p in self.generator.parameters() if p.grad is not None]).norm()
         )
 
     def programs(self, photographs: np.ndarray) -> dict[str, Callable[[], Any]]:
-        """The step and its parts, as functions of nothing."""
+        """Return the step and its parts as functions without arguments."""
         x = self.tensor(photographs)
         near = x + 0.01
 
@@ -236,7 +243,7 @@ class Trainer:
         }
 
     def first(self, photographs: np.ndarray) -> dict[str, float]:
-        """Loss and gradient's norm before any step."""
+        """Return the loss and the norm of its gradient before any step."""
         return {
             "loss": self.backward(self.tensor(photographs)).item(),
             "gradient_norm": self.gradient_norm(),
@@ -244,6 +251,6 @@ class Trainer:
 
 
 def use_threads(count: int) -> str:
-    """Let PyTorch have so many; its version."""
+    """Set the number of threads of PyTorch, and return its version."""
     torch.set_num_threads(count)
     return str(torch.__version__)

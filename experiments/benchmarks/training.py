@@ -1,9 +1,11 @@
-"""How fast training is: ``python -m experiments.benchmarks.training``.
+"""Speed of training compared with PyTorch: ``python -m experiments.benchmarks.training``.
 
-Images a second of a whole training step, forward and backward through Johnson's network and the feature network,
-losses and Adam, in nstjax and in PyTorch (:mod:`experiments.benchmarks.torch_training`): same weights,
-photographs, batch, threads; in turns, medians, warm. The same for its parts. Before anything is timed, loss and
-gradient are compared. Writes ``experiments/benchmarks/training.json``. Wants a quiet machine.
+Measures the images per second of a whole training step in nstjax and in PyTorch
+(:mod:`experiments.benchmarks.torch_training`): forward and backward pass through Johnson's network and the
+feature network, losses and Adam. Both use the same weights, photographs, batch size and number of threads.
+They are measured in turns, after a warm-up, and the medians are reported. The parts of the step are measured
+likewise. Before the measurements, loss and gradient of the two are compared. Writes
+``experiments/benchmarks/training.json``. Run it on an otherwise idle machine.
 """
 
 import dataclasses
@@ -38,7 +40,7 @@ TOLERANCE = 1e-3  # relative, of loss and of the gradient's norm
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is measured: every combination."""
+    """Command-line arguments. Every combination is measured."""
 
     sizes: tuple[int, ...] = (128, 256)
     """Sides of the crops."""
@@ -57,7 +59,7 @@ class Arguments:
 
 
 def make_config(size: int, width: float, upsampling: Any, batch: int) -> TrainConfig:
-    """Mean squared errors, of which content and style get weights that make them alike in size."""
+    """Return a config with mean squared errors, and with content and style losses of similar size."""
     objective = Objective(
         content_layers=("relu3_2",),
         style_layers=("relu1_1", "relu2_1", "relu3_1"),
@@ -79,7 +81,17 @@ Programs = dict[str, Callable[[], Any]]
 def nstjax_programs(
     config: TrainConfig, backbone: Backbone, style: np.ndarray, photographs: np.ndarray
 ) -> tuple[Programs, dict[str, float]]:
-    """The step and its parts as functions of nothing, compiled; loss and gradient's norm of the first step."""
+    """Return the compiled step and its parts, and the metrics of the first step.
+
+    Args:
+        config: the training config.
+        backbone: the feature network.
+        style: the style image, ``(1, h, w, 3)``.
+        photographs: a batch, ``(n, h, w, 3)``.
+
+    Returns:
+        Functions without arguments by name, and loss and gradient norm of the first step.
+    """
     state = init_state(config)
     targets = style_targets(config, backbone, style)
     step = parallel.pmap_step(config, make_optimizer(config))
@@ -118,7 +130,7 @@ def nstjax_programs(
 def torch_programs(
     config: TrainConfig, backbone: Backbone, style: np.ndarray, photographs: np.ndarray, channels_last: bool
 ) -> tuple[Programs, dict[str, float]]:
-    """The same of PyTorch."""
+    """Return the same for PyTorch; see :func:`nstjax_programs`."""
     from experiments.benchmarks.torch_training import Trainer
 
     assert isinstance(config.generator, JohnsonConfig)
@@ -136,7 +148,7 @@ def torch_programs(
 
 
 def case(config: TrainConfig, backbone: Backbone, repeats: int, parts: bool) -> dict[str, Any]:
-    """One combination: images a second of both, their ratio, seconds of the parts."""
+    """Measure one combination: images per second of both libraries, their ratio, and seconds of the parts."""
     side, count = config.data.size, config.data.batch_size
     rng = np.random.default_rng(0)
     style, photographs = (rng.uniform(size=(n, side, side, 3)).astype(np.float32) for n in (1, count))
@@ -176,16 +188,16 @@ def case(config: TrainConfig, backbone: Backbone, repeats: int, parts: bool) -> 
 
 
 def main(arguments: Arguments) -> None:
-    """Measure, print and write."""
+    """Measure, print the results and write them to a file."""
     try:
         from experiments.benchmarks.torch_training import use_threads
     except ImportError:
         raise SystemExit(
             "this measures nstjax against PyTorch, which is not installed: pip install 'torch==2.13.0'"
         ) from None
-    keep_freed_memory()  # as the command line does; PyTorch, in the same process, has the benefit too
+    keep_freed_memory()  # as the command line does; PyTorch, in the same process, benefits too
     threads = len(os.sched_getaffinity(0))
-    version = use_threads(threads)  # XLA takes one for each core
+    version = use_threads(threads)  # XLA uses one thread for each core
     backbones = {
         name: random_vgg19("conv3_2") if name == "vgg19" else nstjax.load_backbone(name)
         for name in arguments.networks

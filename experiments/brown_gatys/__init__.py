@@ -1,1 +1,1 @@
-"""Report 001 (Brown University)."""
+"""The Brown report."""

@@ -1,8 +1,8 @@
-"""Report 001: ``python -m experiments.brown_gatys --weights VGG19 --images DIR``.
+"""The Brown report: ``python -m experiments.brown_gatys --weights VGG19 --images DIR``.
 
-Gatys's method with SciPy's L-BFGS-B, called 20 times with maxfun 20, and a 3×3 median filter of what is saved.
-Settings are those of the preset ``brown``, which has the source of each. Runtime at 400 pixels: about 4 minutes a full
-run on 2 cores, 8 full runs.
+Gatys's method with SciPy's L-BFGS-B, called 20 times with maxfun 20, and a 3×3 median filter applied to saved
+images. The settings are those of the preset ``brown``, where the source of each is given. Run time at 400
+pixels: about 4 minutes per full run on 2 cores, 8 full runs.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from nstjax.reports import Cell, contact_sheet, loss_plot
 from nstjax.synthesis.pyramid import first_image
 
 LONG_SIDE = PRESETS["brown"].size
-SNAPSHOTS = (0, 10, 15, 20)  # Fig. 9: iterations, which are rounds; the last is the preset's number of them
+SNAPSHOTS = (0, 10, 15, 20)  # iterations in Fig. 9, here rounds; the last is the preset's number of rounds
 MAP_LAYERS = (
     "relu1_1",
     "relu2_1",
@@ -31,20 +31,20 @@ MAP_LAYERS = (
     "relu4_1",
     "relu5_1",
     "relu4_2",
-)  # Fig. 7; section 2 names them
-MAPS = 6  # shown of each layer
+)  # layers of Fig. 7, which section 2 names
+MAPS = 6  # feature maps shown for each layer
 PHOTO, PAINTING = "tubingen", "starry_night"
-# Fig. 13: van Gogh, Munch, Picasso and Kandinsky. For the last two Matisse and Picabia.
+# Fig. 13 has van Gogh, Munch, Picasso and Kandinsky. Matisse and Picabia replace the last two.
 PAINTINGS = (PAINTING, "the_scream", "woman_with_hat", "udnie")
 
 
 def config(maxfun: int | None = None, rounds: int | None = None, **changes: Any) -> TransferConfig:
-    """The preset at this experiment's size, with what a figure varies.
+    """Return the preset at this experiment's size, with the changes of a figure.
 
     Args:
-        maxfun: evaluations in a round; the preset's by default.
-        rounds: calls of SciPy; the preset's by default.
-        changes: fields of the record or of its objective.
+        maxfun: largest number of evaluations in a round; the preset's by default.
+        rounds: number of calls of SciPy; the preset's by default.
+        changes: fields of the config or of its objective.
     """
     preset = PRESETS["brown"]
     assert isinstance(preset.optimizer, ScipyLbfgsb)
@@ -72,13 +72,13 @@ def _images(lab: Lab, painting: str = PAINTING) -> tuple[np.ndarray, np.ndarray]
 
 
 def _full(lab: Lab, painting: str = PAINTING, label: str = "report", **changes: Any) -> Run:
-    """All rounds."""
+    """Run all rounds."""
     content, style = _images(lab, painting)
     return lab.run(f"{PHOTO}_{painting}_{label}", content, style, config(**changes), snapshots=SNAPSHOTS)
 
 
 def figure_7(lab: Lab) -> None:
-    """The feature maps of each layer for the photograph: of those with the largest means, one row a layer."""
+    """Make Fig. 7: the feature maps with the largest means for the photograph, one row per layer."""
     content, _ = _images(lab)
     found = nstjax.features(lab.backbone, jnp.asarray(content), MAP_LAYERS, PRESETS["brown"].pooling)
     rows: list[list[Cell]] = []
@@ -100,7 +100,7 @@ def figure_7(lab: Lab) -> None:
 
 
 def figure_10(lab: Lab) -> None:
-    """The first iteration with maxfun 10 and with maxfun 50."""
+    """Make Fig. 10: the first iteration with maxfun 10 and with maxfun 50."""
     content, style = _images(lab)
     cells: list[Cell] = []
     for maxfun in (10, 50):
@@ -114,18 +114,21 @@ def figure_10(lab: Lab) -> None:
 
 
 def figure_9(lab: Lab) -> None:
-    """The picture at iterations 0, 10, 15 and 20, as saved: filtered, while the iterate is not."""
+    """Make Fig. 9: the image at iterations 0, 10, 15 and 20.
+
+    As saved images are, these are filtered; the iterate of the optimizer is not.
+    """
     content, style = _images(lab)
     full = _full(lab)
     start = np.asarray(first_image(full.config, content.shape[1:3], content, style, None))
     pictures = {**full.frames, 0: start, SNAPSHOTS[-1]: full.image}
-    # A run that SciPy calls converged ends early: its later pictures are the last one.
+    # If SciPy reports convergence, the run ends early; the last image is then used for later iterations.
     cells = [(median_filter(pictures.get(i, full.image)), f"iteration {i}") for i in SNAPSHOTS]
     contact_sheet(lab.out / "figure_9.jpg", [cells], f"Brown Fig. 9 — {caption(full, lab.backbone)}")
 
 
 def figure_2(lab: Lab) -> None:
-    """Before and after the 3×3 median filter."""
+    """Make Fig. 2: an image before and after the 3×3 median filter."""
     run = _full(lab)
     filtered = median_filter(run.image)
     before, after = (float(total_variation(x, "absolute", "mean")) for x in (run.image, filtered))
@@ -138,7 +141,7 @@ def figure_2(lab: Lab) -> None:
 
 
 def figure_12(lab: Lab) -> None:
-    """Loss against iteration; the report calls the decrease exponential."""
+    """Make Fig. 12: the loss against the iteration. The report calls its decrease exponential."""
     run = _full(lab)
     loss_plot(lab.out / "figure_12.png", run.history, f"Brown Fig. 12 — {PHOTO}, {PAINTING}")
     loss = np.log([entry["loss"] for entry in run.history])
@@ -154,7 +157,7 @@ def figure_12(lab: Lab) -> None:
 
 
 def figures_11_and_13(lab: Lab) -> None:
-    """The photograph, and it in the styles of several painters."""
+    """Make Fig. 11 and 13: the photograph, and its transfers in the styles of several painters."""
     rows: list[list[Cell]] = []
     for painting in PAINTINGS:
         content, style = _images(lab, painting)
@@ -174,7 +177,14 @@ def figures_11_and_13(lab: Lab) -> None:
 
 
 def _compare(lab: Lab, name: str, title: str, variants: dict[str, tuple[str, dict[str, Any]]]) -> None:
-    """A figure of variants of the report's run: caption, and (label, what is changed)."""
+    """Make a figure of variants of the report's run.
+
+    Args:
+        lab: the lab.
+        name: name of the figure.
+        title: its title.
+        variants: for each caption, the label of the run and the changed fields.
+    """
     content, style = _images(lab)
     cells: list[Cell] = [(content, "photograph"), (style, PAINTING)]
     for text, (label, changes) in variants.items():
@@ -192,7 +202,7 @@ def _compare(lab: Lab, name: str, title: str, variants: dict[str, tuple[str, dic
 
 
 def poolings(lab: Lab) -> None:
-    """Section 1.2: maximum pooling, where the paper recommends the average."""
+    """Section 1.2: compare maximum pooling with average pooling, which Gatys et al. recommend."""
     _compare(
         lab,
         "poolings",
@@ -202,7 +212,7 @@ def poolings(lab: Lab) -> None:
 
 
 def starts(lab: Lab) -> None:
-    """Section 1.2: white noise fed to the algorithm."""
+    """Section 1.2: compare the start from white noise with the start from the photograph."""
     _compare(
         lab,
         "starts",
@@ -212,7 +222,7 @@ def starts(lab: Lab) -> None:
 
 
 def content_layers(lab: Lab) -> None:
-    """Section 1.2: content from block 4 or from block 5."""
+    """Section 1.2: compare content layers of block 4 and block 5."""
     _compare(
         lab,
         "content_layers",
@@ -222,7 +232,7 @@ def content_layers(lab: Lab) -> None:
 
 
 def ratios(lab: Lab) -> None:
-    """Section 1.2 gives content 0.025 and style 1, section 4.2 the inverse."""
+    """Compare the weights of section 1.2 (content 0.025, style 1) with the inverse in section 4.2."""
     preset = PRESETS["brown"].objective
     inverse = {"content_weight": preset.style_weight, "style_weight": preset.content_weight}
     _compare(

@@ -1,1 +1,1 @@
-"""Report 000 (Duke University), the part on Gatys et al."""
+"""The part of the Duke report on Gatys et al."""

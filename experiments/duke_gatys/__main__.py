@@ -1,8 +1,8 @@
-"""Report 000, Gatys's method: ``python -m experiments.duke_gatys --weights VGG19 --images DIR``.
+"""The Duke report, Gatys's method: ``python -m experiments.duke_gatys --weights VGG19 --images DIR``.
 
-Settings are those of the preset ``duke``, which has the source of each. Fig. 1 and 3 start from the photograph, Fig. 5
-from white noise; ``starts`` and ``style_weight_sweep`` show why. Runtime at 256 pixels: about 1.5 minutes a picture on
-2 cores, 18 pictures.
+The settings are those of the preset ``duke``, where the source of each is given. Fig. 1 and 3 start from the
+photograph, Fig. 5 starts from white noise; the figures ``starts`` and ``style_weight_sweep`` show why. Run
+time at 256 pixels: about 1.5 minutes per image on 2 cores, 18 images.
 """
 
 import dataclasses
@@ -19,27 +19,28 @@ from nstjax.synthesis.presets import DUKE_STYLE_WEIGHT, from_torchvision
 from nstjax.typing import Backbone
 
 SIDE, ITERATIONS = PRESETS["duke"].size, PRESETS["duke"].optimizer.iterations
-# At 1e10 from white noise the result is a texture without the photograph (`starts`), unlike the report's figures. The
-# report says white noise (2.3); the repository that it names for its settings starts from the photograph
-# (SwordHolder/neural-style-pytorch), and from there 1e10 gives what Fig. 1 and 3 show.
+# With a style weight of 1e10 and a start from white noise, the result is a texture without the photograph
+# (`starts`), unlike the report's figures. The report says white noise (2.3), but the repository that it names
+# for its settings (SwordHolder/neural-style-pytorch) starts from the photograph. From there, 1e10 gives what
+# Fig. 1 and 3 show.
 PHOTOGRAPH = "content"
-SHOWN_WEIGHT = 1e5  # from white noise; at 1e10 both pictures of Fig. 5 would be the same texture
-TUTORIAL_WEIGHT = 1e6  # of PyTorch's tutorial
-BALANCED_WEIGHT = 60.0  # style to content where both are relative to their targets
-SECOND, FOURTH = "conv1_2", "conv2_2"  # Fig. 5
-PLAIN = "yellow_grey"  # Fig. 3
+SHOWN_WEIGHT = 1e5  # from white noise; with 1e10 both images of Fig. 5 would be the same texture
+TUTORIAL_WEIGHT = 1e6  # style weight of PyTorch's tutorial
+BALANCED_WEIGHT = 60.0  # style weight, to a content weight of 1, for relative losses
+SECOND, FOURTH = "conv1_2", "conv2_2"  # content layers of Fig. 5
+PLAIN = "yellow_grey"  # style of Fig. 3
 
 
 def config(
     backbone: Backbone, content_layer: str = FOURTH, weight: float = DUKE_STYLE_WEIGHT, **changes: Any
 ) -> TransferConfig:
-    """The preset at this experiment's size.
+    """Return the preset at this experiment's size.
 
     Args:
-        backbone: the weight is converted to its input's scale.
-        content_layer: of Fig. 5.
-        weight: style weight to a content weight of 1, for torchvision's network as in the report.
-        changes: other fields of the record.
+        backbone: the feature network; the style weight is converted to its input scale.
+        content_layer: the content layer, which Fig. 5 varies.
+        weight: style weight, to a content weight of 1, for torchvision's network as in the report.
+        changes: other fields of the config.
     """
     preset = PRESETS["duke"]
     objective = dataclasses.replace(
@@ -53,7 +54,10 @@ def config(
 
 
 def yellow_grey(side: int) -> np.ndarray:
-    """A plain picture in yellow and grey, standing for the simple style of the report's Fig. 3, ``(1, side, side, 3)``."""
+    """Return a plain image in yellow and gray, ``(1, side, side, 3)``.
+
+    It replaces the simple style image of the report's Fig. 3.
+    """
     image = np.empty((1, side, side, 3), np.float32)
     image[:] = [0.95, 0.85, 0.25]
     image[:, side // 2 :] = [0.6, 0.6, 0.58]
@@ -75,7 +79,7 @@ def _run(
 
 
 def starts(lab: Lab) -> None:
-    """The report's weight from white noise, and from the photograph."""
+    """Compare a start from white noise with a start from the photograph, at the report's style weight."""
     photo = "golden_gate"
     content = square(lab.picture("content", photo), SIDE)
     cells: list[Cell] = [(content, "photograph")]
@@ -88,7 +92,7 @@ def starts(lab: Lab) -> None:
 
 
 def figure_1(lab: Lab) -> None:
-    """A good and a bad style: Starry Night, and an abstract composition, content layer 2."""
+    """Make Fig. 1: a good and a bad style, Starry Night and an abstract composition, with content layer 2."""
     photo, styles = "golden_gate", ("starry_night", "udnie")
     content = square(lab.picture("content", photo), SIDE)
     runs = [_run(lab, photo, name, SECOND, init=PHOTOGRAPH) for name in styles]
@@ -111,7 +115,7 @@ def figure_1(lab: Lab) -> None:
 
 
 def figure_3(lab: Lab) -> None:
-    """The most complex photograph with the most complex painting, and the least complex with a plain one."""
+    """Make Fig. 3: the most complex photograph and painting; the plainest photograph and a plain style."""
     ranked = {
         kind: sorted(lab.names(kind), key=lambda n: complexity(lab.picture(kind, n)))
         for kind in ("content", "style")
@@ -145,7 +149,10 @@ def figure_3(lab: Lab) -> None:
 
 
 def figure_5(lab: Lab) -> None:
-    """The content layer: second against fourth convolution. The deeper keeps less pixel detail."""
+    """Make Fig. 5: the second and the fourth convolution as content layer.
+
+    The deeper one should keep less pixel detail.
+    """
     photo = "golden_gate"
     content = square(lab.picture("content", photo), SIDE)
     rows = []
@@ -165,10 +172,10 @@ def figure_5(lab: Lab) -> None:
 
 
 def figure_5_balanced(lab: Lab) -> None:
-    """Fig. 5 with losses relative to their targets, so that a layer's depth alone differs.
+    """Make Fig. 5 with relative losses, so that only the depth of the content layer differs.
 
-    A plain mean square weighs a layer by the square of its activations, and those of conv2_2 are larger
-    than those of conv1_2: in figure 5 the deeper layer's content weighs more.
+    A mean squared loss is proportional to the square of a layer's activations. Those of conv2_2 are larger
+    than those of conv1_2, so in Fig. 5 the deeper layer also has a larger content weight.
     """
     photo = "golden_gate"
     content, style = (
@@ -195,7 +202,7 @@ def figure_5_balanced(lab: Lab) -> None:
 
 
 def style_weight_sweep(lab: Lab) -> None:
-    """Not in the report: what its weight of 1e10 does to a start from noise."""
+    """Show the effect of the style weight on a start from noise (not in the report, whose weight is 1e10)."""
     photo = "golden_gate"
     content = square(lab.picture("content", photo), SIDE)
     cells: list[Cell] = []

@@ -1,1 +1,1 @@
-"""Report 000 (Duke University), the part on Ulyanov et al."""
+"""The part of the Duke report on Ulyanov et al."""

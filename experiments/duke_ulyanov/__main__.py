@@ -1,9 +1,9 @@
-"""Report 000, Ulyanov's method: ``python -m experiments.duke_ulyanov --photographs DIR --images DIR``.
+"""The Duke report, Ulyanov's method: ``python -m experiments.duke_ulyanov --photographs DIR --images DIR``.
 
-A generator that is trained on 18 photographs, each resized to a square, with Adam at 0.1 and batches of one
-(section 2.4, appendix C). The report takes 600 epochs at 256 pixels, 10,800 steps (``--full``); the default is
-55 epochs at 128 pixels for 2 cores. Runtime: about half an hour for 8 trainings; they are kept under
-figures/runs, and go on where they were interrupted.
+A generator is trained on 18 photographs, each resized to a square, with Adam at a learning rate of 0.1 and
+batch size 1 (section 2.4, appendix C). The report trains for 600 epochs at 256 pixels, which is 10,800 steps
+(``--full``). The default, for 2 cores, is 55 epochs at 128 pixels. Run time: about half an hour for 8
+training runs. They are cached in figures/runs, and an interrupted run is resumed.
 """
 
 import dataclasses
@@ -37,7 +37,10 @@ NORMS: tuple[NormKind, ...] = ("batch", "instance")
 
 
 def norms(lab: Duke) -> None:
-    """Not in the report: its learning rate beside a smaller one that falls, batch beside instance normalisation."""
+    """Compare the report's learning rate with a smaller, decaying one, and batch with instance normalization.
+
+    This figure is not in the report.
+    """
     photo, style = lab.photo("golden_gate"), lab.painting(STARRY)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -77,7 +80,7 @@ def norms(lab: Duke) -> None:
 
 
 def figure_2(lab: Duke) -> None:
-    """A good and a bad style: Starry Night, and a sky at night in which the content disappears."""
+    """Make Fig. 2: a good and a bad style, Starry Night and a night sky in which the content disappears."""
     photo = lab.photo("golden_gate")
     first: list[Cell] = [(None, "styles:")]
     second: list[Cell] = [(photo, "photograph")]
@@ -99,7 +102,7 @@ def figure_2(lab: Duke) -> None:
 
 
 def figure_4(lab: Duke) -> None:
-    """The most and the least complex photograph, each with the most and the least complex painting."""
+    """Make Fig. 4: the most complex and the least complex photograph, each with such a painting."""
     ranked = {
         kind: sorted(lab.names(kind), key=lambda n: complexity(lab.picture(kind, n)))
         for kind in ("content", "style")
@@ -134,7 +137,7 @@ def figure_4(lab: Duke) -> None:
 
 
 def figure_6(lab: Duke) -> None:
-    """The noise scaled by k when a photograph is painted; what was trained is 1."""
+    """Make Fig. 6: a photograph stylized with noise scaled by k; the training has k = 1."""
     photo, style = lab.photo("tubingen"), lab.painting(STARRY)
     rows: list[list[Cell]] = []
     for norm in NORMS:
@@ -156,10 +159,11 @@ def figure_6(lab: Duke) -> None:
 
 
 def figure_8(lab: Duke) -> None:
-    """The content got back by a second generator, whose style is the content.
+    """Make Fig. 8: recover the content with a second generator, whose style image is the content.
 
-    As a control the second generator also paints what the first made of another photograph: what comes back
-    there is not from the picture but from the second generator's memory of the content.
+    As a control, the second generator is also applied to the stylized version of another photograph. Content
+    that appears there does not come from the image, but from what the second generator has learned of the
+    content.
     """
     photo, other = lab.photo("timber_houses"), lab.photo("tubingen")
     style = lab.painting(STARRY)
@@ -201,7 +205,7 @@ def figure_8(lab: Duke) -> None:
 
 
 def texture(lab: Duke) -> None:
-    """The texture generator of the report's Fig. 7: five scales, and noise alone."""
+    """Make textures with the generator of the report's Fig. 7: five scales, and noise as the only input."""
     style = lab.painting(STARRY)
     base = TRAIN_PRESETS["texture"]
     assert isinstance(base.generator, UlyanovConfig)
@@ -223,7 +227,7 @@ def texture(lab: Duke) -> None:
         "texture",
         {
             "style_loss": [round(value, 4) for value in losses],
-            # 1 for two unrelated pictures of one texture, 0 for equal ones.
+            # 1 for two unrelated images of one texture, 0 for equal ones.
             "difference_of_two_noises": round(sample_distance(one, other), 3),
         },
     )
@@ -237,8 +241,8 @@ def texture(lab: Duke) -> None:
 
 
 def main() -> None:
-    """Make every figure."""
-    keep_programs()  # most trainings are one program
+    """Make the figures."""
+    keep_programs()  # most training runs share one compiled program
     lab = Duke(tyro.cli(TrainArguments, description=__doc__))
     lab.note("devices", [str(device) for device in jax.devices()])
     lab.note("photographs", sorted(path.name for path in Path(lab.source).iterdir()))

@@ -1,4 +1,4 @@
-"""What is measured of the report's pictures, and batch normalisation without its running statistics."""
+"""Measures of the report's images, and a generator's output without running statistics."""
 
 from functools import partial
 from typing import Any
@@ -11,15 +11,15 @@ from experiments.common import detail_correlation
 from nstjax.generators import GeneratorConfig, draw_noise, generate_train
 from nstjax.generators.store import Generator
 
-LEVELS = 8  # of each colour channel in a histogram
+LEVELS = 8  # bins of each color channel in a histogram
 
 
 def histogram_distance(image: np.ndarray, other: np.ndarray) -> float:
-    """Half the sum of absolute differences of two colour histograms: 0 for equal ones, 1 for disjoint ones.
+    """Return half the sum of absolute differences of two color histograms: 0 if equal, 1 if disjoint.
 
     Args:
         image: ``(1, h, w, 3)`` in [0, 1].
-        other: likewise, of any size.
+        other: ``(1, h', w', 3)`` in [0, 1], of any size.
     """
 
     def histogram(x: np.ndarray) -> np.ndarray:
@@ -30,27 +30,30 @@ def histogram_distance(image: np.ndarray, other: np.ndarray) -> float:
 
 
 def sample_distance(image: np.ndarray, other: np.ndarray) -> float:
-    """Root mean square difference of two pictures over what independent ones of their contrast would have; 0 for flat ones."""
+    """Return the root mean square difference of two images relative to that of independent images.
+
+    Independent images with the same contrast would give 1; equal or flat images give 0.
+    """
     independent = np.sqrt(image.var((0, 1, 2)).mean() + other.var((0, 1, 2)).mean())
     return float(np.sqrt(np.mean((image - other) ** 2)) / independent) if independent else 0.0
 
 
 def detail_kept(image: np.ndarray, photograph: np.ndarray) -> float:
-    """:func:`experiments.common.detail_correlation`; 0 for the flat picture that a failed training gives."""
+    """Return :func:`experiments.common.detail_correlation`, or 0 for a flat image (a failed training)."""
     flat = np.ptp(image, axis=(1, 2)).max() == 0
     return 0.0 if flat else detail_correlation(image, photograph)
 
 
 def coarse_correlation(image: np.ndarray, other: np.ndarray, share: float = 1 / 32) -> float:
-    """Pearson's correlation of the colours of two pictures whose detail a Gaussian blur has taken away.
+    """Return Pearson's correlation of the colors of two images after a Gaussian blur that removes detail.
 
     Args:
         image: ``(1, h, w, 3)``.
-        other: likewise.
-        share: the blur's deviation over the pictures' height.
+        other: ``(1, h, w, 3)``.
+        share: standard deviation of the blur as a fraction of the height.
 
     Returns:
-        0 where a picture is flat.
+        The correlation; 0 if an image is flat.
     """
     if np.ptp(image) == 0 or np.ptp(other) == 0:
         return 0.0
@@ -60,12 +63,15 @@ def coarse_correlation(image: np.ndarray, other: np.ndarray, share: float = 1 / 
 
 
 def own_statistics(generator: Generator, image: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The picture with mean and variance of its own activations, as in training at batches of one.
+    """Stylize with the mean and variance of the image's own activations, as in training with batch size 1.
 
     Args:
-        generator: with batch normalisation.
-        image: ``(1, h, w, 3)``.
-        seed: of the noise; that of :func:`nstjax.inference.stylize` for the same seed.
+        generator: a generator with batch normalization.
+        image: ``(1, h, w, 3)`` in [0, 1].
+        seed: seed of the noise, which is that of :func:`nstjax.inference.stylize` for the same seed.
+
+    Returns:
+        ``(1, h', w', 3)`` in [0, 1], of the size of ``image``.
     """
     return np.asarray(_train_mode(generator.config, generator.variables, image, jax.random.key(seed)))
 

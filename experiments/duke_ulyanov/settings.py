@@ -1,4 +1,4 @@
-"""The report's settings, its trainings, and a sky at night."""
+"""The report's settings, its training runs, and a substitute for its photograph of a night sky."""
 
 import dataclasses
 from pathlib import Path
@@ -18,23 +18,31 @@ PHOTOGRAPHS = 18  # section 3
 EPOCHS = 600  # appendix C
 SCALES, TEXTURE_SCALES = 6, 5  # section 2.4; Fig. 7
 SIDE, STEPS = 128, 1000
-REPORTED_STEPS = 300  # enough to see what the report's rate does
+REPORTED_STEPS = 300  # enough to see the effect of the report's learning rate
 TEXTURE_STEPS = 300
 FULL_SIDE, FULL_STEPS = TRAIN_PRESETS["duke"].data.size, EPOCHS * PHOTOGRAPHS
-# What works in few steps: a tenth of the report's rate, and the paper's factor (Ulyanov et al. 2016, section 4.1:
-# 0.1, by 0.7 after half of 2000 iterations and then every tenth) after every tenth from the beginning.
+# A schedule that works in few steps: a tenth of the report's learning rate, times 0.7 after every tenth
+# of the steps. The factor is the paper's (Ulyanov et al. 2016, section 4.1: 0.1, times 0.7 after half of 2000
+# iterations and then after every tenth).
 RATE, DECAY = 0.01, 0.7
 STARRY = "starry_night"
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How large everything is."""
+    """Sizes and step counts of the experiment.
+
+    Attributes:
+        side: side of the images in pixels.
+        steps: steps of a training.
+        reported_steps: steps of a training at the report's learning rate.
+        texture_steps: steps of the texture generator.
+    """
 
     side: int
     steps: int
     reported_steps: int
-    """At the report's learning rate."""
+    """Steps at the report's learning rate."""
     texture_steps: int
 
 
@@ -45,14 +53,17 @@ def config(
     norm: NormKind = "batch",
     reported: bool = True,
 ) -> TrainConfig:
-    """The report's settings; with the layers of the default objective where the weights lack the report's.
+    """Return the report's settings.
+
+    If the weights lack the report's layers, those of the default objective are used.
 
     Args:
-        backbone: the weights.
-        size: of this run.
-        photographs: the folder.
-        norm: the report's is ``"batch"``.
-        reported: 0.1 throughout; otherwise what works in few steps.
+        backbone: the feature network.
+        size: sizes and step counts.
+        photographs: folder of the training photographs.
+        norm: kind of normalization; the report has ``"batch"``.
+        reported: whether the learning rate is the report's constant 0.1; otherwise a schedule that works in
+            few steps.
     """
     base = TRAIN_PRESETS["duke"]
     objective = base.objective
@@ -73,7 +84,15 @@ def config(
 
 
 class Duke(TrainLab):
-    """The lab with the report's photographs and trainings."""
+    """The lab of this experiment, with the report's photographs and training runs.
+
+    Args:
+        arguments: arguments of the command line.
+
+    Attributes:
+        size: sizes and step counts.
+        source: folder of the training photographs, resized to squares.
+    """
 
     def __init__(self, arguments: TrainArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
@@ -87,11 +106,11 @@ class Duke(TrainLab):
         self.source = str(self.squares(PHOTOGRAPHS, self.size.side))
 
     def photo(self, name: str) -> np.ndarray:
-        """A photograph to paint, of the size of training."""
+        """Load a photograph to stylize, at the size of the training images."""
         return square(self.picture("content", name), self.size.side)
 
     def painting(self, name: str) -> np.ndarray:
-        """A painting; ``night_sky`` is drawn where the folder has none."""
+        """Load a style image. If the folder has no ``night_sky``, it is generated."""
         if name == "night_sky" and name not in self.names("style"):
             return night_sky(self.size.side)
         return square(self.picture("style", name), self.size.side)
@@ -99,22 +118,31 @@ class Duke(TrainLab):
     def trained(
         self, name: str, style: np.ndarray | None = None, norm: NormKind = "instance", reported: bool = False
     ) -> Trained:
-        """A training on the 18 photographs, at the report's rate or at what works in few steps.
+        """Train a generator on the 18 photographs, or load the cached one.
 
-        With instance normalisation unless told otherwise: at batches of one the report's batch normalisation is the
-        same in training, and when painting its running statistics are what spoils the pictures.
+        The default is instance normalization. With batch size 1, batch normalization is the same during
+        training, but its running statistics, which are used afterwards, spoil the images.
+
+        Args:
+            name: name of the style image, and label of the run.
+            style: the style image; by default the one of that name.
+            norm: kind of normalization.
+            reported: as for :func:`config`.
         """
         style = self.painting(name) if style is None else style
         label = f"{name}_{norm}" + ("_reported" if reported else "")
         return self.train(label, config(self.backbone, self.size, self.source, norm, reported), style)
 
     def caption(self, trained: Trained) -> str:
-        """For the title of a figure."""
+        """Return a text for the title of a figure."""
         return caption_of(trained.config, self)
 
 
 def night_sky(side: int, seed: int = 0) -> np.ndarray:
-    """A dark blue sky with stars, standing for the report's photograph of one, ``(1, side, side, 3)``."""
+    """Return a dark blue sky with stars, ``(1, side, side, 3)``.
+
+    It replaces the report's photograph of a night sky.
+    """
     rng = np.random.default_rng(seed)
     height = np.linspace(0, 1, side)[:, None, None]
     cloud = ndimage.gaussian_filter(rng.normal(size=(side, side)), side / 12, mode="wrap")
@@ -129,7 +157,7 @@ def night_sky(side: int, seed: int = 0) -> np.ndarray:
 
 
 def painted(trained: Trained, image: np.ndarray, noise: float = 1.0, seed: int = 0) -> np.ndarray:
-    """The generator's picture; grey where a training left none."""
+    """Stylize an image; return a gray image if the training left no generator."""
     if trained.generator is None:
         return np.full_like(image, 0.5)
     return stylize(trained.generator, image, noise_scale=noise, seed=seed)

@@ -1,1 +1,1 @@
-"""The picture at the top of the README."""
+"""The pictures of the README, made with default settings."""

@@ -1,9 +1,10 @@
-"""Default settings on every pair and network: ``python -m experiments.gallery --weights W19 --vgg16 W16 --images DIR``.
+"""Default settings on every pair: ``python -m experiments.gallery --weights W19 --vgg16 W16 --images DIR``.
 
-Every photograph with every painting by the preset ``default``, with VGG-19, VGG-16 and the embedded network side
-by side (24 pairs with three photographs and eight paintings), at 256 pixels; three pairs at 512 pixels; a grid of
-style strengths; and one pair at 512 and 1024 pixels. Every picture is measured with VGG-19, whichever network made
-it. Runtime on 2 cores: 35 minutes for ``pairs``, 7 for ``shown``, 6 for ``strengths``, 30 for ``sizes``.
+Every photograph is combined with every painting by the preset ``default``, with VGG-19, VGG-16 and the
+embedded network, at 256 pixels (24 pairs with three photographs and eight paintings). Further figures: three
+pairs at 512 pixels, a grid of style strengths, and one pair at 512 and 1024 pixels. Every image is measured
+with VGG-19, whichever network made it. Run time on 2 cores: 35 minutes for ``pairs``, 7 for ``shown``, 6 for
+``strengths``, 30 for ``sizes``.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from nstjax.typing import Backbone
 SIDE = 256
 LARGE = 512
 CORES = os.cpu_count()
-# The style weights were chosen on these; the other pairs were seen only afterwards.
+# The style weights were chosen on these pairs; the other pairs were looked at only afterwards.
 TUNED = (
     ("golden_gate", "starry_night"),
     ("golden_gate", "udnie"),
@@ -41,12 +42,12 @@ STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 @dataclasses.dataclass(frozen=True)
 class GalleryArguments(Arguments):
-    """``weights`` is VGG-19's."""
+    """Command-line arguments; ``weights`` are those of VGG-19."""
 
     vgg16: str = "vgg16"
-    """VGG-16's weights: an installed name, a file or a store's folder."""
+    """Weights of VGG-16: an installed name, a weights file, or the folder of a store."""
     embedded: str = "embedded"
-    """The small network's weights."""
+    """Weights of the small network: an installed name or the folder of a store."""
 
 
 def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: int, **changes: float) -> Run:
@@ -56,7 +57,7 @@ def _run(lab: Lab, label: str, pair: tuple[str, str], backbone: Backbone, side: 
 
 
 def pairs(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
-    """A sheet for each photograph: a row for each painting, a column for each network; and a table."""
+    """Make a sheet for each photograph, with a row per painting and a column per network, and a table."""
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for photo in lab.names("content"):
         content = fit(lab.picture("content", photo), SIDE)
@@ -77,7 +78,7 @@ def pairs(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> Non
 
 
 def _summary(found: dict[tuple[str, str, str], dict[str, float]]) -> str:
-    """Means and extremes of each network, over the pairs that it was tuned on and over the others."""
+    """Return a table of means and extremes of each network, over the tuned pairs and over the others."""
     lines = [
         "| network | pairs | content lost: mean, largest | style missing: mean, largest | seconds, median |",
         "|---|---|---|---|---|",
@@ -110,7 +111,7 @@ def _table(found: dict[tuple[str, str, str], dict[str, float]]) -> str:
 def _large(
     lab: Lab, yardstick: Yardstick, pair: tuple[str, str], name: str, backbone: Backbone, side: int
 ) -> Run:
-    """A picture at a larger size, its measures and its seconds noted."""
+    """Make an image at a larger size and record its measures and run time."""
     label = f"{'_'.join(pair)}_{name}_{side}"
     run = _run(lab, label, pair, backbone, side)
     last = [entry for entry in run.history if entry["scale"] == run.history[-1]["scale"]]
@@ -125,7 +126,7 @@ def _inputs(lab: Lab, pair: tuple[str, str], side: int) -> list[Cell]:
 
 
 def shown(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
-    """The README's picture: three pairs by VGG-19 at 512 pixels."""
+    """Make the README's sheet: three pairs with VGG-19 at 512 pixels."""
     rows: list[list[Cell]] = [
         [
             *_inputs(lab, pair, LARGE),
@@ -137,7 +138,7 @@ def shown(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> Non
 
 
 def sizes(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
-    """One pair by every network at 512 and at 1024 pixels, and what it costs."""
+    """Make one pair with every network at 512 and at 1024 pixels, with run times."""
     rows: list[list[Cell]] = []
     for side in (LARGE, 2 * LARGE):
         runs = {
@@ -154,7 +155,7 @@ def sizes(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> Non
 
 
 def strengths(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) -> None:
-    """``--style-strength`` from a touch of the style to a repainting, on every network."""
+    """Make a sheet of ``--style-strength`` from 0.1 to 10, on every network."""
     pair = STRENGTH_PAIR
     rows: list[list[Cell]] = []
     for name, backbone in backbones.items():
@@ -171,7 +172,7 @@ def strengths(lab: Lab, yardstick: Yardstick, backbones: dict[str, Backbone]) ->
 
 
 def main() -> None:
-    """Make every figure."""
+    """Make the figures."""
     arguments = tyro.cli(GalleryArguments, description=__doc__)
     lab = Lab(arguments, Path(__file__).parent)
     backbones = {

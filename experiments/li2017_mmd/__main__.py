@@ -1,9 +1,10 @@
 """Li et al. 2017 (arXiv 1701.01036): ``python -m experiments.li2017_mmd --weights VGG19 --images DIR``.
 
-Style transfer as minimisation of maximum mean discrepancies: their four losses on several styles, the balance of
-style and content for each, and how good the cheap estimates of the Gaussian one are. Beside them absolute values
-(thesis, section 4.3), the Wasserstein distance of style-transfer-pytorch, and three statistics of other papers. The
-fusion of two losses is left out: an objective here has one statistic. Runtime: about 40 minutes on 2 cores.
+Style transfer as minimization of maximum mean discrepancies: the paper's four losses on several styles, the
+balance of style and content for each, and the accuracy of the cheap estimates of the Gaussian one. They are
+compared with absolute values (Pomona thesis, section 4.3), the Wasserstein distance of
+style-transfer-pytorch, and three statistics of other papers. The paper's fusion of two losses is left out,
+because an objective in nstjax has one statistic. Run time: about 40 minutes on 2 cores.
 """
 
 import dataclasses
@@ -38,13 +39,13 @@ PHOTO = "tubingen"
 STYLES = ("starry_night", "the_scream", "great_wave")
 LAYERS = Objective(content_layers=CONTENT_LAYERS, style_layers=FIRST_RELUS)
 BASE = TransferConfig(objective=LAYERS, optimizer=Lbfgs(iterations=100), size=SIDE, scales=(SIDE // 2, SIDE))
-LI = ("linear", "polynomial", "gaussian", "moments")  # their table 1 and section 4.2; moments are BN
-ESTIMATES_LAYER = "relu3_1"  # has more positions than a block
-LATER = ("covariance", "sliced", "long-range")  # statistics of other papers, one file each
+LI = ("linear", "polynomial", "gaussian", "moments")  # the paper's table 1, section 4.2; moments: its BN
+ESTIMATES_LAYER = "relu3_1"  # has more positions than the block of an estimate
+LATER = ("covariance", "sliced", "long-range")  # statistics of other papers
 
 
 def _run(lab: Lab, label: str, style: np.ndarray, **how: Any) -> Run:
-    """A transfer with the layers of :data:`LAYERS`, and the weight of its statistic unless given."""
+    """Run a transfer with the layers of :data:`LAYERS`, by default with the style weight of its statistic."""
     how = {"style_weight": STYLE_WEIGHTS[how.get("style_statistic", "gram")]} | how
     photo = fit(lab.picture("content", PHOTO), SIDE)
     return lab.run(
@@ -57,7 +58,10 @@ def _painting(lab: Lab, name: str) -> np.ndarray:
 
 
 def gram_distances(lab: Lab, image: np.ndarray, style: np.ndarray) -> float:
-    """How much of the Gram loss to the photograph is left: one yardstick for all statistics."""
+    """Return the Gram loss of an image relative to that of the photograph.
+
+    It is a common measure for images made with different statistics.
+    """
     photo = fit(lab.picture("content", PHOTO), SIDE)
     layers = BASE.for_backbone(lab.backbone).objective.style_layers
     grams = [
@@ -75,7 +79,7 @@ def gram_distances(lab: Lab, image: np.ndarray, style: np.ndarray) -> float:
 
 
 def _table(lab: Lab, statistics: tuple[str, ...], figure: str, title: str) -> None:
-    """A figure of statistics by styles, and the share of the Gram loss that each picture leaves."""
+    """Make a sheet of styles (rows) and statistics (columns), and record the Gram loss left by each image."""
     rows, left = [], {}
     for name in STYLES:
         style = _painting(lab, name)
@@ -91,17 +95,17 @@ def _table(lab: Lab, statistics: tuple[str, ...], figure: str, title: str) -> No
 
 
 def losses(lab: Lab) -> None:
-    """Li et al.'s statistics and Wasserstein on every style, with the weights of :data:`STYLE_WEIGHTS`."""
+    """Compare the paper's statistics and Wasserstein on every style, with the default weights."""
     _table(lab, (*LI, "wasserstein"), "losses", "Style losses as MMD")
 
 
 def later(lab: Lab) -> None:
-    """The Gram loss and the statistics of :data:`LATER` on every style."""
+    """Compare the Gram loss and the statistics of :data:`LATER` on every style."""
     _table(lab, ("gram", *LATER), "later", "Statistics of later papers")
 
 
 def balance(lab: Lab) -> None:
-    """A tenth of, once, and ten times the weight of :data:`STYLE_WEIGHTS`."""
+    """Vary the style weight: 0.1, 1 and 10 times that of :data:`STYLE_WEIGHTS`."""
     style = _painting(lab, STYLES[0])
     rows = []
     for statistic in LI:
@@ -116,7 +120,7 @@ def balance(lab: Lab) -> None:
 
 
 def absolute(lab: Lab) -> None:
-    """Squares against absolute values, in the style loss and in both (thesis, section 4.3)."""
+    """Compare squares with absolute values, in the style loss and in both (Pomona thesis, section 4.3)."""
     style = _painting(lab, STYLES[0])
     row: list[Any] = [(style, STYLES[0])]
     style_absolute = {"style_distance": "absolute", "style_weight": ABSOLUTE_STYLE_WEIGHT}
@@ -131,7 +135,7 @@ def absolute(lab: Lab) -> None:
 
 
 def bandwidths(lab: Lab) -> None:
-    """The Gaussian kernel's width, in median distances, and the positions compared at a time."""
+    """Vary the Gaussian kernel's bandwidth, in median distances, and the number of sampled positions."""
     style = _painting(lab, STYLES[0])
     widths = [
         (
@@ -150,7 +154,7 @@ def bandwidths(lab: Lab) -> None:
 
 
 def estimates(lab: Lab) -> None:
-    """The spread of the cheap estimates about the exact Gaussian MMD², on real features of one layer."""
+    """Measure the spread of the cheap estimates of the exact Gaussian MMD², on features of one layer."""
     photo, painting = (fit(lab.picture(k, n), 160) for k, n in (("content", PHOTO), ("style", STYLES[0])))
     layer = ESTIMATES_LAYER
     maps = [

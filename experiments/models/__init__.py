@@ -1,1 +1,1 @@
-"""The generators that ship with nstjax: how they were made."""
+"""Training of the generators that ship with nstjax."""

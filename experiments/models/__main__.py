@@ -1,7 +1,8 @@
 """The generators that ship: ``python -m experiments.models --photographs DIR --images DIR``.
 
-Trains each with the embedded network, saves it in float16 to ``ckpts/`` (or ``--to``), and paints photographs that
-the training did not see. Runtime: about a quarter of an hour each on 2 cores; a training that was interrupted goes on.
+Trains each generator with the embedded network, saves it in float16 to ``ckpts/`` (or ``--to``), and stylizes
+photographs that were not used for training. Run time: about a quarter of an hour each on 2 cores. An
+interrupted training is resumed.
 """
 
 import dataclasses
@@ -23,17 +24,17 @@ from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TrainConfig
 
 FOLDER = Path(__file__).parent
-SHOWN = 384  # pixels of the longer side
+SHOWN = 384  # longer side of the images on the sheet in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What one generator paints like.
+    """Settings of one generator.
 
     Attributes:
-        painting: a picture of ``images/style``, or a manner of :mod:`nstjax.paintings` with its seed.
-        about: where the painting is from, and its licence.
-        style_weight: to a content weight of 1, both relative.
+        painting: name of an image of ``images/style``, or a motif of :mod:`nstjax.paintings` and its seed.
+        about: origin and license of the style image.
+        style_weight: style weight, to a content weight of 1, with relative losses.
     """
 
     painting: str | tuple[str, int]
@@ -61,23 +62,23 @@ CONFIG = TrainConfig(
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(TrainArguments):
-    """What is trained, and where it goes."""
+    """Command-line arguments: the models to train and the folder for their stores."""
 
     names: tuple[str, ...] = tuple(MODELS)
-    """Of the models to make."""
+    """Names of the models to train."""
     to: Path = Path("ckpts")
-    """The folder of stores."""
+    """Folder for the stores."""
 
 
 def config_of(model: Model, photographs: Path, steps: int | None) -> TrainConfig:
-    """The settings of a training."""
+    """Return the settings of a training."""
     objective = dataclasses.replace(CONFIG.objective, style_weight=model.style_weight, tv_weight=1.0)
     data = dataclasses.replace(CONFIG.data, source=str(photographs))
     return dataclasses.replace(CONFIG, objective=objective, data=data, steps=steps or CONFIG.steps)
 
 
 def painting_of(lab: TrainLab, model: Model) -> np.ndarray:
-    """The style image."""
+    """Load or generate the style image of a model."""
     if isinstance(model.painting, str):
         return lab.picture("style", model.painting)
     manner, seed = model.painting
@@ -85,9 +86,9 @@ def painting_of(lab: TrainLab, model: Model) -> np.ndarray:
 
 
 def record_of(lab: TrainLab, name: str, model: Model, config: TrainConfig) -> dict[str, Any]:
-    """What a model says of itself; nothing of the machine."""
+    """Return the record that is stored with a model. It has no facts about the machine."""
     training = config.for_backbone(lab.backbone).to_json()
-    training["data"]["source"] = "photographs"  # no path of this machine
+    training["data"]["source"] = "photographs"  # not the path on this machine
     return {
         "style": {"name": name, "about": model.about},
         "steps": config.steps,
@@ -98,8 +99,8 @@ def record_of(lab: TrainLab, name: str, model: Model, config: TrainConfig) -> di
 
 
 def main(arguments: Arguments) -> None:
-    """Train, save, and show."""
-    keep_programs()  # most trainings are one program
+    """Train the generators, save them, and make a sheet of their results."""
+    keep_programs()  # most training runs share one compiled program
     lab = TrainLab(arguments, FOLDER)
     lab.refuse_figures()
     photos = [fit(lab.picture("content", name), SHOWN) for name in lab.names("content")]

@@ -1,1 +1,1 @@
-"""Thesis (report 004), chapters 3 to 5: Johnson's network and what the thesis changes of it."""
+"""The Pomona thesis (Barnes 2018), chapters 3 to 5: Johnson's network and the thesis's changes to it."""

@@ -1,10 +1,13 @@
-"""Thesis (report 004), chapters 3 to 5: ``python -m experiments.pomona_johnson --photographs DIR --images DIR``.
+"""The Pomona thesis, chapters 3 to 5.
 
-Johnson's network trained with what the thesis compares: batch and instance normalisation (Fig. 5.2), three ways of
-enlarging (section 4.1), L2 and L1 losses (Fig. 5.3, 5.4), total variation (Fig. 5.5), the ratio of style to content
-(Fig. 5.6), and beside Gatys's method (Fig. 5.7). What the thesis shows is also measured: checkerboards, contrast,
-borders. Thirteen short trainings, 24 minutes on 2 cores, kept under figures/runs and gone on with where they were
-interrupted; --full has the thesis's size and needs a GPU.
+Run it with ``python -m experiments.pomona_johnson --photographs DIR --images DIR``.
+
+Johnson's network, trained with the settings that the thesis (Barnes 2018) compares: batch and instance
+normalization (Fig. 5.2), three kinds of upsampling (section 4.1), L2 and L1 losses (Fig. 5.3 and 5.4), total
+variation (Fig. 5.5), the ratio of style to content (Fig. 5.6), and a comparison with Gatys's method (Fig.
+5.7). What the thesis shows as images is also measured: checkerboards, contrast, borders. Thirteen short
+training runs take 24 minutes on 2 cores. They are cached in figures/runs, and interrupted runs are resumed.
+``--full`` has the thesis's size and needs a GPU.
 """
 
 import dataclasses
@@ -38,18 +41,25 @@ PHOTO, PAINTING = "golden_gate", "starry_night"
 CONTRASTS = (0.25, 0.5, 1.0)
 UPSAMPLINGS = ("transposed", "nearest", "bilinear")
 GREY_SIDE = 256
-BANDS = 64  # rows of a band
+BANDS = 64  # height of a band in rows
 
 
 def enlarged(image: np.ndarray, top: float, left: float, part: float = 0.25) -> np.ndarray:
-    """A part of a picture, given by shares of its size, every pixel three times as large."""
+    """Return a part of an image, enlarged 3 times by repeating pixels.
+
+    Args:
+        image: ``(1, h, w, 3)``.
+        top: upper edge of the part as a fraction of the height.
+        left: left edge of the part as a fraction of the width.
+        part: size of the part as a fraction of height and width.
+    """
     height, width = image.shape[1:3]
     y, x, h, w = int(top * height), int(left * width), int(part * height), int(part * width)
     return image[:, y : y + h, x : x + w].repeat(3, 1).repeat(3, 2)
 
 
 def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
-    """Batch and instance normalisation, the photograph at three contrasts."""
+    """Make Fig. 5.2: batch and instance normalization, for the photograph at three contrasts."""
     pictures = {
         norm: [studio.paint(name, with_contrast(photo, c)) for c in CONTRASTS]
         for norm, name in (("batch", "batch"), ("instance", "modified"))
@@ -70,7 +80,7 @@ def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
 
 
 def upsampling(studio: Studio, photo: np.ndarray) -> None:
-    """Section 4.1: transposed convolution against upsampling and convolution, before and after training."""
+    """Section 4.1: compare transposed convolution with upsampling and convolution, untrained and trained."""
     names = {how: "modified" if how == "bilinear" else how for how in UPSAMPLINGS}
     grey = np.full((1, GREY_SIDE, GREY_SIDE, 3), 0.5, np.float32)
     inner = (slice(None), slice(64, -64), slice(64, -64))  # away from the border
@@ -102,7 +112,7 @@ def upsampling(studio: Studio, photo: np.ndarray) -> None:
 
 
 def figure_5_3(studio: Studio, photo: np.ndarray) -> None:
-    """L2 and L1 losses; Fig. 5.4 is the row below; each judged by both."""
+    """Make Fig. 5.3 and, in the second row, Fig. 5.4: L2 and L1 losses, each result judged by both."""
     pictures = {"L2": studio.paint("l2", photo), "L1": studio.paint("l1", photo)}
     found = {}
     for name, image in pictures.items():
@@ -124,7 +134,14 @@ def figure_5_3(studio: Studio, photo: np.ndarray) -> None:
 
 
 def sweep(studio: Studio, figure: str, captions: dict[str, str], photo: np.ndarray) -> None:
-    """A weight's values side by side, with what is lost of content and of style at each."""
+    """Make a figure of several values of a weight, with the losses of content and style for each.
+
+    Args:
+        studio: the networks.
+        figure: name of the figure, such as ``"figure_5_5"``.
+        captions: caption for each variant.
+        photo: the photograph, ``(1, h, w, 3)``.
+    """
     cells, found = [(photo, "photograph")], {}
     for name, caption in captions.items():
         image = studio.paint(name, photo)
@@ -142,7 +159,10 @@ def sweep(studio: Studio, figure: str, captions: dict[str, str], photo: np.ndarr
 
 
 def figure_5_7(studio: Studio, photo: np.ndarray) -> None:
-    """Gatys's method, Johnson's network (batch normalisation, transposed convolution, L2), the thesis's."""
+    """Make Fig. 5.7: Gatys's method, Johnson's network and the thesis's network.
+
+    Johnson's network has batch normalization, transposed convolutions and L2 losses.
+    """
     config = nstjax.TransferConfig(
         objective=objective(studio.variants["l2"]), optimizer=Lbfgs(iterations=100), size=studio.scale.side
     )
@@ -167,7 +187,7 @@ def figure_5_7(studio: Studio, photo: np.ndarray) -> None:
 
 
 def borders(studio: Studio) -> None:
-    """What padding does at the border, and tiles at their seams."""
+    """Measure the effect of padding at borders, and of tiles at their seams."""
     photo = fit(studio.photo, 2 * studio.scale.side)
     margin = min(photo.shape[1:3]) // 16 * 4
     found, row, second = {}, [], []
@@ -200,8 +220,8 @@ def borders(studio: Studio) -> None:
 
 
 def main(arguments: TrainArguments) -> None:
-    """Make every figure."""
-    keep_programs()  # most trainings are one program
+    """Make the figures."""
+    keep_programs()  # most training runs share one compiled program
     studio = Studio(arguments, Path(__file__).parent, PHOTO, PAINTING)
     photo = fit(studio.photo, studio.scale.side)
     variation = {"tv_1": "1", "tv_1_10": "1/10", "tv_1_100": "1/100", "modified": "1/1000"}

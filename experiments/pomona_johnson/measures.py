@@ -1,4 +1,4 @@
-"""Numbers for what the thesis shows in pictures: pure functions of images and networks."""
+"""Measures of what the thesis shows as images; pure functions of images and networks."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,20 @@ from scipy import ndimage
 
 from experiments.common import luminance
 
-PERIOD = 4  # pixels: two layers that double the size repeat their weights every two and every four
+PERIOD = 4  # pixels: the weights of the two upsampling layers repeat every four and every two pixels
 Paint = Callable[[np.ndarray], np.ndarray]
 
 
 def checkerboard_ratio(image: np.ndarray) -> float:
-    """How much a spectrum stands out at the frequencies of the strides.
+    """Measure how much the spectrum of an image stands out at the frequencies of the strides.
 
-    Power of the luminance under a Hann window, at the 15 frequencies (i/4, j/4) a pixel but (0, 0), each 3×3 bins,
-    over the power of the bins around (4 to 8 bins off in one direction or both); the mean of the 15 ratios.
-    1 where there is no pattern; larger pictures resolve smaller patterns, so compare equal sizes.
+    The measure compares the power of the luminance, under a Hann window, at the 15 frequencies (i/4, j/4) per
+    pixel except (0, 0), each averaged over 3×3 bins, with the power of the surrounding bins (4 to 8 bins away
+    in at least one direction). The result is the mean of the 15 ratios: about 1 without a pattern. Larger
+    images resolve weaker patterns, so compare only images of equal size.
 
     Args:
-        image: ``(1, h, w, 3)``, 64 pixels and more.
+        image: ``(1, h, w, 3)``, at least 64 pixels per side.
     """
     height, width = (side // PERIOD * PERIOD for side in image.shape[1:3])
     light = luminance(image)[:height, :width].astype(np.float64)
@@ -38,15 +39,15 @@ def checkerboard_ratio(image: np.ndarray) -> float:
 
 
 def checkerboard_amplitude(image: np.ndarray) -> float:
-    """Root mean square of the part of the luminance that repeats every four pixels, in 8-bit steps.
+    """Return the root mean square, in 8-bit levels, of the part of the luminance with a period of 4 pixels.
 
-    The picture is averaged over all cells of 4×4 pixels; what a photograph shows averages out.
+    The image is averaged over all cells of 4×4 pixels, so that its content averages out.
 
     Args:
         image: ``(1, h, w, 3)``.
     """
     light = luminance(image).astype(np.float64)
-    # Less the mean of the 4×4 pixels around, in which there is no pattern: else slopes would look like one.
+    # Subtract the mean over 4×4 pixels, which has no pattern; otherwise slopes would look like one.
     detail = (light - ndimage.uniform_filter(light, PERIOD))[PERIOD:-PERIOD, PERIOD:-PERIOD]
     height, width = (side // PERIOD * PERIOD for side in detail.shape)
     cells = detail[:height, :width].reshape(height // PERIOD, PERIOD, width // PERIOD, PERIOD)
@@ -54,28 +55,29 @@ def checkerboard_amplitude(image: np.ndarray) -> float:
 
 
 def with_contrast(photo: np.ndarray, factor: float) -> np.ndarray:
-    """A photograph whose distances from its mean colour are multiplied."""
+    """Multiply a photograph's distances from its mean color by a factor."""
     mean = photo.mean((1, 2), keepdims=True)
     return np.asarray(mean + factor * (photo - mean), np.float32)
 
 
 def rms(a: np.ndarray, b: np.ndarray) -> float:
-    """Root mean square difference, in 8-bit steps."""
+    """Return the root mean square difference of two images in [0, 1], in 8-bit levels."""
     return float(255 * np.sqrt(np.square(a.astype(np.float64) - b).mean()))
 
 
 def border_error(paint: Paint, photo: np.ndarray, margin: int, strip: int = 16) -> tuple[float, float]:
-    """What a border does: a part of a photograph painted alone against the same pixels painted within the whole.
+    """Measure the effect of an image border: a part stylized alone against the same part of the whole.
 
     Args:
-        paint: a network.
-        photo: ``(1, h, w, 3)``.
-        margin: of the whole around the part, in pixels; a multiple of 4.
-        strip: width of the part's outermost strip.
+        paint: a network, as a function of a photograph.
+        photo: the whole photograph, ``(1, h, w, 3)``.
+        margin: width in pixels of the margin around the part, a multiple of 4.
+        strip: width in pixels of the outermost strip of the part.
 
     Returns:
-        The root mean square difference in that strip, and in the part's inner quarter (half of its height and
-        width), in 8-bit steps. The second is not of the border: statistics of the part are not those of the whole.
+        The root mean square difference in that strip, and in the inner quarter of the part (half of its
+        height and width), in 8-bit levels. The second is not an effect of the border: the statistics of the
+        part differ from those of the whole.
     """
     inside = (slice(None), slice(margin, -margin), slice(margin, -margin))
     part = photo[inside]
@@ -88,7 +90,7 @@ def border_error(paint: Paint, photo: np.ndarray, margin: int, strip: int = 16) 
 
 
 def painted_in_quarters(paint: Paint, photo: np.ndarray) -> np.ndarray:
-    """A photograph cut in four, each painted by itself, put together again."""
+    """Stylize the four quarters of a photograph separately, and join the results."""
     middle = tuple(side // 8 * 4 for side in photo.shape[1:3])
     rows = np.split(photo, [middle[0]], axis=1)
     return np.concatenate(
@@ -97,7 +99,7 @@ def painted_in_quarters(paint: Paint, photo: np.ndarray) -> np.ndarray:
 
 
 def seam(image: np.ndarray, whole: np.ndarray) -> float:
-    """The step across the middle lines, over that of another picture at the same place: 1 where no seam is."""
+    """Return the step across the middle lines, relative to that of ``whole``: 1 without a seam."""
 
     def step(x: np.ndarray) -> float:
         row, column = (side // 8 * 4 for side in x.shape[1:3])

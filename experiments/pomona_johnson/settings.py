@@ -1,4 +1,4 @@
-"""The networks of chapters 3 to 5: what each differs in from the thesis's last one, and their training."""
+"""The networks of chapters 3 to 5 as variants of the thesis's last one, and their training."""
 
 import dataclasses
 from pathlib import Path
@@ -16,14 +16,14 @@ from nstjax.training import TRAIN_PRESETS, TrainConfig
 from nstjax.training.loop import scaled_style
 
 PRESET = TRAIN_PRESETS["pomona"]
-RATIO, TV = 500, 1 / 1000  # what the thesis selects (Fig. 5.6 and 5.5), and the preset's weights stand for
+RATIO, TV = 500, 1 / 1000  # the thesis's choice (Fig. 5.6 and 5.5), which the preset's weights correspond to
 STYLE_UNIT = {
     "squared": 3.0,
     "absolute": PRESET.objective.beta,
-}  # the weight that stands for the ratio of 500
+}  # the style weight that corresponds to the ratio of 500
 TV_UNIT = (
     PRESET.objective.tv_weight / TV
-)  # the weight of the mean absolute variation that stands for the thesis's 1
+)  # the weight of the mean absolute variation that corresponds to the thesis's 1
 
 
 Distance: TypeAlias = Literal["squared", "absolute"]
@@ -31,7 +31,16 @@ Distance: TypeAlias = Literal["squared", "absolute"]
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What is changed from training to training; the defaults, with L1, are what the thesis ends with."""
+    """The settings that differ between training runs. The defaults are the thesis's final ones.
+
+    Attributes:
+        norm: kind of normalization.
+        upsampling: kind of upsampling.
+        padding: kind of padding.
+        distance: squared (L2) or absolute (L1) distance in the content and style loss.
+        tv: weight of the total variation, in the thesis's units.
+        ratio: ratio of style to content weight, in the thesis's units.
+    """
 
     norm: Literal["batch", "instance"] = "instance"
     upsampling: Literal["transposed", "nearest", "bilinear"] = "bilinear"
@@ -42,7 +51,7 @@ class Variant:
 
 
 def variants(distance: Distance) -> dict[str, Variant]:
-    """Every training by name; ``modified``, common to all comparisons, has the given distance."""
+    """Return all variants by name; the base ``modified``, common to all comparisons, has that distance."""
     base = Variant(distance=distance)
     changes: dict[str, dict[str, Any]] = {
         "modified": {},
@@ -65,30 +74,46 @@ def variants(distance: Distance) -> dict[str, Variant]:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """What a machine decides."""
+    """The settings that depend on the machine.
+
+    Attributes:
+        width: factor on the generator's numbers of filters.
+        crop: side of the crops in pixels.
+        steps: steps of each training.
+        learning_rate: learning rate of Adam.
+        schedule: schedule of the learning rate.
+        clip: largest norm of the gradient, or None.
+        style_size: longer side of the style image in pixels.
+        side: longer side in pixels of the photographs in the figures.
+        residual_blocks: number of residual blocks of the generator.
+        batch: batch size.
+        zoom: range of the random scale of photographs, see :class:`nstjax.data.DataConfig`.
+        distance: distance of content and style losses in all training runs except those of Fig. 5.3.
+    """
 
     width: float
-    """Of the generator."""
+    """Factor on the generator's numbers of filters."""
     crop: int
-    """Pixels."""
+    """Side of the crops in pixels."""
     steps: int
     learning_rate: float
     schedule: Literal["constant", "cosine"]
     clip: float | None
     style_size: int
-    """Longer side of the painting."""
+    """Longer side of the style image in pixels."""
     side: int
-    """Longer side of the photographs in the figures."""
+    """Longer side in pixels of the photographs in the figures."""
     residual_blocks: int
-    """Of the generator; the thesis has 5."""
+    """Number of residual blocks of the generator; the thesis has 5."""
     batch: int
     zoom: tuple[float, float]
     distance: Distance
-    """Of content and style in all trainings but those of Fig. 5.3; the thesis's is L1."""
+    """Distance of content and style losses in all runs except those of Fig. 5.3; L1 in the thesis."""
 
 
-# Of the photograph nearly the whole: a crop of clear sky alone has next to no variance for instance normalisation
-# to divide by, and its gradient drowns the others. L2: within some hundred steps L1 does not get far from grey.
+# Crops contain nearly the whole photograph: a crop of clear sky alone has almost no variance for instance
+# normalization to divide by, and its gradient dominates all others. The distance is L2, because after some
+# hundred steps results with L1 are still close to gray.
 SMALL = Scale(0.5, 128, 300, 3e-3, "cosine", 1.0, 256, 320, 3, 2, (1.0, 1.25), "squared")
 assert isinstance(PRESET.generator, JohnsonConfig)
 FULL = Scale(
@@ -108,12 +133,12 @@ FULL = Scale(
 
 
 def objective(variant: Variant) -> Objective:
-    """The loss of a variant, in a normalisation of our own: the thesis does not give its own.
+    """Return the loss of a variant, in this project's normalization; the thesis does not give its own.
 
-    Relative losses: the distance of activations over the size of the photograph's, that of Gram matrices
-    over the size of the painting's. The weights keep the thesis's factors among each other: its ratio of 500
-    stands for a weight of :data:`STYLE_UNIT` on the style, its variation of 1 for one of :data:`TV_UNIT` on the mean
-    absolute difference of neighbouring pixels.
+    The losses are relative: the distance of activations is divided by the size of the photograph's, that of
+    Gram matrices by the size of the style image's. The weights keep the proportions of the thesis: its ratio
+    of 500 corresponds to a style weight of :data:`STYLE_UNIT`, its total variation weight of 1 to a weight of
+    :data:`TV_UNIT` on the mean absolute difference of neighboring pixels.
     """
     beta = STYLE_UNIT[variant.distance] * variant.ratio / RATIO
     return dataclasses.replace(
@@ -126,7 +151,13 @@ def objective(variant: Variant) -> Objective:
 
 
 def train_config(variant: Variant, scale: Scale, photographs: str) -> TrainConfig:
-    """The training of a variant."""
+    """Return the settings of a variant's training.
+
+    Args:
+        variant: the variant.
+        scale: the settings that depend on the machine.
+        photographs: folder of the training photographs.
+    """
     return TrainConfig(
         steps=scale.steps,
         learning_rate=scale.learning_rate,
@@ -146,13 +177,21 @@ def train_config(variant: Variant, scale: Scale, photographs: str) -> TrainConfi
 
 
 class Studio:
-    """Trains each network once, and paints with it.
+    """The networks of all variants, each trained once, and the images of the figures.
 
     Args:
-        arguments: of the command line.
-        folder: the experiment's own.
+        arguments: arguments of the command line.
+        folder: folder of the experiment.
         photo: name of the photograph in the figures.
-        painting: name of the painting.
+        painting: name of the style image.
+
+    Attributes:
+        scale: the settings that depend on the machine.
+        variants: all variants by name.
+        lab: the lab.
+        photographs: folder of the training photographs.
+        photo: the photograph in the figures.
+        original: the style image as loaded.
     """
 
     def __init__(self, arguments: TrainArguments, folder: Path, photo: str, painting: str) -> None:
@@ -166,18 +205,23 @@ class Studio:
         self._models: dict[str, Generator] = {}
 
     def config(self, name: str) -> TrainConfig:
-        """The training of one of :attr:`variants`."""
+        """Return the settings of the training of one of :attr:`variants`."""
         return train_config(self.variants[name], self.scale, self.photographs)
 
     @property
     def painting(self) -> np.ndarray:
-        """At the size at which it is trained."""
+        """The style image at the size at which the training uses it."""
         return scaled_style(self.config("modified"), self.original)
 
     def model(self, name: str) -> Generator:
-        """The network of one of :attr:`variants`: kept, gone on with where it was killed, or trained."""
+        """Return the network of one of :attr:`variants`: load it, resume its training, or train it.
+
+        Raises:
+            RuntimeError: the training failed before a generator was saved.
+        """
         variant = self.variants[name]
-        name = next(first for first, other in self.variants.items() if other == variant)  # none twice
+        # Equal variants are trained only once, under the first name.
+        name = next(first for first, other in self.variants.items() if other == variant)
         if name not in self._models:
             trained = self.lab.train(name, self.config(name), self.original)
             if trained.generator is None:
@@ -187,16 +231,22 @@ class Studio:
         return self._models[name]
 
     def paint(self, name: str, photo: np.ndarray) -> np.ndarray:
-        """A photograph by one of the networks, in one piece."""
+        """Stylize a photograph with the network of a variant, in one piece."""
         return stylize(self.model(name), photo, tile=0)
 
     def lost(self, image: np.ndarray, photo: np.ndarray, like: str = "modified") -> tuple[float, float]:
-        """Relative losses of content and of style, unweighted, by the distance of one of :attr:`variants`."""
+        """Return the unweighted relative losses of content and style of an image.
+
+        Args:
+            image: the image, ``(1, h, w, 3)``.
+            photo: the photograph it was made from, of the same shape.
+            like: name of the variant whose distance is used.
+        """
         found = self.lab.losses_of(self.config(like), self.original, image, photo)
         return found["content"], found["style"]
 
     def about(self) -> str:
-        """What the figures were made with, for their titles."""
+        """Return the settings and weights that were used, for the titles of figures."""
         s = self.scale
         source = f"{self.lab.backbone.arch}, {self.lab.backbone.source}"
         return f"width {s.width:g}, crops of {s.crop}, {s.steps} steps of {s.batch}\n{source}"

@@ -1,1 +1,1 @@
-"""Thesis (report 004), chapter 2: representations."""
+"""The Pomona thesis (Barnes 2018), chapter 2: representations."""

@@ -1,8 +1,8 @@
-"""Thesis (report 004), chapter 2: ``python -m experiments.pomona_representations --vgg16 VGG16 --images DIR``.
+"""The Pomona thesis, chapter 2: ``python -m experiments.pomona_representations --vgg16 VGG16 --images DIR``.
 
-What a layer keeps of content (Fig. 2.3), what its statistics keep of style (Fig. 2.5), a transfer (Fig. 2.6),
-the identity of Gram loss and MMD (eq. 2.6 to 2.13) measured on real features, and four kernels side by side. The
-thesis uses VGG-16. Runtime at 256 pixels: about 15 minutes on 2 cores.
+Content that a layer keeps (Fig. 2.3), style that its statistics keep (Fig. 2.5), a transfer (Fig. 2.6), the
+identity of Gram loss and MMD (eq. 2.6 to 2.13) measured on real features, and a comparison of four kernels.
+The thesis (Barnes 2018) uses VGG-16. Run time at 256 pixels: about 15 minutes on 2 cores.
 """
 
 import dataclasses
@@ -34,22 +34,22 @@ from nstjax.synthesis.presets import FIRST_RELUS
 SIDE = 256
 ITERATIONS = 150
 PHOTO, PAINTING = "golden_gate", "starry_night"
-SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 has conv3_1
+SHOWN_LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu4_2", "relu5_2")  # Fig. 2.3 shows conv3_1
 STYLE_LAYERS = FIRST_RELUS  # Fig. 2.5: conv1_1 to conv5_1
 KERNELS = ("linear", "polynomial", "gaussian", "moments")
 
 
 @dataclasses.dataclass(frozen=True)
 class ThesisArguments(Arguments):
-    """``vgg16`` takes the place of ``weights``."""
+    """Command-line arguments; ``vgg16`` replaces ``weights``."""
 
     weights: Annotated[str, tyro.conf.Suppress] = ""
     vgg16: str = "vgg16"
-    """VGG-16: an installed name, a weights file, or a store's folder."""
+    """VGG-16: name of installed weights, a weights file, or the folder of a store."""
 
 
 def figure_2_3(lab: Lab) -> None:
-    """The photograph from the activations of one layer, from white noise."""
+    """Make Fig. 2.3: reconstruct the photograph from one layer's activations, starting from white noise."""
     photo = fit(lab.picture("content", PHOTO), SIDE)
     cells = [(photo, "photograph")]
     kept = {}
@@ -71,7 +71,10 @@ def figure_2_3(lab: Lab) -> None:
 
 
 def figure_2_5(lab: Lab) -> None:
-    """The painting from its Gram matrices alone, from white noise, with one layer more at a time."""
+    """Make Fig. 2.5: synthesize the style image from its Gram matrices, starting from white noise.
+
+    The columns use the first one to five style layers.
+    """
     painting = fit(lab.picture("style", PAINTING), SIDE)
     cells = [(painting, "painting")]
     layers = STYLE_LAYERS
@@ -87,7 +90,7 @@ def figure_2_5(lab: Lab) -> None:
 
 
 def transfer_config(statistic: str = "gram") -> TransferConfig:
-    """The transfer of this chapter's figures, at this experiment's size."""
+    """Return the settings of this chapter's transfers, at this experiment's size."""
     objective = Objective(
         content_layers=CONTENT_LAYERS,  # chapter 2: conv4_2
         style_layers=STYLE_LAYERS,
@@ -98,7 +101,7 @@ def transfer_config(statistic: str = "gram") -> TransferConfig:
 
 
 def figure_2_6(lab: Lab) -> None:
-    """Transfers: the bridge in two styles (Turner's Shipwreck in place of his Rain, Steam and Speed)."""
+    """Make Fig. 2.6: the bridge in two styles. Turner's Shipwreck replaces his Rain, Steam and Speed."""
     photo = fit(lab.picture("content", PHOTO), SIDE)
     rows = []
     for painting in (PAINTING, "shipwreck"):
@@ -109,7 +112,10 @@ def figure_2_6(lab: Lab) -> None:
 
 
 def identity(lab: Lab) -> None:
-    """Eq. 2.6 to 2.13 on real features, in double precision: Σ(G − A)² against M² MMD², and for M ≠ K."""
+    """Check eq. 2.6 to 2.13 on real features in double precision.
+
+    Σ(G − A)² is compared with M²·MMD², for equal numbers of positions and for M ≠ K.
+    """
     photo = fit(lab.picture("content", PHOTO), 128)
     painting = fit(lab.picture("style", PAINTING), 128)
     layers = STYLE_LAYERS
@@ -130,7 +136,7 @@ def identity(lab: Lab) -> None:
 
 
 def kernels(lab: Lab) -> None:
-    """The four style losses of Li et al. 2017."""
+    """Compare the style losses of Li et al. 2017, one for each of four kernels."""
     photo = fit(lab.picture("content", PHOTO), SIDE)
     rows = []
     for painting in (PAINTING, "wheatfield"):

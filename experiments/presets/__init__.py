@@ -1,1 +1,1 @@
-"""Every preset of nstjax transfer on one pair."""
+"""All presets of nstjax transfer on one photograph and one painting."""

@@ -1,8 +1,9 @@
 """Every preset at its own size: ``python -m experiments.presets --weights W19 --images DIR``.
 
-The presets of ``nstjax transfer`` on one photograph and painting, with the layers, iterations and sizes that their
-sources name. ``--figures NAME ...`` makes some of them; ``sheet`` puts those that have been made on one sheet.
-Runtime on 2 cores: from half a minute (``fast``) and 2 minutes (``default``) to 25 (``crowson``).
+The presets of ``nstjax transfer`` on one photograph and one painting, with the layers, iterations and sizes
+of their sources. ``--figures NAME ...`` makes some of them; ``sheet`` shows all that have been made on one
+sheet. Run time on 2 cores: from half a minute (``fast``) and 2 minutes (``default``) to 25 minutes
+(``crowson``).
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ def _picture(lab: Lab, name: str) -> Path:
 
 
 def preset(lab: Lab, yardstick: Yardstick, name: str) -> None:
-    """The picture of one preset, and its measures."""
+    """Make and measure the image of one preset."""
     content, style = lab.picture("content", PHOTO), lab.picture("style", PAINTING)
     run = lab.run(name, content, style, PRESETS[name])
     found = yardstick.measure(run.image, PHOTO, PAINTING)
@@ -34,7 +35,7 @@ def preset(lab: Lab, yardstick: Yardstick, name: str) -> None:
 
 
 def sheet(lab: Lab) -> None:
-    """The pictures that have been made, beside the photograph and the painting."""
+    """Make a sheet of the images that exist, beside the photograph and the painting."""
     cells: list[Cell] = [
         (fit(lab.picture(k, n), 512), n) for k, n in (("content", PHOTO), ("style", PAINTING))
     ]
@@ -47,7 +48,7 @@ def sheet(lab: Lab) -> None:
 
 
 def main() -> None:
-    """Make every preset's picture, then the sheet."""
+    """Make the image of every preset, then the sheet."""
     lab = Lab(tyro.cli(Arguments, description=__doc__), Path(__file__).parent)
     yardstick = Yardstick(lab)
     lab.make(**{name: lambda lab, name=name: preset(lab, yardstick, name) for name in PRESETS}, sheet=sheet)

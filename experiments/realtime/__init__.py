@@ -1,1 +1,1 @@
-"""The poster's future work (report 003): a real-time method compared with Gatys's."""
+"""The future work of the Stanford poster: a real-time method compared with Gatys's."""

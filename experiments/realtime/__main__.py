@@ -1,10 +1,11 @@
-"""The poster's future work: ``python -m experiments.realtime --photographs DIR --images DIR``.
+"""The Stanford poster's future work: ``python -m experiments.realtime --photographs DIR --images DIR``.
 
-"Implement a real-time style transfer algorithm and compare its performance with Gatys method": generators after
-Johnson and after Ulyanov beside the optimisation of every picture, all judged by the objective of the latter, on
-photographs that no training saw: loss against seconds, how many iterations a generator is worth, how many it saves
-as a start, and after how many pictures its training has paid. Runtime: about half an hour on 2 cores, most of it
-two trainings, which are kept under figures/runs; ``--full`` is for a GPU.
+"Implement a real-time style transfer algorithm and compare its performance with Gatys method": the generators
+of Johnson and Ulyanov are compared with per-image optimization, on photographs that were not used for
+training. All are judged by the objective of the optimization. Measures: the loss over time, the number of
+iterations that one pass of a generator is worth, the number of iterations it saves as a starting point, and
+the number of images after which its training has paid off. Run time: about half an hour on 2 cores, most of
+it for two training runs, which are cached in figures/runs; ``--full`` needs a GPU.
 """
 
 import math
@@ -30,16 +31,20 @@ GOALS = (
     20,
     50,
     100,
-)  # iterations from the photograph, whose loss is to be reached from a generator's picture
+)  # iterations from the photograph; measured: how many from a generator's image reach the same loss
 
 
 def geometric(values: Any) -> float:
-    """Geometric mean; of losses that differ by factors."""
+    """Return the geometric mean, for losses that differ by factors."""
     return float(np.exp(np.mean(np.log(list(values)))))
 
 
 def compare(lab: Race, painting: str) -> dict[str, Any]:
-    """Everything of one painting: ``{"photos": {name: …}, "trained": …}``."""
+    """Train the generators and run the optimizations for one painting.
+
+    Returns:
+        ``{"style": …, "photos": {name: …}, "trained": {kind: …}}``.
+    """
     style = lab.picture("style", painting)
     trained = {kind: lab.trained(kind, painting) for kind in lab.size.generators}
     found: dict[str, Any] = {}
@@ -62,7 +67,7 @@ def compare(lab: Race, painting: str) -> dict[str, Any]:
 
 
 def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
-    """The measures of one painting, for ``results.json``."""
+    """Record the measures of one painting in ``results.json``."""
     photos = found["photos"]
     lab.note(
         f"{painting}: per-image loss (geometric mean) and seconds (mean) by iteration",
@@ -91,7 +96,7 @@ def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
         equal = {name: p["plain"].reaches(mine[name]["loss"]) for name, p in photos.items()}
         worth = [i for i in equal.values() if i is not None]
         seconds = float(np.mean([g["seconds"] for g in mine.values()]))
-        # Where the optimisation does not get there in its iterations, all of them are counted.
+        # If the optimization does not reach the generator's loss, all of its iterations are counted.
         otherwise = float(
             np.mean(
                 [p["plain"].seconds[-1 if equal[name] is None else equal[name]] for name, p in photos.items()]
@@ -126,7 +131,7 @@ def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
 
 
 def plot(lab: Race, everything: dict[str, dict[str, Any]]) -> None:
-    """Loss, as a share of the photograph's own, against seconds."""
+    """Plot the loss, relative to that of the photograph, against seconds."""
     figure = Figure(figsize=(5.6 * len(everything), 4.6), layout="constrained")
     panels = figure.subplots(1, len(everything), squeeze=False)[0]
     colors = {"johnson": "C1", "ulyanov": "C2"}
@@ -164,7 +169,7 @@ def plot(lab: Race, everything: dict[str, dict[str, Any]]) -> None:
 
 
 def sheet(lab: Race, painting: str, found: dict[str, Any]) -> None:
-    """The methods side by side."""
+    """Make a sheet that compares the methods for one painting."""
     rows: list[list[Cell]] = []
     for p in found["photos"].values():
         plain = p["plain"]
@@ -189,8 +194,8 @@ def sheet(lab: Race, painting: str, found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Train, descend, compare."""
-    keep_programs()  # most trainings are one program
+    """Train the generators, run the optimizations, and compare them."""
+    keep_programs()  # most training runs share one compiled program
     lab = Race(tyro.cli(TrainArguments, description=__doc__))
     lab.refuse_figures()
     lab.note("photographs", {"trained_on": len(list(Path(lab.source).iterdir())), "judged": list(lab.photos)})

@@ -1,4 +1,4 @@
-"""One objective for every method: a picture's loss, a descent with its losses and times, and what pays when."""
+"""Losses of all methods by one objective, the course of an optimization, and the cost of training."""
 
 import bisect
 import dataclasses
@@ -22,13 +22,16 @@ _evaluate = jax.jit(lambda fun, image: fun(image))
 def loss_of(
     config: TransferConfig, backbone: Backbone, photo: np.ndarray, style: np.ndarray
 ) -> Callable[[np.ndarray], float]:
-    """What :func:`nstjax.transfer` minimises at its last scale, as a function of any picture of that size.
+    """Return the objective of :func:`nstjax.transfer` at its last scale, as a function of an image.
 
     Args:
-        config: of the transfer.
-        backbone: the weights.
+        config: settings of the transfer.
+        backbone: the feature network.
         photo: the photograph, ``(1, h, w, 3)`` in [0, 1].
-        style: the painting, likewise.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1].
+
+    Returns:
+        A function that takes an image of the photograph's size at that scale and returns its loss.
     """
     config = config.for_backbone(backbone)
     record, side = config.objective, config.pyramid()[-1]
@@ -44,12 +47,13 @@ def loss_of(
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """A minimisation, the start included: entry 0 is before the first iteration.
+    """The course of an optimization, including its start: entry 0 is before the first iteration.
 
     Attributes:
-        losses: of the pictures as they would be saved, clamped to [0, 1].
-        seconds: since the start, everything compiled before, at the :func:`pace` of all iterations.
-        pictures: some of them, by iteration.
+        losses: losses of the images as they would be saved, clipped to [0, 1].
+        seconds: seconds since the start, without compilation; every iteration counts with the same
+            :func:`pace`.
+        pictures: some of the images, by iteration.
     """
 
     losses: tuple[float, ...]
@@ -57,7 +61,7 @@ class Descent:
     pictures: dict[int, np.ndarray]
 
     def reaches(self, loss: float) -> int | None:
-        """The first iteration whose picture is as good as that, if there is one."""
+        """Return the first iteration whose loss is at most ``loss``, or None."""
         return next((i for i, found in enumerate(self.losses) if found <= loss), None)
 
 
@@ -69,20 +73,20 @@ def descend(
     start: np.ndarray | None = None,
     marks: Sequence[int] = (),
 ) -> Descent:
-    """Run the per-image method and look at every iterate.
+    """Run the per-image optimization and measure every iterate.
 
     Args:
-        config: one scale, from the content.
-        backbone: the weights.
-        photo: the photograph.
-        style: the painting.
-        start: where to begin; the photograph where there is none.
-        marks: iterations whose pictures are kept.
+        config: settings with one scale and ``init="content"``.
+        backbone: the feature network.
+        photo: the photograph, ``(1, h, w, 3)`` in [0, 1].
+        style: the style image, ``(1, h, w, 3)`` in [0, 1].
+        start: the image to start from; by default the photograph.
+        marks: iterations whose images are kept.
     """
     if start is not None:
         config = dataclasses.replace(config, init="image")
     brief = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, iterations=4))
-    nstjax.transfer(photo, style, backbone, brief, init_image=start)  # compiles
+    nstjax.transfer(photo, style, backbone, brief, init_image=start)  # compiles the program
     pictures = [photo if start is None else start]
     ticks: list[float] = []
 
@@ -101,12 +105,17 @@ def descend(
 
 
 def pace(durations: Sequence[float] | np.ndarray) -> float:
-    """The lower quartile: what a step takes where other work on the machine does not disturb it."""
+    """Return the lower quartile of durations, which is little affected by other load on the machine."""
     return float(np.quantile(durations, 0.25))
 
 
 def seconds_of(call: Callable[[], object], repeats: int = 12) -> float:
-    """Of one call, by :func:`pace`, after one that is not counted."""
+    """Measure the duration of a call in seconds: the :func:`pace` of several calls.
+
+    Args:
+        call: the function; one call before the measurement is not counted.
+        repeats: number of calls.
+    """
     call()
     found = []
     for _ in range(repeats):
@@ -117,16 +126,16 @@ def seconds_of(call: Callable[[], object], repeats: int = 12) -> float:
 
 
 def pictures_to_pay(training: float, each: float, otherwise: float) -> float:
-    """After how many pictures a training has paid, all in seconds; infinite where it never does.
+    """Return the number of images after which a training has paid off; infinite if it never does.
 
     Args:
-        training: spent once.
-        each: for a picture then.
-        otherwise: for a picture by the other method.
+        training: duration of the training in seconds.
+        each: seconds per image with the trained generator.
+        otherwise: seconds per image with the other method.
     """
     return training / (otherwise - each) if otherwise > each else float("inf")
 
 
 def at_time(descent: Descent, seconds: float) -> float:
-    """The loss of the last iterate that was there by then."""
+    """Return the loss of the last iterate that was finished after ``seconds``."""
     return descent.losses[bisect.bisect_right(descent.seconds, seconds) - 1]

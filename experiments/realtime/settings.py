@@ -1,4 +1,4 @@
-"""The sizes, the objective of all methods, and the trainings and descents that are kept."""
+"""Sizes, the common objective of all methods, and cached training runs and optimizations."""
 
 import dataclasses
 import hashlib
@@ -18,27 +18,27 @@ from nstjax.losses import Objective
 from nstjax.optim import Lbfgs
 from nstjax.training import TRAIN_PRESETS, TrainConfig
 
-KEPT_APART = 2  # photographs of the folder that no training sees, beside those of content/
-SIDE = 256  # of the pictures that are judged
+KEPT_APART = 2  # photographs of the folder that are held out, in addition to those of content/
+SIDE = 256  # longer side of the measured images in pixels
 ITERATIONS = 200
-ONWARD = 60  # iterations from a generator's picture
+ONWARD = 60  # iterations from a generator's image
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200)
-# For all methods. Less style than single pictures have by default (180), with which a generator paints the colours
-# and textures of the painting and has found nothing of the photograph after some hundred steps.
+# For all methods. The style weight is lower than the default for single images (180): with that one, after
+# some hundred steps a generator reproduces colors and textures of the painting, but nothing of the photograph.
 OBJECTIVE = Objective(style_weight=12.0, tv_weight=0.3)
-FROM_GENERATOR = 20  # iterations shown
+FROM_GENERATOR = 20  # iterations from a generator's image that the sheet shows
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How the generators are trained.
+    """Settings of the training runs.
 
     Attributes:
-        crop: side of the crops, pixels.
-        steps: of each training.
-        batch: photographs a step, by generator.
-        generators: the networks.
-        rates: Adam's, falling by a cosine.
+        crop: side of the crops in pixels.
+        steps: steps of each training.
+        batch: batch size for each generator.
+        generators: settings of the generators.
+        rates: learning rate of Adam for each generator; it decays with a cosine.
     """
 
     crop: int
@@ -71,13 +71,13 @@ FULL = Size(
 
 
 def per_image(iterations: int | None = None) -> TransferConfig:
-    """The optimisation: ``nstjax.transfer`` at one scale, from the photograph."""
+    """Return the settings of the per-image optimization: one scale, starting from the photograph."""
     optimizer = Lbfgs(iterations=iterations or ITERATIONS)
     return TransferConfig(objective=OBJECTIVE, optimizer=optimizer, size=SIDE, scales=(SIDE,), init="content")
 
 
 def training(kind: str, size: Size, photographs: str) -> TrainConfig:
-    """A training that minimises the same objective on average over the photographs."""
+    """Return the settings of a training with the same objective, averaged over the photographs."""
     judged = per_image()
     base = TRAIN_PRESETS["quick"]
     return dataclasses.replace(
@@ -97,7 +97,16 @@ def training(kind: str, size: Size, photographs: str) -> TrainConfig:
 
 
 class Race(TrainLab):
-    """The lab with its trainings and descents."""
+    """The lab of this experiment, with its training runs and optimizations.
+
+    Args:
+        arguments: arguments of the command line.
+
+    Attributes:
+        size: settings of the training runs.
+        source: folder of the training photographs.
+        photos: photographs to stylize, by name: those of content/ and the held-out ones.
+    """
 
     def __init__(self, arguments: TrainArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
@@ -110,12 +119,17 @@ class Race(TrainLab):
             self.photos[path.stem] = fit(nstjax.load_image(path), SIDE)
 
     def trained(self, kind: str, painting: str) -> Trained:
-        """A generator of a painting."""
+        """Train a generator for a painting, or load the cached one.
+
+        Args:
+            kind: ``"johnson"`` or ``"ulyanov"``.
+            painting: name of the style image.
+        """
         config = training(kind, self.size, self.source)
         return self.train(f"{kind}_{painting}", config, self.picture("style", painting))
 
     def descent(self, label: str, photo: np.ndarray, style: np.ndarray, start: np.ndarray | None) -> Descent:
-        """A descent, or what an equal one left."""
+        """Run an optimization, or load the cached result of an equal one; see :func:`descend`."""
         config = per_image() if start is None else per_image(min(ONWARD, ITERATIONS))
         identity = json.dumps([config.to_json(), self.backbone.describe(), MARKS, FROM_GENERATOR])
         arrays = b"".join(a.tobytes() for a in (photo, style, start) if a is not None)

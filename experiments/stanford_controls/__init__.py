@@ -1,1 +1,1 @@
-"""The poster (report 003): control and its future work."""
+"""The Stanford poster: controls, and its future work."""

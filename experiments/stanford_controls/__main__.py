@@ -1,9 +1,10 @@
-"""The poster (report 003): ``python -m experiments.stanford_controls --weights VGG19 --images DIR``.
+"""The Stanford poster: ``python -m experiments.stanford_controls --weights VGG19 --images DIR``.
 
-Its difficult case, one content with many styles, and spatial control: with and without, and its effect at the
-boundary. Then its future work: colour control, feature size, blending, automatic weights. (The real-time method is
-another experiment.) The poster's own method is the preset ``stanford``; the controls are shown with losses relative
-to their targets. ``--images`` holds content/, style/ and masks/. Runtime: about 30 minutes on 2 cores.
+The poster's difficult case, one content image with many styles, and spatial control: results with and without
+it, and its effect at the boundary. Then the poster's future work: color control, feature size, blending,
+automatic weights. (The real-time method is another experiment.) The poster's own method is the preset
+``stanford``; the controls are shown with relative losses. ``--images`` holds content/, style/ and masks/. Run
+time: about 30 minutes on 2 cores.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ from nstjax.synthesis.pyramid import content_at
 from nstjax.synthesis.styles import Styles
 
 SIDE = 256
-STYLE_SIDE = 2 * SIDE  # as decoded; a painting follows the pyramid
+STYLE_SIDE = 2 * SIDE  # size as loaded; the pyramid then resizes the style image
 ITERATIONS = 100
 BASE = TransferConfig(
     objective=Objective(
@@ -45,7 +46,7 @@ BASE = TransferConfig(
     size=SIDE,
 )
 MANY = ("starry_night", "wheatfield", "the_scream", "woman_with_hat", "great_wave", "shipwreck")
-BAND = 6  # pixels on either side of a boundary
+BAND = 6  # width in pixels of the band on either side of a boundary
 
 
 def _photo(lab: Lab, name: str) -> np.ndarray:
@@ -61,10 +62,11 @@ def _run(lab: Lab, label: str, photo: np.ndarray, style: Styles, **changes: Any)
 
 
 def poster(side: int) -> TransferConfig:
-    """The preset ``stanford`` at another size.
+    """Return the preset ``stanford`` at another size, with the same balance of its losses.
 
-    Content and variation are sums over positions, and the style, whose matrices are divided by them, is not: its
-    weight goes with the number of pixels, so that the balance is that of the preset's size.
+    The content loss and the variation are sums over positions. The Gram matrices are divided by the number of
+    positions, so the style loss is not such a sum, and its weight must be proportional to the number of
+    pixels.
     """
     preset = PRESETS["stanford"]
     objective = dataclasses.replace(
@@ -74,7 +76,10 @@ def poster(side: int) -> TransferConfig:
 
 
 def difficult(lab: Lab) -> None:
-    """A wide plain sky: the poster's method (noise, Adam, one scale) leaves its start's noise there."""
+    """Compare three methods on a wide plain sky.
+
+    The poster's method (noise, Adam, one scale) leaves noise of its start in the sky.
+    """
     photo, style = _photo(lab, "golden_gate"), _painting(lab, "woman_with_hat")
     sky = lab.mask("golden_gate_sky", SIDE) > 0.99
     runs = {
@@ -95,7 +100,7 @@ def difficult(lab: Lab) -> None:
 
 
 def styles(lab: Lab) -> None:
-    """One content image, different styles."""
+    """Transfer several styles to one content image."""
     photo = _photo(lab, "tubingen")
     rows: list[list[Any]] = []
     for i, name in enumerate(MANY):
@@ -108,10 +113,16 @@ def styles(lab: Lab) -> None:
 
 
 def boundary_excess(image: np.ndarray, photo: np.ndarray, mask: np.ndarray) -> float:
-    """How much stronger edges are along a boundary than beside it, over the same in the photograph.
+    """Return how much stronger edges are along a boundary than beside it, relative to the photograph.
 
-    Mean gradient of luminance within :data:`BAND` pixels of the boundary over that of the next three
-    bands, divided by the photograph's: 1 where the boundary is drawn as the photograph has it.
+    The measure is the mean gradient of the luminance within :data:`BAND` pixels of the boundary, divided by
+    that in the next three bands, and then divided by the same ratio for the photograph. It is 1 if the
+    boundary is as strong as in the photograph.
+
+    Args:
+        image: ``(1, h, w, 3)``.
+        photo: ``(1, h, w, 3)``.
+        mask: ``(h, w)`` in [0, 1]; the boundary is where it crosses 0.5.
     """
     inside = mask > 0.5
     distance = np.where(inside, *(ndimage.distance_transform_edt(side) for side in (inside, ~inside)))
@@ -125,7 +136,7 @@ def boundary_excess(image: np.ndarray, photo: np.ndarray, mask: np.ndarray) -> f
 
 
 def spatial(lab: Lab) -> None:
-    """Without and with regions, by each way of carrying masks down, and by guided sums."""
+    """Compare results without and with regions: three ways to carry masks to the layers, and guided sums."""
     rows, excess = [], {}
     for photo_name, above, below in (
         ("tubingen", "starry_night", "wheatfield"),
@@ -158,13 +169,13 @@ def spatial(lab: Lab) -> None:
 
 
 def color_distance(image: np.ndarray, photo: np.ndarray) -> float:
-    """Root mean square difference of the mean colours and of the standard deviations, in [0, 1]."""
+    """Return the root mean square difference of the mean colors and their standard deviations, in [0, 1]."""
     a, b = (x.reshape(-1, 3) for x in (image, photo))
     return float(np.sqrt(np.square(np.concatenate([a.mean(0) - b.mean(0), a.std(0) - b.std(0)])).mean()))
 
 
 def colors(lab: Lab) -> None:
-    """The photograph's colours, given to the painting beforehand or to the picture at the end."""
+    """Keep the photograph's colors: recolor the style image beforehand, or the result afterwards."""
     photo, style = _photo(lab, "tubingen"), _painting(lab, "the_scream")
     plain = _run(lab, "colors_style", photo, style)
     at_end = np.asarray(content_at(photo, SIDE))
@@ -188,7 +199,7 @@ def colors(lab: Lab) -> None:
 
 
 def feature_size(lab: Lab) -> None:
-    """The painting smaller or larger, and the fine texture of one on the forms of another."""
+    """Vary the size of the style image, and combine the fine texture of one with the forms of another."""
     photo = _photo(lab, "golden_gate")
     style = fit(lab.picture("style", "starry_night"), 4 * SIDE)
     row = [(style, "starry_night")]
@@ -208,7 +219,7 @@ def feature_size(lab: Lab) -> None:
 
 
 def blending(lab: Lab) -> None:
-    """Two styles in five shares, and the two ways of blending at equal ones."""
+    """Blend two styles in five proportions, and compare the two ways of blending at equal weights."""
     photo = _photo(lab, "golden_gate")
     one, other = _painting(lab, "starry_night"), _painting(lab, "great_wave")
     row = []
@@ -227,7 +238,7 @@ def blending(lab: Lab) -> None:
 
 
 def strengths(lab: Lab) -> None:
-    """One number for the weights: the same column should look alike, whatever the pictures and losses."""
+    """Show that equal style strengths give similar results for different images and losses."""
     rows = []
     share: dict[str, dict[str, float]] = {}
     gatys = dataclasses.replace(BASE.objective, style_loss="gatys", content_loss="half_sum")

@@ -1,1 +1,1 @@
-"""Textures at default settings."""
+"""Textures with default settings."""

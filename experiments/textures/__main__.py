@@ -1,8 +1,8 @@
-"""Textures at default settings: ``python -m experiments.textures --weights W19 --embedded embedded --images DIR``.
+"""Textures with default settings: ``python -m experiments.textures --weights W19 --images DIR``.
 
-``nstjax texture`` of five paintings at 512 pixels on the embedded network, with and without the loss of windows, and on
-VGG-19. The style loss of every window of 64 pixels shows whether a part has stayed empty. Runtime on 2 cores: about 25
-minutes, of which the embedded network takes 10.
+``nstjax texture`` of five paintings at 512 pixels, with the embedded network (with and without the loss of
+windows) and with VGG-19. The style loss of every window of 64 pixels shows whether a part has stayed empty.
+Run time on 2 cores: about 25 minutes, 10 of them for the embedded network.
 """
 
 import dataclasses
@@ -20,23 +20,25 @@ from nstjax.synthesis import TEXTURE, TransferConfig
 from nstjax.typing import Backbone
 
 PAINTINGS = ("starry_night", "great_wave", "udnie", "rhone_night", "wheatfield")
-SIDE, WINDOW, STEP = 512, 64, 32  # pixels
+SIDE, WINDOW, STEP = 512, 64, 32  # in pixels: image, windows, and the distance of windows
 
 
 @dataclasses.dataclass(frozen=True)
 class TextureArguments(Arguments):
-    """``weights`` is VGG-19's."""
+    """Command-line arguments; ``weights`` are those of VGG-19."""
 
     embedded: str = "embedded"
-    """The network that comes with nstjax."""
+    """Weights of the network that comes with nstjax."""
 
 
 def window_losses(image: np.ndarray, exemplar: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """The relative style loss of every window of 64 pixels, at steps of 32, averaged over the style layers.
+    """Return the relative style loss of every window, averaged over the style layers.
+
+    Windows have 64 pixels per side and are 32 pixels apart.
 
     Args:
-        image: ``(1, h, w, 3)``.
-        exemplar: ``(1, h, w, 3)``.
+        image: the texture, ``(1, h, w, 3)``.
+        exemplar: the style image, ``(1, h', w', 3)``.
         backbone: the network that made the texture.
 
     Returns:
@@ -59,7 +61,7 @@ def window_losses(image: np.ndarray, exemplar: np.ndarray, backbone: Backbone) -
 
 
 def _spread(losses: np.ndarray) -> float:
-    """The largest loss over the median."""
+    """Return the ratio of the largest loss to the median, rounded."""
     return round(float(losses.max() / np.median(losses)), 2)
 
 
@@ -78,7 +80,7 @@ def _texture(lab: Lab, label: str, exemplar: np.ndarray, config: TransferConfig,
 
 
 def textures(lab: Lab, name: str, backbone: Backbone, *kinds: str) -> None:
-    """A row for each painting: the exemplar, and a texture of each kind."""
+    """Make a sheet with a row per painting: the exemplar, and a texture of each kind."""
     plain = dataclasses.replace(TEXTURE, objective=dataclasses.replace(TEXTURE.objective, window_weight=0.0))
     configs = {"default": TEXTURE, "no_windows": plain}
     rows: list[list[Cell]] = []
@@ -101,7 +103,7 @@ def textures(lab: Lab, name: str, backbone: Backbone, *kinds: str) -> None:
 
 
 def main() -> None:
-    """Make the sheets."""
+    """Make the figures."""
     arguments = tyro.cli(TextureArguments, description=__doc__)
     lab = Lab(arguments, Path(__file__).parent)
     embedded = load_backbone(arguments.embedded)

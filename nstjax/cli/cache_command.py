@@ -1,4 +1,4 @@
-"""``nstjax cache``: the sizes of the cache's folders, and ``nstjax cache clear``."""
+"""``nstjax cache``: shows the sizes of the cache's folders, or clears the cache."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ REGENERATED = {
     "downloads": "unfinished downloads",
     "matplotlib": "font lists of matplotlib",
 }
-"""Folders of the cache that nstjax makes again when it needs them."""
+"""Subfolders of the cache that nstjax creates again when it needs them, with a description for the user."""
 INSTALLED = {"weights": "installed weights", "models": "installed generators"}
 _USAGE = """usage: nstjax cache ACTION ...
 
@@ -28,17 +28,17 @@ actions:
 
 
 def bytes_of(folder: Path) -> int:
-    """Return the size of all files in a folder; 0 if there is none."""
+    """Return the size of all files in a folder, in bytes; 0 if the folder does not exist."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(OSError):  # deleted by another process meanwhile
+            with contextlib.suppress(OSError):  # another process may have deleted the file
                 total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 
 def sizes() -> dict[str, int]:
-    """Return the bytes in each folder of the cache."""
+    """Return the size of each subfolder of the cache by name, in bytes."""
     return {name: bytes_of(cache_folder() / name) for name in (*REGENERATED, *INSTALLED)}
 
 
@@ -71,7 +71,7 @@ def _clear(arguments: Sequence[str], prog: str) -> None:
         size = bytes_of(folder)
         try:
             shutil.rmtree(folder)
-        except OSError as error:  # also a symbolic link, which may point to a folder of the user's
+        except OSError as error:  # also for a symbolic link, which may point to one of the user's folders
             raise InputError(
                 f"cannot delete {folder}: {error.strerror or error}; delete it by hand"
             ) from error
@@ -83,9 +83,15 @@ CACHE_ACTIONS: dict[str, Action] = {"sizes": _sizes, "clear": _clear}
 
 
 def run_cache(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax cache``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input, or a folder cannot be deleted.
+        InputError: If the input is not valid, or a folder cannot be deleted.
     """
     return run_action("nstjax cache", _USAGE, CACHE_ACTIONS, arguments)

@@ -5,37 +5,23 @@ from pathlib import Path
 
 from nstjax.cli.job import Arrangement, Job, Sources
 from nstjax.cli.options import RunOptions
+from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.errors import MOST, InputError, within
 from nstjax.images.encode import check_place
 from nstjax.images.mask_spec import LABELS, check_mask_spec
 from nstjax.synthesis import TransferConfig
 from nstjax.synthesis.config import MAX_SIDE
 
-# Options of losses and controls that a command does not have.
-_CONTENT = (
-    "--content-layers",
-    "--content-weight",
-    "--content-layer-weights",
-    "--content-loss",
-    "--content-distance",
-)
-_CONTROLS = (
-    "--colors",
-    "--colors-of",
-    "--style-strength",
-    "--mask-carry",
-    "--style-mask-carry",
-    "--guidance",
-)
-FOREIGN: dict[str, tuple[str, ...]] = {
-    "transfer": (),
-    "texture": (*_CONTENT, *_CONTROLS),
-    "reconstruct": (*_CONTROLS, "--blend"),
-}
-
 
 def check_given(command: str, given: Mapping[str, str | None]) -> None:
-    """Raise :class:`InputError` for options that contradict each other; a default would hide that once they are parsed."""
+    """Raise :class:`InputError` for options that contradict each other or do not apply to a command.
+
+    These checks use the arguments before parsing, because a default would hide such a contradiction afterwards.
+
+    Args:
+        command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
+        given: the options on the command line, from :func:`~nstjax.cli.parse.scan`.
+    """
 
     def contradict(one: str, other: str, why: str = "") -> None:
         if one in given and other in given:
@@ -47,7 +33,7 @@ def check_given(command: str, given: Mapping[str, str | None]) -> None:
             contradict(strength, weight, " (the strength finds the weights)")
     contradict("--style-strength", "--strength-grid")
     contradict("--content-layer", "--content-layers")
-    for flag in FOREIGN[command]:
+    for flag in COMMANDS[command].layout.refused:
         if flag in given:
             raise InputError(
                 f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"
@@ -100,7 +86,13 @@ WANTS: dict[str, tuple[Needed, str]] = {
 
 
 def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, str | None]) -> None:
-    """Raise :class:`InputError` where an option is given without the option that it needs."""
+    """Raise :class:`InputError` if an option has no effect because another option is missing.
+
+    Args:
+        sources: the image files and their arrangement.
+        config: the config of the run.
+        given: the options on the command line, from :func:`~nstjax.cli.parse.scan`.
+    """
     for flag, (there, what) in WANTS.items():
         if flag in given and not there(sources, config):
             raise InputError(f"{flag} needs {what}: give that too, or leave it out")
@@ -117,7 +109,7 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
 
 
 def check_values(options: RunOptions) -> None:
-    """Raise :class:`InputError` for an option whose value makes no sense."""
+    """Raise :class:`InputError` for an option whose value is not valid."""
     for field, count in (
         ("save_state_every", options.save_state_every),
         ("snapshot_every", options.snapshot_every),
@@ -140,7 +132,14 @@ def _count(number: int, what: str) -> str:
 
 
 def check_shares(option: str, values: tuple[float, ...], count: int, what: str) -> None:
-    """Raise :class:`InputError` unless there are none, or ``count`` shares that can be normalized."""
+    """Raise :class:`InputError` unless ``values`` is empty or has ``count`` shares that can be normalized.
+
+    Args:
+        option: the option, for the message.
+        values: the shares.
+        count: the number of things that need a share.
+        what: what is counted, such as ``"style"``, for the message.
+    """
     if values and len(values) != count:
         raise InputError(
             f"{option} has {_count(len(values), 'value')} for {_count(count, what)}: give one for each"
@@ -152,10 +151,11 @@ def check_shares(option: str, values: tuple[float, ...], count: int, what: str) 
 
 
 def check_sources(sources: Sources) -> None:
-    """Check styles, masks and regions without opening a file.
+    """Check styles, masks and regions without opening an image file.
 
     Raises:
-        InputError: numbers of options do not match, or a mask's description is malformed.
+        InputError: If the numbers of values of several options do not match, a value is out of range, or a mask
+            spec is malformed.
     """
     arrangement, styles = sources.arrangement, len(sources.styles)
     check_shares("--style-weights", arrangement.style_weights, styles, "style")
@@ -184,17 +184,23 @@ def check_sources(sources: Sources) -> None:
             )
     elif not any(
         spec.startswith(LABELS) for spec in arrangement.masks
-    ):  # a label file has as many as it has colors
+    ):  # a label image has one region for each color
         check_region_counts(arrangement, styles, len(arrangement.masks))
 
 
 def by_label(arrangement: Arrangement) -> bool:
-    """True if the paintings' parts are the regions of one label image, matched by color."""
+    """Return True if the masks of the style images are the regions of one label image, matched by color."""
     return len(arrangement.style_masks) == 1 and arrangement.style_masks[0].startswith(LABELS)
 
 
 def check_region_counts(arrangement: Arrangement, styles: int, regions: int) -> None:
-    """Raise :class:`InputError` unless the numbers of styles, masks and regions match."""
+    """Raise :class:`InputError` unless the numbers of styles, masks and regions match.
+
+    Args:
+        arrangement: the arrangement of the styles.
+        styles: number of styles.
+        regions: number of regions.
+    """
     if arrangement.style_regions:
         if len(arrangement.style_regions) != styles:
             raise InputError(
@@ -225,11 +231,11 @@ def check_region_counts(arrangement: Arrangement, styles: int, regions: int) -> 
 
 
 def check_overwriting(jobs: list[Job], sheet: Path | None) -> None:
-    """Raise :class:`InputError` where an output would replace an input, or another output.
+    """Raise :class:`InputError` if an output would replace an input or another output.
 
     Args:
-        jobs: of one command line.
-        sheet: the sheet of a strength grid.
+        jobs: the jobs of one command line.
+        sheet: the sheet of a strength grid, or None.
     """
     sources, output = jobs[0].sources, jobs[0].output
     inputs: list[tuple[str, Path | None]] = [

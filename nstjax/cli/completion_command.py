@@ -10,6 +10,7 @@ import tyro
 
 from nstjax.cli import options_weights as weights
 from nstjax.cli.demo_command import DemoOptions
+from nstjax.cli.help import HELP, HELP_ALL, HelpAll
 from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
 from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.cli.options_train import TrainOptions
@@ -20,7 +21,7 @@ WHERE = {
     "zsh": "~/.zfunc/_nstjax  (a folder of $fpath)",
     "fish": "~/.config/fish/completions/nstjax.fish",
 }
-"""A place for the script of each shell."""
+"""For each shell, a file in which to save its script."""
 _USAGE = (
     "usage: nstjax completion SHELL > FILE\n\nPrint a script that completes nstjax's commands and options.\n\n"
     + "".join(f"  {shell:5} FILE is {place}\n" for shell, place in WHERE.items())
@@ -28,16 +29,23 @@ _USAGE = (
 
 
 def _either(kinds: dict[str, type]) -> Any:
-    """A choice among subcommands, as tyro takes it."""
+    """Return the type of a choice among subcommands, in the form that tyro expects."""
     choice: Any = None
     for name, kind in kinds.items():
-        one: Any = Annotated[kind, tyro.conf.subcommand(name)]
+        with_help = dataclasses.make_dataclass(
+            kind.__name__,
+            [("help_all", HelpAll, dataclasses.field(default=False))],
+            bases=(kind,),
+            frozen=True,
+            kw_only=True,
+        )
+        one: Any = Annotated[with_help, tyro.conf.subcommand(name)]
         choice = one if choice is None else choice | one
     return choice
 
 
 def _with_actions(name: str, kinds: dict[str, type]) -> type:
-    """The options of a command that has actions."""
+    """Return a dataclass with the options of a command that has actions."""
     return dataclasses.make_dataclass(name, [("action", _either(kinds))], frozen=True)
 
 
@@ -68,12 +76,18 @@ def script(shell: str) -> str:
 
 
 def run_completion(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax completion``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input.
+        InputError: If the input is not valid.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(_USAGE, end="")
         return 0
     shell, *rest = arguments

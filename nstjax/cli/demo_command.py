@@ -1,4 +1,4 @@
-"""``nstjax demo``: stylizes a photograph that comes with the package, without network access."""
+"""``nstjax demo``: stylizes a photograph that comes with scikit-image, without network access."""
 
 import dataclasses
 import json
@@ -23,16 +23,16 @@ from nstjax.synthesis import TransferConfig
 from nstjax.synthesis.config import MAX_SIDE
 from nstjax.weights import load_backbone
 
-# In scikit-image's wheel; all are in the public domain or CC0.
+# Files in scikit-image's wheel; all are in the public domain or CC0.
 PHOTOGRAPHS = {
     "coffee": "coffee.png",
     "cat": "chelsea.png",
     "astronaut": "astronaut.png",
     "rocket": "rocket.jpg",
 }
-SIDE = 768  # of a painting, in pixels
+SIDE = 768  # side of a style image, in pixels
 LEAST_SIZE = 16
-MARKER = "demo.json"  # names what a demo wrote, so that the next one replaces that and nothing else
+MARKER = "demo.json"  # lists the files that a demo wrote; the next demo replaces only these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +58,14 @@ class DemoOptions:
 
 
 def photograph(name: str) -> Path:
-    """The file of one of :data:`PHOTOGRAPHS`."""
+    """Return the file of one of :data:`PHOTOGRAPHS`."""
     import skimage
 
     return Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name]
 
 
 def _check_replaceable(folder: Path, names: set[str]) -> None:
-    """Raise :class:`InputError` where a file of one of these names is there that no demo has written."""
+    """Raise :class:`InputError` if one of these files exists and was not written by a demo."""
     try:
         ours = set(read_json(folder / MARKER)["written"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -77,10 +77,17 @@ def _check_replaceable(folder: Path, names: set[str]) -> None:
 
 
 def run_demo(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax demo``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input, or the folder cannot be written or holds other files of these names.
+        InputError: If the input is not valid, or the folder cannot be written or contains other files with these
+            names.
     """
     options = parse(DemoOptions, arguments, "nstjax demo")
     paintings = tuple(dict.fromkeys(options.paintings))
@@ -88,7 +95,7 @@ def run_demo(arguments: Sequence[str]) -> int:
         raise InputError("--paintings names none: name at least one")
     within("size", options.size, LEAST_SIZE, MAX_SIDE, " pixels")
     within("seed", options.seed, 0, 2**32 - 1)
-    TransferConfig(size=options.size, iterations=(options.iterations,))  # refuses what is out of range
+    TransferConfig(size=options.size, iterations=(options.iterations,))  # checks the ranges
     check_device()
     load_backbone(options.weights)
     folder = options.output
@@ -115,7 +122,7 @@ def _make(
     painted: Mapping[str, np.ndarray],
     written: set[str],
 ) -> int:
-    """Make the pictures; returns the exit code."""
+    """Make the pictures; return the exit code."""
     folder = options.output
     write_atomically(folder / MARKER, json.dumps({"written": sorted(written)}).encode())
     save_image(folder / "content.png", photo)

@@ -16,14 +16,14 @@ PLAIN_EVERY_S = 10.0
 
 
 class Display:
-    """Shows progress on standard error; a context manager.
+    """The progress display on standard error; a context manager.
 
     Args:
-        label: names the picture.
+        label: name of the picture or run.
         quiet: show nothing.
 
     Attributes:
-        failed: what could not be saved at the last attempt; see :meth:`attempt`.
+        failed: names of what the last :meth:`attempt` could not save.
     """
 
     def __init__(self, label: str, quiet: bool = False) -> None:
@@ -56,16 +56,16 @@ class Display:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """A line of its own, above the bar."""
+        """Print a line above the bar."""
         if not self._quiet:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def attempt(self, what: str, save: Callable[[], None]) -> None:
-        """Save something that the run can do without: a failure is reported once, and the run goes on.
+        """Save something that the run does not depend on. A failure is reported once, and the run continues.
 
         Args:
-            what: names it in the note.
-            save: saves it.
+            what: its name, for the note.
+            save: function that saves it.
         """
         try:
             save()
@@ -76,7 +76,7 @@ class Display:
             self.failed.add(what)
 
     def show(self, progress: TransferProgress) -> None:
-        """Called after every iteration."""
+        """Show the progress of a synthesis after an iteration."""
         if self._quiet:
             return
         entry, (height, width) = progress.entry, progress.size
@@ -90,9 +90,9 @@ class Display:
         """Show how much of the work is done.
 
         Args:
-            done: in [0, 1].
-            text: beside the bar.
-            line: without a bar, print a line now; by default every ten seconds.
+            done: fraction of the work that is done, in [0, 1].
+            text: text beside the bar.
+            line: if there is no bar, print a line (True) or not (False); None prints one every ten seconds.
         """
         if self._quiet:
             return

@@ -9,22 +9,24 @@ from nstjax.cli.flags import with_flags
 from nstjax.errors import InputError, OutputError, first_line
 
 FAILED, BAD_INPUT = 1, 2
-BY_SIGNAL = 128  # the code of a run that a signal ended is larger than this
+BY_SIGNAL = 128  # the exit code of a run that a signal ended is larger
 
 J = TypeVar("J")
 
 
 def about(error: Exception, path: Path) -> InputError:
-    """Return the error of making one picture, with flags for fields; it begins with the file if it names no other.
+    """Return the error about one picture, with flags in place of fields.
+
+    The message begins with the picture's file, unless it names an output, a flag, or this file.
 
     Args:
-        error: of any type: a damaged file can raise nearly anything.
-        path: of the picture.
+        error: an exception of any type, because a damaged file can raise nearly any exception.
+        path: the file of the picture.
     """
     if not isinstance(error, InputError):
         return InputError(f"{path}: {type(error).__name__}: {first_line(error)}")
     message = with_flags(str(error))
-    if isinstance(error, OutputError):  # it names the output
+    if isinstance(error, OutputError):  # the message names the output
         return OutputError(message)
     if path.name in message or "--" in message or message.startswith("-o "):
         return InputError(message)
@@ -32,11 +34,11 @@ def about(error: Exception, path: Path) -> InputError:
 
 
 def failure_code(error: Exception, before: int) -> int:
-    """Return the exit code after a picture could not be made: 1 where something failed, else 2 for bad input.
+    """Return the exit code after a picture could not be made: 1 if the run failed, 2 for bad input.
 
     Args:
-        error: the reason.
-        before: the code so far.
+        error: why the picture could not be made.
+        before: the exit code so far; 1 is kept.
     """
     bad_input = isinstance(error, InputError) and not isinstance(error, OutputError)
     return (before or BAD_INPUT) if bad_input else FAILED
@@ -45,15 +47,16 @@ def failure_code(error: Exception, before: int) -> int:
 def make_all(
     jobs: Sequence[J], make: Callable[[J], int], path_of: Callable[[J], Path]
 ) -> tuple[list[J], int]:
-    """Make several pictures; a bad one is reported at once and again at the end, and the others are made.
+    """Make several pictures. A failure is reported at once and again at the end, and the other pictures are made.
 
     Args:
-        jobs: one a picture.
-        make: makes one; returns its exit code.
-        path_of: the file that an error is about.
+        jobs: the jobs, one per picture.
+        make: function that makes one picture and returns the exit code.
+        path_of: function that returns the file to name in an error message.
 
     Returns:
-        The jobs that were made, and the exit code: that of the signal that stopped a run, else the worst one.
+        The jobs that were completed, and the exit code: that of the signal that stopped a run; else 1 or 2
+        after failures, see :func:`failure_code`; else 0.
     """
     made: list[J] = []
     bad: list[str] = []
@@ -61,7 +64,7 @@ def make_all(
     for job in jobs:
         try:
             code = make(job)
-        except Exception as error:  # a damaged file can raise nearly anything
+        except Exception as error:  # a damaged file can raise nearly any exception
             reason = str(about(error, path_of(job)))
             bad.append(reason)
             worst = failure_code(error, worst)
@@ -71,7 +74,7 @@ def make_all(
             return made, code
         if code:
             bad.append(f"{path_of(job).name}: the run failed")
-            worst = worst or code
+            worst = code if worst in (0, BAD_INPUT) else worst  # a failed run counts more than bad input
         else:
             made.append(job)
     if bad:

@@ -17,10 +17,16 @@ SUFFIX = ".stablehlo"
 
 
 def run_export(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax export``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input, or the program does not do what the generator does.
+        InputError: If the input is not valid, or the program's result differs from the generator's.
     """
     options = parse(ExportOptions, arguments, "nstjax export")
     output = options.output

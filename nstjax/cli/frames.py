@@ -11,26 +11,27 @@ from nstjax.files import TEMPORARY, cannot_write
 from nstjax.images import fit_long_side, load_image, resize, save_gif, save_image
 from nstjax.synthesis import Progress, TransferState
 
-GIF_EVERY = 10  # iterations, where --snapshot-every does not say
+GIF_EVERY = 10  # iterations between the frames of an animation without --snapshot-every
 _NAME = re.compile(r"scale(\d+)_iteration(\d+)\.png")
-GIF_SIDE = 480  # a GIF of 512 colours' worth of noise is large enough at this
+GIF_SIDE = 480  # longer side in pixels; noisy images make large GIF files
 
 
 def _position(path: Path) -> tuple[int, int]:
-    """Scale, from 1, and iteration of a snapshot."""
+    """Return the scale, counted from 1, and the iteration of a snapshot."""
     found = _NAME.fullmatch(path.name)
     assert found is not None
     return int(found[1]), int(found[2])
 
 
 class Frames:
-    """Observes a run: writes snapshots to disk, so that the animation of a resumed run has all of them.
+    """An observer of a run that writes snapshots to disk, so that the animation of a resumed run includes all of them.
 
     Args:
-        output: the picture; snapshots go to ``OUT.snapshots``.
+        output: the picture; the snapshots are in ``OUT.snapshots``.
         every: iterations between snapshots that are kept; 0 for none.
-        gif: the animation's path; its frames are removed when the run is finished, unless they are kept.
-        finish: applied to every image before it is saved.
+        gif: the animation, or None; its snapshots are deleted when the run is finished, unless ``every`` keeps
+            them.
+        finish: function that is applied to every image before it is saved.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Frames:
         self._finish = finish
 
     def begin(self, resume: TransferState | None) -> None:
-        """Remove the snapshots of earlier runs, except those up to the iteration that is resumed."""
+        """Delete the snapshots of earlier runs, except those up to the iteration from which the run resumes."""
         last = (0, 0) if resume is None else (resume.scale + 1, resume.saved.iteration)
         if self._every:
             self._remove([path for path in self._paths() if _position(path) > last])
@@ -55,7 +56,7 @@ class Frames:
         """Write a snapshot if one is due after this iteration.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: If the snapshot cannot be written.
         """
         if not self._every or progress.entry.iteration % self._every:
             return
@@ -68,27 +69,33 @@ class Frames:
         save_image(path, self._finish(progress.image()))
 
     def _paths(self) -> list[Path]:
+        """Return the snapshots in the order of the run."""
         found = (path for path in self._folder.glob("scale*_iteration*.png") if _NAME.fullmatch(path.name))
         return sorted(found, key=_position)
 
     def _remove(self, paths: list[Path]) -> None:
-        """Delete snapshots, the temporary file of one that was being written, and their folder if it is empty."""
+        """Delete snapshots and temporary files of interrupted writes, and the folder if it is then empty."""
         for path in [*paths, *self._folder.glob(f"{TEMPORARY}*")]:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
     def write_gif(self, path: Path, image: np.ndarray) -> None:
-        """Write the animation of the snapshots, ending in ``image``.
+        """Write the animation of the snapshots, which ends with ``image``.
+
+        Args:
+            path: the animation.
+            image: the result, ``(1, h, w, 3)`` in [0, 1].
 
         Raises:
-            InputError: it cannot be written, or a snapshot cannot be read.
+            InputError: If a snapshot cannot be read.
+            OutputError: If the animation cannot be written.
         """
         height, width = fit_long_side(image.shape[1], image.shape[2], min(GIF_SIDE, max(image.shape[1:3])))
         frames = [np.asarray(resize(load_image(path), height, width, "linear")) for path in self._paths()]
         save_gif(path, [*frames, np.asarray(resize(image, height, width))])
 
     def end(self) -> None:
-        """Remove the snapshots that were written for the animation only; all outputs are written."""
+        """Delete the snapshots that were written only for the animation. Call it when all outputs are written."""
         if self._every and not self._keep:
             self._remove(self._paths())

@@ -21,11 +21,11 @@ EXTRAS = {
     "datasets": PACKAGES,
     "coco": ("tensorflow",),
 }
-"""The modules that each optional extra adds."""
+"""For each optional extra, the modules that it adds."""
 
 
 def facts() -> dict[str, Any]:
-    """Return what ``nstjax info --json`` prints."""
+    """Return the facts that ``nstjax info --json`` prints."""
     return {
         **environment(),
         "extras": [
@@ -40,7 +40,17 @@ def facts() -> dict[str, Any]:
 
 
 def run_info(arguments: Sequence[str]) -> int:
-    """Print versions, devices, the cache and what is installed; returns 0."""
+    """Run ``nstjax info``: print versions, devices, the cache and what is installed.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        InputError: If the input is not valid, or JAX finds no device.
+    """
     options = parse(InfoOptions, arguments, "nstjax info")
     check_device()
     found = facts()

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal), and the exit codes that they lead to."""
+"""Handling of Ctrl-C, SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal), and their exit codes."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ _received: list[int] = []
 
 
 def exit_code() -> int:
-    """The conventional exit code of an interrupted run: 128 plus the signal, 130 for Ctrl-C."""
+    """Return the conventional exit code of an interrupted run: 128 plus the signal's number, 130 for Ctrl-C."""
     return 128 + (_received[-1] if _received else signal.SIGINT)
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """End the process at once, without clean-up; an exception could end in a traceback of a library."""
+    """End the process at once, without cleanup. An exception could end in a traceback from a library."""
     show_cursor = b"\x1b[?25h" if os.isatty(2) else b""
     with contextlib.suppress(OSError):
         os.write(2, show_cursor + b"nstjax: interrupted\n")
@@ -25,6 +25,7 @@ def _leave(number: int, _: FrameType | None) -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt for the first signal; end the process at the second."""
     if _received:
         _leave(number, frame)
     _received.append(number)
@@ -32,12 +33,15 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
-    """Handle the signals; returns the handlers before. Does nothing outside the main thread, where Python cannot."""
+    """Install a handler for the signals; return the previous handlers.
+
+    Outside the main thread Python does not allow this, and the function does nothing.
+    """
     before = {}
     with contextlib.suppress(ValueError):
         for number in SIGNALS:
             now = signal.getsignal(number)
-            # nohup has SIGHUP ignored.
+            # Signals that are ignored stay ignored, such as SIGHUP under nohup; SIGINT is always handled.
             if now is not None and (number == signal.SIGINT or now != signal.SIG_IGN):
                 before[number] = signal.signal(number, handler)
     return before
@@ -45,7 +49,7 @@ def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
 
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handle the signals within the block."""
+    """Install a handler for the signals during the block."""
     before = _install(handler)
     try:
         yield
@@ -55,12 +59,12 @@ def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]
 
 
 def leave_on_signal() -> None:
-    """From now on a signal ends the process at once, with one line."""
+    """Make every signal end the process at once, with one line on standard error."""
     _install(_leave)
 
 
 def raise_on_signal() -> contextlib.AbstractContextManager[None]:
-    """Within the block the first signal raises KeyboardInterrupt, and the second ends the process."""
+    """Return a context manager in which the first signal raises KeyboardInterrupt and the second ends the process."""
     _received.clear()
     return _handling(_raise)
 
@@ -69,14 +73,15 @@ class Interrupt:
     """A request to stop.
 
     Attributes:
-        stop: whether there is one.
+        stop: True after a signal.
     """
 
     def __init__(self) -> None:
         self.stop = False
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        # Terminals and cluster managers send several signals: only a second Ctrl-C is impatience.
+        """Handle a signal: request a stop, or end the process at a second Ctrl-C."""
+        # Terminals and cluster managers may send several signals; only a second Ctrl-C is the user's.
         if self.stop and number == signal.SIGINT:
             _leave(number, frame)
         self.stop = True
@@ -85,7 +90,10 @@ class Interrupt:
 
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[Interrupt]:
-    """Within the block a signal asks the run to stop after its iteration; a second Ctrl-C ends the process."""
+    """Yield an :class:`Interrupt`, which a signal in the block sets; a second Ctrl-C ends the process.
+
+    The run reads :attr:`Interrupt.stop` after each iteration and stops.
+    """
     _received.clear()
     interrupt = Interrupt()
     with _handling(interrupt._ask):

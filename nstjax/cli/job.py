@@ -1,4 +1,4 @@
-"""The frozen description of one picture to make by optimization: paths, settings and outputs."""
+"""The description of one picture to make by optimization: paths, settings and outputs, as frozen dataclasses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from nstjax.synthesis import TransferConfig
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
-    """The arrangement of style images, masks and regions; each field is the option of its name."""
+    """The arrangement of style images, masks and regions; each field is the option of the same name."""
 
     style_weights: tuple[float, ...] = ()
     masks: tuple[str, ...] = ()
@@ -22,22 +22,22 @@ class Arrangement:
     proportions: tuple[int, int] = (1, 1)
 
     def mask_files(self) -> list[Path]:
-        """The files of all masks, each once."""
+        """Return the files of all masks, without duplicates."""
         return mask_files((*self.masks, *self.style_masks))
 
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """The image files of a run, and how they go together.
+    """The image files of a run, and their arrangement.
 
     Attributes:
         content: the photograph, the folder of photographs, or the image to reconstruct.
-        styles: the paintings.
-        fine_style: the painting whose fine texture replaces that of the styles.
-        init_image: the image that the run starts from.
+        styles: the style images.
+        fine_style: the style image whose fine texture replaces that of the others.
+        init_image: the image from which the run starts.
         arrangement: masks, regions and shares.
-        fields: the fields of the arrangement that are options of the command; the run record has these.
-        strength_grid: style strengths, a picture for each.
+        fields: the fields of ``arrangement`` that are options of the command and are in the run record.
+        strength_grid: style strengths; one picture is made for each.
     """
 
     content: Path | None = None
@@ -49,7 +49,7 @@ class Sources:
     strength_grid: tuple[float, ...] = ()
 
     def files(self) -> dict[str, Path]:
-        """All files, by their part in the run, as a run record names them."""
+        """Return all image files by their role in the run, such as ``content`` or ``style_2``, as in a run record."""
         named: dict[str, Path | None] = {"content": self.content}
         named |= {"style" if i == 0 else f"style_{i + 1}": path for i, path in enumerate(self.styles)}
         named |= {"init": self.init_image, "fine": self.fine_style}
@@ -57,11 +57,11 @@ class Sources:
         return {name: path for name, path in named.items() if path is not None}
 
     def describe(self, arrangement: Arrangement | None = None, paths: bool = True) -> dict[str, Any]:
-        """The arrangement as JSON.
+        """Return the arrangement as JSON.
 
         Args:
-            arrangement: another one to describe in the same way; this one by default.
-            paths: name the masks' files by absolute paths; otherwise by their names alone.
+            arrangement: another arrangement to describe in the same way; by default this one.
+            paths: write absolute paths of mask files; otherwise only their names.
         """
         chosen = self.arrangement if arrangement is None else arrangement
         found = {name: list(getattr(chosen, name)) for name in self.fields}
@@ -74,7 +74,7 @@ class Sources:
 
 
 def _with_path(spec: str, path: Callable[[Path], str]) -> str:
-    """A mask's description with its file's path written by ``path``."""
+    """Return a mask spec in which the file is written as the function ``path`` returns it."""
     item = parse_mask(spec)
     if item.file is None:
         return spec
@@ -85,7 +85,7 @@ def _with_path(spec: str, path: Callable[[Path], str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class OutputFiles:
-    """The output files and the format of the picture; each field is the option of its name."""
+    """The output files and the format of the picture; each field is the option of the same name."""
 
     path: Path
     bits: int = 8
@@ -97,23 +97,34 @@ class OutputFiles:
 
     @property
     def record(self) -> Path:
-        """``OUT.run.json``, beside the picture."""
+        """The run record ``OUT.run.json``, beside the picture."""
         return record_path(self.path)
 
     def describe(self) -> dict[str, Any]:
-        """The picture's path and how it is saved, as JSON."""
+        """Return the path and format of the picture, as JSON."""
         settings = {"bits": self.bits, "quality": self.quality, "median_filter": self.median_filter}
         return {"path": str(self.path.absolute()), **settings}
 
 
 def record_path(output: Path) -> Path:
-    """``OUT.run.json``, beside the output."""
+    """Return the path of the run record, ``OUT.run.json`` beside the output."""
     return output.with_name(f"{output.name}.run.json")
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to make."""
+    """One picture to make.
+
+    Attributes:
+        command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
+        sources: the image files.
+        config: the settings of the synthesis.
+        network: the options of the feature network.
+        output: the output files.
+        resume: resume from the last saved state.
+        save_state_every: iterations between saved states; 0 for none.
+        quiet: do not show progress.
+    """
 
     command: str
     sources: Sources
@@ -126,5 +137,5 @@ class Job:
 
     @property
     def main_file(self) -> Path:
-        """The photograph, or the first painting: what messages call the run by."""
+        """The photograph, or else the first style image; messages use it as the name of the run."""
         return self.sources.content or self.sources.styles[0]

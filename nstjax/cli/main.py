@@ -34,7 +34,7 @@ commands:
   info          show versions, devices, and installed weights and generators
   completion    print a completion script for bash, zsh or fish
 
-Each command has --help. Start with:
+Each command has --help, which shows its common options, and --help-all. Start with:
   nstjax demo
   nstjax transfer photo.jpg painting.jpg -o picture.png
 """
@@ -42,7 +42,8 @@ Each command has --help. Start with:
 _NO_ROOM = (
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
 )
-# Imported as needed: JAX takes a second, and help should not.
+# The module and function of each command. They are imported when needed, because JAX takes a second to import and
+# --help should be fast.
 _COMMANDS = {
     "demo": ("demo_command", "run_demo"),
     "transfer": ("synthesis_command", "run_synthesis"),
@@ -59,7 +60,8 @@ _COMMANDS = {
 
 
 def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    """Run a command; return the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all", "help"):
         print(USAGE, end="")
         return 0
     command, rest = arguments[0], arguments[1:]
@@ -71,7 +73,7 @@ def _run(arguments: list[str]) -> int:
     if command not in _COMMANDS:
         *most, last = _COMMANDS
         raise InputError(f"there is no command {command!r}: the commands are {', '.join(most)} and {last}")
-    if command != "stylize":  # of one pass over a large picture, most of what is kept would not be used again
+    if command != "stylize":  # one pass over a large image would reuse little of the freed memory
         keep_freed_memory()
     module, name = _COMMANDS[command]
     function = getattr(importlib.import_module(f"nstjax.cli.{module}"), name)
@@ -81,11 +83,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare() -> None:
-    """Settle what every command needs of its surroundings: printable messages, no foreign ones, a home folder."""
+    """Prepare the process for any command: printable messages, no log messages of libraries, and a home folder."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # of another encoding, or a file name that is not text
+        # The stream's encoding may lack a character, and file names may contain bytes that are not text.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # A program's libraries report to it, not to its users: without a handler Python prints their warnings.
+    # Log messages of libraries are not for the user. Without any handler, Python would print their warnings.
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())
     use_temporary_home()
@@ -99,12 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Args:
-        arguments: those of the process by default; then the process also ends at once, without a traceback, on a signal
-            that comes before or after the command.
+        arguments: the arguments; by default those of the process. With the default, a signal before or after the
+            command also ends the process at once, without a traceback.
 
     Returns:
-        The exit code: 0; 2 for bad input, after one sentence on standard error; 1 for a run that failed; 130 after
-        Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+        The exit code: 0; 2 for bad input, after one sentence on standard error; 1 for a run that failed; 130
+        after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     if arguments is None:
         leave_on_signal()
@@ -123,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except OSError as error:  # a path that the system refuses to look at: too long, a loop of links
+    except OSError as error:  # for example a path that is too long, or a loop of symbolic links
         where = f"{str(error.filename)[:100]}: " if error.filename else ""
         no_room = error.errno in _NO_ROOM
         advice = "free some space" if no_room else "check the path"
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nstjax: error: the memory is not enough: choose a smaller --size", file=sys.stderr)
         return FAILED
     except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # what XLA says when the device's memory is full
+        if "RESOURCE_EXHAUSTED" not in str(error):  # XLA's status when the device's memory is full
             raise
         print("nstjax: error: the device's memory is not enough: choose a smaller --size", file=sys.stderr)
         return FAILED
@@ -144,7 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """A message with flags for fields, and without the line breaks of file names and other libraries' messages."""
+    """Return an exception's message on one line, with flags in place of fields.
+
+    File names and messages of other libraries may contain line breaks.
+    """
     return with_flags(" ".join(str(error).split()))
 
 

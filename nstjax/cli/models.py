@@ -1,4 +1,4 @@
-"""``--model``: finds the generator that it names."""
+"""``--model``: finds and lists trained generators."""
 
 import hashlib
 from pathlib import Path
@@ -15,6 +15,7 @@ from nstjax.generators.store import Generator, installed_generators, load_genera
 
 
 def _names() -> str:
+    """Return the names of the installed generators, as the end of a message."""
     names = ", ".join(installed_generators())
     return (
         f"installed are {names}"
@@ -24,10 +25,13 @@ def _names() -> str:
 
 
 def the_model(spec: str | None) -> Generator:
-    """Load what ``--model`` names.
+    """Load the generator named by ``--model``.
+
+    Args:
+        spec: the value of ``--model``, or None.
 
     Raises:
-        InputError: it is missing, or cannot be loaded.
+        InputError: If ``--model`` is missing, or the generator cannot be loaded.
     """
     if not spec:
         raise InputError(f"--model is missing: name a trained generator with it; {_names()}")
@@ -51,7 +55,7 @@ def list_models() -> None:
 
 
 def _about(record: dict[str, Any]) -> str:
-    """The painting's name and the steps of training, of a record that may say neither."""
+    """Return the name of the style image and the number of training steps, as far as the record contains them."""
     style = record.get("style", "")
     if isinstance(style, dict):
         style = style.get("name") or Path(str(style.get("path", ""))).name
@@ -60,7 +64,7 @@ def _about(record: dict[str, Any]) -> str:
 
 
 def digest(generator: Generator) -> str:
-    """SHA-256 of a generator's weights, in float32 and by name."""
+    """Return the SHA-256 of a generator's weights (names and float32 values), in hexadecimal digits."""
     found = hashlib.sha256()
     for where, leaf in jax.tree_util.tree_leaves_with_path(generator.variables):
         found.update(jax.tree_util.keystr(where).encode())

@@ -11,13 +11,42 @@ from nstjax.errors import InputError
 from nstjax.losses import Objective
 from nstjax.synthesis import Settings, TransferConfig
 
+LOSS_GROUPS = {
+    "style loss": (
+        *("objective.style_*", "objective.kernel_*", "objective.bandwidth", "objective.window*"),
+        *("objective.blend", "objective.guidance"),
+    ),
+    "content loss": ("content_layer", "objective.content_*"),
+    "total variation loss": ("objective.tv_*",),
+}
+"""Groups of the loss's options in ``--help-all``; see :class:`nstjax.cli.help.Layout`."""
+SYNTHESIS_GROUPS = {
+    "image and region": (
+        *("fine_style", "init_image", "proportions", "*style_weights", "*masks", "*_regions", "region_*"),
+        *("settings.style_scale", "settings.style_size", "settings.*mask_carry"),
+        *("objective.blend", "objective.guidance"),
+    ),
+    "strength and color": ("settings.style_strength", "strength_grid", "settings.colors*"),
+    "scale": ("settings.size", "settings.scales", "settings.iterations"),
+    "initial image": ("settings.init", "settings.noise", "settings.seed"),
+    **LOSS_GROUPS,
+    "optimizer": ("optimizer.*",),
+    "feature network": ("network.*", "settings.pooling*", "settings.padding"),
+    "output": ("output", "snapshot_every", "gif", "plot", "median_filter", "bits", "quality"),
+    "runtime": (
+        *("resume", "save_state_every", "quiet", "compilation_cache"),
+        *("settings.precision", "settings.tile", "settings.shard"),
+    ),
+}
+"""Groups of the synthesis commands' options in ``--help-all``."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
     """The optimizer; options of other optimizers are refused."""
 
     optimizer: Literal["lbfgs", "scipy", "adam", "sgd", "optax-lbfgs"] = "lbfgs"
-    """lbfgs is L-BFGS of jaxopt, scipy is L-BFGS-B of SciPy, optax-lbfgs is L-BFGS of optax."""
+    """lbfgs is L-BFGS of JAXopt, scipy is L-BFGS-B of SciPy, optax-lbfgs is L-BFGS of Optax."""
     history_size: int | None = None
     """lbfgs, scipy, optax-lbfgs: number of stored curvature pairs."""
     initial_step: float | None = None
@@ -35,9 +64,9 @@ class OptimizerOptions:
     average: float | None = None
     """adam: decay rate of an exponential moving average of the iterates, which becomes the result; 0 turns it off."""
     decay_rate: float | None = None
-    """sgd: factor on the step size every decay-steps iterations."""
+    """sgd: factor on the step size after every --decay-steps iterations."""
     decay_steps: int | None = None
-    """sgd: see decay-rate."""
+    """sgd: number of iterations between two changes of the step size."""
     bounds: tuple[float, float] | None = None
     """scipy, adam, sgd: clip pixels to this range after each step, for example 0 1."""
 
@@ -55,7 +84,7 @@ class OptimizerOptions:
             if name not in own:
                 raise InputError(
                     f"--{name.replace('_', '-')} does not go with --optimizer {self.optimizer}: leave it out, or "
-                    f"choose an optimizer that has it (see nstjax transfer --help)"
+                    f"choose an optimizer that has it (see nstjax transfer --help-all)"
                 )
         return dataclasses.replace(record, **given)
 
@@ -65,9 +94,9 @@ class NetworkOptions:
     """The feature network."""
 
     weights: Annotated[str, arg(aliases=["-w"])] = "auto"
-    """auto (VGG-19 if it is installed, else the embedded network), an installed name (see nstjax weights list), a weights file, or the folder of a store."""
+    """Weights of the network: auto (VGG-19 if installed, else the embedded network), a name from nstjax weights list, a weights file, or a folder of converted weights."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """The network of a weights file that ends before the two differ."""
+    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
     """Preprocessing, instead of the one recognized from the weights file."""
 
@@ -77,13 +106,13 @@ class RunOptions:
     """Options of every command that makes a picture."""
 
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """The output picture: .png, .jpg, .webp or .tiff. The run record OUT.run.json is written beside it."""
+    """Output picture: .png, .jpg, .webp or .tiff. OUT.run.json is its run record."""
     from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
-    """Repeat the run of a record; other options replace its images, weights and settings."""
+    """Repeat the run of a record, with the changes that other options make."""
     init_image: Annotated[Path | None, arg(metavar="FILE")] = None
     """Image to start from; implies --init image."""
     resume: bool = False
-    """Resume an interrupted run of the same command from its last saved state."""
+    """Resume an interrupted run from its last saved state."""
     save_state_every: int = 50
     """Iterations between saved states, which are in OUT.state until the run ends; 0 saves none."""
     snapshot_every: int = 0

@@ -2,9 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from nstjax.cli.help import Layout
 
 Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"]
 
@@ -13,8 +15,18 @@ Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetri
 class StylizeOptions:
     """Stylize photographs, animations and videos with a trained generator, in one pass."""
 
+    layout: ClassVar[Layout] = Layout(
+        essential=("model", "output", "list", "size", "strength", "colors", "seed", "tile", "quiet"),
+        groups={
+            "generator": ("model", "list", "seed", "noise_scale"),
+            "picture": ("size", "colors", "strength"),
+            "output": ("output", "format", "bits", "quality"),
+            "runtime": ("tile", "quiet", "compilation_cache"),
+        },
+    )
+
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. None for a model that makes textures."""
+    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None

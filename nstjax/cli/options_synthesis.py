@@ -2,24 +2,45 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
+from nstjax.cli.help import Choices, Layout
 from nstjax.cli.job import Arrangement, Sources
-from nstjax.cli.options import RunOptions, shared_defaults
+from nstjax.cli.options import SYNTHESIS_GROUPS, RunOptions, shared_defaults
 from nstjax.errors import InputError
 from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
+from nstjax.synthesis.presets import PRESET_NOTES
+
+# Options of losses and controls that a command does not have.
+_CONTENT = (
+    "--content-layers",
+    "--content-weight",
+    "--content-layer-weights",
+    "--content-loss",
+    "--content-distance",
+)
+_CONTROLS = (
+    "--colors",
+    "--colors-of",
+    "--style-strength",
+    "--mask-carry",
+    "--style-mask-carry",
+    "--guidance",
+)
+_STYLE = ("objective.style_statistic", "optimizer.optimizer")
+_RUN = ("network.weights", "resume", "from_record", "gif", "plot", "quiet")
 
 
 @dataclasses.dataclass(frozen=True)
 class StyleOptions(RunOptions):
     """Options of the commands that take style images."""
 
-    preset: str = "default"
-    """Settings that other options change: default, fast, gatys, gatys-code, crowson, duke, brown, ahmedabad or stanford."""
+    preset: Annotated[str, arg(metavar="NAME"), Choices(PRESET_NOTES)] = "default"
+    """Settings to start from; other options change them."""
     style_weights: tuple[float, ...] = ()
-    """Weight of each STYLE in a blend; equal weights by default."""
+    """Weight of each STYLE in a blend; equal by default."""
     fine_style: Annotated[Path | None, arg(metavar="FILE")] = None
     """A style image for fine textures; STYLE then gives the larger shapes."""
 
@@ -28,13 +49,22 @@ class StyleOptions(RunOptions):
 class TransferOptions(StyleOptions):
     """Stylize CONTENT, a photograph or a folder of photographs, with one or more STYLE images."""
 
+    layout: ClassVar[Layout] = Layout(
+        essential=(
+            *("output", "preset", "settings.size", "settings.iterations", "settings.style_strength"),
+            *("settings.style_scale", "settings.colors", "style_weights", "masks"),
+            *("settings.seed", *_STYLE, *_RUN),
+        ),
+        groups=SYNTHESIS_GROUPS,
+    )
+
     content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
     """A photograph, or a folder of photographs; OUT is then a folder."""
     styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
     """A style image. Several are blended, or assigned to one mask each."""
-    masks: Annotated[tuple[str, ...], arg(metavar="MASK")] = ()
-    """Regions of the photograph, one MASK each: a gray image FILE (white is inside), FILE#RRGGBB (its pixels of one color), labels:FILE (a region for every color), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V or darker:V (a threshold of the photograph), not:MASK, all, or rest (everything outside the other regions)."""
-    style_masks: Annotated[tuple[str, ...], arg(metavar="MASK")] = ()
+    masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
+    """Regions of the photograph: a gray image FILE (white is inside), FILE#RRGGBB (its pixels of one color), labels:FILE (a region for every color), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V or darker:V (thresholds), not:MASK, all, or rest (everything outside the other regions)."""
+    style_masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
     """For each region the part of its style image to use, like --masks; all of it by default."""
     style_regions: tuple[int, ...] = ()
     """The region, counted from 1, of each STYLE, if there are more STYLEs than regions; STYLEs of one region are blended."""
@@ -61,6 +91,16 @@ class TransferOptions(StyleOptions):
 class TextureOptions(StyleOptions):
     """Make a texture of any size with the statistics of STYLE."""
 
+    layout: ClassVar[Layout] = Layout(
+        essential=(
+            *("output", "preset", "settings.size", "proportions", "settings.iterations"),
+            *("objective.window_weight", "settings.style_scale", "style_weights"),
+            *("settings.init", "settings.seed", *_STYLE, *_RUN),
+        ),
+        groups=SYNTHESIS_GROUPS,
+        refused=(*_CONTENT, *_CONTROLS),
+    )
+
     styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
     """A style image. Several are blended."""
     proportions: tuple[int, int] = (1, 1)
@@ -76,6 +116,15 @@ class TextureOptions(StyleOptions):
 @dataclasses.dataclass(frozen=True)
 class ReconstructOptions(RunOptions):
     """Reconstruct IMAGE from noise by its activations, or by the statistics of its activations."""
+
+    layout: ClassVar[Layout] = Layout(
+        essential=(
+            *("output", "content_layer", "objective.style_layers", "settings.size", "settings.iterations"),
+            *("objective.tv_weight", "settings.seed", *_STYLE, *_RUN),
+        ),
+        groups=SYNTHESIS_GROUPS,
+        refused=(*_CONTROLS, "--blend"),
+    )
 
     image: Positional[Annotated[Path | None, arg(metavar="IMAGE")]] = None
     """The image."""

@@ -2,16 +2,18 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
-from nstjax.cli.options import NetworkOptions
+from nstjax.cli.help import Choices, Layout
+from nstjax.cli.options import LOSS_GROUPS, NetworkOptions
 from nstjax.data import DataConfig
 from nstjax.errors import InputError
 from nstjax.generators import GENERATORS, GeneratorConfig
 from nstjax.losses import Objective
 from nstjax.training import Cadence, TrainConfig, TrainSettings
+from nstjax.training.presets import TRAIN_PRESET_NOTES
 
 DEFAULT_DATA = DataConfig("fake")
 
@@ -119,15 +121,35 @@ class HostOptions:
 class TrainOptions:
     """Train a generator that stylizes any photograph with one style image in one pass."""
 
+    layout: ClassVar[Layout] = Layout(
+        essential=(
+            *("style", "data.data", "output", "preset", "settings.steps", "settings.learning_rate"),
+            *("data.batch_size", "data.crop", "settings.style_size", "generator.generator"),
+            *("objective.style_weight", "objective.content_weight", "objective.tv_weight"),
+            *("network.weights", "samples", "settings.seed", "resume", "quiet"),
+        ),
+        groups={
+            "generator": ("generator.*",),
+            "training photograph": ("data.*",),
+            "style image": ("settings.style_size",),
+            **LOSS_GROUPS,
+            "feature network": ("network.*", "settings.pooling"),
+            "optimizer": ("settings.*",),
+            "output": ("output", "samples", "cadence.*"),
+            "runtime": ("resume", "quiet", "compilation_cache"),
+            "several processes": ("hosts.*",),
+        },
+    )
+
     style: Annotated[Path | None, arg(metavar="PAINTING")] = None
     """The style image."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder of the run: model (for nstjax stylize), checkpoints, metrics, samples and train.json."""
-    preset: str = "default"
-    """Settings that other options change: default, quick (minutes on a CPU), johnson, ulyanov, ulyanov2016, texture, duke or pomona."""
+    preset: Annotated[str, arg(metavar="NAME"), Choices(TRAIN_PRESET_NOTES)] = "default"
+    """Settings to start from; other options change them."""
     resume: bool = False
-    """Resume the run in the folder from its newest checkpoint; other options replace its settings."""
-    samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO")] = ()
+    """Resume the run in the output folder from its newest checkpoint."""
+    samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()
     """Photographs for sample pictures during the training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Do not show progress."""

@@ -32,7 +32,7 @@ class ConvertOptions:
     to: Path | None = None
     """Folder for the store; the user's cache by default."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """The network of a weights file that ends before the two differ."""
+    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
     """Preprocessing, instead of the one recognized from the file's format and values."""
 
@@ -49,7 +49,7 @@ class WeightsInfoOptions:
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
     """An installed name (embedded is always installed), a weights file, or the folder of a store."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """The network of a weights file that ends before the two differ."""
+    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class NormalizeOptions:
     size: int = 256
     """Longer side of the resized photographs in pixels."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """The network of a weights file that ends before the two differ."""
+    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
 
 
 @dataclasses.dataclass(frozen=True)

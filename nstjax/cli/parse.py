@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from nstjax.cli.help import HELP, HELP_ALL, asked, help_for, show_help
 from nstjax.errors import InputError, within
 
 T = TypeVar("T")
@@ -36,8 +37,8 @@ _SENTENCES = (
 )
 
 
-def _sentence(box: str, prog: str) -> str:
-    """Return the text of tyro's error box, up to its first rule, on one line."""
+def _sentence(box: str) -> str:
+    """Return the text of tyro's error box, up to its first rule, on one line without a full stop."""
     lines: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│ ")
@@ -47,7 +48,7 @@ def _sentence(box: str, prog: str) -> str:
     text = " ".join(lines)
     for pattern, sentence in _SENTENCES:
         text = re.sub(pattern, sentence, text)
-    return f"{text.rstrip('.')} (see {prog} --help)"
+    return text.rstrip(".")
 
 
 def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None = None) -> T:
@@ -55,27 +56,28 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
 
     Raises:
         InputError: they cannot be parsed, or a number is out of range; the message says which and why.
-        SystemExit: with code 0, after ``--help``.
+        SystemExit: with code 0, after ``--help`` or ``--help-all``.
     """
     statistic = scan(arguments).get("--style-statistic")
     if statistic is not None and ":" in statistic:
         from nstjax.losses.statistics import import_statistic  # JAX, which --help does without
 
         import_statistic(statistic)
-    wants_help = any(argument in ("-h", "--help") for argument in arguments)
-    if wants_help:
-        result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
-        return result
+    help_flag = asked(arguments)
+    if help_flag is not None:
+        show_help(kind, prog, default, help_flag == HELP_ALL)
     # An encoding lets tyro draw its box as it does on a terminal; a plain StringIO has none.
     captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     try:
         with contextlib.redirect_stderr(captured), contextlib.redirect_stdout(captured):
-            result = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
+            result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
     except SystemExit as error:
         captured.seek(0)
-        raise InputError(_sentence(captured.read(), prog)) from error
+        sentence = _sentence(captured.read())
+        raise InputError(f"{sentence} (see {prog} {help_for(kind, sentence)})") from error
     check_numbers(result)
-    return result
+    parsed: T = result
+    return parsed
 
 
 def check_numbers(options: Any) -> None:
@@ -121,7 +123,7 @@ def run_action(command: str, usage: str, actions: Mapping[str, Action], argument
     Raises:
         InputError: there is no such action, or its input is bad.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(usage, end="")
         return 0
     action = actions.get(arguments[0])

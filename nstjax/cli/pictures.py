@@ -15,12 +15,20 @@ from nstjax.images.folder import Skipped, skipped_lines
 from nstjax.reports import FileFacts, file_facts
 from nstjax.synthesis import TransferConfig
 
-LEAST_SIDE = 8
+LEAST_SIDE = 8  # smallest side of an image, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Images ``(1, h, w, 3)``, and ``facts``: path and hash of every file used, by its part in the run."""
+    """The decoded images of a run, ``(1, h, w, 3)`` float32 in [0, 1].
+
+    Attributes:
+        content: the photograph, or None.
+        styles: the style images.
+        init: the image from which the run starts, or None.
+        fine: the style image for fine textures, or None.
+        facts: path and hash of every file of the run, by its role; see :meth:`nstjax.cli.job.Sources.files`.
+    """
 
     content: np.ndarray | None
     styles: list[np.ndarray]
@@ -30,14 +38,17 @@ class Pictures:
 
 
 def load_picture(path: Path, long_side: int = 0) -> np.ndarray:
-    """An image large enough to paint or to paint from.
+    """Load an image that is large enough for a synthesis.
 
     Args:
         path: the file.
         long_side: see :func:`nstjax.images.load_image`.
 
+    Returns:
+        ``(1, h, w, 3)`` float32, sRGB, values in [0, 1].
+
     Raises:
-        InputError: it cannot be read, or has fewer than :data:`LEAST_SIDE` pixels on a side.
+        InputError: If the file cannot be read, or a side has less than :data:`LEAST_SIDE` pixels.
     """
     image = load_image(path, long_side)
     height, width = image.shape[1:3]
@@ -47,28 +58,28 @@ def load_picture(path: Path, long_side: int = 0) -> np.ndarray:
 
 
 def needed_side(config: TransferConfig) -> int:
-    """The longest side at which a synthesis looks at a picture: the result's, or a painting's."""
+    """Return the longest side at which a synthesis uses an image, of the result or of a style image, in pixels."""
     side = config.pyramid()[-1]
     return max(side, config.style_size or math.ceil(side * config.style_scale))
 
 
 def print_skipped(skipped: Sequence[Skipped]) -> None:
-    """Say which files of a folder were not used, and why."""
+    """Print which files of a folder were not used, and why."""
     for line in skipped_lines(skipped):
         print(f"nstjax: {line}", file=sys.stderr)
 
 
 def print_damaged(stores: Sequence[Path]) -> None:
-    """Say which stores a list leaves out."""
+    """Print which stores a list leaves out."""
     for path in stores:
         print(f"nstjax: {path} cannot be read and is left out: make it again or remove it", file=sys.stderr)
 
 
 def load_pictures(job: Job) -> Pictures:
-    """Decode a job's images; a file that is named twice is one array.
+    """Decode the images of a job. A file that occurs twice is decoded once.
 
     Raises:
-        InputError: one of them cannot be read.
+        InputError: If an image cannot be read.
     """
     files = job.sources.files()
     decoded = {

@@ -14,12 +14,12 @@ from nstjax.synthesis.solve import HistoryEntry, Progress, TransferState
 
 
 def states_of(output: Path) -> Path:
-    """``OUT.state``, beside the output."""
+    """Return the folder of a run's states, ``OUT.state`` beside the output."""
     return output.with_name(output.name + ".state")
 
 
 def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
-    """Name of the first setting that differs between two records."""
+    """Return the name of the first setting that differs between two records, or None."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             found = _difference(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
@@ -30,7 +30,7 @@ def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
 
 
 class _Record(TypedDict):
-    """The part of a saved state that is not arrays."""
+    """The JSON record of a saved state, beside its arrays."""
 
     identity: dict[str, Any]
     scale: int
@@ -42,11 +42,12 @@ class _Record(TypedDict):
 
 
 class RunState:
-    """Observes a run: saves its state every so often, and loads the newest one.
+    """An observer of a run that saves its state at intervals, and loads the newest one.
 
     Args:
-        output: the picture's path; the states go to ``OUT.state``.
-        identity: what must be equal for a state to be gone on from: config and the inputs' hashes.
+        output: the picture; the states are in ``OUT.state``.
+        identity: everything that must be equal for a run to resume from a state: config, hashes of the inputs,
+            weights.
         every: iterations between states; 0 for none.
     """
 
@@ -56,7 +57,7 @@ class RunState:
         self._every = every
 
     def begin(self, resume: TransferState | None) -> None:
-        """Remove the states of an earlier run, unless the run goes on from one."""
+        """Delete the states of an earlier run, unless this run resumes from one."""
         if resume is None:
             self.end()
 
@@ -64,13 +65,13 @@ class RunState:
         """Save a state if one is due after this iteration, or if the run is about to stop.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: If the state cannot be written.
         """
         if self._every and (stopping or progress.entry.iteration % self._every == 0):
             self.save(progress.state())
 
     def save(self, state: TransferState) -> None:
-        """Write a state; the one before it goes when this one is whole."""
+        """Write a state. The previous one is deleted when this one is complete."""
         tree = {f"{i:05d}": np.atleast_1d(leaf) for i, leaf in enumerate(state.saved.leaves)}
         record = {
             "identity": self._identity,
@@ -84,10 +85,10 @@ class RunState:
         self._series.save(len(state.history), tree, record)
 
     def load(self) -> TransferState | None:
-        """The newest state, or ``None`` where there is none.
+        """Return the newest state, or None if there is none.
 
         Raises:
-            InputError: it is damaged, or of other images, weights or settings.
+            InputError: If the state is damaged, or belongs to a run with other images, weights or settings.
         """
         damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to start again"
         try:
@@ -114,7 +115,7 @@ class RunState:
         return TransferState(record["scale"], saved, record["history"])
 
     def is_own(self) -> bool:
-        """Return False if the newest whole state is of another run, whose work would be lost with it."""
+        """Return False if the newest complete state belongs to another run, whose work would be lost with it."""
         steps = self._series.steps()
         try:
             return not steps or self._series.record(steps[-1]).get("identity") == self._identity
@@ -122,5 +123,5 @@ class RunState:
             return True
 
     def end(self) -> None:
-        """Remove all states; the run is finished."""
+        """Delete all states, after the run is finished."""
         self._series.remove()

@@ -1,4 +1,4 @@
-"""The run record of a picture: written beside it, read by ``--from`` and ``--resume``."""
+"""The run record of a picture, which is written beside it and read by ``--from`` and ``--resume``."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from nstjax.weights.store import resolve
 
 
 class RecordedOutput(TypedDict):
-    """The picture: its path, how it was saved, and its hash."""
+    """The picture: its path, its format, and the hash of the file."""
 
     path: str
     bits: int
@@ -33,7 +33,7 @@ class RecordedOutput(TypedDict):
 
 
 class RunRecord(TypedDict):
-    """The parts of a run record that are read back."""
+    """The fields of a run record that are read back."""
 
     command: NotRequired[str]
     config: dict[str, Any]
@@ -48,7 +48,14 @@ class RunRecord(TypedDict):
 def identity_of(
     job: Job, config: TransferConfig, backbone: Backbone, inputs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return, as parsed JSON, everything that must be equal for two runs to give the same picture."""
+    """Return, as parsed JSON, everything that must be equal for two runs to give the same picture.
+
+    Args:
+        job: the job.
+        config: the config, with all layers named.
+        backbone: the feature network.
+        inputs: path and hash of every input file, by its role.
+    """
     identity = {
         "command": job.command,
         "config": config.to_json(),
@@ -61,7 +68,12 @@ def identity_of(
 
 
 def is_finished(job: Job, identity: dict[str, Any]) -> bool:
-    """Return whether all outputs exist, with the record of an equal run that was completed."""
+    """Return True if all outputs exist, together with the record of an equal run that was completed.
+
+    Args:
+        job: the job.
+        identity: the result of :func:`identity_of`.
+    """
     wanted = (job.output.path, job.output.gif, job.output.plot)
     if not all(path.exists() for path in wanted if path is not None):
         return False
@@ -70,7 +82,7 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
         found: RunRecord = checked(plain, RunRecord, "the record")
         sources = job.sources.describe(found.get("sources", Arrangement()), paths=False)
     except InputError:
-        return False  # without a readable record nothing is known of the picture
+        return False  # without a readable record nothing is known about the picture
     left = {
         "command": found.get("command"),
         "config": found["config"],
@@ -84,13 +96,13 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
 
 
 def check_output_of(record: RunRecord, path: Path) -> None:
-    """Raise :class:`InputError` unless a record's output is free, or is the picture that this record describes.
+    """Raise :class:`InputError` if a record's output exists and is not the picture that the record describes.
 
-    A record that comes from elsewhere may name any file as its output.
+    A record from another source could name any file as its output.
 
     Args:
         record: the record.
-        path: of the record, for the message.
+        path: the path of the record, for the message.
     """
     output = Path(record["output"]["path"])
     if output.exists() and not (output.is_file() and file_digest(output) == record["output"].get("sha256")):
@@ -111,10 +123,21 @@ def write_outputs(
     began: float,
     frames: Frames,
 ) -> None:
-    """Write the picture, the animation and the plot, and last the record, which says that all are there.
+    """Write the picture, the animation and the plot, and finally the run record, which shows that all are complete.
+
+    Args:
+        job: the job.
+        config: the config, with all layers named.
+        backbone: the feature network.
+        inputs: path and hash of every input file, by its role.
+        image: the picture, ``(1, h, w, 3)`` in [0, 1].
+        history: one entry per iteration.
+        status: how the run ended.
+        began: the time at which it began, from ``time.perf_counter``.
+        frames: the snapshots for the animation.
 
     Raises:
-        OutputError: some of them cannot be written; the message says where they are saved instead.
+        OutputError: If an output cannot be written. The message says where it is saved instead.
     """
     output = job.output
     settings = {
@@ -134,7 +157,7 @@ def write_outputs(
         "environment": environment(),
         "history": losses,
     }
-    # A picture is passed on; it does not say where its sources are on this machine.
+    # Users share pictures, so the metadata in a picture contain no paths of this machine.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
     inside = {**settings, "sources": job.sources.describe(paths=False), "inputs": named}
     outputs: list[tuple[str, Path | None, Callable[[Path], None]]] = [
@@ -161,7 +184,11 @@ def write_outputs(
 
 
 def _weights_option(options: NetworkOptions) -> dict[str, Any]:
-    """The network's options as JSON; a file's path is absolute, an installed name stays one, ``auto`` is resolved."""
+    """Return the options of the feature network as JSON.
+
+    ``auto`` is replaced by the name of the weights; a file's path becomes absolute; an installed name stays as
+    it is.
+    """
     network = dataclasses.asdict(options)
     network["weights"] = str(resolve(network["weights"], network["network"]))
     path = Path(network["weights"])

@@ -1,4 +1,4 @@
-"""Prepares a run: the device, cached programs, the output folder, and warnings."""
+"""Prepares a run: the device, the cache of compiled programs, the output folder, and warnings."""
 
 import contextlib
 import sys
@@ -13,28 +13,28 @@ from nstjax.programs import enable_compilation_cache
 
 
 def check_device() -> None:
-    """Raise :class:`InputError` where JAX finds no device, for example where JAX_PLATFORMS names one in vain."""
+    """Raise :class:`InputError` if JAX finds no device, for example because JAX_PLATFORMS names an unavailable one."""
     import jax
 
     try:
         jax.devices()
-    except Exception as error:  # a backend's start may fail with anything, an assertion included
+    except Exception as error:  # starting a backend may raise any exception, even AssertionError
         raise InputError("JAX finds no device to run on: check JAX_PLATFORMS, or set it to cpu") from error
 
 
 def keep_programs(wanted: bool, quiet: bool = False) -> None:
-    """Keep compiled programs for the next run if ``wanted``; a note says so if the cache folder is refused."""
+    """Enable the cache of compiled programs if ``wanted``; print a note, unless ``quiet``, if it cannot be used."""
     if wanted and (refused := enable_compilation_cache()) is not None and not quiet:
         print(f"note: {refused}", file=sys.stderr)
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make the folder of several pictures, after all other checks.
+    """Create the output folder of several pictures. Call it after all other checks.
 
     Raises:
-        InputError: it cannot be made or written.
+        InputError: If the folder cannot be created or written.
     """
-    from nstjax.images.encode import check_output  # JAX, which the start of every command does without
+    from nstjax.images.encode import check_output  # imports JAX, so it is not imported at the start
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,11 @@ def make_output_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
-    """Pass each :class:`InputWarning` to ``say`` once, with flags for fields and without a line of source code."""
+    """Pass each distinct :class:`InputWarning` in the block to ``say`` once, with flags in place of fields.
+
+    Args:
+        say: function that shows a line of text.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         plain, said = warnings.showwarning, set[str]()

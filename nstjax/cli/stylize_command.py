@@ -35,11 +35,11 @@ from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
 from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
-RECORD = "stylize"  # of a folder's run: OUT/stylize.run.json
+RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
 
 def _check(options: StylizeOptions) -> None:
-    """Raise :class:`InputError` where an option's value makes no sense."""
+    """Raise :class:`InputError` if the value of an option is out of range."""
     if options.size is not None:
         within("size", options.size, LEAST_SIDE, MAX_OUTPUT_SIDE, " pixels")
     within("strength", options.strength, 0, 1)
@@ -51,12 +51,12 @@ def _check(options: StylizeOptions) -> None:
 
 
 def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
-    """From a photograph to its picture, as the options say."""
+    """Return a function from a photograph (or None, for a texture) to its picture, with the options applied."""
     plan, checked = generator.config.plan(), set[tuple[int, int]]()
     advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
 
     def check(height: int, width: int) -> None:
-        if (height, width) not in checked:  # once for all frames of a video
+        if (height, width) not in checked:  # once for all frames of a video or animation
             check_generator_memory(
                 plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice
             )
@@ -99,7 +99,7 @@ def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.
 def _do(
     job: StylizeJob, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]
 ) -> str:
-    """Make one file; returns its size or number of frames, for the message."""
+    """Make one output file; return its size or number of frames, as text for the message."""
     with Display(job.output.name, options.quiet) as display:
         began = time.perf_counter()
 
@@ -169,7 +169,7 @@ def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
 def _finish(
     target: Path, jobs: Sequence[StylizeJob], settings: dict[str, Any], options: StylizeOptions, began: float
 ) -> None:
-    """Write the run's record."""
+    """Write the run record."""
     sources = [job.source for job in jobs if job.source is not None]
     plain = {
         name: str(value) if isinstance(value, Path) else value
@@ -188,10 +188,16 @@ def _finish(
 
 
 def run_stylize(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax stylize``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input; with several photographs only what concerns every one of them.
+        InputError: If the input is not valid. With several inputs, an error about one of them is only printed.
     """
     options = parse(StylizeOptions, arguments, "nstjax stylize")
     if options.list:
@@ -206,7 +212,8 @@ def run_stylize(arguments: Sequence[str]) -> int:
     jobs, together = stylize_jobs(options, skipped)
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
-    if not together and jobs[0].kind == "photograph":  # told before seconds of loading the model
+    # Report a bad image before loading the model, which takes seconds.
+    if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
     generator = the_model(options.model)
@@ -242,7 +249,7 @@ def _do_all(
     settings: dict[str, Any],
     skipped: Sequence[Skipped],
 ) -> int:
-    """Make several files, going on past one that cannot be read; returns the exit code."""
+    """Make several output files, and continue after one that cannot be made; return the exit code."""
     began, finished = time.perf_counter(), 0
 
     def make(job: StylizeJob) -> int:

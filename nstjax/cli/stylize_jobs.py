@@ -1,4 +1,4 @@
-"""The inputs and outputs of ``nstjax stylize``, checked before the first one is computed."""
+"""The inputs and outputs of ``nstjax stylize``, which are checked before the first output is computed."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,7 +22,13 @@ Kind = Literal["photograph", "animation", "video", "texture"]
 
 @dataclasses.dataclass(frozen=True)
 class StylizeJob:
-    """One file to make of one file, or of none."""
+    """One output file.
+
+    Attributes:
+        source: the input file; None for a texture.
+        output: the output file.
+        kind: the kind of the input; ``"texture"`` if there is none.
+    """
 
     source: Path | None
     output: Path
@@ -30,7 +36,7 @@ class StylizeJob:
 
 
 def kind_of(path: Path) -> Kind:
-    """Return what a file is: a video by its suffix, an animation by its frames or the suffix .gif."""
+    """Return the kind of an input file: a video by its suffix, an animation by its frames or the suffix .gif."""
     suffix = path.suffix.lower()
     if suffix in READ_AS_VIDEO:
         return "video"
@@ -38,13 +44,13 @@ def kind_of(path: Path) -> Kind:
 
 
 def _written_as(source: Path) -> str:
-    """The suffix of an animation's output: its own, or .gif where no animation ends in that."""
+    """Return the suffix of an animation's output: that of the source, or .gif if it is not one of an animation."""
     suffix = source.suffix.lower()
     return suffix if suffix in ANIMATION_SUFFIXES else ".gif"
 
 
 def _check_alone(source: Path, output: Path, bits: int) -> None:
-    """Raise :class:`InputError` where one file cannot become ``output``."""
+    """Raise :class:`InputError` if a single input cannot be written as ``output``."""
     kind, suffix = kind_of(source), output.suffix.lower()
     if kind == "animation" and suffix not in ANIMATION_SUFFIXES:
         raise InputError(
@@ -65,7 +71,10 @@ def _check_alone(source: Path, output: Path, bits: int) -> None:
 
 
 def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[StylizeJob]:
-    """Names of the outputs: the sources', with the whole name where two differ in suffix alone."""
+    """Return the jobs for outputs in a folder.
+
+    An output has the stem of its source's name, or its whole name if several sources have the same stem.
+    """
     stems = [source.stem for source in sources]
     jobs = []
     for source in sources:
@@ -81,6 +90,7 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Styli
 
 
 def _check_overwriting(jobs: Sequence[StylizeJob]) -> None:
+    """Raise :class:`InputError` if an output would replace an input or another output."""
     taken = {job.source.resolve(): "PHOTO" for job in jobs if job.source is not None}
     for job in jobs:
         where = job.output.resolve()
@@ -96,15 +106,15 @@ def _check_overwriting(jobs: Sequence[StylizeJob]) -> None:
 def stylize_jobs(
     options: StylizeOptions, skipped: list[Skipped] | None = None
 ) -> tuple[list[StylizeJob], bool]:
-    """Return the jobs, and True if their outputs go into a folder.
+    """Return the jobs, and True if their outputs are written to a folder.
 
     Args:
-        options: of the command.
+        options: the options of the command.
         skipped: receives the files of folders that are not used, with the reasons.
 
     Raises:
-        InputError: nothing is named, an output cannot be written or would replace an input or another output, a
-            folder has no photograph, or a video is named and PyAV is not installed.
+        InputError: If ``-o`` is missing, an output cannot be written or would replace an input or another
+            output, a folder has no image, or an input is a video and PyAV is not installed.
     """
     output = options.output
     if output is None:

@@ -37,20 +37,28 @@ HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imi
 
 
 def run_synthesis(command: str, arguments: Sequence[str]) -> int:
-    """Run a command that makes pictures; returns the exit code.
+    """Run a command that makes pictures by optimization.
+
+    Args:
+        command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input; in a folder's run only what concerns every photograph.
+        InputError: If the input is not valid. For a folder of photographs, an error about one of them is only
+            printed.
     """
     request = resolve_command(command, arguments)
     check_device()
     keep_programs(request.compilation_cache, request.quiet)
     first = request.jobs[0]
-    # A bad image is reported before the weights are loaded, which takes seconds.
+    # Report a bad image before loading the weights, which takes seconds.
     for path in first.sources.arrangement.mask_files():
         load_with_alpha(path)
     pictures = None
-    if request.folder is None:  # all jobs are of the same images
+    if request.folder is None:  # all jobs use the same images
         pictures = load_pictures(first)
     else:
         for name, path in first.sources.files().items():
@@ -86,25 +94,25 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
 
 
 class _Observer(Protocol):
-    """Follows a run."""
+    """An observer of a run."""
 
     def begin(self, resume: TransferState | None) -> None:
-        """Called once, before the first step: the run is under way, and bad input is ruled out."""
+        """Handle the start. The run calls this once, before the first step, when the input has been checked."""
 
     def step(self, progress: Progress, stopping: bool) -> None:
-        """Called after every iteration; ``stopping`` if the run will stop after it."""
+        """Handle an iteration. The run calls this after each one; ``stopping`` is True if it will stop then."""
 
     def end(self) -> None:
-        """Called when the run is finished and all outputs are written."""
+        """Handle the end of the run. The run calls this when all outputs are written."""
 
 
 def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictures | None) -> int:
-    """Make one picture, and let no other run write it at the same time; returns the exit code.
+    """Make one picture, with a lock that keeps other runs from writing it; return the exit code.
 
     Args:
-        job: the picture.
+        job: the job.
         backbone: the feature network.
-        record: that is repeated, or empty.
+        record: the run record that is repeated, or an empty dict.
         pictures: the job's images, or None to load them.
     """
     path = job.output.path
@@ -117,7 +125,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictur
 
 
 def _proportions(job: Job, pictures: Pictures) -> tuple[int, int]:
-    """Height and width of the picture, up to a factor."""
+    """Return two numbers with the ratio of the picture's height and width."""
     if pictures.content is not None:
         return pictures.content.shape[1], pictures.content.shape[2]
     width, height = job.sources.arrangement.proportions
@@ -132,6 +140,7 @@ def _run(
     record: dict[str, Any],
     display: Display,
 ) -> int:
+    """Run the synthesis of one job and write its outputs; return the exit code."""
     path = job.output.path
     for what in _differences(record, config, backbone, pictures):
         display.say(f"note: {what}; the picture will differ")
@@ -143,7 +152,7 @@ def _run(
     states = RunState(path, identity, job.save_state_every)
     frames = Frames(path, job.output.snapshot_every, job.output.gif, finish)
     observers: dict[str, _Observer] = {"snapshot": frames, "state": states}
-    # First, since a kill may have left a part of the state of a run whose outputs are all written.
+    # Checked first, because a kill may have left part of the state of a run whose outputs are all written.
     if job.resume and is_finished(job, identity):
         if states.is_own():
             states.end()
@@ -162,7 +171,7 @@ def _run(
 
         def on_progress(progress: Progress) -> bool:
             nonlocal begun
-            if not begun:  # not before: bad input must not cost an earlier run its state
+            if not begun:  # not earlier, because bad input must not delete the state of an earlier run
                 begun = True
                 for observer in observers.values():
                     observer.begin(resume)
@@ -203,7 +212,7 @@ def _run(
 def _differences(
     record: dict[str, Any], config: TransferConfig, backbone: Backbone, pictures: Pictures
 ) -> Iterator[str]:
-    """Yield the differences between a run and the record that it repeats, except for given options."""
+    """Yield the differences between a run and the record that it repeats, other than the options given."""
     if not record:
         return
     for name, facts in record["inputs"].items():
@@ -216,7 +225,7 @@ def _differences(
 
 
 def _announcement(backbone: Backbone, config: TransferConfig) -> str:
-    """Weights and layers that will be used."""
+    """Return a line with the weights and layers that the run uses."""
     objective = config.objective
     used = [
         f"{what} {', '.join(layers)}"
@@ -230,6 +239,7 @@ def _announcement(backbone: Backbone, config: TransferConfig) -> str:
 
 
 def _summary(output: Path, result: TransferResult) -> str:
+    """Return a line with the size and loss of the result."""
     height, width = result.image.shape[1:3]
     if not result.history:
         return f"wrote {output} ({width}×{height}) as it began: no step lowers the loss"

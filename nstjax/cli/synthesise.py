@@ -34,19 +34,20 @@ def synthesise(
     callback: ProgressCallback,
     **how: Any,
 ) -> TransferResult:
-    """Call ``transfer``, ``texture`` or ``reconstruct``.
+    """Call :func:`nstjax.transfer`, :func:`nstjax.texture` or :func:`nstjax.reconstruct`.
 
     Args:
-        job: names the command, and says how paintings and masks go together.
+        job: the job; it determines the function and the arrangement of styles and masks.
         pictures: the decoded images.
         backbone: the feature network.
-        config: with its layers named.
-        interrupted: true if the run should stop; called while a fine style is mixed.
+        config: the config, with all layers named.
+        interrupted: function that returns True if the run should stop; called while a fine style is mixed.
         callback: called after every iteration.
-        how: passed on.
+        **how: further arguments of the synthesis function.
 
     Raises:
-        InputError: a mask cannot be read or is empty, or numbers of masks and styles do not match.
+        InputError: If a mask cannot be read or is empty, or the numbers of masks and styles do not match.
+        KeyboardInterrupt: If ``interrupted`` returned True while a fine style was mixed.
     """
     if job.command == "reconstruct":
         assert pictures.content is not None
@@ -65,10 +66,15 @@ def synthesise(
 def build_styles(
     arrangement: Arrangement, content: Images | None, paintings: Sequence[np.ndarray]
 ) -> list[Style] | list[StyleRegion]:
-    """The styles of a run, or its regions where there are masks.
+    """Return the styles of a run, or its regions if there are masks.
+
+    Args:
+        arrangement: masks, regions and shares.
+        content: the photograph ``(1, h, w, 3)``; needed only if there are masks.
+        paintings: the style images, ``(1, h, w, 3)`` each.
 
     Raises:
-        InputError: a mask cannot be read or is empty, or numbers of masks and styles do not fit.
+        InputError: If a mask cannot be read or is empty, or the numbers of masks and styles do not match.
     """
     weights = arrangement.style_weights or (1.0,) * len(paintings)
     if not arrangement.masks:
@@ -100,7 +106,11 @@ def build_styles(
 
 
 def _one(spec: str, image: np.ndarray) -> np.ndarray | None:
-    """The mask of one description; none for all of the image."""
+    """Return the mask of a spec, ``(h, w)``; None for ``all``.
+
+    Raises:
+        InputError: If the spec gives several masks.
+    """
     if spec == "all":
         return None
     masks = read_masks([spec], image)
@@ -110,7 +120,7 @@ def _one(spec: str, image: np.ndarray) -> np.ndarray | None:
 
 
 def _style_mask(arrangement: Arrangement, region: int, mask: Mask, painting: np.ndarray) -> np.ndarray | None:
-    """The part of a painting that counts for a region; for labels, that of the region's colour."""
+    """Return the mask of a style image for a region; for label images, the mask with the region's color."""
     if not arrangement.style_masks:
         return None
     if not by_label(arrangement):
@@ -135,7 +145,11 @@ def _with_fine_style(
     config: TransferConfig,
     callback: Callable[[Any], bool],
 ) -> Any:
-    """The styles with every painting's texture replaced; masks, which are of the paintings, are resized."""
+    """Return the styles with the fine texture of every style image replaced, and their masks resized to the new images.
+
+    Raises:
+        KeyboardInterrupt: If ``callback`` returns True at the end.
+    """
     assert pictures.fine is not None
     size = config.style_size or round(config.pyramid()[-1] * config.style_scale)
     mixed = {

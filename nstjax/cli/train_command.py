@@ -1,4 +1,4 @@
-"""``nstjax train``: trains a generator, or resumes a training."""
+"""``nstjax train``: trains a generator, or resumes a training run."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,8 @@ from nstjax.weights.store import AUTO, name_of, resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
-# What may differ from the run that is resumed. The photographs are compared by what they are, not by where they lie.
+# Data settings that may differ from the run that is resumed. The training compares the photographs by a hash (of their
+# names and sizes, for a folder), so their folder may move.
 _FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
@@ -47,7 +48,7 @@ class _Weights(TypedDict):
 
 
 class _Record(TypedDict):
-    """The parts of a run's record that are read back."""
+    """The fields of a training run's record that are read back."""
 
     config: dict[str, Any]
     inputs: _Inputs
@@ -65,7 +66,7 @@ def _with_pooling(record: dict[str, Any]) -> object:
 
 
 def _read(path: Path) -> tuple[TrainConfig, _Record]:
-    """Read a run's record; an :class:`InputError` names the file."""
+    """Read a training run's record; an :class:`InputError` names the file."""
     record = read_record(path)
     try:
         config = TrainConfig.from_json(_with_pooling(record))
@@ -78,8 +79,8 @@ def _read(path: Path) -> tuple[TrainConfig, _Record]:
 def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[str, Any]]:
     """Return the settings that the options change, the record of the run to resume, and the options' defaults.
 
-    The settings are those of the preset that is named, else of the run to resume, else of the default preset. So the
-    command that began a run resumes it, with ``--resume`` added.
+    The settings are those of the preset if ``--preset`` is given, else those of the run to resume, else those of
+    the default preset. So the command that started a run resumes it if ``--resume`` is added.
     """
     given = scan(arguments)
     preset, folder = given.get("--preset"), given.get("--output") or given.get("-o")
@@ -101,7 +102,11 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
 
 
 def _check(options: TrainOptions, config: TrainConfig) -> Path:
-    """Raise :class:`InputError` where something that is wanted was not given; the run's folder."""
+    """Check that the required options are given and the folder is usable; return the folder of the run.
+
+    Raises:
+        InputError: If they are not.
+    """
     if options.style is None:
         raise InputError("no painting is given: nstjax train --style PAINTING --data FOLDER -o RUN")
     if options.output is None:
@@ -110,10 +115,10 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
         raise InputError("no photographs are given: name a folder with --data FOLDER, or --data tfds:NAME")
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output} is a file where a folder is wanted: name another")
-    named = str(options.output) == options.output.name  # as --model would name it
+    named = str(options.output) == options.output.name  # a bare name, which --model would look up
     if named and not options.resume and is_shipped(options.output.name):
         raise InputError(f"-o {options.output} is the name of a model that comes with nstjax: choose another")
-    # A run that was killed before its record was whole leaves a temporary file at most.
+    # A run that was killed before its record was complete leaves at most a temporary file.
     entries = options.output.iterdir() if options.output.is_dir() else ()
     if not options.resume and any(not entry.name.startswith(TEMPORARY) for entry in entries):
         hint = "go on with it by --resume, or " if (options.output / RUN_RECORD).is_file() else ""
@@ -133,7 +138,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
 
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """Return everything that must be equal for one run to resume another."""
+    """Return the settings that must be equal for one run to resume another."""
     flat = {
         f"{group}.{name}": value
         for group in ("generator", "objective", "data")
@@ -142,12 +147,12 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
     flat |= {name: value for name, value in config.items() if not isinstance(value, dict)}
     free = {f"data.{name}" for name in _FREE}
     if config["schedule"] != "cosine":
-        free.add("steps")  # a constant learning rate has no end: the run may be made longer
+        free.add("steps")  # with a constant learning rate, a run may be extended
     return {name: value for name, value in flat.items() if name not in free}
 
 
 def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> None:
-    """Raise :class:`InputError` where a run would be resumed as another one."""
+    """Raise :class:`InputError` if a run would be resumed with another style image, network or settings."""
     if record is None:
         return
     if record["inputs"]["style"]["sha256"] != now["inputs"]["style"]["sha256"]:
@@ -166,12 +171,12 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
 
 
 class _Display(Display):
-    """The display of a training: a line every ``every`` steps where there is no bar.
+    """The progress display of a training run.
 
     Args:
-        label: names the run.
+        label: name of the run.
         quiet: show nothing.
-        every: see above.
+        every: steps between lines if there is no bar.
     """
 
     def __init__(self, label: str, quiet: bool, every: int) -> None:
@@ -179,11 +184,11 @@ class _Display(Display):
         self._every, self._skipped = every, 0
 
     def report(self, progress: TrainProgress) -> None:
-        """Called after every step."""
+        """Show the progress after a training step."""
         for name in progress.skipped[self._skipped :]:
             self.say(f"note: {name} cannot be read and is left out")
         self._skipped = len(progress.skipped)
-        known = progress.images_per_second == progress.images_per_second  # not NaN
+        known = progress.images_per_second == progress.images_per_second  # False for NaN
         speed = f"  {progress.images_per_second:.3g} images/s" if known else ""
         text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{speed}"
         due = progress.step % self._every == 0 or progress.step == progress.steps
@@ -191,17 +196,23 @@ class _Display(Display):
 
 
 def run_train(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax train``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input, or the folder cannot be written.
+        InputError: If the input is not valid, or the folder cannot be written.
     """
     base, record, known = _base(arguments)
     options = parse(TrainOptions, arguments, "nstjax train", default=TrainOptions(**known))
     config = options.config(base)
     folder = _check(options, config)
     assert options.style is not None
-    # Before JAX does anything: it would settle for this machine alone.
+    # Before any use of JAX, which would otherwise be initialized for this machine only.
     if options.hosts.coordinator is not None:
         auto = options.hosts.coordinator == "auto"
         join_hosts(
@@ -221,7 +232,7 @@ def run_train(arguments: Sequence[str]) -> int:
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
-    if layers.issuperset(config.objective.layers):  # else the training names the layer that is missing
+    if layers.issuperset(config.objective.layers):  # else the training reports the missing layer
         check_training_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {
@@ -285,6 +296,14 @@ def run_train(arguments: Sequence[str]) -> int:
 
 
 def resize_to_height(image: Any, height: int) -> Any:
-    """An image of so many rows, its shape kept."""
+    """Resize an image to a height and keep its aspect ratio.
+
+    Args:
+        image: ``(1, h, w, 3)`` in [0, 1].
+        height: height of the result in pixels.
+
+    Returns:
+        ``(1, height, width, 3)``, clipped to [0, 1]; the width is at least 8.
+    """
     width = max(8, round(image.shape[2] * height / image.shape[1]))
     return resize(image, height, width).clip(0, 1)

@@ -40,6 +40,7 @@ actions:
 
 
 def _store(folder: Path | None, name: str) -> Path:
+    """Return the path of a store; raise :class:`InputError` if its name is not allowed."""
     if not name or "/" in name or name.startswith(".") or "." in name:
         raise InputError(f"--name {name!r} cannot name weights: use letters, digits, '-' and '_'")
     if name in (AUTO, EMBEDDED):
@@ -82,7 +83,7 @@ def _list(arguments: Sequence[str], prog: str) -> None:
 
 
 def _print_origin(backbone: Backbone) -> None:
-    """The preprocessing, and where the weights came from and how the preprocessing was found."""
+    """Print the preprocessing, and where the weights came from and how the preprocessing was found."""
     p = backbone.preprocessing
     mean, std = (tuple(round(value, 6) for value in values) for values in (p.mean, p.std))
     print(f"preprocessing  {p.order}, ×{p.scale:g}, minus {mean}, over {std}")
@@ -101,6 +102,7 @@ def _info(arguments: Sequence[str], prog: str) -> None:
 
 
 def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[jax.Array]:
+    """Yield the photographs in a folder, resized to a long side of ``size`` pixels, ``(1, h, w, 3)`` in [0, 1]."""
     for path in find_images(folder, skipped):
         try:
             image = load_image(path, size)
@@ -134,9 +136,15 @@ ACTIONS: dict[str, Action] = {
 
 
 def run_weights(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code.
+    """Run ``nstjax weights``.
+
+    Args:
+        arguments: the arguments after the command's name.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: bad input.
+        InputError: If the input is not valid.
     """
     return run_action("nstjax weights", _USAGE, ACTIONS, arguments)

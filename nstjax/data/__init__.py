@@ -1,4 +1,4 @@
-"""Batches of photographs for training, by Grain: shuffled, cropped, resumable to the bit.
+"""Batches of photographs for training, made with Grain: shuffled, cropped, and resumable bit for bit.
 
 >>> with open_batches(DataConfig("photographs/", size=256, batch_size=4)) as batches:
 ...     batch = next(batches)  # .images (4, 256, 256, 3) float32 in [0, 1]

@@ -1,4 +1,4 @@
-"""Synthetic pictures for tests and benchmarks, which are the same on every machine."""
+"""Synthetic images for tests and benchmarks. They are the same on every machine."""
 
 import numpy as np
 from PIL import Image
@@ -9,10 +9,13 @@ DEFAULT_COUNT = 64
 
 
 class Fake:
-    """``count`` soft colour fields under fine grain; see :class:`nstjax.data.source.Source`.
+    """A :class:`~nstjax.data.source.Source` of synthetic images: smooth color fields with fine noise.
 
     Args:
-        spec: ``"fake"`` or ``"fake:COUNT"``.
+        spec: ``"fake"`` for ``DEFAULT_COUNT`` images, or ``"fake:COUNT"``.
+
+    Raises:
+        InputError: the count is not a positive integer.
     """
 
     def __init__(self, spec: str = "fake"):
@@ -28,15 +31,18 @@ class Fake:
         return self._count
 
     def name(self, record: int) -> str:
-        """Such as ``fake/7``."""
+        """Return the name of an image, such as ``fake/7``."""
         return f"fake/{record}"
 
     def identity(self) -> str:
-        """The number of pictures; they have no other property."""
+        """Return a string with the number of images, which is all that distinguishes two sources."""
         return f"fake:{self._count}"
 
     def decode(self, record: int, at_least: int) -> np.ndarray:
-        """As :meth:`nstjax.data.source.Source.decode`: 320×240, every third upright."""
+        """Return an image, 320×240 or, for every third one, 240×320.
+
+        See :meth:`nstjax.data.source.Source.decode`; ``at_least`` is not used.
+        """
         rng = np.random.default_rng(record)
         width, height = (240, 320) if record % 3 == 2 else (320, 240)
         coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""A folder of photographs."""
+"""Photographs in a folder and its subfolders."""
 
 import hashlib
 import os
@@ -14,14 +14,21 @@ from nstjax.images.io import decode_image, to_bytes
 
 
 def find_photographs(folder: Path) -> list[str]:
-    """Image files of a folder and its subfolders, relative to it, sorted by name.
+    """Find the image files in a folder and its subfolders.
 
-    Files are recognised by their content, those with the most common suffixes by these. Hidden files and
-    folders are skipped, and so are the folders of training runs, whose samples are pictures too; symbolic links are
-    followed, each folder once. An :class:`InputWarning` names the files and runs that are skipped.
+    Files with the most common suffixes are recognized by their suffix, all others by their content. Hidden
+    files and folders are skipped. So are the folders of training runs, because they contain sample pictures.
+    Symbolic links are followed, each folder once. An :class:`InputWarning` names the files and runs that are
+    skipped.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Paths relative to ``folder``, with ``/`` as separator, sorted by name.
 
     Raises:
-        InputError: the folder is not one, cannot be listed, or has no image.
+        InputError: the folder does not exist, is a file, cannot be listed, or has no image.
     """
     if not folder.exists():
         raise InputError(f"`data.source` {folder} does not exist: name a folder of photographs, or tfds:NAME")
@@ -45,7 +52,7 @@ def find_photographs(folder: Path) -> list[str]:
             runs.append(os.path.relpath(where, folder))
             folders.clear()
             continue
-        # In order, so that of several links to one folder it is always the same that counts.
+        # Sorted, so that if several links lead to one folder, the same one is always used.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         images, rest = sort_out((Path(where, name) for name in sorted(files)), trust_suffix=True)
         found += [path.relative_to(folder).as_posix() for path in images]
@@ -64,7 +71,14 @@ def find_photographs(folder: Path) -> list[str]:
 
 
 class Folder:
-    """The photographs of a folder and its subfolders, by name; see :class:`nstjax.data.source.Source`."""
+    """A :class:`~nstjax.data.source.Source` of the photographs in a folder and its subfolders.
+
+    Args:
+        folder: the folder; its photographs are sorted by name.
+
+    Raises:
+        InputError: as for :func:`find_photographs`.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -75,21 +89,21 @@ class Folder:
         return len(self._names)
 
     def name(self, record: int) -> str:
-        """The file's path."""
+        """Return the path of a file."""
         return str(self.folder / self._names[record])
 
     def identity(self) -> str:
-        """Hash of the names, relative to the folder, and of the files' sizes."""
+        """Return a hash of the file names, relative to the folder, and the file sizes."""
         found = hashlib.sha256()
         for name in self._names:
             try:
                 size = (self.folder / name).stat().st_size
-            except OSError:  # as damaged as an empty file
+            except OSError:  # counted as an empty file, which cannot be decoded either
                 size = 0
             found.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
         return found.hexdigest()
 
     def decode(self, record: int, at_least: int) -> np.ndarray:
-        """As :meth:`nstjax.data.source.Source.decode`."""
+        """Decode one photograph; see :meth:`nstjax.data.source.Source.decode`."""
         path = self.folder / self._names[record]
         return to_bytes(decode_image(path, str(path), at_least))

@@ -1,8 +1,9 @@
 """The input pipeline: ordered records, decoded and cropped, in batches of which each process makes its share.
 
-Grain counts through *numbers* of records, shuffled in every epoch, and draws a random key for each position; a
-batch is a list of such plans, from which a process decodes its part. So what stands at a position depends on the
-seed alone, not on the number of processes, workers or threads, and any position can be gone to at once.
+Grain iterates over the *indices* of the records, shuffled in every epoch, and draws a random key for each
+position. A batch is a list of such pairs, and each process decodes its part of it. The photograph and the
+crop at a position therefore depend only on the seed, not on the number of processes, workers or threads, and
+the pipeline can start at any position at once.
 """
 
 import contextlib
@@ -28,16 +29,16 @@ from nstjax.data.source import Source
 from nstjax.errors import InputError
 from nstjax.images.io import ignore_noise
 
-MOST_BATCHES = 2**40  # positions beyond are damage
+MOST_BATCHES = 2**40  # a saved position beyond this is damaged
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """A process's share of a step's photographs.
+    """One process's share of the photographs of a training step.
 
     Attributes:
         images: ``(b, size, size, 3)`` float32, sRGB, values in [0, 1].
-        index: ``(b,)`` int32, the position of each in the batch of all processes.
+        index: ``(b,)`` int32, the index of each image in the batch of all processes.
     """
 
     images: np.ndarray
@@ -45,7 +46,13 @@ class Batch:
 
 
 class Batches(Iterator[Batch]):
-    """An endless iterator over batches, whose position can be saved and gone to.
+    """An endless iterator over batches. Its position can be saved and restored.
+
+    Args:
+        source: the photographs.
+        config: settings of order, crops and workers.
+        process_index: index of this process.
+        process_count: number of processes that share each batch; it must divide ``config.batch_size``.
 
     Attributes:
         source: the photographs; ``len(batches.source)`` of them make an epoch.
@@ -60,8 +67,9 @@ class Batches(Iterator[Batch]):
         self._index = np.arange(first, first + share, dtype=np.int32)
         self._make = Share(source, config, (first, first + share))
         self._batch = 0
-        self._running: list[Any] = []  # Grain's iterator, while there is one
-        # Also where nobody closes them: Grain's own clean-up comes too late in the interpreter's end, and complains.
+        self._running: list[Any] = []  # holds Grain's iterator while it exists
+        # Close Grain's iterator even if the caller does not: its own clean-up runs too late at exit and prints
+        # errors.
         weakref.finalize(self, _end, self._running)
         self._order = {
             "photographs": len(source),
@@ -72,7 +80,7 @@ class Batches(Iterator[Batch]):
         }
 
     def _start(self) -> Any:
-        """Grain's iterator over this process's batches, from the present one."""
+        """Return Grain's iterator over this process's batches, starting at the current position."""
         import grain
 
         config = self._config
@@ -90,9 +98,9 @@ class Batches(Iterator[Batch]):
             from absl import flags
 
             if not flags.FLAGS.is_parsed():
-                # Grain asks absl for a flag; where no program of absl's runs, all have their defaults.
+                # Grain reads an absl flag. Outside an absl program, all flags have their defaults.
                 flags.FLAGS.mark_as_parsed()
-            # Workers take whole batches in turn, so that their number changes no batch.
+            # Workers make whole batches in turn, so their number does not change the batches.
             dataset = dataset.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=config.workers), worker_init_fn=_start_worker
             )
@@ -120,26 +128,31 @@ class Batches(Iterator[Batch]):
 
     @property
     def skipped(self) -> list[str]:
-        """Names of the damaged photographs met by this process so far; others stood in for them."""
+        """Names of the damaged photographs that this process has met so far and replaced by others."""
         return list(self._skipped)
 
     def get_state(self) -> dict[str, Any]:
-        """The position, as plain data: for ``set_state`` of a run over the same photographs.
+        """Return the position as JSON-able data for :meth:`set_state`.
 
-        It may have other numbers of processes, workers or threads.
+        It can be restored with other numbers of processes, workers or threads, over the same photographs.
         """
         return {"batch": self._batch, **self._order}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go to a position: what follows is, to the bit, what followed there.
+        """Restore a position. The following batches are bit for bit those that followed it originally.
+
+        Args:
+            state: from :meth:`get_state`.
 
         Raises:
-            InputError: the state is of other photographs, or of an order that was drawn otherwise.
+            InputError: the state belongs to other photographs or to another ``data.seed``, ``batch_size`` or
+                ``shuffle``, or is damaged.
         """
         names = {"seed": "data.seed", "batch_size": "batch_size", "shuffle": "shuffle"}
         for field, now in self._order.items():
             then = state.get(field)
-            if then == now or (field == "content" and "names" in state):  # the form of earlier versions
+            # States of earlier versions have "names" instead of "content".
+            if then == now or (field == "content" and "names" in state):
                 continue
             if field in names:
                 raise InputError(
@@ -157,7 +170,7 @@ class Batches(Iterator[Batch]):
         self._batch = batch
 
     def close(self) -> None:
-        """End threads and worker processes. The next batch asked for starts them again."""
+        """Stop threads and worker processes. The next call of ``next`` starts them again."""
         _end(self._running)
 
     def __enter__(self) -> "Batches":
@@ -176,14 +189,15 @@ def _end(running: list[Any]) -> None:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Hold signals back while workers start, which inherit this for good: a signal is the main process's to answer.
+    """Block signals while worker processes start; they inherit the blocked set and keep it.
 
-    It arrives there at the end of the block. Ctrl-C in a terminal goes to all processes.
+    Only the main process shall handle signals such as Ctrl-C, which a terminal sends to all processes.
+    Signals that arrive in the meantime reach the main process at the end of the block.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    resource_tracker.ensure_running()  # it would end the blocking when it starts later
+    resource_tracker.ensure_running()  # if it started inside the block, it would unblock the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -193,20 +207,24 @@ def _signals_blocked() -> Iterator[None]:
 
 def _start_worker(_index: int, _count: int) -> None:
     ignore_noise()
-    with contextlib.suppress(ValueError):  # in a thread
+    with contextlib.suppress(ValueError):  # raised outside the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     main = multiprocessing.parent_process()
     assert main is not None
 
     def follow() -> None:
         main.join()
-        os._exit(0)  # Grain's workers would wait for a killed main process for ever
+        os._exit(0)  # otherwise Grain's workers would wait forever for a main process that was killed
 
     threading.Thread(target=follow, daemon=True).start()
 
 
 def open_source(config: DataConfig) -> Source:
-    """The photographs that ``config.source`` names."""
+    """Open the source of photographs that ``config.source`` names.
+
+    Raises:
+        InputError: it does not exist or has no photograph.
+    """
     if config.kind == TFDS:
         from nstjax.data.tfds import Tfds
 
@@ -215,18 +233,22 @@ def open_source(config: DataConfig) -> Source:
 
 
 def open_batches(config: DataConfig, process_index: int = 0, process_count: int = 1) -> Batches:
-    """An endless iterator over batches of photographs.
+    """Open an endless iterator over batches of photographs.
 
-    The photographs of a step and their crops depend on ``config`` alone; of them process ``p`` of ``P`` gets
-    those at the positions from ``p·batch_size/P`` to ``(p + 1)·batch_size/P``.
+    The photographs and crops of a step depend only on ``config``. Process ``p`` of ``P`` gets those at the
+    positions from ``p·batch_size/P`` up to but not including ``(p + 1)·batch_size/P``.
 
     Args:
-        config: the source and what is done to it.
-        process_index: which process this is.
-        process_count: how many share a batch; they must divide ``config.batch_size``.
+        config: settings of the photographs.
+        process_index: index of this process, from 0.
+        process_count: number of processes that share each batch; it must divide ``config.batch_size``.
+
+    Returns:
+        The iterator, which is also a context manager that closes it.
 
     Raises:
-        InputError: no such source, fewer photographs than a batch takes, or an uneven share.
+        InputError: the source does not exist or has fewer photographs than a batch, or the batch cannot be
+            divided equally.
     """
     if config.batch_size % process_count:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The share of a batch that one process makes."""
+"""The share of a batch that one process decodes and crops."""
 
 import threading
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from nstjax.data.source import Source
 from nstjax.data.views import bring_to, draw_view
 from nstjax.errors import InputError
 
-CACHE_BYTES = 2 * 2**30  # 7,000 photographs of 256×384 pixels
-_ACCOUNT = threading.Lock()  # of what the cache holds; not of each Share, since it cannot be sent to a worker
+CACHE_BYTES = 2 * 2**30  # enough for 7,000 photographs of 256×384 pixels
+_ACCOUNT = threading.Lock()  # guards the caches; global, because a Share with a lock could not be pickled
 
 
 class Share:
-    """Makes a process's share of a batch from the plan of the whole; sent to worker processes.
+    """A function that makes a process's share of a batch. Worker processes receive a copy.
 
     Args:
         source: the photographs.
-        config: what is done to them.
-        positions: of the batch, first and one after the last.
+        config: settings of crops and cache.
+        positions: first position of the share in the batch, and the position after its last one.
     """
 
     def __init__(self, source: Source, config: DataConfig, positions: tuple[int, int]):
@@ -33,7 +33,17 @@ class Share:
         self._damaged: set[int] = set()
 
     def __call__(self, plans: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        """``{"images": (b, size, size, 3) uint8, "skipped": names}``."""
+        """Make the share of one batch.
+
+        Args:
+            plans: record and random key for each position of the whole batch.
+
+        Returns:
+            ``{"images": (b, size, size, 3) uint8, "skipped": names of damaged photographs}``.
+
+        Raises:
+            InputError: no photograph of the source can be read.
+        """
         config, skipped, views = self._config, list[int](), list[np.ndarray]()
         for record, key in plans[slice(*self._positions)]:
             rng = np.random.default_rng(key)
@@ -48,7 +58,7 @@ class Share:
         }
 
     def _load(self, record: int) -> np.ndarray | None:
-        """A photograph at the side from which crops are drawn; None if it is damaged."""
+        """Return a photograph resized to the side from which crops are drawn, or None if it is damaged."""
         kept = self._kept.get(record)
         if kept is not None:
             return kept
@@ -57,11 +67,11 @@ class Share:
         side = self._config.side
         try:
             photograph = bring_to(self.source.decode(record, side), side)
-        except Exception:  # one damaged photograph must not end a training, whatever its decoder raises
+        except Exception:  # one damaged photograph must not end the training, whatever its decoder raises
             self._damaged.add(record)
             return None
-        # What is kept stays: in an order that changes every epoch no photograph is more likely than another
-        # to be wanted soon.
+        # Nothing is evicted from the cache: every epoch has a new order, so no photograph is more likely than
+        # another to be needed soon.
         with _ACCOUNT:
             if photograph.nbytes <= self._budget and record not in self._kept:
                 self._budget -= photograph.nbytes
@@ -69,9 +79,9 @@ class Share:
         return photograph
 
     def _another(self, rng: np.random.Generator, skipped: list[int]) -> tuple[int, np.ndarray]:
-        """Return another photograph instead of a damaged one, drawn with the random key of the position.
+        """Return another photograph in place of a damaged one, drawn with the random key of the position.
 
-        Every process would choose the same, and none has to tell another, so that they stay in step.
+        The choice does not depend on the process, so that processes stay in step without communication.
         """
         for record in rng.permutation(len(self.source)).tolist():
             photograph = self._load(record)

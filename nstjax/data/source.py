@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Source(Protocol):
-    """A numbered collection of photographs; small, since worker processes are sent a copy.
+    """An indexed collection of photographs. It must be small, because worker processes receive a copy.
 
     Attributes:
-        place: what it is, in the words of a message: ``"the folder holiday"``.
+        place: description of the source for messages, such as ``"the folder holiday"``.
     """
 
     place: str
@@ -21,18 +21,19 @@ class Source(Protocol):
         """Return the name of a photograph for messages."""
 
     def identity(self) -> str:
-        """A hash that changes when the photographs or their order do."""
+        """Return a string, such as a hash, that changes when the photographs or their order change."""
 
     def decode(self, record: int, at_least: int) -> np.ndarray:
-        """One photograph.
+        """Decode one photograph.
 
         Args:
-            record: which, from 0.
-            at_least: a short side that is enough; one far larger may be decoded at a fraction of its size.
+            record: index of the photograph, from 0.
+            at_least: shorter side in pixels that is sufficient; a much larger photograph may be decoded at a
+                fraction of its size.
 
         Returns:
             ``(h, w, 3)`` uint8, sRGB.
 
         Raises:
-            InputError: it is damaged.
+            InputError: the photograph is damaged.
         """

@@ -15,21 +15,24 @@ import numpy as np
 from nstjax.errors import InputError, first_line
 from nstjax.images.io import decode_image, to_bytes
 
-PACKAGES = ("tensorflow_datasets", "array_record")  # of the extra "datasets"
-ARRAY_RECORD = "array_record"  # the one with random access
+PACKAGES = ("tensorflow_datasets", "array_record")  # installed by the extra "datasets"
+ARRAY_RECORD = "array_record"  # the file format with random access
 IMAGE, FILENAME = "image", "image/filename"
 _VERSION = re.compile(r"[\d.*]+")
 
 
 def parse_spec(spec: str) -> tuple[str, str]:
-    """Return name (with config and version) and split of ``tfds:NAME[/CONFIG][:VERSION][:SPLIT]``.
+    """Parse ``tfds:NAME[/CONFIG][:VERSION][:SPLIT]``.
+
+    Returns:
+        The name with its config and version, and the split, ``"train"`` by default.
 
     Raises:
         InputError: the name is missing or malformed.
     """
     _, name, *rest = spec.split(":", 2)
     split = rest[0] if rest else ""
-    # A slice such as train[:1000] has a colon of its own.
+    # A slice such as train[:1000] also contains a colon.
     version, _, after = split.partition(":")
     if _VERSION.fullmatch(version):
         name, split = f"{name}:{version}", after
@@ -61,16 +64,19 @@ def data_folder(data_dir: str) -> Path:
     return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
 
 
-# Classes of features that TensorFlow Datasets itself defines.
+# Prefix of the feature classes that TensorFlow Datasets defines itself.
 _FEATURES = "tensorflow_datasets.core.features."
 
 
 @contextlib.contextmanager
 def _known_features(place: str) -> Iterator[None]:
-    """While a data set is opened, refuse feature classes of modules other than TensorFlow Datasets' own.
+    """Refuse feature classes from modules other than TensorFlow Datasets' own while a data set is opened.
 
-    A data set's ``features.json`` names the class of each feature, and TensorFlow Datasets imports the module of a
-    class that it does not know, whatever it is: opening a data set would run code.
+    The file ``features.json`` of a data set names the class of each feature. TensorFlow Datasets imports the
+    module of any class that it does not know, so opening a data set could run arbitrary code.
+
+    Args:
+        place: description of the data set for the message.
 
     Raises:
         InputError: a class of another module is named.
@@ -96,7 +102,13 @@ def _known_features(place: str) -> Iterator[None]:
 
 
 def _find(name: str, data_dir: str) -> Any:
-    """Return a builder for a data set on disk, or None; it is made from the files, so no data set's code runs."""
+    """Return a builder for a data set on disk, or None if there is none.
+
+    The builder is made from the files of the data set, so no code of the data set runs.
+
+    Raises:
+        InputError: the data set cannot be opened.
+    """
     from tensorflow_datasets.core import read_only_builder, registered
 
     try:
@@ -106,7 +118,7 @@ def _find(name: str, data_dir: str) -> Any:
         return None
     except InputError:
         raise
-    except Exception as error:  # whatever reading foreign files raises
+    except Exception as error:  # reading damaged files can raise almost anything
         raise InputError(
             f"cannot open the data set {name} in {data_folder(data_dir)}: {first_line(error)}; "
             f"prepare it again in another `data_dir`"
@@ -116,16 +128,20 @@ def _find(name: str, data_dir: str) -> Any:
 def stock_builder(name: str, data_dir: str = "") -> Any:
     """Return TensorFlow Datasets' builder for a name, which can write ArrayRecord files.
 
+    Args:
+        name: a name of TensorFlow Datasets, such as ``coco/2017``.
+        data_dir: folder of data sets; empty for TensorFlow Datasets' default.
+
     Raises:
-        InputError: it has none of that name or config, that one needs TensorFlow, which is not installed, or the extra
-            ``datasets`` is not installed.
+        InputError: there is no data set with this name, config or version; it needs TensorFlow or another
+            package that is not installed; or the extra ``datasets`` is not installed.
     """
     check_installed()
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
 
     try:
-        # The messages below replace what it prints where TensorFlow is missing.
+        # The messages below replace the output of TensorFlow Datasets if TensorFlow is missing.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return tfds.builder(name, data_dir=str(data_folder(data_dir)), file_format=ARRAY_RECORD)
     except registered.DatasetNotFoundError as error:
@@ -149,17 +165,18 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
 def prepare_dataset(name: str, data_dir: str = "") -> Path:
     """Download a data set and write it as ArrayRecord files, unless they exist.
 
-    Progress goes to standard error.
+    Progress is printed to standard error.
 
     Args:
         name: a name of TensorFlow Datasets, such as ``coco/2017``.
-        data_dir: folder of data sets; empty for the default (``~/tensorflow_datasets``, or ``$TFDS_DATA_DIR``).
+        data_dir: folder of data sets; empty for the default (``~/tensorflow_datasets``, or
+            ``$TFDS_DATA_DIR``).
 
     Returns:
         The folder of the data set.
 
     Raises:
-        InputError: see :func:`stock_builder`; or the download failed.
+        InputError: as for :func:`stock_builder`, or the download failed.
     """
     builder = stock_builder(name, data_dir)
     import tensorflow_datasets as tfds
@@ -176,19 +193,19 @@ def prepare_dataset(name: str, data_dir: str = "") -> Path:
 
 
 class Tfds:
-    """One split of a data set that has images; see :class:`nstjax.data.source.Source`.
+    """A :class:`~nstjax.data.source.Source` of one split of a data set with images.
 
-    Images are taken as the encoded bytes that they are kept as and decoded by
-    :func:`nstjax.images.io.decode_image`, so that profiles, orientations and damage are treated as in a folder.
+    The encoded bytes of the images are decoded with :func:`nstjax.images.io.decode_image`, so that color
+    profiles, orientations and damaged files are handled as in a folder.
 
     Args:
         spec: ``"tfds:NAME[/CONFIG][:VERSION][:SPLIT]"``.
         data_dir: folder of data sets; empty for TensorFlow Datasets' default.
-        download: prepare it if it is missing.
+        download: whether to prepare the data set if it is missing.
 
     Raises:
-        InputError: it is not there, has no such split or no image, is in a form that needs TensorFlow, or the extra
-            ``datasets`` is not installed.
+        InputError: the data set is missing, damaged or not in ArrayRecord format, has no such split or no
+            feature of images, or the extra ``datasets`` is not installed.
     """
 
     def __init__(self, spec: str, data_dir: str = "", download: bool = False):
@@ -215,14 +232,20 @@ class Tfds:
         return InputError(f"{what} is damaged: copy the data set again, or prepare it in another `data_dir`")
 
     def _check_files(self, builder: Any) -> None:
-        """Raise :class:`InputError` where a file is missing or truncated: all its records would be missing."""
+        """Check that all files of the split are complete.
+
+        Without this check, the records of a missing or truncated file would be silently lost.
+
+        Raises:
+            InputError: a file is missing or truncated.
+        """
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
         for part in builder.info.splits[self._split].file_instructions:
             file = str(part.filename)
             try:
                 whole = len(ArrayRecordDataSource(file)) == part.examples_in_shard
-            except Exception as error:  # nearly anything, on damaged bytes
+            except Exception as error:  # damaged bytes can raise almost anything
                 raise self._damaged(file) from error
             if not whole:
                 raise self._damaged(file)
@@ -255,7 +278,7 @@ class Tfds:
         return len(self._source)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker opens the files for itself.
+        # Each worker process opens the files itself.
         return {**self.__dict__, "_source": None}
 
     def _example(self, record: int) -> dict[str, Any]:
@@ -267,7 +290,7 @@ class Tfds:
             self._open(builder)
         try:
             example: dict[str, Any] = self._source[record]
-        except Exception as error:  # nearly anything, on damaged bytes
+        except Exception as error:  # damaged bytes can raise almost anything
             raise self._damaged(f"{self._name}[{record}]") from error
         return example
 
@@ -275,7 +298,7 @@ class Tfds:
         return self._length
 
     def name(self, record: int) -> str:
-        """Number in the split, and the file's name where the data set keeps it and the record can be read."""
+        """Return the data set, split and index of an image, with its file name if the data set has one."""
         label = f"{self._name}[{record}]"
         if not self._has_names:
             return label
@@ -285,10 +308,10 @@ class Tfds:
             return label
 
     def identity(self) -> str:
-        """Hash of its full name, version, split and length."""
+        """Return a hash of the full name with version, the split and the number of images."""
         return hashlib.sha256(f"{self._name} {self._length}".encode()).hexdigest()
 
     def decode(self, record: int, at_least: int) -> np.ndarray:
-        """As :meth:`nstjax.data.source.Source.decode`."""
+        """Decode one photograph; see :meth:`nstjax.data.source.Source.decode`."""
         encoded = io.BytesIO(self._example(record)[IMAGE])
         return to_bytes(decode_image(encoded, f"{self._name}[{record}]", at_least))

@@ -1,20 +1,22 @@
-"""Crops of decoded photographs: a resize that can be cached, and a random crop."""
+"""Crops of decoded photographs: a resize whose result can be cached, and a random crop."""
 
 import numpy as np
 from PIL import Image
 
 LONGEST = (
-    8  # times the short side; of a longer strip the middle is taken, since resizing it could fill memory
+    8  # largest ratio of the sides; longer strips are cropped, because resizing them could exhaust the memory
 )
-_FILTER = Image.Resampling.BICUBIC  # a quarter faster than Lanczos; both antialias
+_FILTER = Image.Resampling.BICUBIC  # 25 % faster than Lanczos; both antialias
 
 
 def bring_to(photograph: np.ndarray, side: int) -> np.ndarray:
-    """Resize so that the short side is ``side``, shrinking (antialiased) or enlarging.
+    """Resize a photograph so that its shorter side is ``side``, with antialiasing.
+
+    Photographs more than ``LONGEST`` times as long as wide are first cropped to their middle.
 
     Args:
         photograph: ``(h, w, 3)`` uint8.
-        side: pixels.
+        side: shorter side of the result in pixels.
 
     Returns:
         ``(h', w', 3)`` uint8 with ``min(h', w') == side``.
@@ -33,17 +35,17 @@ def bring_to(photograph: np.ndarray, side: int) -> np.ndarray:
 def draw_view(
     photograph: np.ndarray, size: int, zoom: tuple[float, float], flip: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """A random square of a photograph, perhaps mirrored.
+    """Return a random square crop of a photograph, flipped at random.
 
-    The side of the square, before it is brought to ``size``, is the photograph's short side over a factor
-    drawn uniformly from ``zoom``; its place is uniform over the photograph.
+    Before it is resized to ``size``, the side of the crop is the photograph's shorter side divided by a
+    factor drawn uniformly from ``zoom``. Its position is uniform over the photograph.
 
     Args:
-        photograph: ``(h, w, 3)`` uint8, of short side ``size·zoom[1]`` to a rounding.
-        size: side of the result.
-        zoom: least and greatest factor.
-        flip: mirror it with probability ½.
-        rng: gives four numbers, whatever the other arguments are.
+        photograph: ``(h, w, 3)`` uint8, with a shorter side of ``size·zoom[1]`` up to rounding.
+        size: side of the result in pixels.
+        zoom: smallest and largest factor.
+        flip: whether the crop is mirrored left to right with probability ½.
+        rng: source of four random numbers; the other arguments do not change this count.
 
     Returns:
         ``(size, size, 3)`` uint8.
@@ -51,7 +53,7 @@ def draw_view(
     height, width = photograph.shape[:2]
     factor, down, right, coin = rng.random(4)
     if zoom[0] == zoom[1]:
-        # Whole pixels: no second resampling.
+        # At whole pixels, without a second resampling.
         top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
         view = photograph[top : top + size, left : left + size]
     else:

@@ -1,6 +1,6 @@
-"""Feed-forward generators, which stylize in one pass: Johnson et al. and Ulyanov et al.
+"""Feed-forward generators, which stylize an image in one pass: Johnson et al. and Ulyanov et al.
 
-Weights are trees, ``{"params": …, "batch_stats": …}``; every function here is pure.
+The weights are a pytree, ``{"params": …, "batch_stats": …}``. All functions of this module are pure.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from nstjax.typing import Images
 
 GeneratorConfig: TypeAlias = JohnsonConfig | UlyanovConfig
 Variables: TypeAlias = Mapping[str, Any]
-"""``{"params": tree, "batch_stats": tree}``, float32; the second is empty without batch normalisation."""
+"""``{"params": tree, "batch_stats": tree}``, float32. The second is empty without batch normalization."""
 
 GENERATORS: dict[str, type[JohnsonConfig] | type[UlyanovConfig]] = {
     "johnson": JohnsonConfig,
@@ -32,13 +32,18 @@ GENERATORS: dict[str, type[JohnsonConfig] | type[UlyanovConfig]] = {
 
 
 def init_generator(config: GeneratorConfig, key: Array) -> Variables:
-    """Random weights: U[−1/√f, 1/√f], f the inputs of a filter; norms begin as 1 and 0.
+    """Draw initial weights.
 
-    That is Torch's default, with which both papers' networks began.
+    Kernels and biases of convolutions are uniform in [−1/√f, 1/√f], where f is the number of inputs of one
+    filter. This is the default of Torch, which both papers used. Normalizations start with scale 1 and bias
+    0, and with running mean 0 and variance 1.
 
     Args:
-        config: of the network.
-        key: from :func:`jax.random.key`.
+        config: settings of the generator.
+        key: a typed key from :func:`jax.random.key`.
+
+    Returns:
+        The variables, float32; a function of ``config`` and ``key`` only.
     """
     plan = config.plan()
 
@@ -50,7 +55,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
             inputs[name] = jnp.zeros((1, size, size, channels))
         return GeneratorModule(plan).init(key, inputs)
 
-    # Shapes and constants are Flax's. The weights are cut from one draw: XLA takes seconds to compile many.
+    # Flax gives the shapes. The weights are slices of one draw: XLA takes seconds to compile a draw per layer.
     shapes = jax.eval_shape(init)
     convs = {step.name for step in plan.steps if step.op == "conv"}
     drawn = {name: leaves for name, leaves in shapes["params"].items() if name in convs}
@@ -78,24 +83,25 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
 def draw_noise(
     config: GeneratorConfig, keys: Array, height: int, width: int, scale: float | Array = 1.0
 ) -> tuple[Array, ...]:
-    """The noise that goes in beside the images.
+    """Draw the noise inputs of a generator.
 
     Args:
-        config: of the network.
-        keys: typed keys ``(n,)``, one an image, so that an image's noise does not depend on its batch.
-        height: of the images, in pixels.
-        width: of the images.
-        scale: report 000's k: the noise is uniform in [0, k].
+        config: settings of the generator.
+        keys: typed keys ``(n,)``, one per image, so that the noise of an image does not depend on its batch.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        scale: upper end of the noise, which is uniform in [0, scale]; the factor ``k`` of the Duke report.
 
     Returns:
-        An array ``(n, ⌈h⌉/2ᵏ, ⌈w⌉/2ᵏ, 3)`` for each scale, ⌈⌉ the next multiple of 2 to the number of scales
-        less one; none for Johnson's network.
+        For each level ``k`` of the pyramid, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, 3)``. ``H`` and ``W`` are
+        height and width rounded up to a multiple of ``2 ** (scales − 1)``. Empty for Johnson's network, which
+        has no noise input.
     """
     return pyramid_noise(config, keys, height, width, scale) if isinstance(config, UlyanovConfig) else ()
 
 
 def _pad_to(images: Array, height: int, width: int) -> Array:
-    """Reflect at the lower and right border until the size is reached."""
+    """Pad with reflection at the lower and right border to the given size."""
     h, w = images.shape[1:3]
     if (h, w) == (height, width):
         return images
@@ -114,8 +120,14 @@ def _run(
 ) -> tuple[Array, Variables]:
     plan = config.plan()
     wants_image = any(name == "image" for name, _ in plan.inputs)
-    if wants_image != (images is not None) or len(noise) != len(plan.inputs) - wants_image:
-        raise InputError("the generator was not given the images and the noise that it is made for")
+    if wants_image != (images is not None):
+        raise InputError(
+            "`images` is missing" if wants_image else "`images` must be None: the generator makes textures"
+        )
+    if len(noise) != len(plan.inputs) - wants_image:
+        raise InputError(
+            f"the generator needs {len(plan.inputs) - wants_image} noise arrays, see draw_noise; {len(noise)} were given"
+        )
     inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
         check_floating("image", images)
@@ -139,21 +151,22 @@ def generate(
     size: tuple[int, int] | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> Array:
-    """Paint; batch normalisation uses its running statistics.
+    """Stylize images, or make textures. Batch normalization uses its running statistics.
 
     Args:
-        config: of the network.
+        config: settings of the generator.
         variables: its weights.
-        images: ``(n, h, w, 3)`` in [0, 1], of any size; None for a texture network.
-        noise: from :func:`draw_noise` for this size.
-        size: height and width of a texture; by default that of the noise.
-        dtype: of the arithmetic; statistics are float32 at least.
+        images: ``(n, h, w, 3)`` in [0, 1], of any size and a floating dtype; None for a generator of
+            textures.
+        noise: noise from :func:`draw_noise` for this size; empty for Johnson's network.
+        size: height and width of a texture; by default those of the noise. Not used if there are images.
+        dtype: dtype of the computation; statistics are at least float32.
 
     Returns:
-        ``(n, h, w, 3)`` float32, about [0, 1] and not clipped.
+        ``(n, h, w, 3)``, at least float32, approximately in [0, 1] and not clipped.
 
     Raises:
-        InputError: images or noise do not go with the network, or images are integers.
+        InputError: images or noise do not match the generator's inputs, or the images are integers.
     """
     return _run(config, variables, images, noise, size, dtype, False, None)[0]
 
@@ -168,37 +181,37 @@ def generate_train(
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> tuple[Array, Variables]:
-    """Paint as in training: batch normalisation by the statistics of the batch.
+    """Run the generator in training mode: batch normalization uses the statistics of the batch.
 
     Args:
-        config: of the network.
+        config: settings of the generator.
         variables: its weights.
         images: as for :func:`generate`.
-        noise: likewise.
-        size: likewise.
-        axis_name: of the mapped axis over whose devices the batch is spread.
-        dtype: of the arithmetic.
+        noise: as for :func:`generate`.
+        size: as for :func:`generate`.
+        axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
+        dtype: as for :func:`generate`.
 
     Returns:
-        The images, and the new running statistics (empty without batch normalisation).
+        The images, and the updated running statistics (empty without batch normalization).
 
     Raises:
-        InputError: images or noise do not go with the network.
+        InputError: as for :func:`generate`.
     """
     return _run(config, variables, images, noise, size, dtype, True, axis_name)
 
 
 def config_to_json(config: GeneratorConfig) -> dict[str, Any]:
-    """A dict with ``kind`` and the fields."""
+    """Return the config as a dict with ``kind`` and the fields, for JSON."""
     kind = "johnson" if isinstance(config, JohnsonConfig) else "ulyanov"
     return {"kind": kind, **dataclasses.asdict(config)}
 
 
 def config_from_json(record: object) -> GeneratorConfig:
-    """The config that :func:`config_to_json` wrote.
+    """Return the config for a dict from :func:`config_to_json`.
 
     Raises:
-        InputError: it is damaged, or of another version.
+        InputError: the dict is damaged, or was written by a version with other fields.
     """
     try:
         fields = checked(record, dict[str, Any], "the generator's config")

@@ -12,29 +12,37 @@ from nstjax.generators.plan import (
     Upsampling,
 )
 
-_KERNELS = (9, 3, 3)  # of the convolutions on the way down
+_KERNELS = (9, 3, 3)  # kernel sizes of the downsampling part
 
 
 @dataclasses.dataclass(frozen=True)
 class JohnsonConfig:
-    """The network; the defaults are report 004's last one (chapter 4).
+    """Settings of Johnson's network.
+
+    The defaults, except ``last_kernel``, are those of the Pomona thesis's last network (Barnes 2018,
+    chapter 4).
 
     Attributes:
-        norm: ``"batch"`` as the paper, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022); with a factor
-            and an offset for each channel either way.
-        upsampling: ``"transposed"`` convolution as the paper, or ``"nearest"`` or ``"bilinear"`` upsampling
-            followed by a convolution (Odena et al. 2016), which leaves no checkerboard.
-        padding: ``"reflect"`` or ``"zeros"``, at every convolution but the transposed ones, which have none. (The
-            paper pads its input by 40 pixels and not inside the residual blocks; that is not here.)
-        output: ``"tanh"``, 0.5 + 150/255·tanh; ``"linear"``, 0.5 + the last convolution. ``"tanh"`` is the released
-            code (fast-neural-style, ``tanh_constant`` 150), which adds 150·tanh to the mean colour in units of 0 to 255;
-            the constant offset here is mid-grey. The paper (section 3.1) instead has "a scaled tanh" whose range is
-            [0, 255], 0.5 + 0.5·tanh here. The default is the code's: at black and white its tanh still has a slope of
-            0.28, where the paper's has none.
-        width: factor on the numbers of filters, 32, 64 and 128 in the paper.
-        residual_blocks: the paper's 5.
-        last_kernel: side of the last convolution, 9 or 3. The default is 9, as in Johnson et al. (supplement, table 1)
-            and their code, and in every checkpoint so far; report 004, table 3.1, has 3.
+        norm: ``"batch"`` as in the paper, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022). Both
+            have a scale and a bias for each channel.
+        upsampling: ``"transposed"`` convolutions as in the paper, or ``"nearest"`` or ``"bilinear"``
+            upsampling followed by a convolution (Odena et al. 2016), which avoids checkerboard artifacts.
+        padding: ``"reflect"`` or ``"zeros"``, for all convolutions except the transposed ones, which have
+            none. (The paper instead pads its input by 40 pixels and does not pad inside the residual blocks.
+            That is not implemented.)
+        output: ``"tanh"``, 0.5 + 150/255·tanh, or ``"linear"``, 0.5 + the last convolution. ``"tanh"``
+            follows the released code (fast-neural-style, ``tanh_constant`` 150), which adds 150·tanh to the
+            mean color in units of 0 to 255; here the constant is mid-gray. The paper (section 3.1) instead
+            has "a scaled tanh" with range [0, 255], which would be 0.5 + 0.5·tanh here. In the code's form,
+            the tanh still has a slope of 0.28 at black and white; in the paper's form it has none.
+        width: factor on the numbers of filters, which are 32, 64 and 128 in the paper; 1/32 to 16.
+        residual_blocks: number of residual blocks, 0 to 100; 5 in the paper.
+        last_kernel: kernel size of the last convolution, 9 or 3. The default is 9, as in Johnson et al.
+            (supplement, table 1), in their code and in all checkpoints so far. Table 3.1 of the Pomona thesis
+            has 3.
+
+    Raises:
+        InputError: a field is outside its range.
     """
 
     norm: NormKind = "instance"
@@ -47,7 +55,7 @@ class JohnsonConfig:
 
     @property
     def content(self) -> bool:
-        """True: the network stylizes photographs."""
+        """True: the network takes a photograph as input."""
         return True
 
     def __post_init__(self) -> None:
@@ -58,16 +66,19 @@ class JohnsonConfig:
             raise InputError(f"`residual_blocks` is {self.residual_blocks}: it must be between 0 and 100")
         if self.last_kernel not in (3, 9):
             raise InputError(
-                f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (report 004)"
+                f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (the Pomona thesis)"
             )
 
     def plan(self) -> GeneratorPlan:
-        """The network's steps."""
+        """Return the steps of the network."""
         return johnson_plan(self)
 
 
 def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
-    """Report 004, table 3.1, as steps; its last row's 3×3 convolution only where ``last_kernel`` is 3."""
+    """Return the steps of Johnson's network: table 3.1 of the Pomona thesis.
+
+    The table's last row is a 3×3 convolution, which applies only where ``last_kernel`` is 3.
+    """
     steps = [LayerStep("centred", "center", ("image",), 3, 0)]
 
     def conv(name: str, channels: int, level: int, **options: object) -> None:

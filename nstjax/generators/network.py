@@ -1,4 +1,4 @@
-"""The Flax module that computes a plan."""
+"""The Flax module that computes a :class:`~nstjax.generators.plan.GeneratorPlan`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,21 +13,21 @@ from nstjax.generators.steps import apply_step
 
 
 def fan_in(shape: Sequence[int]) -> int:
-    """The inputs of one filter of a kernel ``(h, w, in, out)``."""
+    """Return the number of inputs of one filter of a kernel of shape ``(h, w, in, out)``."""
     return shape[0] * shape[1] * shape[2]
 
 
 class Conv(nn.Module):
-    """Weights of a convolution: ``kernel`` (HWIO) and, if the step has one, ``bias``."""
+    """A convolution with the parameters ``kernel`` (HWIO) and, if the step has one, ``bias``."""
 
     step: LayerStep
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """The step's result."""
+        """Compute the step; ``x`` is ``(n, h, w, c)``."""
         step = self.step
         shape = (step.kernel, step.kernel, x.shape[-1], step.channels)
-        # Zeros hold the place: nstjax.generators.init_generator draws.
+        # Zeros are placeholders: nstjax.generators.init_generator draws the initial values.
         params = {"kernel": self.param("kernel", nn.initializers.zeros, shape)}
         if step.bias:
             params["bias"] = self.param("bias", nn.initializers.zeros, (step.channels,))
@@ -35,7 +35,17 @@ class Conv(nn.Module):
 
 
 class NormLayer(nn.Module):
-    """Weights of a normalisation, ``scale`` and ``bias``, and of a batch's the running ``mean`` and ``var``."""
+    """A normalization with the parameters ``scale`` and ``bias``.
+
+    Batch normalization also has the running statistics ``mean`` and ``var``.
+
+    Attributes:
+        step: the norm step.
+        batch: batch normalization if True, instance normalization if False.
+        train: use and update with the statistics of the batch; otherwise use the running ones (batch
+            normalization).
+        axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
+    """
 
     step: LayerStep
     batch: bool
@@ -44,7 +54,7 @@ class NormLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """The step's result."""
+        """Compute the step; ``x`` is ``(n, h, w, c)``."""
         shape = (x.shape[-1],)
         params = {
             "scale": self.param("scale", nn.initializers.ones, shape),
@@ -64,12 +74,13 @@ class NormLayer(nn.Module):
 
 
 class GeneratorModule(nn.Module):
-    """A generator.
+    """A generator network.
 
     Attributes:
-        plan: its steps; each step's weights are under the step's name.
-        train: batch normalisation by the batch, whose statistics the running ones move towards.
-        axis_name: of the mapped axis over which the batch is spread.
+        plan: its steps. The weights of each step have the step's name.
+        train: training mode: batch normalization uses the statistics of the batch and updates the running
+            ones.
+        axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
     """
 
     plan: GeneratorPlan
@@ -78,7 +89,15 @@ class GeneratorModule(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, Array]) -> Array:
-        """The picture that is made of the plan's inputs, ``(n, h, w, channels)`` each, sizes a multiple."""
+        """Compute the output image.
+
+        Args:
+            inputs: the plan's inputs by name, each ``(n, h, w, channels)``. Height and width of the image
+                must be multiples of ``plan.multiple``.
+
+        Returns:
+            ``(n, h, w, 3)``, approximately in [0, 1].
+        """
         arrays: dict[str, Any] = dict(inputs)
         for index, step in enumerate(self.plan.steps):
             sources = [arrays[name] for name in step.sources]

@@ -3,22 +3,25 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
-EPSILON = 1e-5  # on the variance, as Ioffe and Szegedy's code and every library
-MOMENTUM = 0.9  # of the running statistics: new = 0.9·old + 0.1·batch
+EPSILON = 1e-5  # added to the variance, as in Ioffe and Szegedy's code and in all common libraries
+MOMENTUM = 0.9  # running statistics: new = 0.9·old + 0.1·batch
 
 
 def moments(x: Array, batch: bool, axis_name: str | None = None) -> tuple[Array, Array]:
-    """Means and variances of the channels, in float32.
+    """Compute means and variances of the channels, in at least float32.
 
-    The variance is ``E[(x − c)²] − (E[x] − c)²`` with the mean as a constant ``c``. This identity holds for every ``c``,
-    so that its derivatives are right; and no two large numbers are subtracted, as they are in ``E[x²] − E[x]²``, which
-    is 0 in float32 for a mean of 50 and a deviation of 0.01. Devices take the mean of all of them as ``c``, and then
-    average moments about it.
+    The variance is ``E[(x − c)²] − (E[x] − c)²``, where ``c`` is the mean treated as a constant. The identity
+    holds for every ``c``, so the derivatives are correct. Unlike ``E[x²] − E[x]²``, it does not subtract two
+    large numbers: that formula gives 0 in float32 for a mean of 50 and a standard deviation of 0.01. With
+    several devices, ``c`` is the mean over all of them, and the moments about ``c`` are then averaged.
 
     Args:
         x: ``(n, h, w, c)``.
-        batch: over the whole batch, ``(1, 1, 1, c)``; else of each image, ``(n, 1, 1, c)``.
-        axis_name: of the mapped axis over which a batch is spread.
+        batch: whether the moments are taken over the whole batch, or over each image.
+        axis_name: name of the mapped axis of devices over which the batch is divided; used only if ``batch``.
+
+    Returns:
+        Means and variances, each ``(1, 1, 1, c)`` for the batch or ``(n, 1, 1, c)`` for images.
     """
     axes = (0, 1, 2) if batch else (1, 2)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -27,7 +30,7 @@ def moments(x: Array, batch: bool, axis_name: str | None = None) -> tuple[Array,
     if spread:
         mean = lax.pmean(mean, axis_name)
     shift = lax.stop_gradient(mean)
-    # Used once, so that XLA makes it inside the reduction: a copy of a large picture's activations takes gigabytes.
+    # Used once, so that XLA fuses it into the reduction: a copy of a large image's activations is gigabytes.
     square = jnp.mean(jnp.square(x - shift), axes, keepdims=True)
     if spread:
         square = lax.pmean(square, axis_name)
@@ -35,7 +38,18 @@ def moments(x: Array, batch: bool, axis_name: str | None = None) -> tuple[Array,
 
 
 def normalise(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
-    """``(x − mean) / √(variance + ε) · scale + bias``, in at least float32, given back in the type of ``x``."""
-    # So written, its gradient is one sum over and one pass of the picture.
+    """Compute ``(x − mean) / √(variance + ε) · scale + bias``.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        mean: means that broadcast to ``x``, from :func:`moments` or running statistics.
+        variance: variances of the same shape.
+        scale: ``(c,)``.
+        bias: ``(c,)``.
+
+    Returns:
+        An array like ``x``, computed in at least float32 and converted to the dtype of ``x``.
+    """
+    # In this form, the gradient takes one reduction and one elementwise pass over the image.
     factor = lax.rsqrt(variance + EPSILON) * scale
     return (x.astype(factor.dtype) * factor + (bias - mean * factor)).astype(x.dtype)

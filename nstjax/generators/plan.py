@@ -1,19 +1,21 @@
-"""A generator as a list of steps, computed by a Flax module for whole pictures, or in tiles.
+"""A generator as a list of steps, which can be computed for whole images or tile by tile.
 
-A :class:`GeneratorPlan` names every array that the network makes, in order, and what it is made of. Nothing here knows
-of weights or arrays: :mod:`nstjax.generators.steps` has the arithmetic, :mod:`nstjax.generators.network` the
-Flax module.
+A :class:`GeneratorPlan` names every array that the network computes, in order, and the arrays it is computed
+from. This module has no weights and no arithmetic: see :mod:`nstjax.generators.steps` for the arithmetic and
+:mod:`nstjax.generators.network` for the Flax module, which computes whole images.
 
-How a tile executor uses it. To have rows ``[a, b)`` of a step's result, ask :func:`window` which rows of its
-source that takes and what is left to pad, cut these rows, and give both to
-:func:`nstjax.generators.steps.apply_step`; columns likewise. Walking the steps backwards from a tile of the
-output gives the windows of all (the receptive field, without any being written down), walking forwards
-computes it. What ``apply_step`` pads is only what lies outside the picture, so that tiles are equal to the same
-part of the whole. Steps whose ``op`` is ``"norm"`` are the barriers: they want mean and variance of the whole
-of their source (``statistics``), which the executor collects over the tiles by
-:func:`nstjax.generators.norm.moments` in one pass up to each such step, or takes from ``batch_stats``.
-Arrays that are read after the barrier (the source of the norm, and of the residual additions and
-concatenations to come: :meth:`GeneratorPlan.live`) are what it must keep or compute again.
+A tile executor uses a plan as follows. To compute rows ``[a, b)`` of a step's result, it calls
+:func:`window`, which returns the rows of the source that are needed and the padding that remains. It slices
+these rows and passes both to :func:`nstjax.generators.steps.apply_step`; columns work the same way. Going
+backwards through the steps from a tile of the output gives the windows of all steps, and so the receptive
+field; going forwards computes the tile. ``apply_step`` pads only what lies outside the image, so a tile
+equals the same part of the whole result.
+
+Steps whose ``op`` is ``"norm"`` are barriers: they need mean and variance of their whole source
+(``statistics``). The executor collects these over the tiles with :func:`nstjax.generators.norm.moments`, in
+one pass up to each such step, or takes them from ``batch_stats``. It must keep, or compute again, the arrays
+that are read after the barrier: the source of the norm, and the sources of later residual additions and
+concatenations (:meth:`GeneratorPlan.live`).
 """
 
 import dataclasses
@@ -29,23 +31,24 @@ OutputKind: TypeAlias = Literal["tanh", "linear"]
 
 @dataclasses.dataclass(frozen=True)
 class LayerStep:
-    """One array and how it is made.
+    """One array of the network and how it is computed.
 
     Attributes:
-        name: of the result, and of the step's weights, if it has any (``conv``, ``norm``).
-        op: ``center`` (image minus mean), ``pool`` (averages of ``stride × stride``), ``concat`` (channels),
-            ``conv``, ``norm``, ``relu`` (leaky by ``slope``), ``add``, ``upsample`` (nearest, by two),
-            ``picture`` (the last: to sRGB values).
-        sources: names of what it is made of.
-        channels: of the result.
-        level: the result has the (padded) picture's size over ``2**level``.
-        kernel: side of a convolution's kernel.
-        stride: of a convolution or of pooling.
-        upsampling: what a convolution that doubles the size does first; ``"transposed"``: it is one itself.
-        padding: of a convolution.
-        bias: whether a convolution has one; not where a norm follows, which would take it away again.
-        slope: of a leaky ReLU below 0.
-        output: of ``picture``.
+        name: name of the result, and of the step's weights if it has any (``conv``, ``norm``).
+        op: the operation: ``center`` (image minus mean), ``pool`` (average of ``stride × stride``),
+            ``concat`` (of channels), ``conv``, ``norm``, ``relu`` (leaky with ``slope``), ``add``,
+            ``upsample`` (nearest, by 2), ``picture`` (last step: conversion to sRGB values).
+        sources: names of the arrays that the step reads.
+        channels: number of channels of the result.
+        level: the result has the size of the (padded) image divided by ``2**level``.
+        kernel: kernel size of a convolution.
+        stride: stride of a convolution or of pooling.
+        upsampling: for a convolution that doubles the size: the upsampling before it, or ``"transposed"`` for
+            a transposed convolution.
+        padding: padding of a convolution.
+        bias: whether a convolution has a bias. It has none if a norm step follows, which would cancel it.
+        slope: slope of a leaky ReLU for negative values.
+        output: activation of the ``picture`` step.
     """
 
     name: str
@@ -64,14 +67,14 @@ class LayerStep:
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorPlan:
-    """Steps in order.
+    """The steps of a generator, in order.
 
     Attributes:
-        steps: every one after those whose results it reads.
-        inputs: names and channels of what is given: ``image``, ``noise0``, ``noise1``, …; an input
+        steps: the steps; each comes after the steps whose results it reads.
+        inputs: names and numbers of channels of the inputs: ``image``, ``noise0``, ``noise1``, …; the input
             ``noise<k>`` has level ``k``.
-        multiple: pictures are padded to a multiple of this and the result is cropped.
-        norm: of the norm steps.
+        multiple: images are padded to a multiple of this number, and the result is cropped.
+        norm: kind of the norm steps.
     """
 
     steps: tuple[LayerStep, ...]
@@ -80,20 +83,20 @@ class GeneratorPlan:
     norm: NormKind
 
     def live(self, index: int) -> set[str]:
-        """Names of the arrays, made before step ``index``, that it or later steps read."""
+        """Return the names of the arrays made before step ``index`` that it or a later step reads."""
         made = {step.name for step in self.steps[:index]} | {name for name, _ in self.inputs}
         return made & {name for step in self.steps[index:] for name in step.sources}
 
     def levels(self) -> dict[str, int]:
-        """Level of every array by its name: it has the picture's size over ``2**level``."""
+        """Return the level of every array by name; its size is that of the image over ``2**level``."""
         inputs = {name: 0 if name == "image" else int(name.removeprefix("noise")) for name, _ in self.inputs}
         return inputs | {step.name: step.level for step in self.steps}
 
     def values_per_pixel(self, largest: float = math.inf) -> float:
-        """Return how many values are needed at once, at most, for each pixel of the picture.
+        """Return the largest number of values that exist at the same time, per pixel of the image.
 
         Args:
-            largest: arrays with more values for each pixel do not count.
+            largest: arrays with more values per pixel than this are not counted.
         """
         channels, levels = self.channels(), self.levels()
         size = {name: channels[name] / 4 ** levels[name] for name in channels}
@@ -103,23 +106,23 @@ class GeneratorPlan:
         )
 
     def channels(self) -> dict[str, int]:
-        """Channels of every array by its name."""
+        """Return the number of channels of every array by name."""
         return dict(self.inputs) | {step.name: step.channels for step in self.steps}
 
 
 @dataclasses.dataclass(frozen=True)
 class RowWindow:
-    """The part of its input, along one axis, that a step reads for a part of its result.
+    """The part of its source, along one axis, that a step reads to compute a part of its result.
 
     Attributes:
         start: first row of the source.
-        stop: one after its last.
-        skip: rows to leave out in front, after upsampling where there is any.
-        keep: rows to keep then.
-        before: rows of padding in front of these: outside of the picture.
-        after: likewise behind.
-        offset: of the padded rows, those in front that are there only to be reflected.
-        length: rows of the result.
+        stop: row after the last one.
+        skip: number of rows to drop at the start, after any upsampling.
+        keep: number of rows to keep after that.
+        before: rows of padding before them, for rows outside the image.
+        after: rows of padding after them.
+        offset: number of padded rows at the start that are there only as the source of the reflection.
+        length: number of rows of the result.
     """
 
     start: int
@@ -133,13 +136,13 @@ class RowWindow:
 
 
 def window(step: LayerStep, start: int, stop: int, size: int) -> RowWindow:
-    """The part of the source that rows (or columns) ``[start, stop)`` of the result are made of.
+    """Return the part of the source that is needed for rows (or columns) ``[start, stop)`` of the result.
 
     Args:
-        step: any, but no convolution with circular padding unless the whole is asked for.
-        start: of the result.
-        stop: of the result.
-        size: of the whole source, along this axis.
+        step: the step. For a convolution with circular padding, the whole result must be requested.
+        start: first row of the result.
+        stop: row of the result after the last one.
+        size: number of rows of the whole source.
     """
     length = stop - start
     if step.op == "pool":
@@ -156,7 +159,7 @@ def window(step: LayerStep, start: int, stop: int, size: int) -> RowWindow:
     before, after = max(0, -first), max(0, high - whole)
     first = low = max(0, first)
     high = min(high, whole)
-    if step.padding == "reflect":  # what is reflected must be there
+    if step.padding == "reflect":  # the rows to reflect must be in the window
         high = max(high, min(before + 1, whole)) if before else high
         low = min(low, max(0, whole - after - 1)) if after else low
     inner = (high - low, before, after, first - low, length)

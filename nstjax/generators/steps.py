@@ -1,4 +1,4 @@
-"""The functions of a plan's steps, for whole pictures and for tiles."""
+"""The arithmetic of a plan's steps, for whole images and for tiles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -11,18 +11,19 @@ from nstjax.generators.plan import GeneratorPadding, LayerStep, RowWindow, windo
 from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, sRGB
-# Of the scaled tanh: Johnson et al.'s released code (tanh_constant). Their paper's range, [0, 255], would be 0.5.
+MEAN = (0.485, 0.456, 0.406)  # mean sRGB color of the ImageNet photographs
+# Factor of the scaled tanh, from Johnson et al.'s released code (tanh_constant). The paper's range, [0, 255],
+# would be a factor of 0.5.
 REACH = 150 / 255
 GREY = 0.5
 Convolve: TypeAlias = Callable[[Array, Array, int], Array]
 
 
 def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: GeneratorPadding) -> Array:
-    """Pad ``(n, h, w, c)`` by so many rows and columns before and after."""
+    """Pad ``(n, h, w, c)`` with the given numbers of rows and columns, each ``(before, after)``."""
     if not any(rows + columns):
         return x
-    if padding == "circular":  # not by jnp.pad, which needs to know the size: an exported program does not
+    if padding == "circular":  # without jnp.pad, which needs a static size; exported programs have none
         for axis, (before, after) in ((1, rows), (2, columns)):
             size = x.shape[axis]
             ends = ((size - before, size), (0, size), (0, after))
@@ -56,16 +57,21 @@ def apply_step(
     columns: RowWindow | None = None,
     inner: Convolve = fast_convolve,
 ) -> Array:
-    """One step's result.
+    """Compute one step.
 
     Args:
-        step: of a plan.
-        params: its weights: ``kernel`` (HWIO) and perhaps ``bias``, or ``scale`` and ``bias``; else not read.
-        sources: what it reads, ``(n, h, w, c)`` each; parts as the windows say, if these are given.
-        statistics: means and variances for a norm step, ``(1 or n, 1, 1, c)``.
-        rows: see :func:`nstjax.generators.plan.window`; by default the whole.
-        columns: likewise.
-        inner: what convolves, in place of :func:`fast_convolve`; it has the same arguments.
+        step: a step of a plan.
+        params: its weights: ``kernel`` (HWIO) and, if the step has one, ``bias`` for ``conv``; ``scale`` and
+            ``bias`` for ``norm``; not used otherwise.
+        sources: the arrays that the step reads, each ``(n, h, w, c)``; only the parts given by the windows,
+            if there are any.
+        statistics: means and variances for a norm step, each ``(1 or n, 1, 1, c)``.
+        rows: window of the rows, see :func:`nstjax.generators.plan.window`; by default the whole.
+        columns: window of the columns.
+        inner: convolution to use instead of :func:`fast_convolve`, with the same arguments.
+
+    Returns:
+        The result, ``(n, h', w', c')``, in the dtype of the sources.
     """
     x = sources[0]
     if step.op == "center":

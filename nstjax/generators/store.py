@@ -1,4 +1,4 @@
-"""Orbax stores of trained generators, under ``ckpts/`` or in the user's cache, and loading by name."""
+"""Orbax stores of trained generators, in ``ckpts/`` or the user's cache, and loading them by name."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from nstjax.generators import GeneratorConfig, config_from_json, config_to_json
 from nstjax.plain import checked
 
 _KIND = "generator"
-_FORMAT = 1  # raised when an older program could not read what this one writes
-IN_A_RUN = "model"  # the store in the folder of a training run
+_FORMAT = 1  # increased when an older version could not read what this one writes
+IN_A_RUN = "model"  # name of the store in the folder of a training run
 
 
 class _Record(TypedDict):
@@ -31,17 +31,18 @@ class _Record(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
-    """A trained network: its shape, its weights, and how it came about.
+    """A trained generator: its config, its weights and the record of its training.
 
     Attributes:
-        config: of the network.
+        config: settings of the generator.
         variables: ``{"params": tree, "batch_stats": tree}``, float32.
-        record: what :func:`save_generator` was given, with ``kind``, ``format``, ``config`` and ``dtype``.
+        record: the record given to :func:`save_generator`. If the generator was read from a store, also
+            ``kind``, ``format``, ``config`` and ``dtype``.
     """
 
     config: GeneratorConfig
-    variables: Mapping[str, Any]
-    record: dict[str, Any]
+    variables: Mapping[str, Any] = dataclasses.field(repr=False)
+    record: dict[str, Any] = dataclasses.field(repr=False)
 
 
 def save_generator(
@@ -51,18 +52,19 @@ def save_generator(
     record: Mapping[str, Any],
     dtype: DTypeLike = np.float32,
 ) -> None:
-    """Write a generator to an Orbax store, replacing what is there.
+    """Write a generator to an Orbax store. An existing store is replaced.
 
     Args:
-        path: the store's folder; its name is the model's.
-        config: of the network.
-        variables: as of :func:`~nstjax.generators.init_generator`.
-        record: of its training, JSON-able: style, objective, steps, losses, versions, size.
-        dtype: of the parameters on disk; float16 halves the store, and changes a picture by less than a step
-            of 8 bits. Running statistics stay float32: a variance may be beyond what float16 holds.
+        path: folder of the store; its name is the name of the model.
+        config: settings of the generator.
+        variables: its weights, as from :func:`~nstjax.generators.init_generator`.
+        record: JSON-able facts of its training: style image, objective, steps, losses, versions, size.
+        dtype: dtype of the stored parameters. float16 halves the store and changes the output by less than
+            one 8-bit level. Running statistics are always float32: a variance may exceed the range of
+            float16.
 
     Raises:
-        InputError: it cannot be written, or a parameter is too large for ``dtype``.
+        InputError: the store cannot be written, or a parameter exceeds the range of ``dtype``.
     """
     dtype = np.dtype(dtype)
 
@@ -75,7 +77,7 @@ def save_generator(
         return array
 
     tree = {"params": jax.tree.map(stored, variables["params"])}
-    if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax does not keep an empty tree
+    if jax.tree.leaves(variables.get("batch_stats", {})):  # Orbax cannot store an empty tree
         as_float32 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["batch_stats"])
         tree["batch_stats"] = as_float32
     facts = {"kind": _KIND, "format": _FORMAT, "config": config_to_json(config), "dtype": dtype.name}
@@ -88,7 +90,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _wanted(config: GeneratorConfig) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of a network's weights, as :func:`_shapes` gives those that are there."""
+    """Return the shapes of a network's weights, in the form of :func:`_shapes`."""
     plan = config.plan()
     channels = plan.channels()
     params, running = dict[str, tuple[int, ...]](), dict[str, tuple[int, ...]]()
@@ -108,10 +110,14 @@ def _wanted(config: GeneratorConfig) -> dict[str, dict[str, tuple[int, ...]]]:
 def read_generator(path: Path) -> Generator:
     """Read a generator from an Orbax store.
 
+    Args:
+        path: folder of the store.
+
     Raises:
-        InputError: it is not there, is damaged, holds something else, or is of a later format.
+        InputError: the store does not exist, is damaged, holds something else or non-finite values, or has a
+            later format.
     """
-    record = checkpoints.load_record(path)  # first: another kind's arrays need not be read
+    record = checkpoints.load_record(path)  # first, so that the arrays of another kind of store are not read
     if record.get("kind") != _KIND:
         what = "a feature network" if record.get("kind") == "backbone" else "something else"
         raise InputError(f"{path} is a checkpoint of {what}, not of a generator: name another")
@@ -141,29 +147,31 @@ def read_generator(path: Path) -> Generator:
 
 
 def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Return the generators that can be loaded by name, with their records; the first folder's come first.
+    """Return the folder and the record of each generator that can be loaded by name.
+
+    If two folders hold the same name, the first folder takes precedence.
 
     Args:
-        damaged: receives the stores that cannot be read.
+        damaged: list to which unreadable stores, and folders that cannot be listed, are added.
     """
     return checkpoints.find_stores(store_folders("models"), _KIND, _Record, damaged)
 
 
 def is_shipped(name: str) -> bool:
-    """Return whether a generator of this name comes with nstjax."""
+    """Return True if a generator of this name is part of nstjax."""
     path = shipped_folder() / name
     return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == _KIND
 
 
 def load_generator(spec: str | Path) -> Generator:
-    """Load a generator.
+    """Load a generator by folder or name.
 
     Args:
-        spec: the folder of a store, the folder of a training run, whose ``model`` is taken, or the name of an
-            installed generator (see :func:`installed_generators`). A folder takes precedence over a name.
+        spec: folder of a store, folder of a training run (its ``model`` is loaded), or name of an installed
+            generator (see :func:`installed_generators`). A folder takes precedence over a name.
 
     Raises:
-        InputError: nothing of that name is installed, or the store cannot be read.
+        InputError: there is no such folder or name, or the store cannot be read.
     """
     path = Path(spec)
     if checkpoints.is_checkpoint(path / IN_A_RUN):
@@ -172,7 +180,7 @@ def load_generator(spec: str | Path) -> Generator:
         return read_generator(path)
     is_run = (
         path / RUN_RECORD
-    ).is_file()  # one without a model yet: another of its name must not take its place
+    ).is_file()  # a run without a model: no installed generator of its name replaces it
     if path.name == str(spec) and not is_run:
         for folder in store_folders("models"):
             if checkpoints.is_checkpoint(folder / path):

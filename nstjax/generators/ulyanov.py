@@ -1,4 +1,4 @@
-"""The texture network of Ulyanov et al. (2016, arXiv 1603.03417), as report 000 describes it (section 2.4)."""
+"""The texture network of Ulyanov et al. (2016, arXiv 1603.03417), as in section 2.4 of the Duke report."""
 
 import dataclasses
 
@@ -8,23 +8,30 @@ from jax import Array
 from nstjax.errors import InputError, check_choices
 from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, NormKind, OutputKind
 
-NOISE = 3  # channels
-SLOPE = 0.1  # of the leaky ReLU
+NOISE = 3  # channels of each noise input
+SLOPE = 0.1  # slope of the leaky ReLU for negative values
 
 
 @dataclasses.dataclass(frozen=True)
 class UlyanovConfig:
-    """The network; the defaults are report 000's for stylisation.
+    """Settings of Ulyanov's network. The defaults are those of the Duke report for stylization.
 
     Attributes:
-        norm: ``"batch"`` as paper and report, or ``"instance"`` (Ulyanov et al. 2016, arXiv 1607.08022).
-        padding: ``"zeros"`` as the report, ``"reflect"``, or ``"circular"`` as the paper for textures.
-        output: ``"linear"``, 0.5 + the last convolution; ``"tanh"``, 0.5 + 150/255·tanh.
-        scales: of the pyramid; report and paper have 6 for stylisation and 5 for textures.
-        channels: that each scale brings; 6 scales of 8 end in 48.
-        content: whether a photograph goes in beside the noise; without, the network makes a texture.
-        join_norm: whether both sides of a concatenation are normalised first, as in the paper (section 4.1); the
-            report does not, and the blocks on both sides have normalised already.
+        norm: ``"batch"`` as in the paper and the report, or ``"instance"`` (Ulyanov et al. 2016, arXiv
+            1607.08022).
+        padding: ``"zeros"`` as in the report, ``"reflect"``, or ``"circular"`` as in the paper for textures.
+        output: ``"linear"``, 0.5 + the last convolution, or ``"tanh"``, 0.5 + 150/255·tanh.
+        scales: number of scales of the pyramid, 1 to 10; report and paper have 6 for stylization and 5 for
+            textures.
+        channels: number of channels that each scale adds, 1 to 256; with 6 scales of 8, the last block has
+            48.
+        content: whether the network takes a photograph as input besides the noise. If not, it makes textures.
+        join_norm: whether both inputs of a concatenation are normalized first, as in the paper (section 4.1).
+            The report does not do this; both inputs come from blocks that already end in a normalization and
+            a ReLU.
+
+    Raises:
+        InputError: a field is outside its range.
     """
 
     norm: NormKind = "batch"
@@ -45,12 +52,15 @@ class UlyanovConfig:
             )
 
     def plan(self) -> GeneratorPlan:
-        """The network's steps."""
+        """Return the steps of the network."""
         return ulyanov_plan(self)
 
 
 def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
-    """Report 000, section 2.4, as steps, from the coarsest scale to the finest."""
+    """Return the steps of Ulyanov's network, from the coarsest scale to the finest.
+
+    The network is that of the Duke report, section 2.4.
+    """
     steps: list[LayerStep] = []
 
     def add(
@@ -100,7 +110,10 @@ def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
 def pyramid_noise(
     config: UlyanovConfig, keys: Array, height: int, width: int, scale: float | Array
 ) -> tuple[Array, ...]:
-    """U[0, scale] at every scale, each image's from its own key; see :func:`nstjax.generators.draw_noise`."""
+    """Draw noise uniform in [0, scale] for every level, with one key per image.
+
+    See :func:`nstjax.generators.draw_noise` for arguments and shapes.
+    """
     multiple = 2 ** (config.scales - 1)
     h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
 

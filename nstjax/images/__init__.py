@@ -1,5 +1,6 @@
-"""Decoding, encoding and resampling of images."""
+"""Decoding, encoding, resampling and display of images."""
 
+from nstjax.images.display import show, to_png
 from nstjax.images.encode import check_output, median_filter, save_gif, save_image
 from nstjax.images.folder import find_images
 from nstjax.images.io import load_image
@@ -14,4 +15,6 @@ __all__ = [
     "resize",
     "save_gif",
     "save_image",
+    "show",
+    "to_png",
 ]

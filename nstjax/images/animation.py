@@ -18,19 +18,19 @@ from nstjax.images.opening import frame_count, open_file, open_image
 
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
 _KINDS = {".gif": "GIF", ".webp": "WebP", ".png": "PNG", ".apng": "PNG"}
-_TICKS = 2**16 - 1  # durations are 16 bits, of hundredths of a second in GIF and of milliseconds in APNG
+_TICKS = 2**16 - 1  # durations have 16 bits: hundredths of a second in GIF, milliseconds in APNG
 LONGEST_MS = {"GIF": 10 * _TICKS, "PNG": _TICKS, "WebP": 2**24 - 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class Animation:
-    """An animation on disk.
+    """An animation file.
 
     Attributes:
         path: the file.
         size: height and width, in pixels.
-        milliseconds: how long each frame is shown.
-        loop: how often the frames are repeated, 0 for ever; ``None``: shown once.
+        milliseconds: duration of each frame.
+        loop: how often the frames are repeated after they were shown once; 0 repeats them forever, None never.
     """
 
     path: Path
@@ -39,19 +39,27 @@ class Animation:
     loop: int | None
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the frames in order, each ``(1, h, w, 3)`` float32 in [0, 1], as they are shown, over white."""
+        """Yield the frames in order, as they are shown: ``(1, h, w, 3)`` float32 in [0, 1], composited over white.
+
+        Raises:
+            InputError: If the file is missing or damaged.
+        """
         for image, _ in _frames(self.path):
             yield np.ascontiguousarray(flatten(image)[None])
 
 
 def _frames(path: Path) -> Iterator[tuple[Image.Image, str]]:
-    """Pillow's frames, each complete, and the format; damage becomes one sentence."""
+    """Yield Pillow's frames, each complete, and the file's format.
+
+    Raises:
+        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is no GIF.
+    """
     with warnings.catch_warnings(), open_file(path, str(path)) as (stream, kind):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if kind not in LONGEST_MS or (path.suffix.lower() == ".gif" and kind != "GIF"):
             raise InputError(f"{path} is not a GIF but a {kind}: name it by what it is")
         image = open_image(stream, kind, str(path))
-        # An APNG may begin with a picture for programs that show no animations.
+        # An APNG may begin with a picture for programs that do not support animations.
         first = int(getattr(image, "default_image", False))
         for number in range(first, getattr(image, "n_frames", 1)):
             image.seek(number)
@@ -59,13 +67,14 @@ def _frames(path: Path) -> Iterator[tuple[Image.Image, str]]:
 
 
 def _is_transparent(image: Image.Image) -> bool:
+    """Return True if an image has a pixel that is not opaque."""
     if not image.has_transparency_data:
         return False
     return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def is_animation(path: Path) -> bool:
-    """Return whether a file is a GIF, WebP or APNG of several frames; False where it cannot be read."""
+    """Return True if a file is a GIF, WebP or APNG with several frames; False if it is not, or cannot be read."""
     try:
         with open_file(path, str(path)) as (stream, kind):
             return kind in LONGEST_MS and frame_count(open_image(stream, kind, str(path)), kind) > 1
@@ -74,10 +83,15 @@ def is_animation(path: Path) -> bool:
 
 
 def open_animation(path: str | Path) -> Animation:
-    """Decode an animation once, so that damage is reported before work begins.
+    """Read the properties of an animation. All frames are decoded, so that damage is reported before work begins.
+
+    An :class:`InputWarning` tells if the animation has transparent pixels.
+
+    Args:
+        path: the file.
 
     Raises:
-        InputError: it is missing, damaged, or of another format than its suffix says.
+        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is no GIF.
     """
     path = Path(path)
     size, milliseconds, loop, clear = (0, 0), [], None, False
@@ -87,7 +101,7 @@ def open_animation(path: str | Path) -> Animation:
         clear = clear or _is_transparent(image)
         if kind == "GIF":
             loop = image.info.get("loop", loop)
-        else:  # these count how often the frames are shown, GIF how often they are repeated
+        else:  # WebP and APNG store how often the frames are shown, GIF how often they are repeated
             shown = int(image.info.get("loop", 1))
             loop = None if shown == 1 else max(0, shown - 1)
     if clear:
@@ -106,20 +120,21 @@ def encode_animation(
 ) -> bytes:
     """Encode an animation in the format of a file's suffix.
 
-    A frame equal to the one before it becomes a longer one: the animation looks the same.
+    Consecutive equal frames are stored as one longer frame, which looks the same.
 
     Args:
-        path: ends in one of :data:`ANIMATION_SUFFIXES`.
-        frames: each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1], all of one size; taken one at a time, and all held in 8 bits.
-        milliseconds: how long each is shown.
-        loop: see :class:`Animation`.
-        quality: of WebP, 1 to 100.
+        path: the file name, which selects the format; it must end in one of :data:`ANIMATION_SUFFIXES`.
+        frames: one or more frames of the same size, each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1]. They are taken
+            one at a time, and all are kept in memory with 8 bits per channel.
+        milliseconds: duration of each frame; clamped to what the format can store, see :data:`LONGEST_MS`.
+        loop: number of repetitions, see :class:`Animation`.
+        quality: quality of WebP, 1 to 100.
 
     Returns:
         The content of the file.
 
     Raises:
-        InputError: the path has another suffix, or the format cannot hold the animation.
+        InputError: If the path has another suffix, there is no frame, or the format cannot hold the animation.
     """
     path = Path(path)
     kind = _KINDS.get(path.suffix.lower())
@@ -135,15 +150,17 @@ def encode_animation(
         options["loop"] = 1 if loop is None else loop + 1 if loop else 0
     if kind == "WebP":
         options["quality"] = quality
-    buffer, first = io.BytesIO(), next(images)
-    rest = images if kind == "GIF" else list(images)  # Pillow goes over those of the others several times
+    buffer, first = io.BytesIO(), next(images, None)
+    if first is None:
+        raise InputError(f"cannot write {path}: `frames` is empty")
+    rest = images if kind == "GIF" else list(images)  # for other formats Pillow iterates several times
     try:
         first.save(buffer, kind.upper(), save_all=True, append_images=rest, **options)
-    except struct.error as error:  # equal frames joined beyond LONGEST_MS
+    except struct.error as error:  # joined equal frames are longer than LONGEST_MS
         minutes = LONGEST_MS[kind] / 60_000
         raise InputError(
             f"cannot write {path}: this format cannot stand still for over {minutes:.0f} minutes; make a video of it"
         ) from error
-    except ValueError as error:  # WebP has at most 16383 pixels a side
+    except ValueError as error:  # a side of a WebP has at most 16383 pixels
         raise InputError(f"cannot write {path}: {error}; choose a smaller `size`, or .gif") from error
     return buffer.getvalue()

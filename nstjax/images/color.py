@@ -7,12 +7,12 @@ from nstjax.pixels import check_floating
 from nstjax.typing import Images
 
 COLOR_TRANSFERS = ("histogram", "cholesky", "pca", "symmetric")
-RIDGE = 1e-5  # on the diagonal of both covariances, as in Gatys's code
-FLAT = 1e-6  # a standard deviation below it is rounding of float32, not contrast
+RIDGE = 1e-5  # added to the diagonal of both covariances, as in Gatys's code
+FLAT = 1e-6  # a smaller standard deviation is float32 rounding error, not contrast
 
 
 def _image(name: str, image: Images) -> np.ndarray:
-    """``(h, w, 3)`` float64."""
+    """Check the dtype and shape of an image ``(1, h, w, 3)``, and return it as ``(h, w, 3)`` float64."""
     check_floating(f"{name} image", image)
     array = np.asarray(image, np.float64)
     if array.ndim != 4 or array.shape[::3] != (1, 3) or array.size == 0:
@@ -21,7 +21,7 @@ def _image(name: str, image: Images) -> np.ndarray:
 
 
 def _weights(name: str, weights: np.ndarray | None, image: np.ndarray) -> np.ndarray:
-    """The mask of an image of ``(h, w, 3)``; ones where there is none."""
+    """Check the weights of an image's pixels and return them as ``(h, w)`` float64; ones if they are None."""
     if weights is None:
         return np.ones(image.shape[:2])
     weights = np.asarray(weights, np.float64)
@@ -30,7 +30,7 @@ def _weights(name: str, weights: np.ndarray | None, image: np.ndarray) -> np.nda
             f"the {name} weights have shape {weights.shape} where the image has {image.shape[:2]}: "
             f"resize the mask to the image"
         )
-    # Resampling leaves rounding beyond the ends; NaN fails both comparisons.
+    # Resampling may leave rounding errors outside [0, 1]. NaN fails both comparisons.
     if not (weights.min() >= -1e-6 and weights.max() <= 1 + 1e-6):
         raise InputError(f"the {name} weights must be finite and within [0, 1]: scale or repair the mask")
     if weights.max() < 1e-3:  # less than the first step of an 8-bit mask
@@ -39,17 +39,21 @@ def _weights(name: str, weights: np.ndarray | None, image: np.ndarray) -> np.nda
 
 
 def _output(image: np.ndarray) -> np.ndarray:
+    """Clip an image ``(h, w, 3)`` to [0, 1] and return it as ``(1, h, w, 3)`` float32."""
     return image.clip(0, 1).astype(np.float32)[None]
 
 
 def luminance(image: Images) -> np.ndarray:
-    """The Y of YIQ, three times over: a grey image that a network for colours takes.
+    """Compute the luminance Y of YIQ, repeated in three channels so that a network for color images can use it.
 
     Args:
-        image: ``(1, h, w, 3)``.
+        image: ``(1, h, w, 3)``, floating point.
 
     Returns:
-        ``(1, h, w, 3)`` float32, its channels equal; not clipped.
+        ``(1, h, w, 3)`` float32 with equal channels; not clipped.
+
+    Raises:
+        InputError: If the image has another shape or is not floating point.
     """
     from skimage.color import rgb2yiq
 
@@ -58,18 +62,18 @@ def luminance(image: Images) -> np.ndarray:
 
 
 def combine(luminance: Images, color: Images) -> np.ndarray:
-    """The Y of one image with the I and Q of another (Gatys et al. 2016, arXiv 1606.05897).
+    """Combine the Y channel of one image with the I and Q channels of another (Gatys et al. 2016, arXiv 1606.05897).
 
     Args:
-        luminance: ``(1, h, w, 3)``; grey or not, only its Y counts.
-        color: the same shape; its Y is dropped.
+        luminance: ``(1, h, w, 3)``, floating point; only its Y is used.
+        color: an image of the same shape; its Y is ignored.
 
     Returns:
-        ``(1, h, w, 3)`` float32, clipped to [0, 1]: where a colour does not exist at its new luminance,
-        both change.
+        ``(1, h, w, 3)`` float32, clipped to [0, 1]. If a color is outside sRGB at its new luminance, clipping changes
+        both the luminance and the color.
 
     Raises:
-        InputError: the sizes differ.
+        InputError: If the shapes differ, or an image has another shape or is not floating point.
     """
     from skimage.color import rgb2yiq, yiq2rgb
 
@@ -88,23 +92,24 @@ def match_luminance(
     style_weights: np.ndarray | None = None,
     content_weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The style's luminance at the content's mean and standard deviation: ``σ_C/σ_S (L_S − μ_S) + μ_C``.
+    """Match the mean and standard deviation of the style's luminance to those of the content.
 
-    Gatys et al. 2017, arXiv 1611.07865, section on colour control. A style without contrast has none to
-    scale: it becomes the content's mean.
+    The map is ``σ_C/σ_S (L_S − μ_S) + μ_C``, from Gatys et al. 2017, arXiv 1611.07865, section on color control.
+    If the style has no contrast, the result is the content's mean everywhere.
 
     Args:
-        style: by :func:`luminance`, ``(1, h, w, 3)``.
-        content: likewise, of any size.
-        style_weights: ``(h, w)`` in [0, 1], how much each pixel counts; all are mapped.
-        content_weights: likewise for the content.
+        style: luminance of the style from :func:`luminance`, ``(1, h, w, 3)``.
+        content: luminance of the content, of any size.
+        style_weights: ``(h, w)`` in [0, 1], the weight of each pixel in the statistics; all pixels are mapped.
+        content_weights: the same for the content.
 
     Returns:
-        The style's shape, float32, clipped to [0, 1]: where that changes a value, mean and deviation are
-        not quite the content's.
+        An image of the style's shape, float32, clipped to [0, 1]. Where clipping changes values, the mean and the
+        standard deviation differ from the content's.
 
     Raises:
-        InputError: shapes that do not fit; weights that are not in [0, 1], or all nearly zero.
+        InputError: If an image is not floating point, shapes do not match, or weights are outside [0, 1] or all
+            nearly zero.
     """
     moments = []
     for name, image, weights in (("style", style, style_weights), ("content", content, content_weights)):
@@ -118,18 +123,25 @@ def match_luminance(
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a positive definite matrix."""
+    """Compute the symmetric square root of a positive definite matrix."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
 def linear_map(source: np.ndarray, reference: np.ndarray, method: str) -> np.ndarray:
-    """A matrix A with ``A Σ_S A' = Σ_C``, by a linear method of :func:`transfer_color`.
+    """Compute a matrix A with ``A Σ_S A' = Σ_C``, by a linear method of :func:`transfer_color`.
 
     Args:
         source: Σ_S, ``(3, 3)``, positive definite.
-        reference: Σ_C, likewise.
-        method: the name; A is lower triangular for ``cholesky``, symmetric positive definite for ``symmetric``.
+        reference: Σ_C, ``(3, 3)``, positive definite.
+        method: ``"cholesky"``, ``"pca"`` or ``"symmetric"``. A is lower triangular for ``cholesky`` and symmetric
+            positive definite for ``symmetric``.
+
+    Returns:
+        A, ``(3, 3)``.
+
+    Raises:
+        InputError: If the method is unknown.
     """
     one_of("method", method, COLOR_TRANSFERS[1:])
     if method == "cholesky":
@@ -142,7 +154,7 @@ def linear_map(source: np.ndarray, reference: np.ndarray, method: str) -> np.nda
 
 
 def _moments(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean colour and covariance, the latter with :data:`RIDGE`."""
+    """Return the weighted mean color ``(3,)`` and the covariance ``(3, 3)``, with :data:`RIDGE` on its diagonal."""
     pixels, share = image.reshape(-1, 3), weights.reshape(-1, 1) / weights.sum()
     mean = (share * pixels).sum(axis=0)
     centered = pixels - mean
@@ -150,6 +162,7 @@ def _moments(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _samples(name: str, image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the pixels whose weight is over 0.5, ``(count, 3)``."""
     inside = weights > 0.5
     if not inside.any():
         raise InputError(
@@ -160,14 +173,14 @@ def _samples(name: str, image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _match_histograms(source: np.ndarray, samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The source under the map that takes its samples' histogram to the reference's, a channel at a time."""
+    """Map the source so that its samples get the histogram of the reference, one channel at a time."""
     from skimage.exposure import match_histograms
 
     matched = match_histograms(samples, reference, channel_axis=-1)
     result = np.empty_like(source)
     for channel in range(3):
-        # match_histograms maps samples only; the other pixels interpolate between them, exactly at a
-        # sample's own value, and beyond the lowest and the highest keep to those.
+        # match_histograms maps only the samples. The other pixels are interpolated between them, exactly at the
+        # samples' values; pixels beyond the lowest or highest sample are mapped like that sample.
         values, first = np.unique(samples[:, channel], return_index=True)
         result[..., channel] = np.interp(source[..., channel], values, matched[first, channel])
     return result
@@ -180,37 +193,37 @@ def transfer_color(
     source_weights: np.ndarray | None = None,
     reference_weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The source with the colours of the reference.
+    """Give the source the colors of the reference.
 
-    With mean colours μ and covariances Σ of source S and reference C:
+    With the mean colors μ and covariances Σ of the source S and the reference C:
 
     ============= ==========================================================================
-    ``histogram`` each channel's histogram by a monotone map (``skimage.exposure.match_histograms``)
+    ``histogram`` a monotone map of each channel's histogram (``skimage.exposure.match_histograms``)
     ``cholesky``  ``A(x − μ_S) + μ_C`` with ``A = L_C L_S⁻¹``, ``Σ = L L'``
     ``pca``       the same with ``A = Σ_C^½ Σ_S^−½``, symmetric roots by eigenvalues
     ``symmetric`` the same with ``A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½``, optimal transport of Gaussians
     ============= ==========================================================================
 
-    The first two linear maps are those of Gatys et al. 2016, arXiv 1606.05897, where ``pca`` is named
-    after Image Analogies; the third is in Gatys's code ("sym") and in Pitié and Kokaram 2007. As in that
-    code 1e-5 is added to the diagonals of both covariances, so that flat images have an inverse: the
-    result's covariance is ``Σ_C + 1e-5 (I − A A')``, not quite Σ_C.
+    The first two linear maps are from Gatys et al. 2016, arXiv 1606.05897, where ``pca`` is named after Image
+    Analogies; the third is in Gatys's code ("sym") and in Pitié and Kokaram 2007. As in that code, 1e-5 is added
+    to the diagonals of both covariances, so that the covariance of a flat image has an inverse. The result's
+    covariance is therefore ``Σ_C + 1e-5 (I − A A')``, not exactly Σ_C.
 
     Args:
-        source: ``(1, h, w, 3)``, finite.
-        reference: ``(1, H, W, 3)``, of any size.
-        method: a name of the table.
-        source_weights: ``(h, w)`` in [0, 1], how much each pixel counts (for the histogram: those over
-            0.5, equally); all are mapped.
-        reference_weights: ``(H, W)``, likewise.
+        source: ``(1, h, w, 3)``, floating point, finite.
+        reference: ``(1, H, W, 3)``, floating point, of any size.
+        method: a name from the table.
+        source_weights: ``(h, w)`` in [0, 1], the weight of each pixel in the statistics (the histogram counts
+            all pixels with a weight over 0.5 equally, and no others); all pixels are mapped.
+        reference_weights: ``(H, W)``, the same for the reference.
 
     Returns:
-        The source's shape, float32, clipped to [0, 1]: where a linear map goes beyond, that bends the
-        statistics.
+        An image of the source's shape, float32, clipped to [0, 1]. Where clipping changes the result of a linear
+        map, its statistics differ from the reference's.
 
     Raises:
-        InputError: an unknown method; shapes that do not fit; weights that are not in [0, 1], or all nearly
-            zero, or for the histogram nowhere over 0.5.
+        InputError: If the method is unknown, an image is not floating point, shapes do not match, or weights are
+            outside [0, 1], are all nearly zero, or, for the histogram, are nowhere over 0.5.
     """
     one_of("method", method, COLOR_TRANSFERS)
     image, colors = _image("source", source), _image("reference", reference)

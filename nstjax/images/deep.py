@@ -11,7 +11,7 @@ from PIL import Image
 from nstjax.errors import InputError
 from nstjax.images.opening import check_pixels, check_room
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its complaints become one sentence here
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # this module raises one sentence instead
 
 _GREYS, _RGB, _CMYK = (0, 1), 2, 5  # TIFF's PhotometricInterpretation
 _WHITE_IS_ZERO = 0
@@ -30,17 +30,17 @@ _MAX_CHANNELS = 5  # CMYK and alpha
 
 
 class Raster:
-    """Samples of an image file as they are stored, upright apart from the orientation.
+    """The samples of an image as its file stores them; the orientation is not yet applied.
 
     Attributes:
         samples: ``(h, w, c)``: unsigned integers, or float32 in [0, 1].
-        top: the sample that is white (for CMYK full ink); 1 for floats.
-        bits: of a sample of the file; 0 for floats.
-        highest: the file's highest sample.
-        alpha: ``(h, w)`` of the same range, or ``None``.
-        premultiplied: whether the samples are already multiplied by alpha.
-        profile: the ICC profile, if any.
-        orientation: of EXIF, 1 to 8.
+        top: value of a white sample (for CMYK, of full ink); 1 for floats.
+        bits: bits per sample in the file; 0 for floats.
+        highest: highest sample in the file, before any conversion; 1 for floats.
+        alpha: ``(h, w)`` in the same range, or None.
+        premultiplied: True if the samples are already multiplied by alpha.
+        profile: the ICC profile, or None.
+        orientation: the EXIF orientation, 1 to 8.
     """
 
     def __init__(
@@ -62,20 +62,21 @@ class Raster:
 def read_tiff(
     stream: BinaryIO, name: str, factor: Callable[[int, int], int] = lambda width, height: 1
 ) -> Raster | None:
-    """Read the first picture of a TIFF by its tags, unless Pillow reads it well.
+    """Read the first image of a TIFF according to its tags, unless Pillow reads it correctly.
 
     Args:
-        stream: the file, from its beginning.
-        name: what messages call it.
-        factor: by which the caller reduces an image of a given width and height.
+        stream: the file, at its beginning.
+        name: what messages call the file.
+        factor: function of the width and height that returns the factor by which the caller will reduce the image; used
+            to estimate the memory.
 
     Returns:
-        The samples; ``None`` for 1 to 8 unsigned bits, and for layouts of 16 bits that Pillow reads and whose
-        compression tifffile does not know without the package imagecodecs.
+        The samples; None for unsigned samples of 1 to 8 bits, and for a 16-bit image that Pillow reads and whose
+        compression tifffile supports only with the package imagecodecs.
 
     Raises:
-        InputError: the file is cut off, too large for the free memory, or of a kind that has no certain meaning as a
-            picture.
+        InputError: If the file is truncated, needs more memory than is free or a missing codec, is a camera's raw file,
+            or has samples or channels whose meaning as colors is not certain.
     """
     import tifffile
 
@@ -94,7 +95,7 @@ def read_tiff(
         check_room(name, width, height, pixel_bytes, factor(width, height))
         try:
             samples = page.asarray()
-        except (ValueError, RuntimeError) as error:  # how tifffile says that it lacks a codec
+        except (ValueError, RuntimeError) as error:  # tifffile raises these if it lacks a codec
             if "imagecodecs" not in str(error) and "compression" not in str(error).lower():
                 raise
             if _pillow_can(page, bits):
@@ -108,6 +109,7 @@ def read_tiff(
 
 
 def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
+    """Raise :class:`InputError` for sample formats, color spaces and channels that are not supported."""
     if format_ not in (_UNSIGNED, _FLOAT):
         raise InputError(
             f"{name} has signed or complex numbers, of which no value is certainly white: save it with "
@@ -121,7 +123,7 @@ def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
 
 
 def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
-    """Raise :class:`InputError` where data are missing, for which tifffile puts zeros."""
+    """Raise :class:`InputError` if data are missing; tifffile would replace them by zeros."""
     end = stream.seek(0, 2)
     ends = [o + c for o, c in zip(page.dataoffsets, page.databytecounts, strict=True)]
     missing = not ends or 0 in page.databytecounts or max(ends) > end
@@ -130,13 +132,14 @@ def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
 
 
 def _pillow_can(page: Any, bits: int) -> bool:
-    """Return True if Pillow supports the layout of colors and planes."""
+    """Return True if Pillow reads this color space and arrangement of channels with 16 bits."""
     chunky = page.planarconfig == 1 or page.samplesperpixel == 1
     grey = page.photometric == 1 and page.samplesperpixel == 1
     return chunky and bits == 16 and page.sampleformat == _UNSIGNED and (grey or page.photometric == _RGB)
 
 
 def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
+    """Convert decoded samples according to the TIFF's tags."""
     if page.samplesperpixel == 1:
         samples = samples.reshape(page.imagelength, page.imagewidth, 1)
     elif page.planarconfig == 2:
@@ -152,7 +155,7 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
         samples, top, bits = samples.astype(np.float32), 1.0, 0
     else:
         top, highest = float(2**bits - 1), float(samples.max())
-        if bits > 16:  # float32 has no more than 24 bits, and no screen more than 12
+        if bits > 16:  # float32 has a precision of 24 bits, and screens show at most 12
             samples, top = (samples / top).astype(np.float32), 1.0
     colours = {_RGB: 3, _CMYK: 4}.get(int(page.photometric), 1)
     alpha, premultiplied = None, False
@@ -177,17 +180,22 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return True if an image that Pillow opened has 16 bits per sample, which :func:`read_deep` reads."""
+    """Return True if an image has 16 bits per sample, so that :func:`read_deep` must read it.
+
+    Args:
+        image: an image that Pillow opened.
+    """
     return image.mode.startswith("I") or (bool(image.tile) and ";16" in _raw_mode(image))  # type: ignore[attr-defined]
 
 
 def _raw_mode(image: Any) -> str:
+    """Return the raw mode with which Pillow decodes an image, such as ``"RGB;16B"``."""
     args = image.tile[0].args
     return args if isinstance(args, str) else str(args[0])
 
 
 def _decode_as(image: Any, raw: str) -> np.ndarray:
-    """Decode with another order of the bytes of a pixel than Pillow chose."""
+    """Decode an image with another raw mode than the one that Pillow chose; the result is uint16."""
     tiles = []
     for tile in image.tile:
         args = raw if isinstance(tile.args, str) else (raw, *tile.args[1:])
@@ -198,28 +206,32 @@ def _decode_as(image: Any, raw: str) -> np.ndarray:
 
 
 def read_deep(reopen: Callable[[], Image.Image]) -> Raster:
-    """All 16 bits of an image, of which Pillow gives 8 where it has colours.
+    """Read all 16 bits of an image; Pillow returns only 8 for color images.
 
-    Pillow's decoders can be told to take the high or the low byte of each sample, so the file is decoded
-    twice. (pypng decodes 16-bit PNGs too, but in Python, some hundred times slower.)
+    Pillow's decoders can return either the high or the low byte of each sample, so the file is decoded twice. (pypng
+    also decodes 16-bit PNGs, but in Python, about a hundred times slower.)
 
     Args:
-        reopen: opens the image; called once or twice.
+        reopen: function that opens the image; called once or twice.
+
+    Returns:
+        The samples, uint16.
     """
     image = reopen()
     profile, key = image.info.get("icc_profile"), image.info.get("transparency")
-    if image.mode.startswith("I"):  # grey
+    if image.mode.startswith("I"):  # gray
         image.load()
         samples = np.asarray(image).astype(np.uint16)[..., None]
         alpha = (samples[..., 0] != key) * np.uint16(65535) if isinstance(key, int) else None
         return Raster(samples, 65535.0, alpha, profile=profile)
     raw = _raw_mode(image)
     if raw.startswith("LA;16"):
-        # Four bytes a pixel, as RGBA has: high and low byte of grey, then of alpha.
+        # Decoded as RGBA, a pixel has four bytes: high and low byte of gray, then of alpha.
         both = _decode_as(image, "RGBA")
         samples = both[..., 0::2] << 8 | both[..., 1::2]
     else:
-        # L and B name the order of the file's bytes; N is the machine's, which decompressed TIFFs have.
+        # The raw mode ends in the file's byte order: L is little-endian, B is big-endian, and N, in decompressed TIFFs,
+        # is the machine's own.
         stem, order = raw[:-1], raw[-1]
         if order == "N":
             order = "L" if sys.byteorder == "little" else "B"

@@ -1,4 +1,4 @@
-"""Writes an array to an image file, atomically, in the format of its suffix."""
+"""Writes an array to an image file, atomically, in the format of the file's suffix."""
 
 import io
 import json
@@ -16,13 +16,13 @@ from nstjax.pixels import check_floating
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 SIXTEEN_BIT = ("PNG", "TIFF")
-LONGEST_NAME = 200  # bytes; file systems have 255, and names beside the output are longer
+LONGEST_NAME = 200  # bytes; file systems allow 255, and the files beside the output have longer names
 METADATA_KEY = "nstjax"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF and TIFF tags
 
 
 def check_place(path: Path) -> None:
-    """Raise :class:`InputError` where no file of this name can be written, whatever its format."""
+    """Raise :class:`InputError` if no file can be written to this path, whatever its format."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise InputError(f"the output's name is longer than {LONGEST_NAME} bytes: choose a shorter one")
     if path.is_dir():
@@ -33,11 +33,19 @@ def check_place(path: Path) -> None:
 
 
 def check_output(path: Path, bits: int = 8) -> str:
-    """The format of an output's suffix, once it is known that it can be written there.
+    """Check that an image can be written to a path, and return the format of its suffix.
+
+    Args:
+        path: the output file.
+        bits: bits per channel.
+
+    Returns:
+        Pillow's name of the format, such as ``"JPEG"``; see :data:`FORMATS`.
 
     Raises:
-        InputError: the suffix is of no known format, the format has no 16-bit form and that is asked for,
-            the path is a folder, or its folder does not exist or may not be written.
+        InputError: If the suffix is not in :data:`FORMATS`, ``bits`` is not 8 or 16, the format does not support
+            16 bits, the path is a folder or its name is too long, or its folder does not exist or may not be
+            written.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -51,7 +59,18 @@ def check_output(path: Path, bits: int = 8) -> str:
 
 
 def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
-    """``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1] (values outside are clamped) to ``(h, w, 3)`` integers."""
+    """Convert a floating-point image to integers.
+
+    Args:
+        image: ``(1, h, w, 3)`` or ``(h, w, 3)``; values outside [0, 1] are clipped.
+        bits: 8 or 16.
+
+    Returns:
+        ``(h, w, 3)``: uint8 in [0, 255], or uint16 in [0, 65535].
+
+    Raises:
+        InputError: If the image is not floating point.
+    """
     check_floating("image", image)
     pixels = np.asarray(image, np.float64).reshape(image.shape[-3:])
     top = 2**bits - 1
@@ -59,16 +78,17 @@ def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
 
 
 def median_filter(image: np.ndarray, size: int = 3) -> np.ndarray:
-    """The median of each ``size``×``size`` neighbourhood, a channel at a time (report 001, section 1.2).
+    """Replace each value by the median of its ``size``×``size`` neighborhood, one channel at a time.
 
-    For what is saved, never for the iterate: filtered iterates drift in brightness.
+    See the Brown report, section 1.2. Use it only for images that are saved, not for the iterate of
+    an optimization: filtered iterates drift in brightness.
 
     Args:
         image: ``(1, h, w, 3)``.
-        size: odd.
+        size: side of the neighborhood in pixels; odd.
 
     Returns:
-        The same shape; borders are reflected.
+        An image of the same shape; beyond the borders the image is reflected.
     """
     from scipy import ndimage
 
@@ -76,11 +96,12 @@ def median_filter(image: np.ndarray, size: int = 3) -> np.ndarray:
 
 
 def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
+    """Encode a uint16 image ``(h, w, 3)`` as PNG or TIFF, with metadata as text."""
     buffer = io.BytesIO()
     if kind == "TIFF":
         import tifffile
 
-        # tifffile needs 7-bit text; json.dumps escapes the rest.
+        # tifffile accepts only ASCII text; json.dumps escapes all other characters.
         tifffile.imwrite(
             buffer, pixels, photometric="rgb", compression=None, description=text, software=METADATA_KEY
         )
@@ -89,7 +110,7 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
 
     height, width, _ = pixels.shape
     png.Writer(width, height, greyscale=False, bitdepth=16).write(buffer, pixels.reshape(height, -1))
-    # pypng writes no text chunks: the settings go in before IEND by hand of its own chunk list.
+    # pypng cannot write text chunks, so the metadata chunk is inserted after the first chunk, IHDR.
     chunks = list(png.Reader(bytes=buffer.getvalue()).chunks())
     chunks.insert(1, (b"tEXt", METADATA_KEY.encode() + b"\0" + text.encode("latin-1")))
     buffer = io.BytesIO()
@@ -104,17 +125,18 @@ def save_image(
     bits: int = 8,
     quality: int = 95,
 ) -> None:
-    """Write an image in the format of its suffix.
+    """Write an image in the format of the file's suffix, completely or not at all.
 
     Args:
-        path: ends in ``.jpg``, ``.jpeg``, ``.png``, ``.webp``, ``.tif`` or ``.tiff``.
-        image: ``(1, h, w, 3)`` or ``(h, w, 3)``, sRGB; values outside [0, 1] are clamped.
-        metadata: kept as JSON inside the file: PNG text ``nstjax``, EXIF or TIFF ImageDescription.
-        bits: 8, or 16 for PNG and TIFF.
-        quality: of JPEG and WebP, 1 to 100.
+        path: the file, which must end in ``.jpg``, ``.jpeg``, ``.png``, ``.webp``, ``.tif`` or ``.tiff``.
+        image: ``(1, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB; values outside [0, 1] are clipped.
+        metadata: stored as JSON in the file: PNG text ``nstjax``, EXIF or TIFF ImageDescription.
+        bits: bits per channel: 8, or 16 for PNG and TIFF.
+        quality: quality of JPEG and WebP, 1 to 100.
 
     Raises:
-        InputError: see :func:`check_output`; or the disk is full. Nothing half-written stays behind.
+        InputError: See :func:`check_output`; or if the image is not floating point or the format cannot hold it.
+        OutputError: If the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     kind = check_output(path, bits)
@@ -135,7 +157,7 @@ def save_image(
         exif[_DESCRIPTION], exif[_SOFTWARE] = text, METADATA_KEY
         options |= {"exif": exif, "quality": quality}
         if kind == "JPEG":
-            options["subsampling"] = 0  # full-resolution colour: brush strokes are colour edges
+            options["subsampling"] = 0  # no chroma subsampling: the edges of brush strokes are color edges
     buffer = io.BytesIO()
     try:
         Image.fromarray(pixels).save(buffer, kind, **options)
@@ -147,19 +169,22 @@ def save_image(
 
 
 def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.1) -> None:
-    """Write an animated GIF of frames of one size; the last is held ten times as long.
+    """Write an animated GIF that repeats forever. The last frame is shown ten times as long as the others.
 
     Args:
-        path: ends in ``.gif``.
-        frames: each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1]; at least one.
-        seconds: a frame.
+        path: the file, which must end in ``.gif``.
+        frames: one or more frames of the same size, each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1].
+        seconds: duration of each frame but the last.
 
     Raises:
-        InputError: the path does not end in ``.gif``, or it cannot be written.
+        InputError: If the path does not end in ``.gif``, there is no frame, or a frame is not floating point.
+        OutputError: If the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise InputError(f"the animation {path} must end in .gif")
+    if not frames:
+        raise InputError(f"cannot write {path}: `frames` is empty")
     images = [Image.fromarray(to_integers(frame)) for frame in frames]
     durations = [round(1000 * seconds)] * (len(images) - 1) + [round(10_000 * seconds)]
     buffer = io.BytesIO()

@@ -9,25 +9,26 @@ from nstjax.images.formats import SUFFIXES, recognise_file
 from nstjax.images.opening import refusal
 
 _COMMON = (".jpg", ".jpeg", ".png", ".webp")
-_SHOWN = 5  # names of skipped files in a line
+_SHOWN = 5  # names of skipped files per line
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A file that is not used, and why: the reason goes after its name."""
+    """A file that is not used. ``reason`` says why; messages append it to the file's name."""
 
     path: Path
     reason: str
 
 
 def look_at(path: Path, trust_suffix: bool = False) -> Skipped | None:
-    """Why a file of a folder is not an image to use; ``None`` where it is one.
+    """Return why a file of a folder is not a usable image, or None if it is one.
 
-    A file with an image's suffix and no known content counts as an image: opening it tells of the damage.
+    A file with the suffix of an image and unknown content counts as an image, so that opening it reports the damage.
 
     Args:
         path: the file.
-        trust_suffix: do not read a file with the suffix of a common format. Data sets have 100,000 files.
+        trust_suffix: accept a file with the suffix of a common format without reading it. This saves time for data sets
+            with 100,000 files.
     """
     if trust_suffix and path.suffix.lower() in _COMMON:
         return None
@@ -43,11 +44,14 @@ def look_at(path: Path, trust_suffix: bool = False) -> Skipped | None:
 
 
 def sort_out(paths: Iterable[Path], trust_suffix: bool = False) -> tuple[list[Path], list[Skipped]]:
-    """The images among a folder's entries, and its other files; hidden files and folders are in neither.
+    """Separate the images among a folder's entries from its other files. Hidden files and subfolders are ignored.
 
     Args:
         paths: the entries.
         trust_suffix: see :func:`look_at`.
+
+    Returns:
+        The paths of the images, and the other files with the reasons.
     """
     found, others = [], []
     for path in paths:
@@ -62,14 +66,14 @@ def sort_out(paths: Iterable[Path], trust_suffix: bool = False) -> tuple[list[Pa
 
 
 def find_images(folder: Path, skipped: list[Skipped] | None = None) -> list[Path]:
-    """The images of a folder (not of its subfolders), sorted by name. Hidden files are passed over.
+    """Return the images in a folder, sorted by name. Subfolders and hidden files are ignored.
 
     Args:
-        folder: where to look.
-        skipped: receives the other files, with the reasons.
+        folder: the folder.
+        skipped: receives the files that are not images, with the reasons.
 
     Raises:
-        InputError: the folder cannot be listed, or has no image.
+        InputError: If the folder cannot be listed, or contains no image.
     """
     try:
         found, others = sort_out(sorted(folder.iterdir()))
@@ -83,14 +87,19 @@ def find_images(folder: Path, skipped: list[Skipped] | None = None) -> list[Path
 
 
 def no_images(what: str, others: list[Skipped]) -> InputError:
-    """The error of a folder without images, which names the first file that was skipped."""
+    """Return the error for a folder without images. The message names the first skipped file, if there is one.
+
+    Args:
+        what: beginning of the message, such as ``"the folder F has no image"``.
+        others: the skipped files.
+    """
     if others:
         return InputError(f"{what} ({others[0].path.name} {others[0].reason}): name another folder")
     return InputError(f"{what} (JPEG, PNG, WebP, TIFF or others): name another folder")
 
 
 def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
-    """Return a line for each reason of skipped files, with the names of at most five files."""
+    """Return one line for each reason why files were skipped, with the names of at most five files."""
     by_reason: dict[str, list[str]] = {}
     for one in skipped:
         by_reason.setdefault(one.reason, []).append(one.path.name)

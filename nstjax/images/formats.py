@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-HEAD = 64  # bytes that a signature needs
+HEAD = 64  # bytes to read from the beginning of a file
 
-# Format of the file to the Pillow plugin that decodes it. Nothing else is decoded: Pillow has plugins for
-# formats that run other programs (EPS runs Ghostscript) and for many that are rarely tested.
+# From a file's format to the Pillow plugin that decodes it. No other format is decoded: some of Pillow's plugins
+# run other programs (EPS runs Ghostscript), and many are rarely tested.
 READABLE = {
     "JPEG": ("JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PngImagePlugin", "PngImageFile"),
@@ -18,7 +18,7 @@ READABLE = {
     "PPM": ("PpmImagePlugin", "PpmImageFile"),
     "TGA": ("TgaImagePlugin", "TgaImageFile"),
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
-    "HEIC": ("pillow_heif", "HeifImageFile"),  # of the extra "heic"
+    "HEIC": ("pillow_heif", "HeifImageFile"),  # from the extra "heic"
 }
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".gif", ".bmp"),
@@ -69,14 +69,14 @@ _RIFF = {b"WEBP": "WebP", b"AVI ": "video", b"WAVE": "sound"}
 
 
 def recognise(head: bytes, name: str = "") -> str | None:
-    """The format of a file, such as ``"JPEG"``.
+    """Return the format of a file, such as ``"JPEG"``.
 
     Args:
-        head: its first :data:`HEAD` bytes.
-        name: its name. Only TGA needs it, which has no signature.
+        head: the first :data:`HEAD` bytes of the file.
+        name: the file's name. It is used only for TGA, which has no signature.
 
     Returns:
-        A key of :data:`READABLE`, the name of another known format, or ``None``.
+        A key of :data:`READABLE`, the name of another known format, or None.
     """
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
@@ -97,7 +97,7 @@ def recognise(head: bytes, name: str = "") -> str | None:
 
 
 def _iso_media(head: bytes) -> str:
-    """Return the format of a file in ISO base media format (ISO/IEC 14496-12) by its brands."""
+    """Return the format of a file in ISO base media format (ISO/IEC 14496-12), which its brands determine."""
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(size, len(head)), 4))}
     if brands & {b"avif", b"avis"}:
@@ -108,7 +108,7 @@ def _iso_media(head: bytes) -> str:
 
 
 def recognise_file(path: Path) -> str | None:
-    """:func:`recognise` of a file on disk; ``None`` too where it cannot be read."""
+    """Return the format of a file on disk, as :func:`recognise` does; also None if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return recognise(file.read(HEAD), path.name)

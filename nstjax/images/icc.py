@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
-# Columns: the XYZ of sRGB's primaries, adapted to D50 by Bradford's matrix (brucelindbloom.com).
+# The columns are the XYZ values of sRGB's primaries, adapted to D50 with Bradford's matrix (brucelindbloom.com).
 _SRGB_TO_XYZ = np.array(
     [
         [0.4360747, 0.3850649, 0.1430804],
@@ -18,12 +18,12 @@ _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
 def convert_image(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An 8-bit image in sRGB, by littleCMS.
+    """Convert an 8-bit image to sRGB with LittleCMS.
 
     Args:
-        image: of mode ``L``, ``RGB`` or ``CMYK``; others are converted to ``RGB`` first.
-        profile: of its file. One that is damaged, or of other colours than the image's, is ignored, as
-            viewers do.
+        image: an image of mode ``L``, ``RGB`` or ``CMYK``; other modes are converted to ``RGB`` first.
+        profile: the file's ICC profile, or None. A profile that is damaged, or for another color space than the
+            image's, is ignored, as image viewers do.
 
     Returns:
         An image of mode ``RGB``.
@@ -46,14 +46,14 @@ def convert_image(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def convert_floats(values: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Values of more than 8 bits in sRGB.
+    """Convert an image with more than 8 bits to sRGB.
 
-    Profiles of curves and a matrix are computed in floating point. One with a table goes through littleCMS in
-    8 bits, which is all that Pillow passes to it.
+    Profiles with curves and a matrix are applied in floating point. Profiles with a lookup table are applied by
+    LittleCMS in 8 bits, because Pillow passes only 8 bits to it.
 
     Args:
         values: ``(h, w, 1)`` or ``(h, w, 3)`` float32 in [0, 1].
-        profile: as for :func:`convert_image`.
+        profile: see :func:`convert_image`.
 
     Returns:
         ``(h, w, 3)`` float32 in [0, 1].
@@ -73,12 +73,14 @@ def convert_floats(values: np.ndarray, profile: bytes | None) -> np.ndarray:
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
+    """Return the contents of a profile's tags by signature; at most 100 tags are read."""
     count = struct.unpack(">I", profile[128:132])[0]
     entries = [struct.unpack(">4sII", profile[132 + 12 * i : 144 + 12 * i]) for i in range(min(count, 100))]
     return {name: profile[offset : offset + size] for name, offset, size in entries}
 
 
 def _has_table(profile: bytes) -> bool:
+    """Return True if a profile has a lookup table, or another connection space than XYZ."""
     try:
         return b"A2B0" in _tags(profile) or profile[20:24] != b"XYZ "
     except struct.error:
@@ -86,12 +88,16 @@ def _has_table(profile: bytes) -> bool:
 
 
 def _by_curves(values: np.ndarray, profile: bytes) -> np.ndarray | None:
-    """SRGB by the profile's curves and matrix; ``None`` where it has none, or is of other colours."""
+    """Convert to sRGB with the profile's curves and matrix.
+
+    Returns:
+        ``(h, w, 3)``; None if the profile is of another kind, or for another color space than the image's.
+    """
     tags = _tags(profile)
     if profile[20:24] != b"XYZ " or b"A2B0" in tags or profile[36:40] != b"acsp":
         return None
     if profile[16:20] == b"GRAY" and values.shape[-1] == 1:
-        # A grey profile's curve gives the share of white's luminance.
+        # The curve of a gray profile returns the luminance relative to white.
         return _encode(_curve(tags[b"kTRC"], values)).repeat(3, axis=-1)
     if profile[16:20] != b"RGB ":
         return None
@@ -103,11 +109,12 @@ def _by_curves(values: np.ndarray, profile: bytes) -> np.ndarray | None:
 
 
 def _xyz(tag: bytes) -> np.ndarray:
+    """Return the XYZ values of an ``XYZ`` tag, ``(3,)``."""
     return np.array(struct.unpack(">3i", tag[8:20])) / 65536
 
 
 def _curve(tag: bytes, values: np.ndarray) -> np.ndarray:
-    """Linear light of encoded values: types ``curv`` (10.5) and ``para`` (10.15)."""
+    """Return the linear light of encoded values, with a curve of type ``curv`` (10.5) or ``para`` (10.15)."""
     if tag[:4] == b"curv":
         count = struct.unpack(">I", tag[8:12])[0]
         if count == 0:
@@ -137,7 +144,7 @@ def _curve(tag: bytes, values: np.ndarray) -> np.ndarray:
 
 
 def _encode(linear: np.ndarray) -> np.ndarray:
-    """The transfer function of sRGB (IEC 61966-2-1), of values clipped to [0, 1]."""
+    """Clip linear values to [0, 1] and apply the transfer function of sRGB (IEC 61966-2-1)."""
     linear = linear.clip(0, 1)
     curved = 1.055 * linear ** np.float32(1 / 2.4) - 0.055
     return np.where(linear <= 0.0031308, 12.92 * linear, curved).astype(np.float32)

@@ -14,8 +14,8 @@ from nstjax.images.icc import convert_floats, convert_image
 from nstjax.images.jpeg_end import complete_jpeg
 from nstjax.images.opening import check_room, frame_count, open_file, open_image
 
-LARGE_PIXELS = 2**25  # larger images may be reduced while they are decoded
-_KEPT_SIDE, _KEPT_SHORT = 4, 2  # times the side that is needed, after such a reduction
+LARGE_PIXELS = 2**25  # images with more pixels may be reduced while they are decoded
+_KEPT_SIDE, _KEPT_SHORT = 4, 2  # a reduced image keeps at least this many times the needed long or short side
 _ORIENTATION = 0x0112
 
 
@@ -24,12 +24,12 @@ class Picture:
     """A decoded image, upright and in sRGB.
 
     Attributes:
-        colors: ``(h, w, 3)``: uint8, or float32 in [0, 1] where the file has more than 8 bits. Not multiplied
-            by alpha.
-        alpha: ``(h, w)`` of the same kind, or ``None`` where the file has none.
-        highest: the file's highest sample, before any conversion.
-        bits: of a sample; 0 for floats.
-        frames: of the animation that this is the first of; 1 for a still image.
+        colors: ``(h, w, 3)``: uint8, or float32 in [0, 1] if the file has more than 8 bits. Not multiplied by
+            alpha.
+        alpha: ``(h, w)`` of the same dtype, or None if the file has no alpha channel.
+        highest: highest sample in the file, before the conversion to sRGB; 1 for floats.
+        bits: bits per sample in the file; 0 for floats.
+        frames: number of frames if this is the first frame of an animation; 1 for a still image.
     """
 
     colors: np.ndarray
@@ -41,13 +41,13 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class _Need:
-    """The size that is enough: a short side, or a long side of large images; 0: the whole."""
+    """The size that the caller needs: a short side, or a long side for large images; 0 is the full size."""
 
     short: int = 0
     long: int = 0
 
     def factor(self, width: int, height: int) -> int:
-        """By how much an image may be reduced."""
+        """Return the integer factor by which an image of this size may be reduced."""
         if width * height <= LARGE_PIXELS:
             return 1
         if self.short:
@@ -56,7 +56,7 @@ class _Need:
 
 
 def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
-    """``(h, w, ...)`` reduced by a whole factor; the last blocks may be smaller."""
+    """Reduce an image ``(h, w, ...)`` by an integer factor. The last blocks may be smaller."""
     if factor == 1:
         return samples
     rows = np.arange(0, samples.shape[0], factor)
@@ -71,7 +71,7 @@ def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """``(h, w, ...)`` turned upright from an EXIF orientation, 1 to 8."""
+    """Turn an image ``(h, w, ...)`` upright, given its EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -80,16 +80,16 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 where the metadata are damaged, which no viewer minds."""
+    """Return the EXIF orientation; 1 if the metadata are damaged, as image viewers assume."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         return value if value in range(1, 9) else 1
-    except Exception:  # EXIF is a TIFF of its own: its parser fails as variously as decoders do
+    except Exception:  # EXIF is itself a TIFF, and its parser raises nearly any exception
         return 1
 
 
 def _from_pillow(image: Image.Image, factor: int) -> Picture:
-    """Return the array of a decoded Pillow image with at most 8 bits."""
+    """Convert a decoded Pillow image with at most 8 bits per sample, reduced by an integer factor."""
     profile, orientation = image.info.get("icc_profile"), _orientation(image)
     if image.mode in ("La", "RGBa"):
         image = image.convert(image.mode.upper())
@@ -112,6 +112,7 @@ def _from_pillow(image: Image.Image, factor: int) -> Picture:
 
 
 def _from_raster(raster: Raster, factor: int) -> Picture:
+    """Convert the samples of a file with more than 8 bits, reduced by an integer factor."""
     samples, alpha, top = raster.samples, raster.alpha, np.float32(raster.top)
     if alpha is not None:
         alpha = _turned(_block_mean(alpha, factor), raster.orientation).astype(np.float32) / top
@@ -127,7 +128,7 @@ def _from_raster(raster: Raster, factor: int) -> Picture:
 
 
 def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
-    """Decode a file; every decoder is called from here."""
+    """Decode a file. All decoders are called from here."""
     with open_file(file, name) as (stream, kind):
         if kind == "TIFF":
             raster = read_tiff(stream, name, need.factor)
@@ -139,7 +140,7 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
         width, height = image.size
         factor = need.factor(width, height)
         if kind == "JPEG":
-            # libjpeg decodes at 1/2, 1/4 or 1/8 at almost no cost.
+            # libjpeg reduces an image to 1/2, 1/4 or 1/8 while decoding, at almost no cost.
             if need.short:
                 image.draft(None, (_KEPT_SHORT * need.short, _KEPT_SHORT * need.short))
             elif factor > 1:
@@ -156,7 +157,7 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
                 return open_image(stream, kind, name)
 
             raster = read_deep(reopen)
-            raster.orientation = 1 if kind == "TIFF" else turn  # Pillow turns TIFFs itself
+            raster.orientation = 1 if kind == "TIFF" else turn  # Pillow has already turned TIFFs
             return _from_raster(raster, factor)
         frames = frame_count(image, kind)
         try:
@@ -182,7 +183,7 @@ def _note(message: str) -> None:
 
 
 def _over_white(picture: Picture) -> np.ndarray:
-    """``(h, w, 3)``, uint8 or float32, alpha composited over white."""
+    """Composite a picture over white and return ``(h, w, 3)``, uint8 or float32 in [0, 1]."""
     if picture.alpha is None:
         return picture.colors
     if picture.colors.dtype == np.uint8:
@@ -194,27 +195,36 @@ def _over_white(picture: Picture) -> np.ndarray:
 
 
 def _to_float(pixels: np.ndarray) -> np.ndarray:
+    """Convert uint8 to float32 in [0, 1]; return other arrays unchanged."""
     return pixels.astype(np.float32) / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
 
 def flatten(image: Image.Image) -> np.ndarray:
-    """A decoded image of any 8-bit mode to ``(h, w, 3)`` float32 in [0, 1], alpha composited over white."""
+    """Convert a decoded Pillow image of any 8-bit mode to an array.
+
+    Returns:
+        ``(h, w, 3)`` float32 in [0, 1], sRGB, composited over white.
+    """
     return _to_float(_over_white(_from_pillow(image, 1)))
 
 
 def ignore_noise() -> None:
-    """Silence Pillow's warnings of large and of slightly odd files, in every thread of the process."""
+    """Silence Pillow's warnings about large and slightly damaged files, in all threads of the process."""
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Convert the result of :func:`decode_image` to uint8."""
+    """Convert the result of :func:`decode_image` to uint8.
+
+    Args:
+        pixels: uint8, or float32 in [0, 1].
+    """
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
 
 
 def _check_range(picture: Picture, name: str) -> None:
-    """Refuse an image whose values use the lowest part of its bits, as 0 to 255 of 16: it would be black."""
+    """Raise :class:`InputError` for a nearly black image with more than 8 bits, such as 0 to 255 in 16 bits."""
     top = 2**picture.bits - 1
     if picture.bits > 8 and 0 < picture.highest <= top / 256:
         raise InputError(
@@ -224,23 +234,24 @@ def _check_range(picture: Picture, name: str) -> None:
 
 
 def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0, long_side: int = 0) -> np.ndarray:
-    """Decode an image file or the bytes of one, as :func:`load_image` does.
+    """Decode an image file, or an image in memory, as :func:`load_image` does.
 
-    Unlike it, this may run in several threads at once; call :func:`ignore_noise` before.
+    Unlike :func:`load_image`, this function may run in several threads at once and does not warn. Call
+    :func:`ignore_noise` before.
 
     Args:
         file: a path, or a binary stream.
-        name: what messages call it.
-        at_least: if not 0, a short side that is enough: a JPEG that is many times larger is decoded at a half,
-            a quarter or an eighth of its size, which stays at least twice this. An image of over
-            :data:`LARGE_PIXELS` is reduced in any format.
+        name: what messages call the image.
+        at_least: if not 0, a sufficient short side in pixels. A much larger JPEG is decoded at a half, a quarter
+            or an eighth of its size, at least twice this value. An image of any format with more than
+            :data:`LARGE_PIXELS` is also reduced.
         long_side: see :func:`load_image`.
 
     Returns:
-        ``(h, w, 3)``, sRGB: uint8, or float32 in [0, 1] where the file has more than 8 bits.
+        ``(h, w, 3)``, sRGB: uint8, or float32 in [0, 1] if the file has more than 8 bits.
 
     Raises:
-        InputError: as :func:`load_image`.
+        InputError: As for :func:`load_image`.
     """
     picture = _decode(file, name, _Need(at_least, long_side))
     _check_range(picture, name)
@@ -248,16 +259,16 @@ def decode_image(file: Path | BinaryIO, name: str, at_least: int = 0, long_side:
 
 
 def load_with_alpha(path: Path) -> Picture:
-    """Decode an image file with its alpha channel apart.
+    """Decode an image file and keep its alpha channel separate.
 
     Args:
         path: the file.
 
     Returns:
-        The picture, its arrays float32 in [0, 1].
+        The picture, with float32 arrays in [0, 1].
 
     Raises:
-        InputError: as :func:`load_image`; values of 8 bits in a file of 16 are no error here.
+        InputError: As for :func:`load_image`; but a 16-bit file that contains only 8-bit values is allowed.
     """
     with warnings.catch_warnings():
         ignore_noise()
@@ -269,24 +280,25 @@ def load_with_alpha(path: Path) -> Picture:
 def load_image(path: str | Path, long_side: int = 0) -> np.ndarray:
     """Decode an image file.
 
-    The format is recognised by the file's content: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, PPM, TGA,
-    ICO, and HEIC where pillow-heif is installed. The EXIF orientation is applied, an ICC profile converted to
-    sRGB, alpha composited over white; grey, palette, CMYK, 16-bit and floating-point images are handled. The
-    first frame of an animation is taken. Damaged metadata are ignored. Transparent pixels and further frames, which
-    the result does not show, give an :class:`~nstjax.errors.InputWarning`.
+    The format is recognized from the file's content: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, PPM, TGA,
+    ICO, and HEIC if pillow-heif is installed. The EXIF orientation is applied, an ICC profile is converted to
+    sRGB, and alpha is composited over white. Gray, palette, CMYK, 16-bit and floating-point images are
+    supported. Of an animation, the first frame is decoded. Damaged metadata are ignored. An
+    :class:`~nstjax.errors.InputWarning` tells of transparent pixels and of further frames, because the result
+    does not show them.
 
     Args:
         path: the file.
-        long_side: if not 0, a long side that is enough. An image of over :data:`LARGE_PIXELS` is reduced while
-            it is decoded, to at least four times this; smaller images are not.
+        long_side: if not 0, a sufficient long side in pixels. An image with more than :data:`LARGE_PIXELS` is
+            reduced while it is decoded, to at least four times this value; smaller images are not reduced.
 
     Returns:
         ``(1, h, w, 3)`` float32, sRGB, values in [0, 1].
 
     Raises:
-        InputError: the file is missing, unreadable, empty, damaged, of another format, of a layout without a
-            certain meaning as a picture, or has more pixels than
-            :data:`~nstjax.images.opening.MAX_PIXELS` or the free memory allow.
+        InputError: If the file is missing, unreadable, empty, damaged or of another format; if its layout has no
+            certain meaning as an image; if it has more pixels than :data:`~nstjax.images.opening.MAX_PIXELS` or
+            than the free memory allows; or if it has more than 8 bits and no value over 1/256 of white.
     """
     path = Path(path)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Checks whether a JPEG without an end marker has all of its pixels."""
+"""Checks whether a JPEG without an end marker contains all of its pixels."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 _END = b"\xff\xd9"
-# After a whole scan, decoders skip such bytes. After part of one they decode them, as different pixels.
+# After a complete scan, decoders skip these bytes. After an incomplete scan they decode each filling to other pixels.
 _FILLINGS = (b"\0" * 64, b"\xaa" * 64, b"\x5a\xb5" * 32)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _FRAMES = {0xC0, 0xC1, 0xC3, 0xC5, 0xC7, 0xC9, 0xCB, 0xCD, 0xCF, *_PROGRESSIVE}
@@ -16,17 +16,18 @@ _SCAN = 0xDA
 def complete_jpeg(data: bytes) -> Image.Image | None:
     """Decode a JPEG that ends without an end marker (EOI).
 
-    Pillow refuses such a file, though often only the last two bytes are missing. libjpeg itself decodes it if
-    a marker is added, but then also one that lost half of its pixels. So different bytes are put between data
-    and marker: they change the picture if, and only if, pixels are missing.
+    Pillow rejects such a file, although often only the last two bytes are missing. libjpeg decodes it if a
+    marker is appended, but it also decodes a file that lost half of its pixels. This function therefore inserts
+    different bytes between the data and the marker: they change the image if and only if pixels are missing.
 
     Args:
-        data: the whole file.
+        data: the complete file.
 
     Returns:
-        The decoded image at full size; ``None`` where pixels are missing or the file has other damage.
+        The decoded image at full size; None if pixels are missing or the file has other damage.
     """
-    data = data.rstrip(b"\xff")  # a fill byte, or half of the marker: with what follows it would be another
+    # A fill byte or half of the marker: together with the next byte it would form another marker.
+    data = data.rstrip(b"\xff")
     if not _scans_are_complete(data):
         return None
     pictures = []
@@ -42,7 +43,7 @@ def complete_jpeg(data: bytes) -> Image.Image | None:
 
 def _scans_are_complete(data: bytes) -> bool:
     """Return True if the scans contain every coefficient of every component (ITU-T T.81, B.2.3)."""
-    missing: dict[int, np.ndarray] = {}  # of each component, 64 flags
+    missing: dict[int, np.ndarray] = {}  # for each component, flags of its 64 coefficients
     progressive = False
     at = 2
     while at + 4 <= len(data):

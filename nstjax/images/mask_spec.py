@@ -1,21 +1,22 @@
 """Parses mask specs: strings that describe a region of an image.
 
 ================= =========================================================================
-``FILE``          a grey image: white is inside, grey partly; of colours the luma counts
-``FILE#RRGGBB``   the pixels of that colour in a label image
-``labels:FILE``   all regions of a label image: one for each colour, in the order of 0xRRGGBB
+``FILE``          a gray image: white is inside, gray is partly inside; colors count by their luma
+``FILE#RRGGBB``   the pixels of this color in a label image
+``labels:FILE``   all regions of a label image: one for each color, in the order of 0xRRGGBB
 ``box:L,T,R,B``   a rectangle in fractions of width and height; 0,0 is the top left
-``brighter:V``    where the image's own luma is over V, in [0, 1]
-``darker:V``      where it is V or less
-``not:SPEC``      the inverse, ``1 − m``; not of ``labels:`` or ``rest``
-``all``           everything
-``rest``          what no other mask of the list covers, ``max(0, 1 − Σ m)``
+``brighter:V``    the pixels where the image's own luma is greater than V, in [0, 1]
+``darker:V``      the pixels where it is V or less
+``not:SPEC``      the inverse, ``1 − m``; not allowed for ``labels:`` and ``rest``
+``all``           the whole image
+``rest``          the part that no other mask in the list covers, ``max(0, 1 − Σ m)``
 ================= =========================================================================
 
-What begins otherwise is a file's name; a file named like one of these is written ``./all``. A ``#``
-belongs to the name where a file of the whole name exists, or where what follows has a ``.`` or ``/``.
-If a file has an alpha channel that varies, what is opaque is inside, whatever its colour; of a label image,
-what is transparent belongs to no colour. In a grey file of the integers 0 and 1, what is 1 is inside.
+Any other string is a file name; a file with a name like one of these is written ``./all``. A ``#`` is part of the
+file name if a file with the whole name exists, or if the text after it contains ``.`` or ``/``.
+If the alpha channel of a file varies, opaque pixels are inside, whatever their color; transparent pixels of a
+label image belong to no color. In a gray file that contains only the integers 0 and 1, the pixels with 1 are
+inside.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from pathlib import Path
 from nstjax.errors import InputError
 
 LABELS = "labels:"
-_FORMS = {  # what to write, of masks made of numbers
+_FORMS = {  # how to write masks that consist of numbers, for messages
     "box": "write box:LEFT,TOP,RIGHT,BOTTOM in fractions of width and height",
     "brighter": "write brighter:V with V from 0, black, to 1, white",
     "darker": "write darker:V with V from 0, black, to 1, white",
@@ -36,7 +37,17 @@ _FORMS = {  # what to write, of masks made of numbers
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """A spec taken apart; ``kind`` is a key of the readers' table, or ``"all"``."""
+    """A parsed mask spec.
+
+    Attributes:
+        text: the spec as the user wrote it.
+        kind: ``"file"``, ``"color"``, ``"labels"``, ``"box"``, ``"brighter"``, ``"darker"``, ``"all"`` or
+            ``"rest"``.
+        inverted: True if the mask is inverted.
+        file: the file, or None.
+        color: 0xRRGGBB of the kind ``"color"``.
+        numbers: the numbers of the kinds ``"box"``, ``"brighter"`` and ``"darker"``, each in [0, 1].
+    """
 
     text: str
     kind: str
@@ -47,6 +58,7 @@ class Spec:
 
 
 def _numbers(spec: str, kind: str, text: str) -> tuple[float, ...]:
+    """Parse the numbers of a spec and check their count and range."""
     try:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:
@@ -54,7 +66,7 @@ def _numbers(spec: str, kind: str, text: str) -> tuple[float, ...]:
     count = 4 if kind == "box" else 1
     if len(found) != count:
         raise InputError(f"the mask {spec} has {len(found)} numbers, not {count}: {_FORMS[kind]}")
-    if not all(0 <= number <= 1 for number in found):  # which NaN is not
+    if not all(0 <= number <= 1 for number in found):  # False for NaN
         raise InputError(f"the mask {spec} has a number that is not within [0, 1]: {_FORMS[kind]}")
     if kind == "box" and not (found[0] < found[2] and found[1] < found[3]):
         raise InputError(f"the mask {spec} must have LEFT < RIGHT and TOP < BOTTOM: {_FORMS[kind]}")
@@ -62,7 +74,7 @@ def _numbers(spec: str, kind: str, text: str) -> tuple[float, ...]:
 
 
 def _split_color(spec: str, text: str) -> tuple[str, str]:
-    """A file's name and its colour; none where the ``#`` is the name's own."""
+    """Split a file name and its color. The color is empty if the name has none or the ``#`` is part of the name."""
     file, mark, color = text.rpartition("#")
     if not mark or os.path.isfile(text) or "." in color or "/" in color:
         return text, ""
@@ -74,7 +86,11 @@ def _split_color(spec: str, text: str) -> tuple[str, str]:
 
 
 def parse_mask(spec: str) -> Spec:
-    """Take a mask's description apart; raises what :func:`check_mask_spec` does."""
+    """Parse a mask spec.
+
+    Raises:
+        InputError: If the spec is malformed.
+    """
     if not spec.strip():
         raise InputError("`specs` has an empty string: name a file, or write all for no mask")
     text, inverted = spec, False
@@ -102,15 +118,15 @@ def check_mask_spec(spec: str) -> None:
     """Check the syntax of a mask spec, without opening a file.
 
     Raises:
-        InputError: it is malformed.
+        InputError: If the spec is malformed.
     """
     parse_mask(spec)
 
 
 def mask_files(specs: Sequence[str]) -> list[Path]:
-    """The files that masks are read from, in order, each once.
+    """Return the files of several mask specs, in order and without duplicates.
 
     Raises:
-        InputError: a spec is malformed.
+        InputError: If a spec is malformed.
     """
     return list(dict.fromkeys(item.file for item in map(parse_mask, specs) if item.file is not None))

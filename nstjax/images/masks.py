@@ -14,12 +14,12 @@ from nstjax.images.mask_spec import LABELS, Spec, parse_mask
 from nstjax.images.resize import resize
 
 _LUMA = (0.299, 0.587, 0.114)  # Rec. 601
-COLOR_TOLERANCE = 16  # of 255, in each channel: the noise of a JPEG or of a scaled label image
-OPAQUE = 0.5  # alpha from which a pixel counts in a label image, whose edges may be smoothed
-MAX_LABELS = 32  # a smoothed or JPEG-compressed label image has thousands of colours
-ROUNDING = 1e-6  # of resampling and sums in float32; less than a tenth of the step of a 16-bit mask
+COLOR_TOLERANCE = 16  # of 255, per channel: the noise of a JPEG or of a scaled label image
+OPAQUE = 0.5  # smallest alpha of a pixel that counts in a label image, whose edges may be smoothed
+MAX_LABELS = 32  # a smoothed or JPEG-compressed label image has thousands of colors
+ROUNDING = 1e-6  # error of resampling and sums in float32; less than a tenth of the step of a 16-bit mask
 
-_EMPTY = {  # by kind, what to do about a mask without a pixel
+_EMPTY = {  # advice for an empty mask, by kind
     "file": "make some of it white, or write not:FILE for its black part",
     "color": "name a colour that the file has",
     "labels": "enlarge that region, or save the file at the image's size",
@@ -32,14 +32,14 @@ _EMPTY = {  # by kind, what to do about a mask without a pixel
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mask:
-    """A region of an image.
+    """A mask of a region of an image.
 
     Attributes:
-        values: ``(h, w)`` float32 in [0, 1], 1 inside; never all 0.
-        name: the spec as typed; of a region of ``labels:FILE``, ``labels:FILE#rrggbb``.
-        color: ``rrggbb`` in lower case for a region of ``labels:``, by which it is matched to another
-            file's; else empty.
-        file: that it was read from, if any.
+        values: ``(h, w)`` float32 in [0, 1], 1 inside the region; never all 0.
+        name: the spec as the user wrote it; ``labels:FILE#rrggbb`` for a region of ``labels:FILE``.
+        color: ``rrggbb`` in lower case for a region of ``labels:FILE``, to match it to the same color of another
+            file; empty for other masks.
+        file: the file from which the mask was read, or None.
     """
 
     values: np.ndarray
@@ -49,27 +49,36 @@ class Mask:
 
 
 def _luma(image: np.ndarray) -> np.ndarray:
-    """``(h, w)`` float32 of ``(h, w, 3)``; summed in double, so that a grey value stays itself."""
+    """Compute the luma of ``(h, w, 3)`` as ``(h, w)`` float32; summed in float64, so that gray values do not change."""
     return (image @ np.asarray(_LUMA, np.float64)).astype(np.float32)
 
 
 def _settle(values: np.ndarray) -> np.ndarray:
-    """Float32 in [0, 1], where only rounding keeps a value from 0 or 1 exactly that.
+    """Convert to float32 and set values that differ from 0 or 1 only by rounding to exactly 0 or 1.
 
-    Otherwise a mask could pass for not empty, or a full one for not full, by rounding alone.
+    Otherwise rounding alone could make an empty mask count as not empty, or a full one as not full.
     """
     values = np.where(values < ROUNDING, 0, np.where(values > 1 - ROUNDING, 1, values))
     return values.astype(np.float32)
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A mask ``(h, w)`` at another size: linear, antialiased, in [0, 1]; full stays full, empty empty."""
+    """Resize a mask with linear, antialiased resampling.
+
+    Args:
+        mask: ``(h, w)`` in [0, 1].
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+
+    Returns:
+        ``(height, width)`` float32 in [0, 1]. Masks of only ones and of only zeros keep their values exactly.
+    """
     return _settle(_resampled(np.asarray(mask, np.float32)[..., None], (height, width), "linear")[..., 0])
 
 
 def _coverage(start: float, end: float, pixels: int) -> np.ndarray:
     """Return the part of each pixel of a row that lies between two fractions of the row."""
-    # 0.55 of 100 pixels is 55.00000000000001, and must not touch one more pixel.
+    # 0.55 of 100 pixels is 55.00000000000001, which must not cover part of another pixel.
     first, last = round(start * pixels, 9), round(end * pixels, 9)
     edges = np.arange(pixels)
     return (np.minimum(edges + 1, last) - np.maximum(edges, first)).clip(0, 1)
@@ -80,13 +89,13 @@ def _resampled(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndar
 
 
 def _opacity(picture: Picture) -> np.ndarray | None:
-    """``(h, w)`` alpha where it varies: one that is the same everywhere tells of no region."""
+    """Return alpha, ``(h, w)``, or None if there is none or it is the same everywhere and so describes no region."""
     alpha = picture.alpha
     return None if alpha is None or alpha.min() == alpha.max() else alpha
 
 
 def _grey(picture: Picture) -> tuple[np.ndarray, str]:
-    """The mask that a file is, ``(h, w)`` in [0, 1], and what to tell of how it was read."""
+    """Return the mask that a file contains, ``(h, w)`` in [0, 1], and a note on how it was read."""
     alpha = _opacity(picture)
     if alpha is not None:
         return alpha, "has transparency: what is opaque is inside, whatever its colour"
@@ -103,19 +112,21 @@ def _grey(picture: Picture) -> tuple[np.ndarray, str]:
 
 
 def _codes(spec: str, picture: Picture, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return 0xRRGGBB at each pixel of a label image, ``(h, w)``, and all values of the file in order.
+    """Return the colors of a label image as numbers.
 
-    Where it is transparent the code is −1, which is no colour.
+    Returns:
+        0xRRGGBB of each pixel at the given size, ``(h, w)``, with −1 for transparent pixels; and the sorted
+        colors of the file.
     """
     opacity = _opacity(picture)
     opaque = np.ones(picture.colors.shape[:2], bool) if opacity is None else opacity >= OPAQUE
     levels = np.rint(picture.colors * 255)
     if (np.abs(picture.colors * 255 - levels) * opaque[..., None]).max() > 1e-3:
-        # As of class numbers in 16 bits, which would all be black in 8.
+        # For example class numbers in 16 bits, which would all be black in 8 bits.
         raise InputError(f"the mask {spec} has colours of more than 8 bits: save the file as an 8-bit PNG")
-    weights = np.array([1 << 16, 1 << 8, 1], np.float32)  # float32 holds integers to 2^24
+    weights = np.array([1 << 16, 1 << 8, 1], np.float32)  # float32 is exact for integers up to 2^24
     codes = np.where(opaque, levels @ weights, np.float32(-1))
-    # Of the file as it is: a colour lost by resampling is an error, not one region less.
+    # The colors of the file before resampling: a color that resampling removes is an error, not a missing region.
     colors = np.unique(codes[opaque])
     if len(colors) > MAX_LABELS:
         raise InputError(
@@ -139,6 +150,11 @@ def _note(item: Spec, picture: Picture, size: tuple[int, int]) -> str:
 
 
 def _mask(item: Spec, values: np.ndarray, color: str = "") -> Mask:
+    """Build a mask, inverted if its spec says so.
+
+    Raises:
+        InputError: If the mask is empty.
+    """
     values = _settle(1 - values) if item.inverted else values.astype(np.float32)
     name = f"{item.text}#{color}" if color else item.text
     if not (values > 0).any():
@@ -149,7 +165,13 @@ def _mask(item: Spec, values: np.ndarray, color: str = "") -> Mask:
 
 
 def _read(item: Spec, image: np.ndarray, picture: Picture | None) -> list[Mask]:
-    """The masks of a spec other than ``rest``; ``picture`` is its file, if it has one."""
+    """Return the masks of a spec other than ``rest``.
+
+    Args:
+        item: the spec.
+        image: ``(h, w, 3)``.
+        picture: the spec's file, or None if it has none.
+    """
     h, w = size = image.shape[:2]
     if item.kind == "all":
         return [_mask(item, np.ones(size))]
@@ -157,7 +179,7 @@ def _read(item: Spec, image: np.ndarray, picture: Picture | None) -> list[Mask]:
         left, top, right, bottom = item.numbers
         return [_mask(item, np.outer(_coverage(top, bottom, h), _coverage(left, right, w)))]
     if item.kind in ("brighter", "darker"):
-        over = _luma(image) > np.float32(item.numbers[0])  # in float32, in which images are
+        over = _luma(image) > np.float32(item.numbers[0])  # compared in float32, the dtype of images
         return [_mask(item, over if item.kind == "brighter" else ~over)]
     assert picture is not None
     if item.kind == "file":
@@ -176,29 +198,30 @@ def _read(item: Spec, image: np.ndarray, picture: Picture | None) -> list[Mask]:
 
 
 def read_masks(specs: Sequence[str], image: np.ndarray) -> list[Mask]:
-    """The masks of an image.
+    """Make the masks of an image.
 
-    A pixel may lie in several regions, and counts in each; it may lie in none.
+    A pixel may be in several regions, and then counts in each of them, or in none.
 
-    A file whose size is not the image's is resampled: a grey one linearly, antialiased; a label image by the
-    nearest pixel, before colours are compared. A pixel is of a colour if each channel is within
-    :data:`COLOR_TOLERANCE` of it; for ``labels:`` if it is that colour exactly.
+    A file with another size than the image is resampled: a gray file linearly, with antialiasing; a label image
+    to the nearest pixel, before colors are compared. For ``FILE#RRGGBB`` a pixel has the color if each channel
+    is within :data:`COLOR_TOLERANCE` of it; for ``labels:FILE`` it must have exactly this color.
 
-    If the alpha channel of a file varies, it decides: alpha itself is the mask of a grey file, whatever its
-    colours; in a label image pixels with alpha below :data:`OPAQUE` are of no colour. Alpha that is the same
-    everywhere is ignored. In a file of the integers 0 and 1, what is 1 is inside. An :class:`InputWarning`
-    tells of resampling and of these rules.
+    If the alpha channel of a file varies, it takes precedence: for a gray file, alpha itself is the mask,
+    whatever the colors; in a label image, pixels with alpha below :data:`OPAQUE` have no color. Alpha that is
+    the same everywhere is ignored. In a gray file that contains only the integers 0 and 1, the pixels with 1 are
+    inside. An :class:`InputWarning` tells of resampling and of these rules.
 
     Args:
-        specs: see :mod:`nstjax.images.mask_spec`.
-        image: ``(1, h, w, 3)``, whose size the masks get.
+        specs: mask specs, see :mod:`nstjax.images.mask_spec`.
+        image: ``(1, h, w, 3)`` in [0, 1], which determines the size of the masks.
 
     Returns:
-        One for each spec in order; of ``labels:`` one for each colour.
+        One mask for each spec, in order; one for each color for ``labels:``.
 
     Raises:
-        InputError: a spec is malformed, a file cannot be read, a mask is empty, a label image has over
-            :data:`MAX_LABELS` colours, or ``rest`` stands alone or twice.
+        InputError: If a spec is malformed, a file cannot be read, a mask is empty, a ``labels:`` file has more
+            than :data:`MAX_LABELS` colors or more than 8 bits, ``rest`` is the only spec or occurs twice, or the
+            image has another shape.
     """
     items = [parse_mask(spec) for spec in specs]
     rests = [item for item in items if item.kind == "rest"]
@@ -210,10 +233,10 @@ def read_masks(specs: Sequence[str], image: np.ndarray) -> list[Mask]:
     if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
         raise InputError(f"the image to mask has shape {image.shape}: it must be (1, height, width, 3)")
     h, w = image.shape[1:3]
-    load = functools.lru_cache(maxsize=1)(load_with_alpha)  # the colours of one file mostly follow each other
+    load = functools.lru_cache(maxsize=1)(load_with_alpha)  # the colors of one file usually follow each other
     told: set[str] = set()
     found: list[Mask] = []
-    place = 0  # of rest
+    place = 0  # index of the mask "rest"
     for item in items:
         picture = None
         if item.kind == "rest":

@@ -1,4 +1,4 @@
-"""Opens image files: the only module that calls Pillow's decoders."""
+"""Opens image files. No other module calls Pillow's decoders."""
 
 import contextlib
 import ctypes
@@ -16,24 +16,24 @@ from nstjax.errors import InputError
 from nstjax.free_memory import host_bytes
 from nstjax.images.formats import HEAD, READABLE, recognise
 
-ANIMATED = ("GIF", "PNG", "WebP", "AVIF")  # formats whose later frames show the same picture later
-MAX_PIXELS = 2**28  # phones make 200 megapixels; a PNG of 33 KB can claim 3,600
+ANIMATED = ("GIF", "PNG", "WebP", "AVIF")  # formats whose further frames are frames of an animation
+MAX_PIXELS = 2**28  # phones make photographs of 200 megapixels; a PNG of 33 KB can declare 3,600 megapixels
 WANTED = "save it as JPEG, PNG, WebP or TIFF"
 _DAMAGED = "is a damaged or truncated image: copy or save it again"
 
 
 @contextlib.contextmanager
 def as_input_error(name: str, damaged: str = _DAMAGED) -> Iterator[None]:
-    """Turn whatever a decoder raises into one sentence about the file.
+    """Turn every exception of a decoder in the block into an :class:`InputError` about the file.
 
     Decoders raise nearly every built-in exception on damaged files, so all are caught.
 
     Args:
         name: what messages call the file.
-        damaged: what messages say of a damaged one.
+        damaged: the end of the message about a damaged file.
 
     Raises:
-        InputError: in place of any ``Exception``.
+        InputError: In place of any ``Exception``.
     """
     try:
         yield
@@ -52,10 +52,15 @@ def as_input_error(name: str, damaged: str = _DAMAGED) -> Iterator[None]:
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
-    """Refuse a size that only a decompression bomb, or a picture beyond any use here, has.
+    """Check the size of an image, to protect against decompression bombs.
+
+    Args:
+        name: what messages call the image.
+        width: width in pixels.
+        height: height in pixels.
 
     Raises:
-        InputError: it is over :data:`MAX_PIXELS`, or 0.
+        InputError: If the image has more than :data:`MAX_PIXELS`, or none.
     """
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller first")
@@ -64,19 +69,19 @@ def check_pixels(name: str, width: int, height: int) -> None:
 
 
 def check_room(name: str, width: int, height: int, pixel_bytes: int, factor: int) -> None:
-    """Refuse an image whose decoding needs more memory than is free.
+    """Check that an image can be decoded in the free memory.
 
     Args:
-        name: what messages call it.
-        width: of the image in the file, in pixels.
-        height: likewise.
-        pixel_bytes: bytes of a pixel as it is decoded.
-        factor: by which the decoded image is reduced.
+        name: what messages call the image.
+        width: width of the image in the file, in pixels.
+        height: height of the image in the file, in pixels.
+        pixel_bytes: bytes per pixel of the decoded image.
+        factor: factor by which the decoded image is reduced.
 
     Raises:
-        InputError: there is not enough memory.
+        InputError: If there is not enough memory.
     """
-    # Three times as decoded, for conversions; then once as bytes and twice as float32.
+    # Three copies of the decoded image, for conversions; then the reduced one once as bytes and twice as float32.
     pixels = width * height
     needed = pixels * 3 * pixel_bytes + pixels / factor**2 * 3 * (1 + 2 * 4)
     free = host_bytes()
@@ -91,8 +96,8 @@ def check_room(name: str, width: int, height: int, pixel_bytes: int, factor: int
 def _silence_libtiff() -> None:
     """Stop libtiff from printing errors and warnings on standard error.
 
-    Pillow has no setting for it, so this calls libtiff's own. Its functions are found through Pillow's library, except
-    where they are part of it (Windows).
+    Pillow has no setting for this, so the function calls libtiff directly. It finds libtiff's functions through
+    Pillow's library, which does not work on Windows, where libtiff is part of that library.
     """
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(PIL._imaging.__file__)
@@ -101,18 +106,27 @@ def _silence_libtiff() -> None:
 
 
 def frame_count(image: Image.Image, kind: str) -> int:
-    """Return the number of frames of an animation that Pillow opened; 1 for every other image."""
+    """Return the number of frames of an animation that Pillow opened; 1 for every other image.
+
+    Args:
+        image: the image.
+        kind: its format, from :func:`open_file`.
+    """
     if kind not in ANIMATED:
         return 1
     try:
         frames = int(getattr(image, "n_frames", 1))
-    except Exception:  # a GIF is read through to count; opening it tells of the damage
+    except Exception:  # counting reads the whole GIF; decoding it will report the damage
         return 1
     return frames - bool(getattr(image, "default_image", False))
 
 
 def refusal(kind: str | None) -> str:
-    """Why a file of this format is not read, to go after its name; empty where it is read."""
+    """Return why files of a format are not read, as the end of a message; empty if they are read.
+
+    Args:
+        kind: the format from :func:`~nstjax.images.formats.recognise`, or None if it is unknown.
+    """
     if kind is None:
         return f"is not an image that can be read: {WANTED}"
     if kind not in READABLE:
@@ -131,6 +145,7 @@ def refusal(kind: str | None) -> str:
 
 
 def _plugin(kind: str) -> Any:
+    """Import the Pillow plugin of a format and return its image class."""
     module, name = READABLE[kind]
     if kind == "HEIC":
         return getattr(importlib.import_module("pillow_heif"), name)
@@ -139,18 +154,18 @@ def _plugin(kind: str) -> Any:
 
 @contextlib.contextmanager
 def open_file(file: Path | BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a file and recognise its format by its content.
+    """Open a file and recognize its format from its content.
 
     Args:
-        file: a path, or a binary stream that can seek.
-        name: what messages call it.
+        file: a path, or a seekable binary stream.
+        name: what messages call the file.
 
     Yields:
         The stream, at its beginning, and the format, a key of :data:`~nstjax.images.formats.READABLE`. An
-        exception inside the ``with`` block becomes an :class:`InputError`.
+        exception in the ``with`` block becomes an :class:`InputError`.
 
     Raises:
-        InputError: the file is missing, empty, a folder, or of no format that is read.
+        InputError: If the file is missing, empty, a folder, or not of a supported format.
     """
     with as_input_error(name), contextlib.ExitStack() as stack:
         if isinstance(file, Path):
@@ -170,17 +185,17 @@ def open_file(file: Path | BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]
 
 
 def open_image(stream: BinaryIO | bytes, kind: str, name: str) -> Image.Image:
-    """Read the header of an image by the one Pillow plugin of its format.
+    """Read the header of an image with the Pillow plugin of its format.
 
-    ``PIL.Image.open`` would try every plugin, and refuses photographs of 200 megapixels.
+    ``PIL.Image.open`` would try every plugin, and it rejects photographs of 200 megapixels.
 
     Args:
-        stream: the file, from its beginning.
+        stream: the file, at its beginning.
         kind: its format, from :func:`open_file`.
-        name: what messages call it.
+        name: what messages call the image.
 
     Raises:
-        InputError: it has too many pixels, or none.
+        InputError: If the image has too many pixels, or none.
     """
     if kind == "TIFF":
         _silence_libtiff()

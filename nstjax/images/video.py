@@ -1,4 +1,4 @@
-"""Reads, processes and writes videos frame by frame with PyAV; only a few frames are in memory."""
+"""Reads, processes and writes videos frame by frame with PyAV. Only a few frames are in memory at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,18 +12,29 @@ from nstjax.images.encode import to_integers
 from nstjax.images.video_input import VideoSource, open_video_source, orientation, packets, pyav, shown
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
-# Encoders by preference, with what they take for "no loss that one sees".
+# Encoders in the order of preference, with options for visually lossless output.
 _Encoders: TypeAlias = tuple[tuple[str, dict[str, str]], ...]
 _H264: _Encoders = (("libx264", {"crf": "18"}), ("libopenh264", {}), ("mpeg4", {"qscale": "2"}))
 _VP9: _Encoders = (
     ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"}),
     ("libvpx", {"crf": "8", "b": "8M"}),
 )
-_NOT_YUV = (0, 2)  # colour spaces: RGB, and unspecified
+_NOT_YUV = (0, 2)  # FFmpeg's color spaces "RGB" and "unspecified"
 
 
 class _Writer:
-    """The output: the stream of pictures is added with the first frame, which has its size."""
+    """Writes the output video. The first frame determines the size of the video stream, which is then created.
+
+    Args:
+        av: the module PyAV.
+        container: the output container.
+        suffix: the output's suffix, which selects the encoder.
+        video: the video stream of the source.
+        audio: the audio stream of the source that is copied, or None.
+
+    Raises:
+        InputError: If this PyAV has no encoder for the suffix.
+    """
 
     def __init__(self, av: Any, container: Any, suffix: str, video: Any, audio: Any) -> None:
         self._av, self._container, self._source = av, container, video
@@ -34,11 +45,12 @@ class _Writer:
         self._encoder, self._options = found[0]
         self._stream: Any = None
         self._audio = None if audio is None else container.add_stream_from_template(audio)
-        self._waiting: list[Any] = []  # sound before the first picture
+        self._waiting: list[Any] = []  # audio packets before the first frame
         self._last: int | None = None
         self._space: int | None = None
 
     def _start(self, height: int, width: int, frame: Any) -> None:
+        """Create the video stream with the properties of the first frame."""
         stream = self._container.add_stream(
             self._encoder, rate=self._source.average_rate or 25, options=self._options
         )
@@ -54,27 +66,31 @@ class _Writer:
         self._stream = stream
 
     def picture(self, pixels: np.ndarray, source: Any) -> None:
-        """Encode ``(1, h, w, 3)`` at the time of a frame of the source."""
+        """Encode a frame ``(1, h, w, 3)`` in [0, 1] at the time of a frame of the source.
+
+        Raises:
+            InputError: If the frame is smaller than 2×2 pixels.
+        """
         _, height, width, _ = pixels.shape
         if min(height, width) < 2:
             raise InputError(
                 f"the pictures are of {width}×{height} pixels, and a video needs 2×2: choose a larger one"
             )
-        height, width = height - height % 2, width - width % 2  # colour is stored at half the size
+        height, width = height - height % 2, width - width % 2  # chroma has half the size
         if self._stream is None:
             self._start(height, width, source)
         frame = self._av.VideoFrame.from_ndarray(to_integers(pixels[:, :height, :width]), format="rgb24")
-        # The size of a stream may change in the middle; that of the output does not.
+        # The frame size of the source may change; the output's cannot.
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p", dst_colorspace=self._space)
         at = source.pts if source.pts is not None else (self._last or 0) + 1
         if self._last is not None:
-            at = max(at, self._last + 1)  # encoders want time to go forward
+            at = max(at, self._last + 1)  # encoders require increasing times
         frame.pts, frame.time_base, self._last = at, source.time_base or self._source.time_base, at
         self._container.mux(self._stream.encode(frame))
         self._flush()
 
     def sound(self, packet: Any) -> None:
-        """Copy a packet of sound."""
+        """Copy an audio packet. Packets are held back until the video stream exists."""
         if self._audio is None or packet.dts is None:
             return
         self._waiting.append(packet)
@@ -82,13 +98,14 @@ class _Writer:
             self._flush()
 
     def _flush(self) -> None:
+        """Write the audio packets that were held back."""
         for packet in self._waiting:
             packet.stream = self._audio
             self._container.mux(packet)
         self._waiting = []
 
     def finish(self) -> None:
-        """Encode what the encoder still holds."""
+        """Encode and write the frames that the encoder still holds."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
 
@@ -99,21 +116,23 @@ def change_video(
     change: Callable[[np.ndarray], np.ndarray],
     say: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Write a video whose pictures are those of another, changed, and whose sound and times are its.
+    """Write a copy of a video with changed frames; the audio and the times are those of the source.
 
     Args:
-        source: MP4, MOV, Matroska, WebM, AVI or MPEG.
-        target: ends in one of :data:`VIDEO_SUFFIXES`; H.264 in all but ``.webm``, which is VP9. An odd last row or
-            column of a picture is dropped.
-        change: from ``(1, h, w, 3)`` float32 in [0, 1] to such a picture.
-        say: called with a sentence about each thing that the target does not get.
+        source: the video: MP4, MOV, Matroska, WebM, AVI or MPEG.
+        target: the output, which must end in one of :data:`VIDEO_SUFFIXES`; ``.webm`` is encoded with VP9 (or
+            VP8), all others with H.264 (or MPEG-4). An odd last row or column of a frame is dropped.
+        change: function from a frame, ``(1, h, w, 3)`` float32 in [0, 1], to the new frame.
+        say: called with a message about everything that the target does not contain, and about damage of the
+            source.
 
     Returns:
-        The number of pictures.
+        The number of frames.
 
     Raises:
-        InputError: the source cannot be read, or its sound and times cannot be copied.
-        OutputError: the target cannot be written. In both cases a target of earlier stays as it was.
+        InputError: If PyAV or an encoder is not installed, the source cannot be read, the target has another
+            suffix, or the target cannot hold the frame size, the times or the audio.
+        OutputError: If the target cannot be written. After either error an existing target is unchanged.
     """
     source, target = Path(source), Path(target)
     av = pyav(source)
@@ -141,13 +160,13 @@ def change_video(
             )
             for packet, frames in packets(source, reader, say):
                 if packet.stream is reader.audio:
-                    writer.sound(packet)  # ignored where the target cannot hold it
+                    writer.sound(packet)  # ignored if the target cannot hold the audio
                 for frame in frames:
                     writer.picture(change(shown(frame, source, note_transparency)), frame)
                     count += 1
             writer.finish()
     except (av.error.ArgumentError, av.error.InvalidDataError) as failed:
-        # Damage is found before: what an encoder or a container refuses are properties of the source.
+        # Damage was reported before. Encoders and containers reject only properties of the source.
         raise InputError(
             f"{target} cannot hold the frame size, the times or the sound of {source}: convert it to MP4 first"
         ) from failed
@@ -162,7 +181,7 @@ def change_video(
 def _sound(
     reader: VideoSource, container: Any, source: Path, target: Path, say: Callable[[str], None]
 ) -> Any:
-    """The stream of sound that is copied, or None."""
+    """Return the audio stream to copy, or None; a message tells if the target cannot hold it."""
     if reader.audio is None:
         return None
     context = reader.audio.codec_context

@@ -12,10 +12,11 @@ from nstjax.errors import InputError
 from nstjax.images.formats import recognise_file
 from nstjax.images.opening import as_input_error, check_room
 
-# Names of FFmpeg's demuxers. It has hundreds, and those of playlists (HLS, DASH, concat) open other files and addresses.
+# Names of the FFmpeg demuxers that are allowed. FFmpeg has hundreds, and those for playlists (HLS, DASH, concat) open
+# other files and URLs.
 _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo"
-MAX_FRAME_PIXELS = 2**27  # of one frame; 16K has 133 million
-_TOLERANCE = 0.5  # seconds that a file may end before the end that it declares
+MAX_FRAME_PIXELS = 2**27  # pixels of a frame; 16K video has 133 million
+_TOLERANCE = 0.5  # seconds by which a file may be shorter than it declares
 _DAMAGED = "is a damaged video, or not one: copy or save it again"
 _NO_PICTURES = "has no pictures in it: name a video"
 _UNREADABLE = "is not a video that nstjax reads (MP4, MOV, Matroska, WebM, AVI, MPEG): convert it to MP4"
@@ -25,10 +26,13 @@ def pyav(path: Path) -> Any:
     """Import PyAV.
 
     Args:
-        path: a video, for the message.
+        path: the video, for the message.
+
+    Returns:
+        The module ``av``.
 
     Raises:
-        InputError: it is not installed.
+        InputError: If PyAV is not installed.
     """
     try:
         import av
@@ -40,7 +44,7 @@ def pyav(path: Path) -> Any:
 
 
 def reading(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Turn the errors of demuxers and decoders into one sentence about a video; see :func:`as_input_error`."""
+    """Turn exceptions of demuxers and decoders into an :class:`InputError` about a video."""
     return as_input_error(str(path), _DAMAGED)
 
 
@@ -49,9 +53,9 @@ class VideoSource:
     """An open video.
 
     Attributes:
-        container: PyAV's.
-        video: the stream of its pictures.
-        audio: the first sound track, or None.
+        container: PyAV's container.
+        video: the video stream.
+        audio: the first audio stream, or None.
     """
 
     container: Any
@@ -59,14 +63,14 @@ class VideoSource:
     audio: Any
 
     def frame_count(self) -> int:
-        """Return about how many frames there are; 0 where that is not known."""
+        """Return the approximate number of frames; 0 if it is unknown."""
         if self.video.frames > 0:
             return int(self.video.frames)
         microseconds = max(0, self.container.duration or 0)
         return round(microseconds / 10**6 * float(self.video.average_rate or 0))
 
     def left_out(self) -> str:
-        """Return the streams that a copy does not get, in words; empty where it gets all."""
+        """Return a description of the streams that a copy does not contain; empty if it contains all."""
         used = {stream.index for stream in (self.video, self.audio) if stream is not None}
         kinds = [
             "cover" if _is_cover(stream) else stream.type
@@ -84,7 +88,7 @@ class VideoSource:
 
 
 def _is_cover(stream: Any) -> bool:
-    """Return whether a stream is a still picture such as the cover of an album."""
+    """Return True if a stream is a still image, such as the cover of an album."""
     return stream.type == "video" and bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
@@ -92,12 +96,18 @@ def _is_cover(stream: Any) -> bool:
 def open_video_source(path: Path) -> Iterator[VideoSource]:
     """Open a video file.
 
-    FFmpeg is given the open file, never the path, which it could take for an address such as ``concat:`` or ``http:``.
-    It opens no further file.
+    FFmpeg receives the open file and never the path, which it could interpret as a URL such as ``concat:`` or
+    ``http:``. It opens no other file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The open video.
 
     Raises:
-        InputError: it is missing, damaged, too large for the memory, of a format that is not read, or has no pictures;
-            or PyAV is not installed.
+        InputError: If the file is missing, damaged, of a format that is not supported, too large for the free
+            memory, or has no video stream, or if PyAV is not installed.
     """
     av = pyav(path)
     with contextlib.ExitStack() as stack:
@@ -117,7 +127,7 @@ def open_video_source(path: Path) -> Iterator[VideoSource]:
                     raise InputError(
                         f"{path} is not a video but a {kind} file: correct its suffix"
                     ) from error
-                # What FFmpeg recognises and the list of demuxers does not have is an invalid argument.
+                # FFmpeg reports a format that it recognizes but that is not in _DEMUXERS as an invalid argument.
                 foreign = isinstance(error, av.error.ArgumentError)
                 raise InputError(f"{path} {_UNREADABLE if foreign else _DAMAGED}") from error
             stack.enter_context(container)
@@ -140,13 +150,16 @@ def open_video_source(path: Path) -> Iterator[VideoSource]:
 
 
 def open_video(path: str | Path) -> int:
-    """Decode the first frame of a video, so that damage at its beginning is found before work begins.
+    """Decode the first frame of a video, so that damage at its beginning is reported before work begins.
+
+    Args:
+        path: the file.
 
     Returns:
-        About how many frames it has; 0 where that is not known.
+        The approximate number of frames; 0 if it is unknown.
 
     Raises:
-        InputError: as :func:`open_video_source`, or it has no frame.
+        InputError: As for :func:`open_video_source`; or if the video has no frame.
     """
     path = Path(path)
     with open_video_source(path) as source:
@@ -160,15 +173,16 @@ def packets(path: Path, source: VideoSource, say: Callable[[str], None]) -> Iter
     """Read a video to its end.
 
     Args:
-        path: of the video, for messages.
+        path: the file, for messages.
         source: the open video.
-        say: called with a sentence where the file is damaged or ends early.
+        say: called with a message if the file is damaged or ends early.
 
     Yields:
-        Packets of all streams; those of pictures with the frames that are decoded from them, the others with none.
+        The packets of all streams, each with a list of the frames decoded from it. The list is empty for packets
+        of other streams than ``source.video``.
 
     Raises:
-        InputError: it is damaged so that decoding fails, or has no frame.
+        InputError: If decoding fails because of damage, or the video has no frame.
     """
     found = source.container.demux()
     some = corrupt = False
@@ -194,15 +208,15 @@ def packets(path: Path, source: VideoSource, say: Callable[[str], None]) -> Iter
 
 
 def orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """Return how a frame is turned to be shown, from its display matrix.
+    """Return how a frame must be turned to be shown, from its display matrix.
 
     Returns:
-        Rows and columns are exchanged; then the columns are reversed; then the rows.
+        Three flags, applied in this order: swap rows and columns; reverse the columns; reverse the rows.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
-    # x' = a x + c y, y' = b x + d y, in 16.16 fixed point; angles between the right ones become the nearest of them.
+    # x' = a x + c y, y' = b x + d y, in 16.16 fixed point. Angles are rounded to multiples of 90 degrees.
     a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(data), np.int32)[:5])
     exchanged = abs(b) + abs(c) > abs(a) + abs(d)
     across, down = (c, b) if exchanged else (a, d)
@@ -210,18 +224,18 @@ def orientation(frame: Any) -> tuple[bool, bool, bool]:
 
 
 def shown(frame: Any, path: Path, transparent: Callable[[], None] = lambda: None) -> np.ndarray:
-    """Return a frame as it is shown: upright, and over white where it is transparent.
+    """Return a frame as it is shown: upright, and composited over white.
 
     Args:
-        frame: PyAV's.
-        path: of the video, for messages.
-        transparent: called where it has transparent pixels.
+        frame: PyAV's frame.
+        path: the video, for messages.
+        transparent: called if the frame has transparent pixels.
 
     Returns:
         ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: it is damaged.
+        InputError: If the frame is damaged.
     """
     with reading(path):
         has_alpha = any(component.is_alpha for component in frame.format.components)

@@ -1,11 +1,12 @@
-"""Applies a generator in bands of rows, with the same result as for the whole picture.
+"""Applies a generator in bands of rows. The result is the same as for the whole image.
 
-A norm needs mean and variance of all of its source before a pixel of its result can be known. So the network is
-evaluated one array after another, each of them a band of rows at a time with the rows around that convolutions
-reach, and what is normalised is measured over all bands on the way (:mod:`nstjax.inference.moments`). Between the
-passes the arrays that norms and residual additions read lie in the host's memory, unnormalised. Those of the
-full resolution that are too large are not kept but computed again, normalised, inside the bands of what reads
-them: in Johnson's network the first layer's and the last but one's, twice each, for a sixth more work.
+A norm needs the mean and variance of all of its input before any pixel of its output can be computed. So the
+arrays of the network are evaluated one after another, each in bands of rows, together with the surrounding rows
+that the convolutions read. The mean and variance of the inputs of norms are accumulated over the bands in the
+same pass (:mod:`nstjax.inference.moments`). Between the passes, the arrays that norms and residual additions
+read are stored in the host's memory, before normalization. Arrays of full resolution that are too large are not
+stored. They are recomputed, with normalization, inside the bands of the arrays that read them: in Johnson's
+network these are the first layer's and the second to last layer's, twice each, for a sixth more work.
 """
 
 import os
@@ -24,14 +25,26 @@ from nstjax.generators.plan import GeneratorPlan, LayerStep
 from nstjax.inference.bands import Band, Part, fetched, run_part, trace
 from nstjax.inference.moments import ChannelMoments, merge_moments, on_host
 
-KEPT_BYTES = 2**29  # of a full-resolution array; larger ones are computed again
-REUSED_BYTES = 2**28  # arrays up to this size are handed on; larger ones make room at once
-# XLA computes most of a band in one thread on a CPU; elsewhere one is copied while the next is computed.
+KEPT_BYTES = 2**29  # largest array of full resolution that is stored; larger ones are recomputed
+REUSED_BYTES = 2**28  # memory of arrays up to this size is reused; that of larger ones is freed at once
+# Bands in progress at once. On a CPU, XLA computes most of a band in one thread; on other devices one band is copied
+# while the next is computed.
 AT_ONCE = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class _Executor:
-    """The arrays in memory, and the facts about those that are not."""
+    """The evaluation of a generator: its stored arrays, and the statistics of its norms.
+
+    Args:
+        plan: the generator's plan.
+        variables: the generator's weights.
+        inputs: the image and the noise, ``(h, w, c)`` each.
+        size: height and width of the image, padded to the plan's multiple.
+        rows: rows of a band.
+        kept_bytes: size of the largest array of full resolution that is stored, in bytes.
+        dtype: dtype of the arithmetic and of the stored arrays.
+        workers: threads that compute bands.
+    """
 
     def __init__(
         self,
@@ -48,7 +61,8 @@ class _Executor:
         self._plan, self._dtype, self._kept_bytes = plan, jnp.dtype(dtype), kept_bytes
         self._arrays = inputs  # (h, w, c) each
         self._height, self._width = size
-        # Even: where sizes double, all bands but the outermost then begin at the same place of a source's pixel.
+        # An even number: where a step doubles the size, all bands but the outermost then start at the same position
+        # within a pixel of the source, and share a program.
         self._rows = max(2, rows + rows % 2)
         self._free: dict[int, list[np.ndarray]] = {}
         self._weights = dict(variables["params"])
@@ -59,6 +73,7 @@ class _Executor:
                 self._statistics[name] = (running["mean"], running["var"])
 
     def _readers(self, step: LayerStep) -> list[LayerStep]:
+        """Return the steps that read the result of a step."""
         return [other for other in self._plan.steps if step.name in other.sources]
 
     def _keep(self, step: LayerStep) -> bool:
@@ -68,15 +83,16 @@ class _Executor:
             return False
         if step.level > 0:
             return True
-        # Known statistics do not ask for a pass of their own: nothing is computed twice.
+        # The statistics of batch norms are already known and need no pass of their own, so nothing is recomputed.
         return self._plan.norm == "instance" and self._bytes(step) <= self._kept_bytes
 
     def _bytes(self, step: LayerStep) -> int:
+        """Return the size of a step's result in bytes."""
         pixels = (self._height >> step.level) * (self._width >> step.level)
         return pixels * step.channels * self._dtype.itemsize
 
     def _room(self, step: LayerStep) -> np.ndarray:
-        """Memory for a step's result: an earlier one's, since it costs time to get new."""
+        """Return memory for a step's result. Memory of an earlier result is reused, because new memory costs time."""
         old = self._free.get(self._bytes(step))
         if old:
             return old.pop()
@@ -86,7 +102,13 @@ class _Executor:
     def evaluate(
         self, step: LayerStep, write: Callable[[int, np.ndarray], None] | None, measured: bool
     ) -> None:
-        """Compute a step's result in bands, to write it, to measure it for the norms that read it, or both."""
+        """Compute a step's result in bands.
+
+        Args:
+            step: the step.
+            write: called with the first row and the rows ``(rows, w, c)`` of each band, or None.
+            measured: compute the mean and variance of the result for the norms that read it.
+        """
         height, width = self._height >> step.level, self._width >> step.level
         found: ChannelMoments | None = None
         rows = min(self._rows, height)
@@ -110,11 +132,11 @@ class _Executor:
         begun: deque[Future[ChannelMoments | None]] = deque()
         compiled: set[tuple[Part, ...]] = set()
         for wanted in range(0, height, rows):
-            # The last band begins earlier rather than be shorter, which would be another program.
+            # The last band starts earlier instead of being shorter, because a shorter band needs another program.
             start = min(wanted, height - rows)
             band = trace(self._plan, self._arrays, step.name, start, start + rows, self._height, self._width)
             begun.append(self._workers.submit(compute, wanted, start, band))
-            if band.parts not in compiled:  # two threads would both compile it
+            if band.parts not in compiled:  # otherwise several threads would compile the same program
                 compiled.add(band.parts)
                 wait(begun)
             while len(begun) > (0 if wanted + rows >= height else AT_ONCE):
@@ -131,7 +153,7 @@ class _Executor:
                     self._statistics[reader.name] = known
 
     def forget(self, done: int) -> None:
-        """Drop the arrays that no step after the first ``done`` will want, computed again or not."""
+        """Drop the arrays that no step after the first ``done`` steps needs, directly or to recompute another array."""
         open_, wanted = list(self._plan.live(done)), set[str]()
         while open_:
             name = open_.pop()
@@ -147,7 +169,7 @@ class _Executor:
                 self._free.setdefault(room.nbytes, []).append(room)
 
     def pass_over(self, step: LayerStep) -> None:
-        """Keep a step's result or measure it, if either is called for."""
+        """Store a step's result, or measure it for norms, or both, if later steps need this."""
         measured = self._plan.norm == "instance" and any(r.op == "norm" for r in self._readers(step))
         if self._keep(step):
             kept = self._room(step).reshape(
@@ -175,18 +197,18 @@ def generate_in_bands(
     kept_bytes: int = KEPT_BYTES,
     progress: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
-    """:func:`nstjax.generators.generate` for one image, with little memory.
+    """Generate one image with little memory; the result is that of :func:`nstjax.generators.generate`.
 
     Args:
-        config: of the network.
-        variables: its weights.
-        image: ``(1, h, w, 3)``, or None for a texture network.
-        noise: from :func:`nstjax.generators.draw_noise`, one image's.
-        size: height and width of the result.
-        rows: of a band, at every scale.
-        dtype: of the arithmetic, and of the arrays that are kept.
-        kept_bytes: how large an array of full resolution may be that is kept rather than computed twice.
-        progress: called with the share of the work that is done.
+        config: the generator's config.
+        variables: the generator's weights.
+        image: ``(1, h, w, 3)`` in [0, 1], or None for a texture network.
+        noise: the noise of one image, from :func:`nstjax.generators.draw_noise`.
+        size: height and width of the result in pixels.
+        rows: rows of a band, at every scale; an odd number is increased by one.
+        dtype: dtype of the arithmetic and of the stored arrays.
+        kept_bytes: size of the largest array of full resolution that is stored rather than recomputed, in bytes.
+        progress: called with the fraction of the work that is done, in [0, 1].
 
     Returns:
         ``(1, h, w, 3)`` float32, not clipped.
@@ -215,7 +237,7 @@ def generate_in_bands(
 
 
 def _work(plan: GeneratorPlan, step: LayerStep) -> float:
-    """Multiplications of a step for each pixel of the picture; something for those that have none."""
+    """Return the number of multiplications of a step per pixel of the image; 1 for steps without multiplications."""
     if step.op != "conv":
         return 1.0
     inputs = plan.channels()[step.sources[0]]

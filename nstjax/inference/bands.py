@@ -1,8 +1,8 @@
-"""Computes some rows of a generator's arrays from the rows that they depend on.
+"""Computes rows of a generator's arrays from the rows on which they depend.
 
-Where a convolution reads beyond the picture, what it reads there is fetched by the rule of its padding (the row
-that a border reflects, say) rather than padded on the device, wherever that is the same: then all bands of an array
-are one program.
+If a convolution reads rows outside the image, these rows are fetched from a stored array by the rule of its
+padding (the row that a border reflects, for example) instead of padded on the device, wherever the result is the
+same. All bands of an array then share one program.
 """
 
 import dataclasses
@@ -28,14 +28,15 @@ _POINTWISE = {"center", "concat", "norm", "relu", "add"}
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A step on a band: hashable, and the same for all bands whose programs are.
+    """A step on a band. It is hashable, and equal for all bands that share a program.
 
     Attributes:
-        step: under a number instead of its name, so that equal blocks of a network share a program.
-        cuts: first row and number of rows that it takes of what is there of each source.
-        rows: see :func:`nstjax.generators.plan.window`; without its place in the picture.
-        columns: of the whole width.
-        masked: whether rows beyond the picture are to be zeros.
+        step: the step, with a number instead of its name, so that equal blocks of a network share a program.
+        cuts: for each source, the first row and the number of rows to read, relative to the rows that are
+            present.
+        rows: see :func:`nstjax.generators.plan.window`; without its position in the image.
+        columns: the window of all columns.
+        masked: True if rows outside the image must be zeros.
     """
 
     step: LayerStep
@@ -47,7 +48,14 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """Rows ``[start, stop)`` of a kept array, and what rows beyond it stand for."""
+    """The rows ``[start, stop)`` of a stored array, and the rule for rows outside of it.
+
+    Attributes:
+        name: name of the array.
+        start: first row; it may be negative.
+        stop: one after the last row; it may be greater than the number of rows.
+        beyond: rule for rows outside of the array, as for ``np.pad``; None if there are none.
+    """
 
     name: str
     start: int
@@ -60,10 +68,10 @@ class Band:
     """The computation of a band.
 
     Attributes:
-        reads: what it needs of the arrays that are kept.
-        names: of the steps, for their weights and statistics.
-        parts: what a program is compiled for.
-        masks: for each step that is masked ``(rows,)`` of 0 and 1; else None.
+        reads: the rows of stored arrays that it needs.
+        names: the names of its steps, which select their weights and statistics.
+        parts: its steps, for which a program is compiled.
+        masks: for each step with ``masked``, ``(rows,)`` float32 of 0 and 1; None for all others.
     """
 
     reads: tuple[Read, ...]
@@ -73,7 +81,15 @@ class Band:
 
 
 def fetched(whole: np.ndarray, read: Read) -> np.ndarray:
-    """The rows of ``(h, w, c)`` that a band reads; those beyond it by its rule, as ``np.pad`` has it."""
+    """Return the rows of a stored array that a band reads.
+
+    Args:
+        whole: the array, ``(h, w, c)``.
+        read: the rows. Rows outside of the array are filled by its rule, as ``np.pad`` fills them.
+
+    Returns:
+        ``(stop − start, w, c)``.
+    """
     size = len(whole)
     if read.start >= 0 and read.stop <= size:
         return whole[read.start : read.stop]
@@ -91,10 +107,10 @@ def fetched(whole: np.ndarray, read: Read) -> np.ndarray:
 
 
 def _fetchable(step: LayerStep, by_name: Mapping[str, LayerStep], kept: Collection[str]) -> bool:
-    """Return True if values that a convolution reads outside the picture can be fetched instead of padded.
+    """Return True if values that a convolution reads outside the image can be fetched instead of padded.
 
-    It may if only what works on single pixels lies between it and arrays that are kept. Reflection also passes through
-    nearest upsampling, where it is repetition of the edge, if it is by one row.
+    This is possible if there are only pointwise operations between the convolution and stored arrays. Reflection
+    by one row also passes through nearest-neighbor upsampling, where it becomes repetition of the edge.
     """
     if step.op != "conv" or step.padding == "circular":
         return step.op == "conv"
@@ -113,6 +129,7 @@ def _fetchable(step: LayerStep, by_name: Mapping[str, LayerStep], kept: Collecti
 
 
 def _unclipped(step: LayerStep, start: int, stop: int) -> RowWindow:
+    """Return the window of rows that a convolution reads, including rows outside the image."""
     low, high = start * step.stride - step.kernel // 2, (stop - 1) * step.stride + step.kernel // 2 + 1
     return RowWindow(low, high, 0, high - low, 0, 0, 0, stop - start)
 
@@ -123,13 +140,13 @@ def trace(
     """Return the computation of rows ``[start, stop)`` of an array from stored arrays.
 
     Args:
-        plan: of the generator.
-        kept: names of the arrays in memory, including the inputs.
-        target: name of the array wanted.
+        plan: the generator's plan.
+        kept: names of the stored arrays, including the inputs.
+        target: name of the array to compute.
         start: first row.
-        stop: after the last row.
-        height: of the picture, padded to the plan's multiple.
-        width: likewise.
+        stop: one after the last row.
+        height: height of the image in pixels, padded to the plan's multiple.
+        width: width of the image in pixels, padded to the plan's multiple.
     """
     by_name = {step.name: step for step in plan.steps}
     level = plan.levels()
@@ -185,15 +202,18 @@ def run_part(
     """Compute a band.
 
     Args:
-        parts: of :class:`Band`.
-        sources: its reads, ``(1, rows, w, c)`` each.
-        weights: of its steps, by parameter.
-        statistics: of its norm steps: means and variances, ``(1, 1, 1, c)``; else None.
-        masks: of :class:`Band`.
-        skip: rows in front that are not measured.
-        array: whether the band is wanted.
-        measured: whether its :func:`~nstjax.inference.moments.deviations` are.
-        dtype: of the arithmetic.
+        parts: the steps, ``Band.parts``.
+        sources: the rows of ``Band.reads``, ``(1, rows, w, c)`` each.
+        weights: for each step, its weights by parameter.
+        statistics: for each norm step, means and variances, ``(1, 1, 1, c)`` each; None for all others.
+        masks: the masks, ``Band.masks``.
+        skip: number of rows at the beginning that are not measured.
+        array: return the band.
+        measured: return the band's :func:`~nstjax.inference.moments.deviations`.
+        dtype: dtype of the arithmetic.
+
+    Returns:
+        The band, ``(1, rows, w, c)``, or None; and its deviations, or None.
     """
     inner = winograd.winograd_convolve if jax.default_backend() == "cpu" else fast_convolve
     at_hand = {str(i): source.astype(dtype) for i, source in enumerate(sources)}

@@ -23,14 +23,14 @@ from nstjax.typing import Images
 
 _FORMAT = 1
 PLATFORMS = ("cpu", "cuda", "tpu")
-SMALLEST_SIDE = 3  # of the coarsest scale's pixels a side: reflection needs that its other border be another
-CHECKED_SIDE = 64  # about; of the random photograph that decides whether the file is good
+SMALLEST_SIDE = 3  # pixels of a side at the coarsest scale; reflection needs two different borders
+CHECKED_SIDE = 64  # approximate side of the random image with which the program is checked
 TOLERANCE = 1e-4
 _KIND = "exported generator"
 
 
 class _Header(TypedDict):
-    """The parts of the header that are read back."""
+    """The fields of the header that are read back."""
 
     format: int
     sha256: str
@@ -43,33 +43,38 @@ class _Header(TypedDict):
 
 
 def header_path(path: Path) -> Path:
-    """``FILE.json``, beside it: what goes in and comes out."""
+    """Return the path of the header, ``FILE.json`` beside the program. It describes the program's inputs and output."""
     return path.with_name(f"{path.name}.json")
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportedGenerator:
-    """A program that was read back.
+    """An exported generator that was loaded.
 
     Attributes:
-        program: what ``jax.export.deserialize`` gave.
-        header: what stands in :func:`header_path`.
+        program: the result of ``jax.export.deserialize``.
+        header: the content of :func:`header_path`.
     """
 
     program: Any
     header: dict[str, Any]
 
     def __call__(self, image: Images | None = None, seed: int = 0, noise_scale: float = 1.0) -> np.ndarray:
-        """Paint; see :func:`nstjax.inference.stylize` for the arguments.
+        """Stylize a photograph, or make a texture.
 
-        Where the program takes sizes of a multiple only, the photograph is padded by reflection and the picture
-        cropped, as the network itself does.
+        If the program takes only multiples of a size, the photograph is padded by reflection and the result is
+        cropped, as the generator itself does.
+
+        Args:
+            image: ``(1, h, w, 3)``, sRGB in [0, 1]; ignored by a generator of textures.
+            seed: seed of the noise; ignored by programs without noise.
+            noise_scale: the noise is uniform in [0, ``noise_scale``]; ignored by programs without noise.
 
         Returns:
             ``(1, h, w, 3)`` float32 in [0, 1].
 
         Raises:
-            InputError: the image is of a shape that the program does not take.
+            InputError: If the image has a shape that the program does not take.
         """
         rest = (np.uint32(seed), np.float32(noise_scale)) if self.header["takes_noise"] else ()
         if not self.header["takes_photograph"]:
@@ -92,6 +97,7 @@ class ExportedGenerator:
 
 
 def _export(generator: Generator, size: tuple[int, int] | None) -> Any:
+    """Export a generator with ``jax.export``; the height and width are symbolic if ``size`` is None."""
     from jax import export
 
     config, variables = generator.config, generator.variables
@@ -123,6 +129,7 @@ def _export(generator: Generator, size: tuple[int, int] | None) -> Any:
 def _header(
     generator: Generator, program: Any, size: tuple[int, int] | None, content: bytes
 ) -> dict[str, Any]:
+    """Return the header of an exported program."""
     plan = generator.config.plan()
     photograph = takes_photographs(generator)
     noisy = any(name.startswith("noise") for name, _ in plan.inputs)
@@ -156,7 +163,10 @@ def _header(
 
 
 def _difference(generator: Generator, exported: ExportedGenerator, size: tuple[int, int] | None) -> float:
-    """Largest difference of a random photograph's picture from the one that the generator itself paints."""
+    """Return the largest difference between the results of the exported program and of the generator.
+
+    Both stylize the same random image, or make a texture with the same seed.
+    """
     multiple = generator.config.plan().multiple
     cells = max(SMALLEST_SIDE, CHECKED_SIDE // multiple)
     height, width = size or (multiple * cells + 1, multiple * (cells + 1))  # one side needs padding
@@ -175,26 +185,28 @@ def export_generator(
 ) -> dict[str, Any]:
     """Write a generator as a program that JAX runs on CPU, CUDA and TPU without nstjax.
 
-    The program takes ``image``, ``(1, h, w, 3)`` float32 sRGB in [0, 1], and if the network needs noise also
-    ``seed``, uint32, and ``noise_scale``, float32: the noise is drawn inside, the same as
-    :func:`nstjax.inference.stylize` draws. It gives the picture, of the image's shape, clipped to [0, 1]. Its height
-    and width are left open, as multiples of the network's (4 for Johnson's), unless ``size`` fixes them.
+    The program takes ``image``, ``(1, h, w, 3)`` float32 sRGB in [0, 1], and, if the network needs noise,
+    ``seed``, uint32, and ``noise_scale``, float32. It draws the same noise as :func:`nstjax.inference.stylize`.
+    The program of a texture network takes no image. It returns an image of the same shape, clipped to [0, 1].
+    The height and width can be any multiples of the network's multiple (4 for Johnson's), unless ``size`` fixes
+    them.
 
-    The file is read back, and its picture of a random photograph compared with the generator's own, before it
-    gets its name.
+    Before the file is written, the program is deserialized and its result for a random image is compared with the
+    generator's.
 
     Args:
-        generator: to export.
-        path: of the file; :func:`header_path` says in JSON what goes in and comes out.
-        size: height and width, to fix them; a texture network's must be.
-        say: told what was found.
+        generator: the generator.
+        path: the file to write; its header is written to :func:`header_path`.
+        size: fixed height and width in pixels; required for a texture network.
+        say: called with a message about the comparison.
 
     Returns:
         The header.
 
     Raises:
-        InputError: the files cannot be written, a texture network is given no size, or the program does not do what
-            the generator does.
+        InputError: If a texture network is given no size, the size is out of range or needs too much memory, the
+            package flatbuffers is missing, or the program's result differs from the generator's.
+        OutputError: If the files cannot be written.
     """
     path = Path(path)
     if size is None and not takes_photographs(generator):
@@ -204,7 +216,7 @@ def export_generator(
     if size is not None:
         for side in size:
             within("size", side, 1, MAX_OUTPUT_SIDE, " pixels")
-        # The program is tried, in one piece.
+        # The comparison runs the program on the whole image at once.
         check_generator_memory(generator.config.plan(), *size, 0, "`size`", "a smaller `size`")
     try:
         program = _export(generator, size)
@@ -236,7 +248,7 @@ def _deserialize(content: bytes) -> Any:
 
 
 def _is_possible(header: _Header) -> bool:
-    """Return whether sizes are positive, and that of a fixed size has two sides."""
+    """Return True if all sizes in a header are positive, and a fixed size has two sides."""
     size = header["size"]
     counts = (header["multiple"], header["least_side"], *(size or ()))
     return (size is None or len(size) == 2) and all(count >= 1 for count in counts)
@@ -245,11 +257,15 @@ def _is_possible(header: _Header) -> bool:
 def load_exported(path: str | Path) -> ExportedGenerator:
     """Read a program that :func:`export_generator` wrote.
 
-    An exported file is code: calling the result runs it. The hash in its header tells damage, not a forgery. Load files
-    from sources that you trust.
+    An exported file is code: calling the result runs it. The hash in its header detects damage, not a forged
+    file. Load only files from sources that you trust.
+
+    Args:
+        path: the program; its header is beside it.
 
     Raises:
-        InputError: it or its header is missing, damaged, of another file, or of a later format.
+        InputError: If the program or its header is missing or damaged, they do not belong together, they have a
+            later format, or this version of JAX cannot read the program.
     """
     path = Path(path)
     try:
@@ -280,7 +296,7 @@ def load_exported(path: str | Path) -> ExportedGenerator:
         if len(program.in_avals) != wanted:
             raise ValueError("a program of other inputs than its header's")
         return ExportedGenerator(program, header)
-    except Exception as error:  # of a JAX too old for it, in whatever way that shows
+    except Exception as error:  # a JAX version that is too old may raise any exception
         raise InputError(
             f"this JAX cannot read {path}: it was written by JAX {header['versions'].get('jax')}"
         ) from error

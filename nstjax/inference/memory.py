@@ -1,4 +1,4 @@
-"""Estimates the memory of a pass of a generator, and checks that it is available."""
+"""Estimates the memory that a generator needs, and checks that it is available."""
 
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes, host_bytes
@@ -7,26 +7,30 @@ from nstjax.images.opening import MAX_PIXELS
 from nstjax.inference.banded import KEPT_BYTES
 from nstjax.inference.photograph import WHOLE_PIXELS, rows_for
 
-# Fitted to peaks of whole processes on a CPU.
-_BASE = 0.5 * 2**30  # libraries, programs, small pictures
-OF_ARRAYS = 2.0  # times the arrays that the steps of a whole picture need at once: XLA holds more
-_PICTURES = 12  # values a pixel: photograph, result and what encoding makes of it
+# Fitted to the peak memory of whole processes on a CPU.
+_BASE = 0.5 * 2**30  # libraries, programs, small images
+OF_ARRAYS = 2.0  # ratio of XLA's memory to the arrays that the steps of a whole image need at once
+_PICTURES = 12  # values per pixel for the photograph, the result and its encoding
 
 
 def generator_bytes(plan: GeneratorPlan, height: int, width: int, tile: int | None = None) -> float:
-    """Return about how many bytes a pass takes at its peak: of the process on a CPU, else of the device.
+    """Estimate the peak memory of one forward pass of a generator.
 
     Args:
-        plan: of the generator.
-        height: of the picture, in pixels.
-        width: likewise.
-        tile: rows of a band, 0 for one piece, None for :func:`~nstjax.inference.photograph.rows_for`.
+        plan: the generator's plan.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        tile: rows of a band; 0 for the whole image at once; None for
+            :func:`~nstjax.inference.photograph.rows_for`.
+
+    Returns:
+        Bytes: of the host's memory if the image is computed in bands or on a CPU, else of the device's memory.
     """
     pixels = height * width
     tile = rows_for(height, width) if tile is None else tile
     if tile == 0:
         return _BASE + 4 * pixels * (OF_ARRAYS * plan.values_per_pixel() + _PICTURES)
-    kept = plan.values_per_pixel(largest=KEPT_BYTES / 4 / pixels)  # larger arrays are computed again
+    kept = plan.values_per_pixel(largest=KEPT_BYTES / 4 / pixels)  # larger arrays are recomputed
     band = OF_ARRAYS * plan.values_per_pixel() * min(pixels, WHOLE_PIXELS // 4, 2 * tile * width)
     return _BASE + 4 * (pixels * (kept + _PICTURES) + band)
 
@@ -34,18 +38,18 @@ def generator_bytes(plan: GeneratorPlan, height: int, width: int, tile: int | No
 def check_generator_memory(
     plan: GeneratorPlan, height: int, width: int, tile: int | None, name: str, advice: str
 ) -> None:
-    """Refuse a picture that will not fit.
+    """Check that an image has an allowed number of pixels and fits into memory.
 
     Args:
-        plan: of the generator.
-        height: of the picture, in pixels.
-        width: likewise.
-        tile: as for :func:`generator_bytes`.
-        name: what the message calls the picture: a field in backticks, or a file.
-        advice: what to try instead.
+        plan: the generator's plan.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        tile: see :func:`generator_bytes`.
+        name: what the message calls the image: a field in backticks, or a file.
+        advice: what the message suggests to try.
 
     Raises:
-        InputError: it says how much is needed, how much there is, and what would fit.
+        InputError: If it does not. The message says how much memory is needed, how much is free, and what to try.
     """
     if height * width > MAX_PIXELS:
         raise InputError(

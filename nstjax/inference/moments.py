@@ -10,10 +10,10 @@ from jax import Array
 
 @dataclasses.dataclass(frozen=True)
 class ChannelMoments:
-    """Count, mean and sum of squared deviations of some pixels, by channel.
+    """Count, mean and sum of squared deviations of a set of pixels, per channel.
 
     Attributes:
-        count: of the pixels.
+        count: number of pixels.
         mean: ``(c,)`` float64.
         squares: sum of squared deviations from the mean, ``(c,)`` float64.
     """
@@ -24,14 +24,18 @@ class ChannelMoments:
 
     @property
     def variance(self) -> np.ndarray:
-        """``(c,)``; of all pixels, not the unbiased estimate: as the norms of generators have it."""
+        """The mean squared deviation, ``(c,)``, as the norms of generators use it; not the unbiased estimate."""
         return self.squares / self.count
 
 
 def merge_moments(one: ChannelMoments | None, other: ChannelMoments) -> ChannelMoments:
-    """Moments of two parts together (Chan, Golub and LeVeque 1979, STAN-CS-79-773, eq. 2.1).
+    """Compute the moments of two parts together (Chan, Golub and LeVeque 1979, STAN-CS-79-773, eq. 2.1).
 
-    No two large numbers are subtracted, as they are in ``E[x²] − E[x]²``.
+    Unlike ``E[x²] − E[x]²``, this does not subtract two large numbers.
+
+    Args:
+        one: moments of the first part; None if it is empty.
+        other: moments of the second part.
     """
     if one is None:
         return other
@@ -45,21 +49,29 @@ def merge_moments(one: ChannelMoments | None, other: ChannelMoments) -> ChannelM
 
 
 def deviations(x: Array, skip: Array | int = 0) -> tuple[Array, Array]:
-    """Mean and sum of squared deviations of the channels of a part, in float32, for :func:`merge_moments`.
+    """Compute the mean and the sum of squared deviations of each channel of a part, for :func:`merge_moments`.
 
     Args:
         x: ``(1, h, w, c)``.
-        skip: rows in front that do not count.
+        skip: number of rows at the beginning that do not count.
+
+    Returns:
+        Two arrays ``(c,)``, float32 or the dtype of ``x`` if it is wider.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     counts = jnp.arange(x.shape[1]) >= skip
     rows = jnp.where(counts, 1.0, 0.0)[None, :, None]
-    # A row at a time: sums of few numbers lose less.
+    # Each row is averaged first, because sums of few numbers have smaller rounding errors.
     mean = (x.mean(2) * rows).sum(1) / rows.sum()
     return mean[0], (jnp.square(x - mean[:, None, None]).sum(2) * rows).sum(1)[0]
 
 
 def on_host(count: int, found: tuple[Array, Array]) -> ChannelMoments:
-    """Return the result of :func:`deviations` in float64."""
+    """Convert the result of :func:`deviations` to float64 on the host.
+
+    Args:
+        count: number of pixels of the part.
+        found: mean and sum of squared deviations, ``(c,)`` each.
+    """
     mean, squares = jax.device_get(found)
     return ChannelMoments(count, mean.astype(np.float64), squares.astype(np.float64))

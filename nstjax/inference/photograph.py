@@ -16,24 +16,33 @@ from nstjax.inference.banded import generate_in_bands
 from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 
-WHOLE_PIXELS = 2**22  # on a GPU or TPU; more than that is painted in bands
-CPU_BAND_PIXELS = 2**15
-_LEAST_ROWS = 16  # of a band
-MAX_OUTPUT_SIDE = 2**15  # pixels of a picture whose size is asked for
-MAX_SCALE = 1000  # of the noise
+WHOLE_PIXELS = 2**22  # on a GPU or TPU, larger images are computed in bands
+CPU_BAND_PIXELS = 2**15  # pixels of a band on a CPU
+_LEAST_ROWS = 16  # smallest number of rows of a band
+MAX_OUTPUT_SIDE = 2**15  # largest side in pixels that can be requested
+MAX_SCALE = 1000  # largest scale of the noise
 
 
 def check_tile(tile: int) -> None:
-    """Raise :class:`InputError` unless ``tile`` is 0 or a number of rows that bands can have."""
+    """Raise :class:`InputError` unless ``tile`` is an allowed number of rows of a band.
+
+    Args:
+        tile: the number of rows; 0 computes the whole image at once.
+    """
     if tile:
         within("tile", tile, _LEAST_ROWS, MAX_OUTPUT_SIDE, " rows, or 0 for one piece")
 
 
 def rows_for(height: int, width: int) -> int:
-    """Rows of a band for a photograph if none are asked for.
+    """Return the default number of rows of a band; 0 computes the whole image at once.
 
-    On a CPU what fits into its caches, for small photographs too: bands are twice as fast there as one piece. Elsewhere
-    large ones, and for less than :data:`WHOLE_PIXELS` 0, one piece.
+    On a CPU a band is as large as fits into its caches, for small images too: bands are twice as fast there as
+    the whole image at once. On other devices bands are larger, and images of at most :data:`WHOLE_PIXELS` are
+    computed at once.
+
+    Args:
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
     """
     if jax.default_backend() == "cpu":
         return max(2 * _LEAST_ROWS, CPU_BAND_PIXELS // width)
@@ -41,7 +50,7 @@ def rows_for(height: int, width: int) -> int:
 
 
 def takes_photographs(generator: Generator) -> bool:
-    """True if it stylizes photographs; otherwise it makes textures of noise alone."""
+    """Return True if a generator stylizes photographs; False if it makes textures from noise alone."""
     return generator.config.content
 
 
@@ -73,30 +82,33 @@ def stylize(
     size: tuple[int, int] | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
-    """Paint a photograph as a generator has learnt to, in one pass.
+    """Stylize a photograph with a trained generator, in one forward pass.
 
-    Programs are compiled once for each width of photograph, or size, where it is painted in one piece. (Sizes
-    cannot share them by padding: instance normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
-    the frames of a video do not flicker.
+    A texture network makes a texture instead. If the whole image is computed at once, a program is compiled for
+    each size. (Padding to a common size is not possible, because instance normalization would include the
+    padding.) In bands, programs are compiled for each width. The same seed draws the same noise for all photographs
+    of one size, so that the frames of a video do not flicker.
 
     Args:
-        generator: from :func:`~nstjax.generators.store.load_generator`.
-        image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures of noise alone.
-        seed: of the noise that Ulyanov's networks take; Johnson's take none.
-        noise_scale: report 000's k (Fig. 6): the noise is uniform in [0, k]; 1 is what was trained.
-        tile: rows of a band. A photograph is painted in bands of so many rows, in little memory, with the same
-            statistics and to the same picture as in one piece (to about 1e-5); 0: in one piece; None: see
-            :func:`rows_for`.
-        dtype: of the arithmetic.
-        size: height and width of a texture.
-        progress: called with the share of the work that is done; only bands are reported.
+        generator: a generator from :func:`~nstjax.generators.store.load_generator`.
+        image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures from noise alone.
+        seed: seed of the noise of Ulyanov's networks; Johnson's networks have no noise.
+        noise_scale: k in the Duke report (Fig. 6): the noise is uniform in [0, k]; the training used 1.
+        tile: rows of a band. In bands, an image needs little memory; the statistics of norms are those of the
+            whole image, and the result is the same up to about 1e-5. 0 computes the whole image at once; None
+            selects :func:`rows_for`.
+        dtype: dtype of the arithmetic.
+        size: height and width of a texture in pixels; ignored for a photograph.
+        progress: called with the fraction of the work that is done, in [0, 1]; only if the image is computed in
+            bands.
 
     Returns:
         ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is
-            out of range; the noise scale is beyond :data:`MAX_SCALE`.
+        InputError: If the image has another shape, is not floating point, or has values of 0 to 255; if a
+            photograph or the size of a texture is missing, or a texture network is given a photograph; if
+            ``tile`` is out of range; or if the noise scale is beyond ±:data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Pure losses on arrays and feature dicts, independent of networks and optimizers."""
+"""Loss functions of arrays and dictionaries of activations, independent of networks and optimizers."""
 
 from nstjax.losses.balance import balance
 from nstjax.losses.content import content_loss

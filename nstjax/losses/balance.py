@@ -1,6 +1,7 @@
-"""Weights of content and style from the images and one style strength.
+"""Weights of the content, style and total variation losses, computed from the images and one style strength.
 
-The automatic choice of hyper-parameters is the Stanford poster's future work; this method is the project's own.
+The Stanford poster names the automatic choice of hyperparameters as future work. The method here is nstjax's
+own.
 """
 
 import dataclasses
@@ -16,11 +17,15 @@ from nstjax.losses.tv import total_variation
 from nstjax.typing import Images
 
 _LEAST = 1e-3
-"""Least share of a black or white picture's loss by which a term is divided; a blank photograph needs it."""
+"""Lower limit of a divisor, as a fraction of the loss of a black or white image.
+
+A blank content image needs it, because its content loss against its own mean color is 0.
+"""
 
 
 @jax.jit
 def _terms(fun: Any, image: Images) -> dict[str, jax.Array]:
+    """Return the terms of a loss at an image."""
     return fun(image)[1]
 
 
@@ -32,27 +37,32 @@ def balance(
     strength: float,
     style_weight: float,
 ) -> Targets:
-    """The targets with a factor for each kind of term, found from the images.
+    """Return the targets with a factor for each kind of term, computed from the images.
 
-    Content and style loss are divided by those of a plain picture of the photograph's mean color, so that 1 means
-    that all content or all style is missing, however a loss is normalized. The style then counts ``style_weight``
-    times as much as the content; the record's weights of content and style cancel out. The total variation is
-    scaled so that the photograph's equals its mean absolute difference of neighboring pixels, times ``tv_weight``.
-    Below a strength of 1 it counts ``strength`` times as much: less style makes less noise to smooth.
+    The content and style losses are divided by the losses of a constant image of the content image's mean
+    color. A value of 1 then means that all content, or all style, is missing, whatever the normalization of
+    the loss. The style term is then multiplied by ``style_weight``; the record's own weights of content and
+    style cancel out.
 
-    With relative losses, the default, a plain picture has losses a little below 1, so a strength of 1 is nearly the
-    default weights.
+    The total variation is scaled so that the content image's total variation equals its mean absolute
+    difference of neighboring pixels, times ``tv_weight``. Below a strength of 1 it is also multiplied by
+    ``strength``, because less style produces less noise to smooth.
+
+    With relative losses, the default, a constant image has losses slightly below 1. A strength of 1 is
+    therefore nearly the same as the default weights.
 
     Args:
-        record: what is minimized.
-        loss: makes the function of the image from targets, as :func:`nstjax.losses.objective` does.
+        record: the objective.
+        loss: function that returns the loss of an image, ``fn(image) -> (total, terms)``, for given targets,
+            as :func:`nstjax.losses.objective` does.
         targets: from :func:`nstjax.losses.make_targets`.
-        content: the photograph at the size of the picture, ``(1, h, w, 3)``.
-        strength: greater than 0; 0.1 is a touch of the style, 1 the default look, 10 repaints the photograph.
-        style_weight: of this strength, from :meth:`Objective.default_style_weight`.
+        content: the content image at the size of the output image, ``(1, h, w, 3)`` in [0, 1].
+        strength: style strength, greater than 0: 0.1 is a slight style, 1 the default look, 10 repaints the
+            content image.
+        style_weight: style weight for this strength, from :meth:`Objective.default_style_weight`.
 
     Returns:
-        ``targets`` with ``balance`` set: ``{"content": (), "style": (), "tv": ()}``.
+        ``targets`` with ``balance`` set to ``{"content": (), "style": (), "tv": ()}``, scalars.
     """
     fun = loss(dataclasses.replace(targets, balance={}))
     grey = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
@@ -61,7 +71,8 @@ def balance(
         parts = [value for name, value in terms.items() if name.split("/")[0] == kind]
         return jnp.stack(parts).sum() if parts else jnp.ones(())
 
-    # Black or white, whichever is farther: a blank photograph has nothing to lose against its own color.
+    # Black or white, whichever is farther from the content image. A blank content image has no content loss
+    # against its own mean color.
     far = jnp.broadcast_to(jnp.where(jnp.mean(content) < 0.5, 1.0, 0.0), content.shape).astype(content.dtype)
     at_grey, at_far = (_terms(fun, image) for image in (grey, far))
 

@@ -1,4 +1,4 @@
-"""Content losses: distances between the activations of two images at one layer."""
+"""Content losses: distances between the activations of two images at a layer."""
 
 from nstjax.errors import one_of
 from nstjax.losses.distance import distance, relative
@@ -10,28 +10,28 @@ CONTENT_LOSSES = ("half_sum", "sum", "mean", "relative")
 def content_loss(
     features: FeatureMap, target: FeatureMap, normalization: str = "half_sum", kind: str = "squared"
 ) -> Scalar:
-    """Distance of activations from a target's, position by position.
+    """Compute the distance between activations and target activations, position by position.
 
-    With ``d(·)`` the square or the absolute value (thesis, section 4.3):
+    Here ``d(·)`` is the square or the absolute value (the Pomona thesis (Barnes 2018), section 4.3):
 
     ============== =========================================================================
-    ``half_sum``   ½ Σ d(F − P): Gatys et al. 2016, eq. 1; reports 001 and 002
-    ``sum``        Σ d(F − P): Stanford poster
+    ``half_sum``   ½ Σ d(F − P): Gatys et al. 2016, eq. 1; the Brown and Ahmedabad reports
+    ``sum``        Σ d(F − P): the Stanford poster
     ``mean``       mean d(F − P): Johnson et al. 2016, eq. 2
-    ``relative``   Σ d(F − P) / Σ d(P): independent of the layer's scale and of the size
+    ``relative``   Σ d(F − P) / Σ d(P): independent of the scale of the activations and of the size
     ============== =========================================================================
 
     Args:
-        features: ``(n, h, w, c)``.
-        target: the same shape, or ``(1, h, w, c)``.
-        normalization: a name of the table.
+        features: ``F``, ``(n, h, w, c)``.
+        target: ``P``, the same shape or ``(1, h, w, c)``.
+        normalization: a name in the table.
         kind: ``"squared"`` or ``"absolute"``.
 
     Returns:
         A scalar, summed over the batch (averaged for ``mean``).
 
     Raises:
-        InputError: an unknown name.
+        InputError: A name is unknown.
     """
     one_of("normalization", normalization, CONTENT_LOSSES)
     d = distance(features - target, kind)
@@ -39,7 +39,20 @@ def content_loss(
 
 
 def content_of_sum(total: Scalar, target: FeatureMap, normalization: str, kind: str) -> Scalar:
-    """:func:`content_loss` of one image from ``Σ d(F − P)``, which may have been added up in parts."""
+    """Compute the content loss of one image from ``Σ d(F − P)``, which may have been added up in parts.
+
+    Args:
+        total: ``Σ d(F − P)``.
+        target: ``P``, ``(1, h, w, c)``.
+        normalization: see :func:`content_loss`.
+        kind: see :func:`content_loss`.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        InputError: A name is unknown.
+    """
     one_of("normalization", normalization, CONTENT_LOSSES)
     if normalization == "half_sum":
         return 0.5 * total

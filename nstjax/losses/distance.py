@@ -1,4 +1,4 @@
-"""Elementwise distances shared by content, style and total variation losses."""
+"""Elementwise distances used by the content, style and total variation losses."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -10,10 +10,18 @@ DISTANCES = ("squared", "absolute")
 
 
 def distance(difference: Array, kind: str) -> Array:
-    """``d²`` or ``|d|`` of each element.
+    """Compute ``d²`` or ``|d|`` of each element.
 
-    The gradient of ``|d|`` is ``sign(d)``, 0 where ``d = 0``: finite everywhere, and no force on what
-    already agrees. (JAX's own derivative of ``abs`` at 0 is 1, which would tilt every flat region.)
+    The gradient of ``|d|`` is ``sign(d)``, and 0 where ``d = 0``: it is finite everywhere, and elements that
+    already agree get no gradient. JAX's own derivative of ``abs`` at 0 is 1, which would give every flat
+    region a gradient.
+
+    Args:
+        difference: an array of any shape.
+        kind: ``"squared"`` or ``"absolute"``.
+
+    Returns:
+        An array of the same shape.
 
     Raises:
         InputError: ``kind`` is neither ``"squared"`` nor ``"absolute"``.
@@ -25,5 +33,8 @@ def distance(difference: Array, kind: str) -> Array:
 
 
 def relative(loss: Array, size: Array) -> Array:
-    """``loss / size``; the loss itself where the size is 0, as of a dead layer or a black picture."""
+    """Return ``loss / size``, or ``loss`` if the size is 0.
+
+    The size is 0 for a layer without activations or a black image, for example.
+    """
     return loss / jnp.where(size > 0, size, 1.0)

@@ -1,4 +1,4 @@
-"""Gram matrices and style losses made from them."""
+"""Gram matrices, and style losses that compare them."""
 
 import jax
 import jax.numpy as jnp
@@ -14,57 +14,72 @@ STYLE_LOSSES = ("gatys", "johnson", "relative", "sum", "raw_sum")
 
 
 def _product(f: Array, g: Array) -> Array:
-    # Squares of activations span many orders of magnitude: no reduced-precision product here.
+    """Compute ``f'g`` over the positions."""
+    # Full precision, because squares of activations span many orders of magnitude.
     return jnp.einsum("...pi,...pj->...ij", f, g, precision=lax.Precision.HIGHEST)
 
 
 def _of_first(g: Array, product: Array) -> Array:
+    """Compute the transpose of :func:`_product` with respect to its first factor."""
     return jnp.matmul(g, product.swapaxes(-1, -2), precision=lax.Precision.HIGHEST)
 
 
 def _of_second(f: Array, product: Array) -> Array:
+    """Compute the transpose of :func:`_product` with respect to its second factor."""
     return jnp.matmul(f, product, precision=lax.Precision.HIGHEST)
 
 
 def cross_moments(f: Array, g: Array) -> Array:
-    """``f'g`` over the positions, ``(…, p, i)`` and ``(…, p, j)`` to ``(…, i, j)``.
+    """Compute ``f'g``, the sum over positions of the outer products of two sets of activations.
 
-    JAX's own transpose of this product gives a transposed result, which XLA copies.
+    The product has explicit transposes: the one that JAX derives returns a transposed array, which XLA then
+    copies.
+
+    Args:
+        f: ``(…, p, i)``.
+        g: ``(…, p, j)``.
+
+    Returns:
+        ``(…, i, j)``.
     """
     return bilinear(_product, _of_first, _of_second, f, g)
 
 
 @jax.custom_jvp
 def _second_moments(f: Array) -> Array:
+    """Compute ``f'f`` over the positions, ``(n, p, c)`` to ``(n, c, c)``."""
     return _product(f, f)
 
 
 @_second_moments.defjvp
 def _second_moments_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # One product, forwards and (transposed) backwards, where automatic differentiation takes one for each factor.
+    # One product in forward mode, and one (its transpose) in reverse mode. Automatic differentiation would
+    # compute one for each of the two factors.
     (f,), (tangent,) = primals, tangents
     half = cross_moments(f, tangent)
     return _second_moments(f), half + half.swapaxes(1, 2)
 
 
 def gram_matrix(features: FeatureMap, normalization: str = "none") -> GramMatrix:
-    """Second moments of a layer's channels: ``F'F`` with ``F`` of shape ``(h·w, c)``.
+    """Compute the Gram matrix of each image: the second moments ``F'F`` of a layer's channels.
+
+    ``F`` has the shape ``(h·w, c)``.
 
     ============== ==========================================================
     ``none``       F'F: Gatys et al. 2016, eq. 3
     ``size``       F'F / (c·h·w): Johnson et al. 2016, eq. 3
-    ``positions``  F'F / (h·w): Gatys's own code; the mean outer product
+    ``positions``  F'F / (h·w): the code of Gatys et al.; the mean outer product
     ============== ==========================================================
 
     Args:
-        features: ``(n, h, w, c)``.
-        normalization: a name of the table.
+        features: activations, ``(n, h, w, c)``.
+        normalization: a name in the table.
 
     Returns:
         ``(n, c, c)``, symmetric and positive semidefinite.
 
     Raises:
-        InputError: an unknown name.
+        InputError: The normalization is unknown.
     """
     one_of("normalization", normalization, GRAM_NORMALIZATIONS)
     n, h, w, c = features.shape
@@ -81,41 +96,44 @@ def style_loss(
     kind: str = "squared",
     positions: tuple[Array, Array] | None = None,
 ) -> Scalar:
-    """Distance of two Gram matrices, both normalised by positions, ``G = F'F/(h·w)``.
+    """Compute the distance between Gram matrices that are normalized by positions, ``G = F'F/(h·w)``.
 
-    With ``d(·)`` the square or the absolute value, ``C`` channels, and ``M`` and ``M'`` positions of the two images:
+    Here ``d(·)`` is the square or the absolute value, ``C`` the number of channels, and ``M`` and ``M'`` are
+    the numbers of positions of the two images:
 
     ============== =========================================================================
     ``gatys``      Σ d(G − A) / (4C²): Gatys et al. 2016, eq. 4, ``Σ(F'F − S'S)²/(4N²M²)``
-    ``johnson``    mean d(G/C − A/C): the Gram matrix of Johnson et al. 2016, eq. 3, under mean squares
-    ``relative``   Σ d(G − A) / Σ d(A): independent of the layer's scale
-    ``sum``        Σ d(G − A): Stanford poster, with spatial control
-    ``raw_sum``    Σ d(M·G − M'·A): of the undivided F'F and S'S, each over its own image's positions; Duke report,
-                   section 2.2; Stanford poster, without spatial control; thesis, eq. 2.1 and 2.3
+    ``johnson``    mean d(G/C − A/C): the Gram matrix of Johnson et al. 2016, eq. 3, with mean squares
+    ``relative``   Σ d(G − A) / Σ d(A): independent of the scale of the layer's activations
+    ``sum``        Σ d(G − A): the Stanford poster, with spatial control
+    ``raw_sum``    Σ d(M·G − M'·A), with F'F and S'S not divided by positions: the Duke report, section 2.2;
+                   the Stanford poster, without spatial control; the Pomona thesis, eq. 2.1 and 2.3
     ============== =========================================================================
 
-    The three reports leave the sum undivided, so ``raw_sum`` grows with the square of the picture's size, and pictures
-    of different sizes have a minimum elsewhere: at ``M·G = M'·A``, not at equal statistics. Their style weights
-    belong to one size. The poster's sum over regions divides each by its own positions, which is ``sum``.
+    The three documents cited for ``raw_sum`` (the thesis is Barnes 2018) do not divide the sum, so it grows
+    with the square of the number of positions. For images of different sizes its minimum is at
+    ``M·G = M'·A``, not at equal Gram matrices, and a style weight is valid for one size only. The poster's
+    sum over regions divides each Gram matrix by its own number of positions, which is ``sum``.
 
-    Gatys et al. give eq. 4 for one ``M``, the positions of both images; matrices normalised by
-    positions extend it to two images of different sizes and equal it where the sizes are equal. With
-    absolute values the factor of ``gatys`` is the same (it is then linear in ``1/M``, not quadratic).
-    Johnson et al. (eq. 4) take the sum of squares, not the mean; the mean is their released code's.
+    Gatys et al. give eq. 4 for one ``M``, the number of positions of both images. Matrices normalized by
+    positions extend it to two images of different sizes, and give the same value where the sizes are equal.
+    With absolute values ``gatys`` has the same factor; the loss is then linear in ``1/M`` instead of
+    quadratic. Johnson et al. (eq. 4) use the sum of squares, not the mean; the mean is that of their released
+    code.
 
     Args:
-        gram: ``(n, C, C)`` by ``gram_matrix(·, "positions")``.
-        target: the same shape, or ``(1, C, C)``.
-        normalization: a name of the table.
+        gram: ``G``, ``(n, C, C)``, from ``gram_matrix(·, "positions")``.
+        target: ``A``, the same shape or ``(1, C, C)``.
+        normalization: a name in the table.
         kind: ``"squared"`` or ``"absolute"``.
-        positions: for ``raw_sum``, the number of positions of ``gram`` and of ``target`` (with a mask its sum), each
-            ``(n,)`` or a scalar.
+        positions: only for ``raw_sum``: the numbers of positions of ``gram`` and of ``target`` (for a region,
+            the sum of its mask), each ``(n,)`` or a scalar.
 
     Returns:
         A scalar, summed over the batch (averaged for ``johnson``).
 
     Raises:
-        InputError: an unknown name, or ``raw_sum`` without ``positions``.
+        InputError: A name is unknown, or ``raw_sum`` is used without ``positions``.
     """
     one_of("normalization", normalization, STYLE_LOSSES)
     if normalization == "raw_sum":

@@ -1,4 +1,4 @@
-"""The weighted sum of content, style and total variation losses as a function of the image."""
+"""The weighted sum of the content, style and total variation losses, as a function of the image."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -24,19 +24,24 @@ def make_targets(
     style: Features | Sequence[RegionFeatures],
     shapes: dict[str, tuple[int, int]] | None = None,
 ) -> Targets:
-    """Targets from the activations of the images.
+    """Compute the targets of the losses from the activations of the images.
 
     Args:
-        record: with its layers named.
-        content: the content image's activations, of ``record.content_layers`` at least.
-        style: the style image's, of ``record.style_layers`` at least; or regions, each with its own
-            paintings. With one region of all positions and one painting the two are the same.
-        shapes: rows and columns of the picture at each style layer; wanted with masks, and with kernels
-            by points (Gaussian, or polynomial of degree 3 and more), alone.
+        record: the objective, with its layers named.
+        content: activations of the content image, at least those of ``record.used_content_layers``.
+        style: activations of the style image, at least those of ``record.used_style_layers``; or regions,
+            each with its own style images. The activations alone have the same meaning as one region of all
+            positions with one style image.
+        shapes: rows and columns of the output image at each style layer. Only needed if a region has a mask,
+            or if the statistic compares positions with one another (it extends :class:`Points`: gaussian,
+            sliced, polynomial of degree 3 or more).
+
+    Returns:
+        The targets.
 
     Raises:
-        InputError: a mask is empty or has not the picture's size, shapes are missing, or a region's styles
-            (or all regions) have no weight.
+        InputError: A mask is empty or does not have the shape of the layer, shapes are missing, or the
+            weights of all regions, or of all style images of a region, are 0.
     """
     regions = style if isinstance(style, Sequence) else (RegionFeatures((StyleFeatures(style),)),)
     layers = record.used_style_layers
@@ -68,11 +73,11 @@ def make_targets(
 
 
 Described: TypeAlias = tuple[Description, Description]
-"""Of the regions with masks, in their order, and of those without."""
+"""Statistics of the regions with masks, in their order, and of the regions without."""
 
 
 def by_statistic(regions: tuple[RegionTarget, ...]) -> dict[Statistic, list[RegionTarget]]:
-    """The regions of a layer that are described alike."""
+    """Group the regions of a layer by their statistic."""
     found: dict[Statistic, list[RegionTarget]] = {}
     for region in regions:
         found.setdefault(region.statistic, []).append(region)
@@ -82,7 +87,7 @@ def by_statistic(regions: tuple[RegionTarget, ...]) -> dict[Statistic, list[Regi
 def _describe_regions(
     features: jax.Array, statistic: Means, group: list[RegionTarget], plan: MaskPlan | None
 ) -> Described:
-    """At once: one product for all regions."""
+    """Compute the statistics of all regions of a group, with one product for all of them."""
     masks = [region.mask for region in group if region.mask is not None]
     guided = describe(statistic, features, jnp.concatenate(masks), plan) if masks else {}
     return guided, describe(statistic, features, None) if len(masks) < len(group) else {}
@@ -94,7 +99,19 @@ def style_of(
     described: Described,
     dtype: Any,
 ) -> Scalar:
-    """Σ_k factor_k Σ_j weight_kj · discrepancy_kj over regions that are described alike."""
+    """Compute the weighted sum of the style losses of a group of regions.
+
+    It is ``Σ_k factor_k Σ_j weight_kj · loss_kj``, over regions ``k`` and their targets ``j``.
+
+    Args:
+        record: the objective.
+        group: regions with the same statistic, one that extends :class:`Means`.
+        described: statistics of the output image; see :data:`Described`.
+        dtype: dtype of the result.
+
+    Returns:
+        A scalar.
+    """
     guided, plain = described
     total, at = jnp.zeros((), dtype), 0
     for region in group:
@@ -109,6 +126,7 @@ def style_of(
 
 
 def _style_of_points(record: Objective, group: list[RegionTarget], features: jax.Array) -> Scalar:
+    """Compute the same sum for a statistic that extends :class:`Points`."""
     total = jnp.zeros((), features.dtype)
     for region in group:
         assert isinstance(region.statistic, Points)
@@ -121,7 +139,7 @@ def _style_of_points(record: Objective, group: list[RegionTarget], features: jax
 def _style_term(
     record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...], plan: MaskPlan | None
 ) -> Scalar:
-    """The style loss of one layer."""
+    """Compute the style loss of one layer."""
     total = jnp.zeros((), features.dtype)
     for statistic, group in by_statistic(regions).items():
         if isinstance(statistic, Means):
@@ -133,7 +151,7 @@ def _style_term(
 
 
 def _window_term(record: Objective, features: jax.Array, regions: tuple[RegionTarget, ...]) -> Scalar:
-    """The windows' loss of one layer, over the regions that have no mask."""
+    """Compute the window loss of one layer, over the regions without a mask."""
     total = jnp.zeros((), features.dtype)
     for region in regions:
         if region.mask is None and isinstance(region.statistic, Gram):
@@ -143,7 +161,7 @@ def _window_term(record: Objective, features: jax.Array, regions: tuple[RegionTa
 
 
 def _kind(term: str) -> str:
-    """The kind whose factor of the balance a term has."""
+    """Return the key in ``Targets.balance`` of the factor for a term."""
     kind = term.split("/")[0]
     return "style" if kind == "windows" else kind
 
@@ -156,7 +174,19 @@ def weighted(
     style: Callable[[str], Scalar],
     windows: Callable[[str], Scalar] | None = None,
 ) -> tuple[Scalar, Terms]:
-    """The loss and its terms from the losses of each layer, by its name, and the image's variation."""
+    """Compute the loss and its weighted terms from unweighted losses of each layer.
+
+    Args:
+        record: the objective.
+        targets: the targets; they determine which layers have terms, and the factors of the balance.
+        image: the image, for its total variation, ``(n, h, w, 3)``.
+        content: returns the content loss of a layer, given its name.
+        style: returns the style loss of a layer, given its name.
+        windows: returns the window loss of a layer, given its name; None if there is none.
+
+    Returns:
+        ``(total, terms)``; see :func:`objective`.
+    """
     terms: Terms = {}
     factors = record.content_layer_weights or (1.0,) * len(record.content_layers)
     for name, factor in zip(record.content_layers, factors, strict=True):
@@ -179,6 +209,7 @@ def weighted(
 def _objective(
     record: Objective, apply: Callable[..., Features], network: Any, targets: Targets, image: Images
 ) -> tuple[Scalar, Terms]:
+    """Compute the loss of an image and its terms; see :func:`objective`."""
     found = apply(network, image, record.layers) if record.layers else {}
 
     def content(name: str) -> Scalar:
@@ -196,27 +227,27 @@ def _objective(
 def objective(
     record: Objective, apply: Callable[..., Features], network: Any, targets: Targets
 ) -> Callable[[Images], tuple[Scalar, Terms]]:
-    """The loss as a function of the image alone.
+    """Return the loss as a function of the image alone.
 
     Args:
-        record: what to minimise; its layers must be named.
-        apply: ``apply(network, image, layers) -> {name: (n, h, w, c)}``, pure and hashable: for example
+        record: the loss to minimize, with its layers named.
+        apply: ``apply(network, image, layers) -> {name: (n, h, w, c)}``, pure and hashable, for example
             ``functools.partial(nstjax.features, pooling="average")``.
-        network: a pytree, passed to ``apply``.
+        network: a pytree that is passed to ``apply``.
         targets: from :func:`make_targets`.
 
     Returns:
-        ``fn(image) -> (total, terms)``, the weighted terms by name and layer (``"content/relu4_2"``,
-        ``"style/relu1_1"``, ``"tv"``), of which ``total`` is the sum. It is a pytree
-        (:class:`jax.tree_util.Partial`), so that ``jax.jit`` takes it as an argument and compiles once
-        for all targets and weights of one shape.
+        ``fn(image) -> (total, terms)``. ``terms`` holds the weighted terms by name and layer
+        (``"content/relu4_2"``, ``"style/relu1_1"``, ``"tv"``), and ``total`` is their sum. The function is a
+        pytree (:class:`jax.tree_util.Partial`), so that ``jax.jit`` accepts it as an argument and compiles
+        once for all targets and network weights of the same shapes.
     """
     return jax.tree_util.Partial(_Static(record, apply), network, targets)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Static:
-    """The hashable half of an objective: equal records and functions share a compiled program."""
+    """The hashable part of an objective. Equal records and functions share a compiled program."""
 
     record: Objective
     apply: Callable[..., Features]

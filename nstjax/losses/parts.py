@@ -1,4 +1,7 @@
-"""The loss of an image that is computed in parts: sums over positions are added before the loss."""
+"""The loss of an image that is computed in parts, such as tiles.
+
+Sums over positions are added up before the loss is computed.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +19,21 @@ from nstjax.losses.targets import Targets
 from nstjax.typing import Features, Images, Scalar, Terms
 
 Sums = dict[str, Any]
-"""``content`` by layer; ``style`` by layer, for each statistic the sums of regions with masks and of those without;
-``positions`` by layer."""
+"""Sums over positions from which the loss is computed.
+
+``content`` holds ``Σ d(F − P)`` by layer. ``style`` holds, by layer, a list with one pair for each statistic:
+the sums of the regions with masks, and the sums of the regions without. ``positions`` holds the number of
+positions by layer.
+"""
 
 
 def check_parts(record: Objective) -> None:
-    """Raise :class:`InputError` where the loss compares points with points, which no sum over parts can stand for."""
+    """Check that the loss can be computed in parts.
+
+    Raises:
+        InputError: The objective has a window loss, or its style statistic is not made of sums over
+            positions.
+    """
     if record.window_weight:
         raise InputError("`tile` does not go with `window_weight`: set `window_weight` to 0, or use no tiles")
     if not (isinstance(record.statistic, Means) and record.statistic.local):
@@ -38,15 +50,19 @@ def tile_sums(
     own: Mapping[str, Array],
     whole: Sums | None = None,
 ) -> Sums:
-    """The sums of one part.
+    """Compute the sums of one part.
 
     Args:
-        record: with its layers named.
-        targets: with contents and masks cut to the part; plans are not used.
-        features: of the part, ``{name: (1, h, w, c)}``.
-        own: ``{name: (h, w)}``, 1 at the positions that are this part's and 0 at those of others.
-        whole: the sums of all parts, about whose means the squares are then taken: only so they add up, as the
-            gradient of a part needs it. By default they are about the part's own means; see :func:`merged`.
+        record: the objective, with its layers named.
+        targets: the targets, with content activations and masks cut to the part. Their plans are not used.
+        features: activations of the part, ``{name: (1, h, w, c)}``.
+        own: ``{name: (h, w)}``, 1 at the positions that belong to this part and 0 at those of other parts.
+        whole: sums of all parts, for the second pass, which computes gradients. Squares are then taken about
+            the means of the whole image, so that the parts add up. By default they are taken about the part's
+            own means; see :func:`merged`.
+
+    Returns:
+        The sums of the part.
     """
 
     def shifts(name: str, at: int, statistic: Means, guided: bool) -> tuple[Array, ...] | None:
@@ -82,7 +98,7 @@ def tile_sums(
 
 
 def merged(one: Sums, other: Sums) -> Sums:
-    """The sums of two parts together."""
+    """Combine the sums of two parts."""
     return {
         "content": {name: value + other["content"][name] for name, value in one["content"].items()},
         "style": {
@@ -97,13 +113,16 @@ def merged(one: Sums, other: Sums) -> Sums:
 
 
 def loss_of_sums(record: Objective, targets: Targets, sums: Sums, image: Images) -> tuple[Scalar, Terms]:
-    """The loss and its terms, as :func:`nstjax.losses.objective` gives them, from the sums of all parts.
+    """Compute the loss and its terms from the sums of all parts.
 
     Args:
-        record: with its layers named.
-        targets: of the whole image.
-        sums: of all parts, by :func:`merged`.
-        image: the whole, for its variation.
+        record: the objective, with its layers named.
+        targets: the targets of the whole image.
+        sums: the sums of all parts, combined by :func:`merged`.
+        image: the whole image, ``(1, h, w, 3)``, for its total variation.
+
+    Returns:
+        ``(total, terms)``, as the function that :func:`nstjax.losses.objective` returns.
     """
 
     def content(name: str) -> Scalar:

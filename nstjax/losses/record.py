@@ -1,4 +1,4 @@
-"""The frozen config of the loss."""
+"""The configuration of the loss, a frozen dataclass."""
 
 import dataclasses
 from typing import Literal
@@ -8,11 +8,17 @@ from nstjax.losses.statistics import Statistic, statistic_class
 
 CONTENT_CANDIDATES = ("relu4_2", "relu3_2", "relu2_2", "relu1_2", "relu1_1")
 VGG16_FACTOR = 0.6
-"""Style weight of VGG-16 over that of VGG-19, which is the statistic's: its relu4_1 and relu5_1 are farther from the style
-at the same look. The weights are chosen in experiments/gallery."""
+"""Default style weight of VGG-16 relative to that of VGG-19, which is the statistic's default weight.
+
+At the same look, VGG-16's relu4_1 and relu5_1 are farther from the style. The default weights were chosen in
+experiments/gallery.
+"""
 SHALLOW_FACTOR, SHALLOW_POWER = 3.0, 1.75
-"""The same for a network without a fourth block, and the power of the style strength there: its content layer relu3_2
-holds the photograph more firmly, so that the same change of look takes a larger change of weight."""
+"""Factor on the default style weight, and exponent of the style strength, without a fourth block.
+
+The content layer of such a network, relu3_2, holds the content image more firmly, so that the same change of
+look takes a larger change of weight.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Objective:
             )
         if not 1 <= self.kernel_degree <= 8:
             raise InputError(f"`kernel_degree` is {self.kernel_degree}: it must be between 1 and 8")
-        most = 1e30 ** (1 / self.kernel_degree)  # a higher one has a power that float32 does not hold
+        most = 1e30 ** (1 / self.kernel_degree)  # the power of a larger offset overflows float32
         if not 0 <= self.kernel_offset <= most:
             raise InputError(
                 f"`kernel_offset` is {self.kernel_offset}: it must be a finite number, 0 or more, and at most {most:g} for "
@@ -115,16 +121,20 @@ class Objective:
             within("kernel_samples", self.kernel_samples, 2, MOST, ", or 0 for all")
 
     def for_layers(self, layers: tuple[str, ...]) -> "Objective":
-        """This record with layers and style weight set, by those of a network where they were not.
+        """Return this record with layers and style weight filled in where they are not set.
 
-        The windows' weight is 0 for statistics other than Gram matrices.
+        The weight of the window loss becomes 0 for statistics other than Gram matrices.
 
         Args:
-            layers: the layers that the network can give, shallow to deep.
+            layers: layers that the feature network has, shallow to deep.
         """
         content, style = self.content_layers, self.style_layers
         if not content:
-            content = (next(name for name in CONTENT_CANDIDATES if name in layers),)
+            content = tuple(name for name in CONTENT_CANDIDATES if name in layers)[:1]
+            if not content:
+                raise InputError(
+                    f"the network has none of the default content layers {', '.join(CONTENT_CANDIDATES)}: set `content_layers`"
+                )
         if not style:
             style = tuple(f"relu{block}_1" for block in range(1, 6) if f"relu{block}_1" in layers)
         weight = self.style_weight
@@ -136,11 +146,13 @@ class Objective:
         )
 
     def default_style_weight(self, layers: tuple[str, ...], strength: float = 1.0) -> float:
-        """β of relative losses for a style strength, the same look on every network.
+        """Return β of relative losses for a style strength.
+
+        The same strength gives about the same look with every network.
 
         Args:
-            layers: the layers that the network can give.
-            strength: 1 is the default look; see :func:`nstjax.losses.balance`.
+            layers: layers that the feature network has.
+            strength: 1 for the default look; see :func:`nstjax.losses.balance`.
         """
         weight = statistic_class(self.style_statistic).default_weights[self.style_distance]
         if "relu4_1" not in layers:
@@ -150,27 +162,27 @@ class Objective:
 
     @property
     def beta(self) -> float:
-        """The style weight; VGG-19's default where it is not set."""
+        """β, the style weight; the default for VGG-19 if it is not set."""
         if self.style_weight is not None:
             return self.style_weight
         return statistic_class(self.style_statistic).default_weights[self.style_distance]
 
     @property
     def statistic(self) -> Statistic:
-        """The statistic with its parameters."""
+        """The style statistic with its parameters."""
         return statistic_class(self.style_statistic).from_record(self)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """All layers that the objective looks at."""
+        """All layers whose activations the loss uses."""
         return tuple(dict.fromkeys([*self.used_content_layers, *self.used_style_layers]))
 
     @property
     def used_content_layers(self) -> tuple[str, ...]:
-        """The content layers; none where the content has no weight."""
+        """The content layers; empty if the content weight is 0."""
         return self.content_layers if self.content_weight else ()
 
     @property
     def used_style_layers(self) -> tuple[str, ...]:
-        """The style layers; none where the style has no weight."""
+        """The style layers; empty if the style weight is 0."""
         return self.style_layers if self.style_weight != 0 else ()

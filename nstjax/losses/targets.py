@@ -1,4 +1,4 @@
-"""Targets of the losses: activations of the content image, statistics of the style images by region."""
+"""Targets of the losses: content activations, and style statistics by region."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from nstjax.losses.statistics import Description, Gram, Linear, Points, Statisti
 from nstjax.typing import Features
 
 LayerMasks: TypeAlias = Mapping[str, Array]
-"""A mask on the grid of each layer, ``(h, w)`` in [0, 1]."""
+"""A mask on the grid of each layer, ``(h, w)`` in [0, 1], by layer name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StyleFeatures:
-    """A painting's activations, and which of its positions count.
+    """Activations of a style image, and a mask of the positions that count.
 
     Attributes:
-        features: by layer, ``(1, h, w, c)``.
-        masks: by layer, ``(h, w)`` with a positive sum; none for all positions.
-        weight: among the sources of a region; they are divided by their sum.
+        features: activations by layer, ``(1, h, w, c)``.
+        masks: masks by layer, ``(h, w)`` with a positive sum, or None for all positions.
+        weight: weight among the sources of a region. Weights are divided by their sum.
     """
 
     features: Features
@@ -35,13 +35,14 @@ class StyleFeatures:
 
 @dataclasses.dataclass(frozen=True)
 class RegionFeatures:
-    """A part of the picture, and the paintings that it is to look like.
+    """A region of the output image, and the style images for it.
 
     Attributes:
-        sources: at least one.
-        masks: of the picture, by layer, ``(h, w)`` with a positive sum; none for all of it.
-        weight: factor on the region's loss, beside the poster's 1/K; with guided sums also on its share
-            of the whole.
+        sources: the style images, at least one.
+        masks: masks of the output image by layer, ``(h, w)`` with a positive sum, or None for the whole
+            image.
+        weight: factor on the region's loss, in addition to the factor 1/K for K regions of the Stanford
+            poster. With guided sums it is also a factor on the region's share of the whole image's target.
     """
 
     sources: tuple[StyleFeatures, ...]
@@ -52,15 +53,15 @@ class RegionFeatures:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RegionTarget:
-    """A region at one layer.
+    """The target of a region at one layer.
 
     Attributes:
-        targets: a target for each painting, or one for their blend.
-        weights: ``(j,)`` of the targets, with sum 1.
-        factor: of the region.
-        mask: ``(1, h, w)`` or none.
-        plan: from :meth:`Points.plan`; None for statistics of means.
-        statistic: what the targets are of.
+        targets: one target for each style image, or a single one for their blend.
+        weights: weights of the targets, ``(j,)``, with the sum 1.
+        factor: factor on the region's loss, a scalar.
+        mask: ``(1, h, w)``, or None for all positions.
+        plan: from :meth:`Points.plan`; None for statistics that extend :class:`Means`.
+        statistic: the statistic that the targets belong to.
     """
 
     targets: tuple[Description, ...]
@@ -77,10 +78,12 @@ class Targets:
     """The targets of all losses.
 
     Attributes:
-        content: the content image's activations by layer, ``(1, h, w, c)``.
-        style: by layer, one target for each region; with guided sums one for the whole comes first.
-        plans: by layer, of the regions that have masks, in their order (without that of the whole).
-        balance: factors on the terms ``"content"``, ``"style"`` and ``"tv"``; empty for 1 each.
+        content: activations of the content image by layer, ``(1, h, w, c)``.
+        style: by layer, one target for each region. With guided sums, a target of the whole image comes
+            first.
+        plans: by layer, the plan of all masks in ``style``, in their order. A layer has one only if it has
+            masks and all its targets have the objective's own statistic, one that extends :class:`Means`.
+        balance: factors on the terms ``"content"``, ``"style"`` and ``"tv"``, scalars; empty for 1 each.
     """
 
     content: Mapping[str, Array]
@@ -92,10 +95,17 @@ class Targets:
 def _pooled(
     parts: Sequence[tuple[Array, Array | None, float]], raw: bool = False
 ) -> tuple[Array, Array | None]:
-    """One map of the positions of several, ``(1, m, 1, c)``, and the share of each, ``(1, m, 1)``.
+    """Concatenate the positions of several activation maps.
 
-    Its statistics are those of the mixture of the parts: averages of their Gram matrices and means; ``raw``: of their
-    Gram matrices not divided by positions.
+    The statistics of the result are those of the mixture of the parts: weighted averages of their Gram
+    matrices and means. A single part is returned unchanged.
+
+    Args:
+        parts: activations ``(1, h, w, c)``, mask ``(1, h, w)`` or None, and weight of each part.
+        raw: average the Gram matrices that are not divided by positions.
+
+    Returns:
+        The activations, ``(1, m, 1, c)``, and the share of each position, ``(1, m, 1)``.
     """
     if len(parts) == 1:
         return parts[0][0], parts[0][1]
@@ -109,7 +119,13 @@ def _pooled(
 
 
 def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
-    """``(1, h, w)``; none where all positions are inside: to the last bit the numbers of no mask."""
+    """Return the mask at a layer, ``(1, h, w)``, or None if all of it is 1.
+
+    A mask of ones and no mask then give bitwise equal results.
+
+    Raises:
+        InputError: The mask is empty.
+    """
     if masks is None or bool((masks[layer] == 1).all()):
         return None
     mask = jnp.asarray(masks[layer], dtype)[None]
@@ -119,10 +135,12 @@ def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
 
 
 def _share(mask: Array | None) -> float:
+    """Return the fraction of the image that a mask covers."""
     return 1.0 if mask is None else float(mask.mean())
 
 
 def _plan(statistic: Statistic, shape: tuple[int, int], mask: Array | None, layer: str) -> Array | None:
+    """Return the plan of a statistic that extends :class:`Points`; None for other statistics."""
     if not isinstance(statistic, Points):
         return None
     return statistic.plan(shape, None if mask is None else np.asarray(mask)[0], layer)
@@ -137,7 +155,27 @@ def layer_targets(
     shape: tuple[int, int],
     raw: bool = False,
 ) -> tuple[RegionTarget, ...]:
-    """The targets of one layer; see :func:`nstjax.losses.make_targets`. ``raw``: the loss is ``raw_sum``."""
+    """Compute the targets of one layer; see :func:`nstjax.losses.make_targets`.
+
+    Args:
+        statistic: the style statistic of the objective.
+        guidance: ``"gram"`` for the statistic of each region, or ``"sums"`` for mean activations of each
+            region and one statistic of the whole image.
+        blend: ``"losses"`` for one target per style image, or ``"statistics"`` for one target of their
+            mixture.
+        layer: name of the layer.
+        regions: the regions with their style images.
+        shape: rows and columns of the output image at this layer.
+        raw: True if the style loss is ``raw_sum``.
+
+    Returns:
+        One target for each region. With guided sums and at least one mask, a target of the whole image comes
+        first.
+
+    Raises:
+        InputError: A mask is empty or does not have the shape of the layer, or the weights of all regions, or
+            of all style images of a region, are 0.
+    """
     dtype = regions[0].sources[0].features[layer].dtype
     masks = [_mask_at(region.masks, layer, dtype) for region in regions]
     for mask in masks:

@@ -11,22 +11,22 @@ TV_REDUCTIONS = ("sum", "mean")
 
 
 def total_variation(images: Images, kind: str = "absolute", reduction: str = "sum") -> Scalar:
-    """Anisotropic total variation, ``Σ d(x_{i+1,j} − x_{i,j}) + d(x_{i,j+1} − x_{i,j})``.
+    """Compute the anisotropic total variation, ``Σ d(x_{i+1,j} − x_{i,j}) + d(x_{i,j+1} − x_{i,j})``.
 
-    ``d`` is the absolute value in the Stanford poster and the thesis (eq. 3.2), the square in many
-    programs since. The gradient of the absolute value is 0 between equal neighbours.
+    ``d`` is the absolute value in the Stanford poster and the Pomona thesis (Barnes 2018, eq. 3.2), and the
+    square in many later programs. The gradient of the absolute value is 0 between equal neighbors.
 
     Args:
         images: ``(n, h, w, 3)`` in [0, 1].
         kind: ``"absolute"`` or ``"squared"``.
-        reduction: ``"sum"`` over all differences, or ``"mean"``: that sum over ``n·h·w·3``, so that
-            a weight means the same at every size.
+        reduction: ``"sum"`` over all differences, or ``"mean"``, which is the sum divided by ``n·h·w·3``, so
+            that a weight has the same effect at every size.
 
     Returns:
-        A scalar; 0 for a constant image, and for a single pixel.
+        A scalar; 0 for constant images and for single pixels.
 
     Raises:
-        InputError: an unknown name, or pixels that are integers, whose differences would wrap around.
+        InputError: A name is unknown, or the pixels are integers, whose differences would wrap around.
     """
     one_of("reduction", reduction, TV_REDUCTIONS)
     images = jnp.asarray(images)

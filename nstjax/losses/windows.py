@@ -1,7 +1,7 @@
-"""Style losses of the windows of a picture, which make a texture uniform.
+"""Style loss of the windows of an image, which makes a texture uniform.
 
-A Gram matrix averages over all positions, so a picture with too much structure in one place and none in another can
-have the right one. This loss compares the Gram matrix of each window with the target's.
+A Gram matrix is an average over all positions. An image with too much structure in one place and none in
+another can have the right Gram matrix. This loss compares the Gram matrix of each window with the target.
 """
 
 import jax.numpy as jnp
@@ -11,27 +11,35 @@ from nstjax.losses.gram import gram_matrix
 from nstjax.typing import FeatureMap, GramMatrix, Scalar
 
 POWER = 4
-"""Of the mean over windows: high enough that the worst windows decide."""
-_SMALLEST = 1e-6  # of a relative loss: the root has no slope at 0
+"""Exponent of the power mean over windows: high enough that the windows with the largest losses dominate."""
+_SMALLEST = 1e-6  # added to each relative loss: the derivative of the root is infinite at 0
 
 
 def cell_side(height: int, width: int, windows: int) -> int:
-    """Positions along a cell's side: half a window's side, at least 1."""
+    """Return the side of a cell in positions: half the side of a window, at least 1.
+
+    Args:
+        height: rows of the layer.
+        width: columns of the layer.
+        windows: number of windows along the shorter side.
+    """
     return max(1, round(min(height, width) / (2 * windows)))
 
 
 def window_grams(features: FeatureMap, windows: int) -> Array:
-    """Gram matrices of overlapping windows, each over its own positions.
+    """Compute the Gram matrices of overlapping windows, each normalized by its own number of positions.
 
-    The features are divided into cells of half a window's side; a window is two by two adjacent cells. Rows and columns
-    that do not fill a cell are left out at both ends.
+    The activations are divided into square cells whose side is half that of a window. A window consists of
+    two by two adjacent cells. Rows and columns that do not fill a cell are left out at both ends.
 
     Args:
-        features: ``(1, h, w, c)``.
-        windows: along the shorter side, without overlaps; fewer if a cell would be less than one position.
+        features: activations, ``(1, h, w, c)``.
+        windows: number of windows along the shorter side, not counting overlapping ones; fewer if a cell
+            would be smaller than one position.
 
     Returns:
-        ``(rows, columns, c, c)``, where rows and columns are one less than the cells.
+        ``(rows, columns, c, c)``, where rows and columns are one less than the number of cells in that
+        direction, but at least 1.
     """
     _, h, w, c = features.shape
     side = cell_side(h, w, windows)
@@ -43,7 +51,7 @@ def window_grams(features: FeatureMap, windows: int) -> Array:
         rows, columns, c, c
     )
     for axis in range(2):
-        if grams.shape[axis] > 1:  # equally many positions: the mean is the Gram matrix of both
+        if grams.shape[axis] > 1:  # cells have equally many positions, so the mean is the Gram matrix of both
             last = grams.shape[axis]
             grams = (
                 lax.slice_in_dim(grams, 1, last, axis=axis) + lax.slice_in_dim(grams, 0, last - 1, axis=axis)
@@ -52,12 +60,18 @@ def window_grams(features: FeatureMap, windows: int) -> Array:
 
 
 def window_loss(features: FeatureMap, target: GramMatrix, windows: int) -> Scalar:
-    """Power mean over windows of ``Σ(G − A)² / ΣA²``, with exponent :data:`POWER`.
+    """Compute the power mean over windows of ``Σ(G − A)² / ΣA²``, with the exponent :data:`POWER`.
+
+    A small constant (1e-6) is added to the relative loss of each window. If ``ΣA²`` is 0, ``Σ(G − A)²`` is
+    not divided.
 
     Args:
-        features: ``(1, h, w, c)``.
-        target: ``A``, ``(1, c, c)`` by ``gram_matrix(·, "positions")``.
+        features: activations, ``(1, h, w, c)``.
+        target: ``A``, ``(1, c, c)``, from ``gram_matrix(·, "positions")``.
         windows: see :func:`window_grams`.
+
+    Returns:
+        A scalar.
     """
     grams = window_grams(features, windows)
     size = jnp.square(target).sum()

@@ -1,9 +1,10 @@
 """3×3 convolution and 2×2 pooling.
 
-On a CPU :func:`conv3x3` takes the form that was measured to be the fastest for its shape (jaxlib 0.10.2, AVX-512,
-two cores; ``python -m experiments.benchmarks.convolution``): Winograd's from 32 channels on, where the picture
-is large enough to make up for transforming the kernel, and one product with a kernel's taps side by side for the
-gradient of the first layer, which has 3 channels. Elsewhere XLA's own convolution is taken.
+On a CPU, :func:`conv3x3` uses the algorithm that was measured to be the fastest for the shape (jaxlib 0.10.2,
+AVX-512, two cores; ``python -m experiments.benchmarks.convolution``). From 32 channels on it is Winograd's
+algorithm, if the image is large enough to make up for the transformation of the kernel. For the gradient of
+the first layer, which has 3 channels, it is one matrix product with all taps of the kernel side by side. In
+all other cases, and on other devices, XLA's own convolution is used.
 """
 
 import dataclasses
@@ -23,26 +24,28 @@ from nstjax.nn.winograd import transformed, winograd
 from nstjax.typing import FeatureMap, Padding, Pooling, Precision
 
 Method = Literal["auto", "plain"]
-_FEW = 4  # outputs
-# A GPU's "high" products are TF32's, a TPU's three of bfloat16; operands in half precision have but one way.
+_FEW = 4  # largest number of output channels that counts as few
+# HIGH is TF32 on a GPU, and three bfloat16 products on a TPU. With bfloat16 operands there is no choice.
 LAX_PRECISION = {"float32": lax.Precision.HIGHEST, "tf32": lax.Precision.HIGH}
-CHANNELS = 32  # from which Winograd's form is the faster one
-POSITIONS = 2048  # likewise, of all images together
-POSITIONS_FROZEN = 256  # likewise, where the kernel has been transformed already
+CHANNELS = 32  # smallest number of channels for which Winograd's algorithm is faster
+POSITIONS = 2048  # smallest number of positions of all images together, likewise
+POSITIONS_FROZEN = 256  # likewise, for a kernel that is already transformed
 
 
 def _plain(x: Array, kernel: Array, precision: Precision | None = None) -> Array:
+    """Compute the convolution with XLA's own algorithm."""
     how = LAX_PRECISION.get(precision or "")
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout, precision=how)
 
 
 def _zeros_around(x: Array) -> Array:
+    """Pad with one pixel of zeros on each side."""
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
 def _side_by_side(x: Array, kernel: Array) -> Array:
-    """Every tap's product at every position; the shifted results' sum."""
+    """Compute the products of every tap at every position, and add up the shifted results."""
     h, w, c, d = *x.shape[1:3], *kernel.shape[2:]
     taps = _zeros_around(x) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * d)
     first, *others = (
@@ -52,7 +55,7 @@ def _side_by_side(x: Array, kernel: Array) -> Array:
 
 
 def _on_cpu(x: Array, kernel: Array) -> Array:
-    """In the form that is fastest for the shape."""
+    """Compute the convolution with the fastest algorithm for the shape."""
     c, d = kernel.shape[2:]
     if d <= _FEW < c:
         return _side_by_side(x, kernel)
@@ -62,13 +65,21 @@ def _on_cpu(x: Array, kernel: Array) -> Array:
 
 
 def _pays(x: Array, kernel: Array, positions: int) -> bool:
-    """Return True if Winograd's algorithm is used; never in half precision, whose rounding error it would increase."""
+    """Return True if Winograd's algorithm is used.
+
+    It is never used in half precision, whose rounding error it would increase.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        kernel: ``(3, 3, c, d)``.
+        positions: smallest number of positions of all images for which it is faster.
+    """
     n, h, w, _ = x.shape
     return gains(kernel) and n * h * w >= positions and x.dtype.itemsize >= 4
 
 
 class Frozen(NamedTuple):
-    """A kernel that is a constant, transformed once for the convolution and for its gradient.
+    """A constant kernel, transformed once for the convolution and for its gradient.
 
     Attributes:
         forward: ``(36, c, d)``.
@@ -85,47 +96,50 @@ def gains(kernel: Float[Array, "3 3 c d"]) -> bool:
 
 
 def freeze(kernel: Float[Array, "3 3 c d"]) -> Frozen:
-    """Transform a constant kernel for :func:`conv3x3`; the result is eight times as large."""
-    known = np.asarray(kernel)  # transformed on the host: nothing to compile
+    """Transform a constant kernel for :func:`conv3x3`. The result is eight times as large."""
+    known = np.asarray(kernel)  # transformed on the host, where nothing needs to be compiled
     return Frozen(*jax.device_put((transformed(known), transformed(_reversed(known)))))
 
 
 def _reversed(kernel: Any) -> Any:
-    """The kernel of the gradient with respect to the input."""
+    """Return the kernel of the gradient with respect to the input."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-@jax.jit  # traced once for a shape, which the gradient often shares
+@jax.jit  # traced once for each shape, and the gradient often has the same shape
 def _by_constant(x: Array, kernels: Array) -> Array:
+    """Convolve with transformed kernels ``(36, c, d)``."""
     return winograd(_zeros_around(x), kernels)
 
 
 def _constant_forward(forward: Array, backward: Array, x: Array) -> tuple[Array]:
+    """Compute the convolution with a constant kernel."""
     return (_by_constant(x, forward),)
 
 
 def _constant_backward(forward: Array, backward: Array, dy: Array) -> tuple[Array]:
+    """Compute the transpose of :func:`_constant_forward`."""
     return (_by_constant(dy, backward),)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Quick:
-    """The convolution and its two transposes; equal for equal precisions."""
+    """The convolution and its two transposes. Two are equal if their precisions are."""
 
     precision: Precision | None
 
     def product(self, x: Array, kernel: Array) -> Array:
-        """The convolution."""
+        """Compute the convolution."""
         return lax.platform_dependent(
             x, kernel, cpu=_on_cpu, default=partial(_plain, precision=self.precision)
         )
 
     def of_x(self, kernel: Array, dy: Array) -> Array:
-        """The gradient with respect to the input: a convolution too."""
+        """Compute the gradient with respect to the input, which is also a convolution."""
         return self.product(dy, _reversed(kernel))
 
     def of_kernel(self, x: Array, dy: Array) -> Array:
-        """The gradient with respect to the kernel."""
+        """Compute the gradient with respect to the kernel."""
 
         def on_cpu(x: Array, dy: Array) -> Array:
             return kernel_gradient(_zeros_around(x), dy)
@@ -138,6 +152,7 @@ class _Quick:
 
 
 def _quick(x: Array, kernel: Array, precision: Precision | None) -> Array:
+    """Compute the convolution, with a fast algorithm on a CPU for it and its gradients."""
     how = _Quick(precision)
     return bilinear(how.product, how.of_x, how.of_kernel, x, kernel)
 
@@ -151,20 +166,21 @@ def conv3x3(
     frozen: Frozen | None = None,
     precision: Precision | None = None,
 ) -> Float[Array, "n h w d"]:
-    """A 3×3 convolution (cross-correlation, as in every deep-learning library) of stride 1.
+    """Compute a 3×3 convolution of stride 1 (a cross-correlation, as in all deep learning libraries).
 
     Args:
         x: ``(n, h, w, c)``.
         kernel: ``(3, 3, c, d)``, HWIO.
         bias: ``(d,)``.
-        padding: one pixel on each side: ``"zeros"``, as VGG was trained, or ``"replicate"``, which
-            repeats the border so that a picture does not darken there.
-        method: ``"auto"``, which on a CPU takes Winograd's form where that is faster (Lavin and Gray 2016, arXiv
-            1509.09308; relative error 1e-5 in float32), or ``"plain"``, XLA's own.
-        frozen: from :func:`freeze` of this kernel, for a CPU: it is then a constant, whose gradient is 0 wherever
-            Winograd's form is taken.
-        precision: of the products, ``"float32"`` or ``"tf32"``, on devices that have a choice (a CPU has none);
-            by default JAX's own (``jax.default_matmul_precision``). ``"bfloat16"`` is that of ``x``.
+        padding: padding by one pixel on each side: ``"zeros"``, as VGG was trained, or ``"replicate"``, which
+            repeats the border so that an image does not get darker there.
+        method: ``"auto"``, which on a CPU uses Winograd's algorithm where it is faster (Lavin and Gray 2016,
+            arXiv 1509.09308; relative error 1e-5 in float32), or ``"plain"`` for XLA's own convolution.
+        frozen: from :func:`freeze` of the same kernel, for a CPU. The kernel is then a constant: its gradient
+            is 0 wherever Winograd's algorithm is used.
+        precision: precision of the products, ``"float32"`` or ``"tf32"``, on devices that have a choice (a
+            CPU has none). None uses JAX's default (``jax.default_matmul_precision``). ``"bfloat16"`` has no
+            effect here: it is a matter of the dtype of ``x``.
 
     Returns:
         ``(n, h, w, d)``.
@@ -181,43 +197,46 @@ def conv3x3(
 
 @jax.custom_jvp
 def _largest(windows: Array) -> Array:
-    """Maximum of ``(n, h, 2, w, 2, c)`` over both axes of length 2."""
+    """Return the maximum of ``(n, h, 2, w, 2, c)`` over both axes of length 2."""
     return windows.max(axis=(2, 4))
 
 
 def _to_largest(windows: Array, y: Array, tangent: Array) -> tuple[Array]:
+    """Return the mean of the tangents of the largest values of each window."""
     chosen = jnp.where(windows == y[:, :, None, :, None], tangent, 0)
     return (chosen.sum((2, 4)) / _ties(windows, y, tangent.dtype),)
 
 
 def _from_largest(windows: Array, y: Array, dy: Array) -> tuple[Array]:
+    """Compute the transpose of :func:`_to_largest`."""
     y, share = (part[:, :, None, :, None] for part in (y, dy / _ties(windows, y, dy.dtype)))
     return (jnp.where(windows == y, share, 0),)
 
 
 def _ties(windows: Array, y: Array, dtype: Any) -> Array:
+    """Return the number of values in each window that equal its maximum."""
     equal = ((windows[:, :, i, :, j] == y).astype(dtype) for i in range(2) for j in range(2))
     return functools.reduce(jnp.add, equal)
 
 
 @_largest.defjvp
 def _largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # Equal values share the derivative, as in JAX's own rule, which writes out where they are as an array of floats.
+    # Equal values share the derivative, as in JAX's own rule, which also stores an array of floats for them.
     (windows,), (tangent,) = primals, tangents
     y = _largest(windows)
     return y, linear(_to_largest, _from_largest, (windows, y), (tangent,))[0]
 
 
 def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> FeatureMap:
-    """2×2 pooling of stride 2; an odd last row or column is dropped, as in VGG.
+    """Compute 2×2 pooling of stride 2. An odd last row or column is dropped, as in VGG.
 
-    Where several values are the maximum, they share its derivative equally.
+    If several values of a window are equal to its maximum, they share its derivative equally.
 
     Args:
         x: ``(n, h, w, c)`` with ``h, w ≥ 2``.
-        pooling: ``"max"``, or ``"average"`` as Gatys et al. (2016, section 2) recommend for synthesis.
-        scale: factor on the result. Averages of rectified features are smaller than their maxima;
-            a factor of 2 makes up for it in average pooling (style-transfer-pytorch's choice).
+        pooling: ``"max"``, or ``"average"``, which Gatys et al. (2016, section 2) recommend for synthesis.
+        scale: factor on the result. Averages of activations after a ReLU are smaller than their maxima; a
+            factor of 2 for average pooling compensates for this (as in style-transfer-pytorch).
 
     Returns:
         ``(n, ⌊h/2⌋, ⌊w/2⌋, c)``.
@@ -229,9 +248,10 @@ def pool2x2(x: FeatureMap, pooling: Pooling = "max", scale: float = 1.0) -> Feat
 
 
 def computed_apart(x: Array) -> Array:
-    """The same; in half precision, on a CPU, not fused with what comes after.
+    """Return ``x``; in half precision on a CPU, prevent XLA from fusing it with later operations.
 
-    jaxlib 0.11.2 makes one kernel of convolutions in bfloat16 and the pooling after them, and its results are wrong.
+    jaxlib 0.11.2 fuses convolutions in bfloat16 with the pooling after them into one kernel, and its results
+    are wrong.
     """
     if x.dtype.itemsize >= 4:
         return x

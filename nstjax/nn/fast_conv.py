@@ -1,20 +1,20 @@
 """Convolutions with fast gradients on a CPU.
 
-``fast_convolve`` is ``lax.conv_general_dilated`` without padding, with the same values and derivatives. Where it runs
-on a CPU, each of its three computations is written so that XLA takes a good routine for
-it. Measured with jaxlib 0.10.2 on two cores, batch 4, milliseconds of CPU time:
+``fast_convolve`` is ``lax.conv_general_dilated`` without padding, with the same values and derivatives. On a
+CPU, the convolution and its two gradients are written so that XLA selects a fast routine for each of them.
+Measured with jaxlib 0.10.2 on two cores, batch 4, in milliseconds of CPU time:
 
-* XLA hands convolutions to YNNPACK, whose kernel gradients take up to ten times as long as those by Eigen
-  (128 to 128 channels at 64×64: 592 against 80), and whose unpadded convolutions take two to five times as long
-  as padded ones (171 against 61). A convolution goes to Eigen where the "kernel" is taller than the picture:
-  :func:`kernel_gradient` lengthens the gradient by rows of zeros. One with a row of padding more, which is cut
-  off again, is a padded one.
-* The gradients of a stride of two multiply by zeros three times in four; :func:`_input_gradient` and
-  :func:`_kernel_gradient_strided` make them of four dense convolutions, one for each phase.
-* A convolution to 3 channels leaves the matrix product three columns: :func:`_tall` gives it a kernel's height
-  of them, and adds these up after.
+* XLA passes convolutions to YNNPACK. Its kernel gradients take up to ten times as long as Eigen's (128 to 128
+  channels at 64×64: 592 against 80), and its convolutions without padding take two to five times as long as
+  those with padding (171 against 61). A convolution goes to Eigen if the "kernel" is taller than the image,
+  so :func:`kernel_gradient` extends the gradient by rows of zeros. A convolution without padding is computed
+  with one more row of padding, which is cut off again.
+* With a stride of two, three quarters of the gradient's multiplications are by zero. :func:`_input_gradient`
+  and :func:`_kernel_gradient_strided` compute it as four dense convolutions, one for each phase.
+* A convolution to 3 channels gives a matrix product with only three columns. :func:`_tall` makes one column
+  for each row of the kernel and output channel, and adds up the results.
 
-None of this is done on other platforms.
+On other platforms XLA's own convolution is used.
 """
 
 import dataclasses
@@ -29,21 +29,23 @@ from nstjax.linear import bilinear
 from nstjax.typing import FeatureMap
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-_FEW = 4  # outputs
-YNN_CHANNELS = 16  # with no more on either side XLA does not take YNNPACK, and Eigen is slow for few outputs
+_FEW = 4  # largest number of output channels that counts as few
+YNN_CHANNELS = 16  # with at most this many, XLA uses Eigen, which is slow for few output channels
 
 
 def _plain(x: Array, kernel: Array, stride: int) -> Array:
+    """Compute the convolution with XLA's own algorithm."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=LAYOUT)
 
 
 def interleaved(phases: list[list[Array]]) -> Array:
-    """``phases[r][u][:, i, j]`` at row ``2i + r`` and column ``2j + u``."""
+    """Interleave phases: ``phases[r][u][:, i, j]`` goes to row ``2i + r`` and column ``2j + u``."""
     n, h, w, c = phases[0][0].shape
     return jnp.stack([jnp.stack(row, 3) for row in phases], 2).reshape(n, 2 * h, 2 * w, c)
 
 
 def _forward(x: Array, kernel: Array, stride: int) -> Array:
+    """Compute the convolution on a CPU."""
     k, _, c, d = kernel.shape
     if kernel.shape[:2] == (1, 1) and stride == 1:
         return jnp.einsum("nhwc,cd->nhwd", x, kernel[0, 0])
@@ -54,7 +56,7 @@ def _forward(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _tall(x: Array, kernel: Array) -> Array:
-    """A kernel's rows as outputs of a kernel of one row, whose results are shifted and added."""
+    """Convolve with the rows of the kernel as separate outputs, then shift and add the results."""
     k, wide, c, d = kernel.shape
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, wide, c, k * d)
     z = _forward(x, rows, 1)
@@ -63,7 +65,7 @@ def _tall(x: Array, kernel: Array) -> Array:
 
 
 def _input_gradient(x_shape: tuple[int, ...], kernel: Array, dy: Array, stride: int) -> Array:
-    """Gradient with respect to ``x``; rows and columns that were not read get 0."""
+    """Compute the gradient with respect to ``x``; it is 0 in rows and columns that were not read."""
     high, wide = kernel.shape[:2]
     flipped = kernel.swapaxes(2, 3)
     if stride == 1:
@@ -88,13 +90,13 @@ def _input_gradient(x_shape: tuple[int, ...], kernel: Array, dy: Array, stride: 
 
 
 def kernel_gradient(x: Array, dy: Array) -> Array:
-    """The gradient of an unpadded convolution of stride 1 with respect to its kernel.
+    """Compute the gradient with respect to the kernel of a convolution without padding, of stride 1.
 
     It is the correlation of the two arguments over images and positions.
 
     Args:
-        x: ``(n, h, w, c)``, what was convolved.
-        dy: ``(n, h − k + 1, w − l + 1, d)``, the gradient with respect to the result.
+        x: input of the convolution, ``(n, h, w, c)``.
+        dy: gradient with respect to the result, ``(n, h − k + 1, w − l + 1, d)``.
 
     Returns:
         ``(k, l, c, d)``.
@@ -103,7 +105,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
     if high * wide == 1:
         return (x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1]))[None, None]
     d = dy.shape[-1]
-    if d <= _FEW and high >= 5:  # as _tall
+    if d <= _FEW and high >= 5:  # as in _tall
         shifted = [jnp.pad(dy, ((0, 0), (i, high - 1 - i), (0, 0), (0, 0))) for i in range(high)]
         rows = kernel_gradient(x, jnp.concatenate(shifted, -1))
         return rows.reshape(wide, -1, high, d).transpose(2, 0, 1, 3)
@@ -115,7 +117,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
 
 
 def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array:
-    """Gradient with respect to the kernel for stride 2, one phase of the kernel and of ``x`` at a time."""
+    """Compute the gradient with respect to the kernel for stride 2, phase by phase."""
     h, w = dy.shape[1:3]
     phases = {
         (r, u): kernel_gradient(
@@ -130,19 +132,19 @@ def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array
 
 @dataclasses.dataclass(frozen=True)
 class _Convolution:
-    """The convolution and its two transposes; equal for equal strides and shapes."""
+    """The convolution and its two transposes. Two are equal if their strides and shapes are."""
 
     stride: int
-    x: tuple[int, ...]  # shapes, of which the transposes need to know what was not read
+    x: tuple[int, ...]  # shapes: the transposes need them, because a stride may leave rows and columns unread
     kernel: tuple[int, ...]
 
     def product(self, x: Array, kernel: Array) -> Array:
-        """The convolution."""
+        """Compute the convolution."""
         cpu, default = (functools.partial(f, stride=self.stride) for f in (_forward, _plain))
         return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
 
     def of_x(self, kernel: Array, dy: Array) -> Array:
-        """The gradient with respect to the input."""
+        """Compute the gradient with respect to the input."""
 
         def cpu(kernel: Array, dy: Array) -> Array:
             return _input_gradient(self.x, kernel, dy, self.stride)
@@ -154,7 +156,7 @@ class _Convolution:
         return lax.platform_dependent(kernel, dy, cpu=cpu, default=default)
 
     def of_kernel(self, x: Array, dy: Array) -> Array:
-        """The gradient with respect to the kernel."""
+        """Compute the gradient with respect to the kernel."""
 
         def cpu(x: Array, dy: Array) -> Array:
             if self.stride == 2:
@@ -169,7 +171,7 @@ class _Convolution:
 
 
 def fast_convolve(x: FeatureMap, kernel: Float[Array, "k l c d"], stride: int = 1) -> FeatureMap:
-    """Cross-correlation without padding.
+    """Compute a cross-correlation without padding.
 
     Args:
         x: ``(n, h, w, c)``, no smaller than the kernel.

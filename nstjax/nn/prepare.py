@@ -10,17 +10,18 @@ from nstjax.typing import Backbone
 
 
 def prepared(backbone: Backbone, layers: tuple[str, ...]) -> Backbone:
-    """The network with its kernels transformed, for many evaluations at the same weights on a CPU.
+    """Return the network with transformed kernels, for many evaluations with the same weights on a CPU.
 
-    Elsewhere, and for kernels that gain nothing, it is the network as it was.
+    On other devices the network is returned unchanged. Kernels with too few channels are not transformed.
 
     Args:
-        backbone: from :func:`nstjax.load_backbone`.
-        layers: what will be asked of it; deeper convolutions stay as they are.
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        layers: layers whose activations will be computed. The kernels of deeper convolutions are not
+            transformed.
 
     Returns:
-        A network that gives the same activations to rounding, takes nine times the memory, and whose weights are
-        constants: derivatives with respect to them are not to be had.
+        A network whose activations are the same to rounding. A kernel with its transforms takes nine times
+        the memory, and is a constant: do not differentiate with respect to the weights.
     """
     if jax.default_backend() != "cpu" or not layers:
         return backbone

@@ -1,9 +1,9 @@
 """Small networks that imitate VGG-19, with fewer channels and a linear head at each imitated layer.
 
-After PCA-based knowledge distillation (Chiu and Gurari, CVPR 2022): a head gives the teacher's activations
-in the leading directions of their uncentred second moments, so that Gram matrices and distances of
-activations are about the teacher's own. The paper replaces VGG's channels by their projections and goes on
-from these; here the heads are read off a network that runs on beside them.
+They follow PCA-based knowledge distillation (Chiu and Gurari, CVPR 2022). A head predicts VGG-19's
+activations in the leading directions of their uncentered second moments, so that Gram matrices and distances
+of activations are approximately those of VGG-19. The paper replaces VGG's channels by their projections and
+computes deeper layers from these. Here the heads are side outputs, and deeper layers do not depend on them.
 """
 
 import jax
@@ -19,16 +19,17 @@ PREPROCESSING = Preprocessing("RGB", 1.0, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 def init_student(
     key: jax.Array, channels: dict[str, int], heads: dict[str, int], head_scale: float = 0.1
 ) -> dict[str, dict[str, jax.Array]]:
-    """Random weights of a small network.
+    """Return random weights of a small network.
 
     Args:
-        key: from :func:`jax.random.key`.
-        channels: of each convolution, ``{"conv1_1": 16, …}``, shallow to deep.
-        heads: outputs of the head after each of some convolutions, ``{"conv1_1": 16, …}``.
-        head_scale: factor on the heads' standard deviation; small, so that training begins near zero.
+        key: key from :func:`jax.random.key`.
+        channels: number of channels of each convolution, ``{"conv1_1": 16, …}``, shallow to deep.
+        heads: number of outputs of the heads, ``{"conv1_1": 16, …}``, for some of the convolutions.
+        head_scale: factor on the standard deviation of the heads; small, so that training starts near zero.
 
     Returns:
-        Kernels by He et al. (2015, arXiv 1502.01852, eq. 10), biases 0, heads ``(channels, outputs)``.
+        Kernels initialized as by He et al. (2015, arXiv 1502.01852, eq. 10), biases of 0, and heads
+        ``(channels, outputs)``.
     """
     params: dict[str, dict[str, jax.Array]] = {}
     before = 3
@@ -49,18 +50,19 @@ def init_student(
 def make_student(
     params: Params, preprocessing: Preprocessing = PREPROCESSING, source: str = "", sha256: str = ""
 ) -> Backbone:
-    """Check the weights of a small network, and wrap them as a :class:`Backbone`.
+    """Check the weights of a small network, and return it as a :class:`Backbone`.
 
     Args:
-        params: convolutions under VGG-19's names, of which all but the first may be missing and any number of
-            channels is allowed; ``"head"`` beside a kernel makes ``relu…`` after it a layer that the network can give.
-        preprocessing: what the weights want.
-        source: in words, for run records.
-        sha256: of the weights, for run records.
+        params: weights of convolutions with VGG-19's names. All but the first may be missing, and any number
+            of channels is allowed. ``"head"`` beside a kernel makes the following ``relu…`` a layer of the
+            network.
+        preprocessing: preprocessing of the images that the weights were trained with.
+        source: description of the source of the weights, for run records.
+        sha256: hash of the weights, for run records.
 
     Raises:
-        InputError: a name is unknown, a kernel or bias is missing, channels do not fit together, or there is
-            no head.
+        InputError: A name is unknown, conv1_1, a kernel or a bias is missing, shapes do not fit together, or
+            there is no head.
     """
     names = conv_names(EMBEDDED)
     unknown = sorted(set(params) - set(names))

@@ -1,17 +1,20 @@
-"""Names and shapes of VGG's convolutions; importable without JAX."""
+"""Names and shapes of VGG's convolutions. This module can be imported without JAX."""
 
 from nstjax.errors import one_of
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
-EMBEDDED = "embedded"  # a small network that imitates VGG-19 and has its names; see nn/student.py
+EMBEDDED = "embedded"  # a small network that imitates VGG-19 and uses its layer names; see nn/student.py
 
 
 def conv_names(arch: str) -> tuple[str, ...]:
-    """Names of an architecture's convolutions, shallow to deep: ``("conv1_1", "conv1_2", …)``.
+    """Return the names of an architecture's convolutions, shallow to deep: ``("conv1_1", "conv1_2", …)``.
+
+    Args:
+        arch: ``"vgg16"``, ``"vgg19"``, or ``"embedded"``, which has the names of VGG-19.
 
     Raises:
-        InputError: ``arch`` is not ``"vgg16"``, ``"vgg19"`` or ``"embedded"``, whose names are VGG-19's.
+        InputError: ``arch`` is none of these.
     """
     arch = "vgg19" if arch == EMBEDDED else arch
     one_of("arch", arch, (*CONVS_PER_BLOCK, EMBEDDED))
@@ -20,7 +23,11 @@ def conv_names(arch: str) -> tuple[str, ...]:
 
 
 def kernel_shape(conv: str) -> tuple[int, int, int, int]:
-    """HWIO shape of the kernel of a convolution; the same for both networks."""
+    """Return the HWIO shape of a convolution's kernel, which is the same in VGG-16 and VGG-19.
+
+    Args:
+        conv: name of the convolution, such as ``"conv3_1"``.
+    """
     block, index = (int(part) for part in conv.removeprefix("conv").split("_"))
     channels_out = CHANNELS_OF_BLOCK[block - 1]
     if index > 1:
@@ -29,9 +36,16 @@ def kernel_shape(conv: str) -> tuple[int, int, int, int]:
 
 
 def layer_names(arch: str, convs: int | None = None) -> tuple[str, ...]:
-    """Every layer that the first ``convs`` convolutions give, shallow to deep.
+    """Return the names of the layers that the first ``convs`` convolutions give, shallow to deep.
 
-    ``conv4_2`` is before the ReLU, ``relu4_2`` after it, ``pool4`` after the block's pooling.
+    ``conv4_2`` is before the ReLU, ``relu4_2`` after it, and ``pool4`` after the pooling of the block.
+
+    Args:
+        arch: ``"vgg16"``, ``"vgg19"`` or ``"embedded"``.
+        convs: number of convolutions; None for all.
+
+    Raises:
+        InputError: ``arch`` is unknown.
     """
     names = conv_names(arch)
     present = names if convs is None else names[:convs]

@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2014, arXiv 1409.1556, table 1, columns D and E).
 
-A network is a table of layer names and a pure function over a tree of weights. The three
-fully-connected layers have no part in style transfer and are left out.
+A network is a table of layer names and a pure function of a tree of weights. The three fully connected layers
+are not used in style transfer and are left out.
 """
 
 from collections.abc import Mapping
@@ -30,17 +30,18 @@ from nstjax.typing import (
 def make_backbone(
     params: Params, arch: str, preprocessing: Preprocessing, source: str = "", sha256: str = ""
 ) -> Backbone:
-    """Check a tree of weights against the table, and wrap it as a :class:`Backbone`.
+    """Check the weights of a VGG network, and return it as a :class:`Backbone`.
 
     Args:
-        params: the first ``k ≥ 1`` convolutions of ``arch``; the rest may be missing.
+        params: the first ``k ≥ 1`` convolutions of ``arch``; deeper ones may be missing.
         arch: ``"vgg16"`` or ``"vgg19"``.
-        preprocessing: what the weights want.
-        source: in words, for run records.
-        sha256: of the file, for run records.
+        preprocessing: preprocessing of the images that the weights were trained with.
+        source: description of the source of the weights, for run records.
+        sha256: hash of the weights file, for run records.
 
     Raises:
-        InputError: a convolution is missing before the deepest one, or has a wrong shape.
+        InputError: There is no convolution or one that ``arch`` does not have, a convolution is missing
+            before the deepest one, or a kernel or bias has a wrong shape.
     """
     names = conv_names(arch)
     unknown = sorted(set(params) - set(names))
@@ -65,7 +66,12 @@ def make_backbone(
 
 
 def preprocess(images: Images, how: Preprocessing) -> jax.Array:
-    """Map sRGB images in [0, 1] to what the weights were trained on."""
+    """Convert sRGB images in [0, 1] to the input of the network.
+
+    Args:
+        images: ``(n, h, w, 3)``, RGB.
+        how: channel order, scale, mean and standard deviation: ``(images · scale − mean) / std``.
+    """
     x = jnp.asarray(images)
     if how.order == "BGR":
         x = x[..., ::-1]
@@ -74,7 +80,13 @@ def preprocess(images: Images, how: Preprocessing) -> jax.Array:
 
 
 def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") -> None:
-    """Raise :class:`InputError` unless the network has all of ``layers``, which the field ``option`` names."""
+    """Raise :class:`InputError` unless the network has all of ``layers``.
+
+    Args:
+        backbone: the feature network.
+        layers: names of the layers.
+        option: the field that names them, for the message.
+    """
     every, prefix = layer_names(backbone.arch), f"`{option}`: " if option else ""
     for layer in layers:
         if layer in backbone.layers:
@@ -96,10 +108,16 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") 
 
 
 def check_size(layers: tuple[str, ...], height: int, width: int, what: str = "an image") -> None:
-    """Raise :class:`InputError` where an image is too small for the deepest of ``layers``.
+    """Raise :class:`InputError` if an image is too small for one of ``layers``.
 
-    A block of pooling needs two rows and two columns, so block ``b`` needs ``2^(b−1)`` of each, and
-    ``pool`` of block ``b`` needs ``2^b``.
+    Pooling needs two rows and two columns. A layer of block ``b`` therefore needs ``2^(b−1)`` rows and
+    columns, and the pooling layer of block ``b`` needs ``2^b``.
+
+    Args:
+        layers: names of the layers.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        what: name of the image in the message.
     """
     for layer in layers:
         block = int(layer[4])
@@ -124,6 +142,7 @@ def _forward(
     convolution: Method,
     precision: Precision | None,
 ) -> Features:
+    """Compute the activations; see :func:`features`."""
     found: Features = {}
     x = preprocess(images, backbone.preprocessing)
     given = x.dtype
@@ -155,7 +174,7 @@ def _forward(
 
 
 def operations(backbone: Backbone) -> tuple[str, ...]:
-    """Every layer to compute, shallow to deep; a small network may lack convolutions of the table."""
+    """Return every layer to compute, shallow to deep. An embedded network may lack convolutions of VGG-19."""
     if backbone.arch != EMBEDDED:
         return backbone.layers
     missing = {
@@ -168,7 +187,12 @@ def operations(backbone: Backbone) -> tuple[str, ...]:
 
 
 def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
-    """Return how many values all convolutions up to the deepest of ``layers`` compute for a pixel of the image."""
+    """Return the number of values that the convolutions compute per pixel of the image.
+
+    Args:
+        backbone: the feature network.
+        layers: layers to compute; all convolutions up to the deepest of them are counted.
+    """
     names = operations(backbone)
     total, cells = 0.0, 1
     for name in names[: 1 + max((names.index(layer) for layer in layers), default=-1)]:
@@ -180,7 +204,7 @@ def values_per_pixel(backbone: Backbone, layers: tuple[str, ...]) -> float:
 
 
 def _project(x: jax.Array, weights: Mapping[str, jax.Array]) -> jax.Array:
-    """What a small network gives for a layer: a linear map of its activations; VGG gives them themselves."""
+    """Apply the linear head of a small network to its activations. VGG has no heads."""
     return x @ weights["head"].astype(x.dtype) if "head" in weights else x
 
 
@@ -195,25 +219,28 @@ def features(
     convolution: Method = "auto",
     precision: Precision | None = None,
 ) -> Features:
-    """Activations of named layers, computing no deeper than the deepest one asked for.
+    """Compute the activations of named layers, and no layer deeper than the deepest of them.
 
     Args:
-        backbone: from :func:`nstjax.load_backbone`.
-        images: ``(n, h, w, 3)``, sRGB in [0, 1] (values outside are taken as they are), of a floating type, in which
-            the computation is done. Integers are refused: divide 8-bit values by 255.
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        images: ``(n, h, w, 3)``, sRGB in [0, 1], of a floating dtype. Values outside [0, 1] are used as they
+            are. Integers are refused: divide 8-bit values by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
-        pooling: ``"max"``, with which VGG was trained, or ``"average"``; the embedded network imitates VGG-19 with either.
-        pooling_scale: factor on every pooling's output; see :func:`nstjax.nn.conv.pool2x2`.
-        padding: of the first convolution alone: ``"zeros"`` as trained, or ``"replicate"``.
+        pooling: ``"max"``, as in VGG's training, or ``"average"``. The embedded network was trained for both.
+        pooling_scale: factor on the output of every pooling layer; see :func:`nstjax.nn.conv.pool2x2`.
+        padding: padding of the first convolution only: ``"zeros"`` as in training, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
-        precision: of the products, ``"float32"``, ``"tf32"`` (on a CPU the same) or ``"bfloat16"`` (that of all
-            activations, too; relative error 1e-2). By default JAX's own: TF32 on an NVIDIA GPU, bfloat16 on a TPU.
+        precision: precision of the products: ``"float32"``, ``"tf32"`` (the same as float32 on a CPU), or
+            ``"bfloat16"``, in which all activations are computed, too (relative error 1e-2). Other precisions
+            compute in the dtype of the images. None uses JAX's default: TF32 on an NVIDIA GPU, bfloat16 on a
+            TPU.
 
     Returns:
-        ``{name: (n, h', w', c)}`` in the order of depth, in the images' dtype.
+        ``{name: (n, h', w', c)}``, shallow to deep, in the dtype of the images.
 
     Raises:
-        InputError: an unknown layer or one too deep for the network or the image; images of another shape or type.
+        InputError: A layer is unknown or too deep for the network or the image, an option has an unknown
+            value, or the images have a wrong shape or dtype.
     """
     one_of("pooling", pooling, get_args(Pooling))
     one_of("padding", padding, ("zeros", "replicate"))
@@ -231,7 +258,12 @@ def features(
 
 
 def steps_to(arch: str, layer: str) -> tuple[str, ...]:
-    """The operations up to a layer that look at more than one position: ``("conv", "conv", "pool", …)``."""
+    """Return the convolutions and poolings up to a layer: ``("conv", "conv", "pool", …)``.
+
+    Args:
+        arch: ``"vgg16"``, ``"vgg19"`` or ``"embedded"``, which has the steps of VGG-19.
+        layer: name of the layer.
+    """
     names = layer_names(arch)
     kinds = (name.rstrip("0123456789_") for name in names[: names.index(layer) + 1])
     return tuple(kind for kind in kinds if kind != "relu")

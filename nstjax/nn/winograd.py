@@ -1,6 +1,6 @@
 """3×3 convolutions by Winograd's algorithm, for a CPU.
 
-There it is up to twice as fast as XLA's convolution from 32 channels on, at a relative error of 1e-5
+From 32 channels on it is up to twice as fast there as XLA's convolution, with a relative error of 1e-5
 (``python -m experiments.benchmarks.convolution``). It takes a third of a second to compile.
 """
 
@@ -13,8 +13,8 @@ from jax import Array
 
 from nstjax.nn import fast_conv
 
-WORTH_IT = 64 * 32  # inputs times outputs from which Winograd's form pays for its compilation
-# Of F(4×4, 3×3): Lavin and Gray 2016, arXiv 1509.09308, section 4.3.
+WORTH_IT = 64 * 32  # smallest product of input and output channels that makes up for the compilation
+# The matrices of F(4×4, 3×3): Lavin and Gray 2016, arXiv 1509.09308, section 4.3.
 _INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -35,20 +35,20 @@ _KERNEL = np.array(
         [0, 0, 1],
     ]
 )
-_KERNEL_BOTH = np.kron(_KERNEL, _KERNEL)  # of rows and columns at once: (36, 9)
+_KERNEL_BOTH = np.kron(_KERNEL, _KERNEL)  # transforms rows and columns at once: (36, 9)
 _OUTPUT = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
 
 
 def _pad_to(x: Array, height: int, width: int) -> Array:
-    """Zeros below and to the right."""
+    """Pad with zeros below and to the right."""
     h, w = x.shape[1:3]
     return jnp.pad(x, ((0, 0), (0, height - h), (0, width - w), (0, 0))) if (h, w) != (height, width) else x
 
 
 def _combined(matrix: np.ndarray, parts: list[Array]) -> list[Array]:
-    """The sums that a matrix with many zeros makes of some arrays."""
+    """Return the linear combinations of arrays given by the rows of a matrix, skipping its zeros."""
     sums = []
     for row in matrix:
         terms = [
@@ -61,18 +61,24 @@ def _combined(matrix: np.ndarray, parts: list[Array]) -> list[Array]:
 
 
 def transformed(kernel: Any) -> Any:
-    """A kernel ``(3, 3, c, d)`` as :func:`winograd` multiplies by it, ``(36, c, d)``; NumPy's where it is NumPy's."""
+    """Transform a kernel ``(3, 3, c, d)`` for :func:`winograd`.
+
+    Returns:
+        ``(36, c, d)``, a NumPy array if ``kernel`` is one.
+    """
     with jax.default_matmul_precision("highest"):
         product = _KERNEL_BOTH.astype(kernel.dtype) @ kernel.reshape(9, -1)
     return product.reshape(36, *kernel.shape[2:])
 
 
 def winograd(x: Array, kernels: Array) -> Array:
-    """A 3×3 convolution by Winograd's F(4×4, 3×3): a quarter of the multiplications, relative error 1e-5.
+    """Compute a 3×3 convolution without padding by Winograd's F(4×4, 3×3).
+
+    It takes a quarter of the multiplications, and has a relative error of 1e-5.
 
     Args:
         x: ``(n, h, w, c)``.
-        kernels: from :func:`transformed`, ``(36, c, d)``.
+        kernels: ``(36, c, d)``, from :func:`transformed`.
 
     Returns:
         ``(n, h - 2, w - 2, d)``.
@@ -81,7 +87,7 @@ def winograd(x: Array, kernels: Array) -> Array:
     d = kernels.shape[-1]
     high, wide = -(-(h - 2) // 4), -(-(w - 2) // 4)  # tiles of 4×4
     x = _pad_to(x, 4 * high + 2, 4 * wide + 2)
-    # Few large operations: XLA takes six times as long to compile the 36 products one by one.
+    # Few large operations, since XLA takes six times as long to compile 36 separate products.
     rows = jnp.stack(_combined(_INPUT, [x[:, i : i + 4 * high - 3 : 4] for i in range(6)]))
     columns = [rows[:, :, :, j : j + 4 * wide - 3 : 4] for j in range(6)]
     tiles = jnp.stack(_combined(_INPUT, columns), 1).reshape(36, n * high * wide, c)
@@ -94,12 +100,12 @@ def winograd(x: Array, kernels: Array) -> Array:
 
 
 def winograd_convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
-    """A convolution without padding, in the form that is fastest for its shape on a CPU.
+    """Compute a convolution without padding, with the fastest algorithm for its shape on a CPU.
 
     Args:
         x: ``(n, h, w, c)``.
         kernel: ``(k, k, c, d)``.
-        stride: of the result's pixels.
+        stride: 1 or 2.
 
     Returns:
         ``(n, ⌊(h − k)/stride⌋ + 1, …, d)``.

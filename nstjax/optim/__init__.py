@@ -1,6 +1,6 @@
-"""Optimizers of one array with one interface, independent of images and networks.
+"""Optimizers of one array with a common interface, independent of images and networks.
 
-An optimiser is one class in one file: a frozen dataclass that extends :class:`Optimizer`.
+Each optimizer is one class in one file: a frozen dataclass that extends :class:`Optimizer`.
 """
 
 from nstjax.optim.adam import Adam

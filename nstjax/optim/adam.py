@@ -1,4 +1,4 @@
-"""Adam by optax, with an optional moving average of the iterates."""
+"""Adam by Optax, with an optional average of the iterates."""
 
 import dataclasses
 from collections.abc import Callable
@@ -40,23 +40,32 @@ class Adam(FirstOrder):
                 raise InputError(f"`{field}` is {value}: it must be 0 or more and less than 1")
 
     def transform(self, values: int) -> Any:
-        """``optax.adam``."""
-        import optax  # late: the default optimiser does not need it
+        """Return ``optax.adam``."""
+        import optax  # imported here because the default optimizer does not need it
 
         return optax.adam(self.learning_rate, self.b1, self.b2)
 
     def decay_of_average(self) -> float:
-        """See :class:`FirstOrder`."""
+        """Return the decay of the average; see :class:`FirstOrder`."""
         return self.average
 
     def output(self, state: Descent) -> jax.Array:
-        """The average if there is one, else the iterate."""
+        """Return the bias-corrected average if there is one, otherwise the iterate."""
         if not (self.average and float(state.averaged)):
             return state.x
         return state.average / (1 - self.average**state.averaged)
 
     def carry(self, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]) -> Saved:
-        """The moments resampled, with the step count; the average starts again. See :meth:`Optimizer.carry`."""
+        """Resample the moments and keep the step count. The average starts anew.
+
+        Args:
+            saved: the final state of the last minimization.
+            x0: the start at the new size.
+            resample: maps an array of the old size to the new size.
+
+        Returns:
+            The state to start from.
+        """
         from optax import ScaleByAdamState
 
         old_shape = saved.leaves[0].shape
@@ -65,7 +74,7 @@ class Adam(FirstOrder):
         def carried(leaf: jax.Array) -> jax.Array:
             return resample(leaf) if leaf.shape == old_shape else leaf
 
-        def not_negative(moments: Any) -> Any:  # resampling overshoots
+        def not_negative(moments: Any) -> Any:  # resampling may overshoot
             if not isinstance(moments, ScaleByAdamState):
                 return moments
             return moments._replace(nu=jnp.maximum(moments.nu, 0))

@@ -21,8 +21,9 @@ class Iterate(NamedTuple):
     Attributes:
         state: the new state.
         value: the loss.
-        terms: its terms by name.
-        status: None after an iteration. Any other status ends the minimisation, and this was no iteration.
+        terms: the terms of the loss by name.
+        status: None after an iteration. Any other status ends the minimization, and the step does not count
+            as an iteration.
     """
 
     state: Any
@@ -33,10 +34,11 @@ class Iterate(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer(abc.ABC):
-    """Base class of the optimisers: extend it by a frozen dataclass.
+    """Base class of the optimizers. Extend it with a frozen dataclass.
 
-    A state is any pytree of arrays. It holds all that the next step depends on, since its leaves are what is saved.
-    The loop (:func:`nstjax.optim.minimise`) counts, checks the loss, calls the callback, stops, saves and resumes.
+    A state is any pytree of arrays. It must hold everything that the next step depends on, because its leaves
+    are what is saved. The loop (:func:`nstjax.optim.minimise`) counts iterations, checks the loss, calls the
+    callback, stops, saves and resumes.
 
     Attributes:
         iterations: number of iterations.
@@ -46,45 +48,48 @@ class Optimizer(abc.ABC):
 
     @abc.abstractmethod
     def init(self, x0: jax.Array) -> Any:
-        """The state at the start, without an evaluation; also the structure into which a saved state is read."""
+        """Return the state at the start, without an evaluation. Saved states are read into its structure."""
 
     @abc.abstractmethod
     def step(self, run: "Run", state: Any) -> Iterate:
-        """One iteration.
+        """Compute one iteration.
 
         Args:
-            run: evaluates the objective, by :meth:`Run.value_and_grad` or :meth:`Run.evaluate`.
+            run: evaluates the objective, with :meth:`Run.value_and_grad` or :meth:`Run.evaluate`.
             state: from the last step, from :meth:`init`, or from a saved state.
         """
 
     @abc.abstractmethod
     def x(self, state: Any) -> jax.Array:
-        """The iterate."""
+        """Return the iterate."""
 
     def output(self, state: Any) -> jax.Array:
-        """The array to give out: the iterate, unless the method returns an average or the like."""
+        """Return the array to give out: the iterate, or for some methods an average."""
         return self.x(state)
 
     def known(self, state: Any) -> tuple[jax.Array, float]:
-        """The last iterate whose loss a saved state knows to be finite, and that loss, or NaN if not saved."""
+        """Return the last iterate whose loss is known to be finite, and that loss.
+
+        The loss is NaN if the state does not hold it.
+        """
         return self.x(state), math.nan
 
     def carry(self, saved: Saved, x0: jax.Array, resample: Callable[[jax.Array], jax.Array]) -> Saved | None:
-        """The state to start from at another size, or None to start from :meth:`init`.
+        """Return the state to start from at another size, or None to start from :meth:`init`.
 
         Args:
-            saved: the final state of the last minimisation.
+            saved: the final state of the last minimization.
             x0: the start at the new size.
-            resample: maps an array of the old size to the new one.
+            resample: maps an array of the old size to the new size.
         """
         return None
 
     @property
     def most_iterations(self) -> int:
-        """Upper limit on the number of iterations."""
+        """Upper limit of the number of iterations."""
         return self.iterations
 
     @property
     def arrays_held(self) -> int:
-        """About how many arrays of the size of ``x`` the method holds at once."""
+        """Approximate number of arrays of the size of ``x`` that the method holds at the same time."""
         return 4

@@ -1,4 +1,4 @@
-"""The common part of Adam and SGD: updates by optax."""
+"""The common part of Adam and SGD: updates by Optax."""
 
 import dataclasses
 from functools import partial
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class Descent(NamedTuple):
-    """The state of a first-order optimiser.
+    """The state of a first-order optimizer.
 
     Attributes:
         x: the iterate.
-        previous: the iterate whose loss was evaluated last, the last good one if the next is not finite.
-        moments: the state of optax's transformation.
-        average: the decaying sum of the iterates.
-        averaged: the number of iterates in it.
+        previous: the iterate at which the loss was evaluated last. It is the last good one if the next loss
+            is not finite.
+        moments: state of the Optax transformation.
+        average: decaying sum of the iterates.
+        averaged: number of iterates in the sum.
     """
 
     x: jax.Array
@@ -32,39 +33,40 @@ class Descent(NamedTuple):
 
 
 class FirstOrder(Optimizer):
-    """Base class of the first-order optimisers: a frozen dataclass with a transformation of optax."""
+    """Base class of the first-order optimizers: a frozen dataclass with an Optax transformation."""
 
     bounds: tuple[float, float] | None
 
     def transform(self, values: int) -> Any:
-        """The ``optax.GradientTransformation`` for an array of so many values."""
+        """Return the ``optax.GradientTransformation`` for an array with ``values`` elements."""
         raise NotImplementedError
 
     def decay_of_average(self) -> float:
-        """Decay of the average of the iterates; 0 for none."""
+        """Return the decay of the average of the iterates; 0 for no average."""
         return 0.0
 
     def init(self, x0: jax.Array) -> Descent:
-        """The start, with moments of 0."""
+        """Return the state at the start, with the initial state of the Optax transformation."""
         return Descent(x0, x0, self.transform(x0.size).init(x0), jnp.zeros_like(x0), jnp.zeros((), x0.dtype))
 
     def step(self, run: "Run", state: Descent) -> Iterate:
-        """One update; the loss is that before it."""
+        """Compute one update. The loss is that before the update."""
         # The number of iterations is not part of the compiled program.
         static = dataclasses.replace(self, iterations=0)
         return Iterate(*run.evaluate(_update, state, config=static))
 
     def x(self, state: Descent) -> jax.Array:
-        """The iterate."""
+        """Return the iterate."""
         return state.x
 
     def known(self, state: Descent) -> tuple[jax.Array, float]:
-        """See :meth:`Optimizer.known`."""
+        """Return the previous iterate, and NaN for its loss; see :meth:`Optimizer.known`."""
         return state.previous, float("nan")
 
 
 @partial(jax.jit, static_argnames="config")
 def _update(fun: Any, state: Descent, config: FirstOrder) -> tuple[Descent, Any, Any]:
+    """Compute one update; see :meth:`FirstOrder.step`."""
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(state.x)
     updates, moments = config.transform(state.x.size).update(grad, state.moments, state.x)
     x = state.x + updates

@@ -1,7 +1,7 @@
 """Objectives as pytrees, so that their arrays are arguments of compiled programs instead of constants.
 
-A constant is copied into the program, one copy for each program, and XLA evaluates at compile time what depends on
-constants alone, which can take longer than the run.
+A constant is copied into every program that uses it. XLA also evaluates expressions of constants at compile
+time, which can take longer than the run.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 
-# Without a repr of its own: that of a jaxpr leaves out inner arrays and derivatives, so it does not identify a function.
-# :func:`nstjax.programs.run` keeps nothing that is identified by its address, and leaves it to JAX's own cache.
+# No repr of the fields: that of a jaxpr leaves out inner arrays and derivatives, so it does not identify the
+# function. :func:`nstjax.programs.run` does not cache a program whose key has an address; JAX's own cache does.
 @dataclasses.dataclass(frozen=True, repr=False)
 class _Traced:
-    """A traced function; equal to another of the same trace."""
+    """A traced function. Two are equal if they have the same trace."""
 
     jaxpr: Any
     structure: Any
@@ -30,17 +30,21 @@ class _Traced:
 
 @functools.lru_cache(maxsize=4)
 def _first_equal(method: Any) -> Any:
-    """Python makes a new object at each access of a method; JAX finds traces by the object."""
+    """Return the same object for equal methods.
+
+    Python makes a new object at each access to a method, and JAX finds traces by the object.
+    """
     return method
 
 
 def hoist(fun: Callable[[jax.Array], Any], x: jax.Array) -> jax.tree_util.Partial:
-    """The objective as a ``jax.tree_util.Partial`` of the arrays that it uses.
+    """Return the objective as a ``jax.tree_util.Partial`` of the arrays that it uses.
 
     Args:
-        fun: a ``Partial``, which is returned as it is; or any other function, which is traced once (JAX caches
-            the trace with the function, so a later call for the same function and shape compiles nothing).
-        x: an argument of its shape and dtype.
+        fun: a ``Partial``, which is returned as it is, or any other function, which is traced once. JAX
+            caches the trace with the function, so a later call for the same function and shape compiles
+            nothing.
+        x: an array with the shape and dtype of the argument.
     """
     if isinstance(fun, jax.tree_util.Partial):
         return fun

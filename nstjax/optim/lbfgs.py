@@ -1,4 +1,4 @@
-"""L-BFGS by jaxopt, the default optimizer."""
+"""L-BFGS by JAXopt, the default optimizer."""
 
 import dataclasses
 import functools
@@ -37,26 +37,27 @@ class Lbfgs(LineSearch):
 
     @property
     def jitted(self) -> tuple[Any, Any]:
-        """See :class:`LineSearch`."""
+        """``(_rest, _trial)``; see :class:`LineSearch`."""
         return _rest, _trial
 
 
 @functools.cache
 def _jaxopt() -> Any:
-    """Imported where something is traced: a program that was kept does without, and starts sooner."""
+    """Import JAXopt where a function is traced. A cached program does not need it and starts sooner."""
     with warnings.catch_warnings():
-        # Raised once, by the import; the version is pinned by tests, not by upstream's promises.
+        # The import raises this warning once. Tests check that JAXopt works with the installed JAX.
         warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)
         import jaxopt
     return jaxopt
 
 
 def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) -> Any:
+    """Return a JAXopt solver with a constant step length and no line search of its own."""
     return _jaxopt().LBFGS(
         fun=value_and_grad,
         value_and_grad=True,
         has_aux=True,
-        # A callable, so that the step's length can be an argument of the compiled program.
+        # A callable, so that the step length can be an argument of the compiled program.
         stepsize=lambda _: stepsize,
         history_size=history_size,
         implicit_diff=False,
@@ -65,26 +66,26 @@ def _jaxopt_solver(value_and_grad: Any, history_size: int, stepsize: Any = 1.0) 
 
 @partial(jax.jit, static_argnames="config")
 def _rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: Lbfgs) -> State:
-    """A point with no history."""
+    """Return a point without history."""
     known = _jaxopt_solver(lambda _: ((value, None), grad), config.history_size)
     steepest = jnp.abs(grad).max()
-    # γ scales the first direction, −γ·g, to a change of `initial_step` in its largest element.
+    # γ scales the first direction, −γ·g, so that its largest element changes by `initial_step`.
     gamma = config.initial_step / jnp.maximum(steepest, jnp.finfo(x.dtype).tiny)
     memory = known.init_state(x)._replace(gamma=jnp.where(steepest > 0, gamma, 1.0))
-    # As a dict, so that a kept program is loaded without jaxopt.
+    # A dictionary, so that a cached program can be loaded without JAXopt.
     return State(x, value, grad, memory._asdict())
 
 
 @partial(jax.jit, static_argnames="config")
 def _trial(fun: Any, state: State, length: jax.Array, config: Lbfgs) -> Trial:
-    """The direction of jaxopt, taken ``length`` times, and what is found there."""
+    """Evaluate a step of ``length`` times JAXopt's direction."""
     known = _jaxopt_solver(lambda _: ((state.value, None), state.grad), config.history_size)
     before = known.init_state(state.x)._replace(**state.memory)
     evaluate = jax.value_and_grad(fun, has_aux=True)
     x, after = _jaxopt_solver(evaluate, config.history_size, length).update(state.x, before)
     slope = jnp.vdot(before.grad, x - state.x) / length
-    # A pair with s'y ≤ 0 would make the Hessian's estimate indefinite. Armijo's condition does not
-    # exclude such pairs as Wolfe's would, and jaxopt stores them: with ρ = 0 a pair has no effect.
+    # A pair with s'y ≤ 0 would make the Hessian estimate indefinite. The Wolfe conditions exclude such pairs,
+    # but the Armijo condition does not, and JAXopt stores them. With ρ = 0 a pair has no effect.
     slot = before.iter_num % config.history_size
     usable = after.rho_history[slot] > 0
     terms, after = (

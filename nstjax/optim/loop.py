@@ -1,4 +1,4 @@
-"""The loop shared by all optimizers."""
+"""The loop that all optimizers share."""
 
 import math
 import time
@@ -19,7 +19,7 @@ from nstjax.typing import Scalar, Terms
 
 
 class _Stopped(Exception):
-    """The callback asked to stop. An exception, since SciPy calls back from within its own loop."""
+    """The callback asked to stop. It is an exception because SciPy calls back from within its own loop."""
 
 
 @partial(jax.jit, static_argnames="config")
@@ -28,11 +28,12 @@ def _value_and_grad(fun: Any, x: jax.Array, config: None) -> Any:
 
 
 class Run:
-    """A minimisation in progress, as an optimiser's step sees it.
+    """A minimization in progress, as the steps of an optimizer see it.
 
     Attributes:
         iteration: number of iterations done, including those before a resumption.
         evaluations: number of evaluations of value and gradient, likewise.
+        value: the last loss, or NaN if none is known.
     """
 
     def __init__(
@@ -44,15 +45,16 @@ class Run:
         self.value = math.nan
 
     def evaluate(self, program: Any, *arguments: Any, config: Any) -> Any:
-        """``program(fun, *arguments, config)``, counted as one evaluation.
+        """Call ``program(fun, *arguments, config)`` and count one evaluation.
 
         Args:
-            program: of ``jax.jit``, with a static last argument. It evaluates the objective once.
+            program: a function transformed by ``jax.jit`` whose last argument is static. It evaluates the
+                objective once.
             arguments: pytrees of arrays.
             config: the static argument: hashable, with a ``repr`` that determines it.
         """
         self.evaluations += 1
-        # The cache of compiled programs identifies the code of nstjax and its libraries, and no other.
+        # The keys of cached programs cover the code of nstjax and of its libraries, but no other code.
         ours = program.__module__.startswith("nstjax.") and (
             config is None or type(config).__module__.startswith("nstjax.")
         )
@@ -61,32 +63,35 @@ class Run:
         return program(self._fun, *arguments, config)
 
     def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
-        """Loss, terms and gradient at ``x``."""
+        """Compute the loss, its terms and the gradient at ``x``."""
         (value, terms), gradient = self.evaluate(_value_and_grad, x, config=None)
         return value, terms, gradient
 
     def require_finite(self, value: float, terms: dict[str, float], x: jax.Array) -> None:
-        """Raise :class:`NonFiniteLoss` unless ``value`` is finite.
+        """Check that a value is finite.
 
         Args:
             value: the loss, or another number that must be finite.
-            terms: by name; the message names those that are not finite.
+            terms: terms of the loss by name; the message names those that are not finite.
             x: the last iterate whose loss was finite.
+
+        Raises:
+            NonFiniteLoss: The value is infinite or NaN.
         """
         if not math.isfinite(value):
             raise NonFiniteLoss(x, self.iteration, terms)
 
     def rest(self, state: Any) -> None:
-        """Make ``state`` the one that a run resumes from."""
+        """Make ``state`` the state that a run resumes from."""
         self.x: Callable[[], jax.Array] = partial(self._optimizer.output, state)
         self.saved = partial(_save, self._optimizer, self.iteration, self.evaluations, state)
 
     def tell(self, value: float, terms: dict[str, float], x: Callable[[], jax.Array]) -> None:
-        """Count an iteration within a step, for methods that have a loop of their own.
+        """Count an iteration within a step, for methods that have their own loop.
 
         Args:
             value: the loss.
-            terms: its terms by name.
+            terms: terms of the loss by name.
             x: returns the iterate.
         """
         self.iteration += 1
@@ -94,12 +99,19 @@ class Run:
         self._call_back(value, terms)
 
     def finish_iteration(self, value: float, terms: dict[str, float], state: Any) -> None:
-        """Count the iteration that led to ``state``."""
+        """Count the iteration that led to ``state``, and call the callback.
+
+        Args:
+            value: the loss.
+            terms: terms of the loss by name.
+            state: the state after the iteration.
+        """
         self.iteration += 1
         self.rest(state)
         self._call_back(value, terms)
 
     def _call_back(self, value: float, terms: dict[str, float]) -> None:
+        """Call the callback, and raise :class:`_Stopped` if it asks to stop."""
         self.value = value
         if self._callback is not None:
             seconds = time.perf_counter() - self._began
@@ -115,20 +127,25 @@ def minimise(
     callback: StepCallback | None = None,
     resume: Saved | None = None,
 ) -> Result:
-    """Minimise a differentiable function of one array.
+    """Minimize a differentiable function of one array.
 
     Args:
-        fun: ``fun(x) -> (value, terms)``: a scalar and a dict of the scalars it is made of. A plain function is
-            traced once; arrays that it captures become arguments of the compiled program.
-        x0: the start, of any shape and floating dtype; the computation has the same dtype.
-        config: the optimiser, for example :class:`nstjax.optim.Lbfgs`.
+        fun: ``fun(x) -> (value, terms)``: a scalar, and a dictionary of the scalars it is made of. A plain
+            function is traced once, and the arrays that it captures become arguments of the compiled program.
+        x0: the start, of any shape and floating dtype. The computation uses the same dtype.
+        config: the optimizer, for example :class:`nstjax.optim.Lbfgs`.
         callback: called after every iteration with a :class:`Step`; returning true stops.
-        resume: start from this state instead of ``x0``, which then only gives shape and dtype. The result has
-            the same bits as that of the uninterrupted run.
+        resume: state to start from instead of ``x0``, which then only gives shape and dtype. The result is
+            bitwise the same as that of the uninterrupted run.
+
+    Returns:
+        The last iterate, or the average of the iterates if the optimizer computes it, with its loss and the
+        state.
 
     Raises:
-        InputError: ``config.iterations`` is less than 1, or ``resume`` is of another optimiser or shape.
-        NonFiniteLoss: the loss is not finite; it carries the last good iterate.
+        InputError: ``config.iterations`` is less than 1, or ``resume`` belongs to another optimizer or shape.
+        NonFiniteLoss: The loss or the result is not finite. The exception holds the last iterate with a
+            finite loss.
     """
     if config.iterations < 1:
         raise InputError(f"`iterations` is {config.iterations}: it must be 1 or more")
@@ -160,31 +177,37 @@ def minimise(
 
 
 def to_floats(value: Scalar | float, terms: Terms | dict[str, float]) -> tuple[float, dict[str, float]]:
-    """Loss and terms on the host, in one transfer."""
+    """Return the loss and its terms as floats on the host, in one transfer."""
     value, terms = jax.device_get((value, terms))
     return float(value), {name: float(term) for name, term in terms.items()}
 
 
 def _save(optimizer: Optimizer, iteration: int, evaluations: int, state: Any) -> Saved:
+    """Copy a state to the host."""
     leaves = tuple(np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(state)))
     return Saved(type(optimizer).__name__, iteration, evaluations, leaves)
 
 
 def initial(optimizer: Optimizer, state: Any) -> Saved:
-    """A state to start from, before any iteration."""
+    """Return a saved state to start from, before any iteration."""
     return _save(optimizer, 0, 0, state)
 
 
 def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
-    """Shape, and kind of number."""
+    """Return the shape of an array and the kind of its dtype."""
     return np.shape(leaf), np.asarray(leaf).dtype.kind
 
 
 def check_saved(saved: Saved, optimizer: Optimizer, template: Any) -> Any:
-    """The state that ``saved`` holds, in the structure of ``template``.
+    """Return the state that ``saved`` holds, in the structure of ``template``.
+
+    Args:
+        saved: the saved state.
+        optimizer: the optimizer that resumes from it.
+        template: a state of the same structure, shapes and kinds of numbers.
 
     Raises:
-        InputError: it is of another method, of other shapes, or of other kinds of numbers.
+        InputError: The state belongs to another method, or has other shapes or kinds of numbers.
     """
     found, expected = (
         [_form(leaf) for leaf in leaves] for leaves in (saved.leaves, jax.tree.leaves(template))

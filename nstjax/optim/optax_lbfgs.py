@@ -1,4 +1,4 @@
-"""L-BFGS by optax."""
+"""L-BFGS by Optax."""
 
 import dataclasses
 from functools import partial
@@ -13,10 +13,10 @@ from nstjax.optim.line_search import LineSearch, State, Trial
 
 @dataclasses.dataclass(frozen=True)
 class OptaxLbfgs(LineSearch):
-    """``optax.lbfgs``, under the same line search; its first step has the norm 1 at most.
+    """``optax.lbfgs``, with the same line search as :class:`nstjax.optim.Lbfgs`.
 
-    It is the replacement of :class:`nstjax.optim.Lbfgs` for the day when jaxopt, which is no longer maintained, stops
-    working with new releases of JAX.
+    Its first step has a norm of at most 1. It is meant to replace :class:`nstjax.optim.Lbfgs` when JAXopt,
+    which is no longer maintained, stops working with new versions of JAX.
     """
 
     iterations: int = 300
@@ -31,11 +31,12 @@ class OptaxLbfgs(LineSearch):
 
     @property
     def jitted(self) -> tuple[Any, Any]:
-        """See :class:`LineSearch`."""
+        """``(_rest, _trial)``; see :class:`LineSearch`."""
         return _rest, _trial
 
 
 def _optax_transform(config: OptaxLbfgs) -> Any:
+    """Return the Optax transformation without a line search."""
     import optax
 
     return optax.lbfgs(memory_size=config.history_size, linesearch=None)
@@ -43,13 +44,13 @@ def _optax_transform(config: OptaxLbfgs) -> Any:
 
 @partial(jax.jit, static_argnames="config")
 def _rest(x: jax.Array, value: jax.Array, grad: jax.Array, config: OptaxLbfgs) -> State:
-    """A point with no history."""
+    """Return a point without history."""
     return State(x, value, grad, _optax_transform(config).init(x))
 
 
 @partial(jax.jit, static_argnames="config")
 def _trial(fun: Any, state: State, length: jax.Array, config: OptaxLbfgs) -> Trial:
-    """The direction of optax, taken ``length`` times, and what is found there."""
+    """Evaluate a step of ``length`` times Optax's direction."""
     direction, memory = _optax_transform(config).update(state.grad, state.memory, state.x)
     x = state.x + length * direction
     (value, terms), grad = jax.value_and_grad(fun, has_aux=True)(x)

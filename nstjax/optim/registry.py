@@ -19,14 +19,17 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def register_optimizer(name: str, kind: type[Optimizer]) -> None:
-    """Give an optimiser a name. :func:`minimise` needs none; run records and the command line do.
+    """Give an optimizer a name for run records and the command line. :func:`minimise` needs no name.
+
+    A name that was registered before gets the new class.
 
     Args:
-        name: any but those of nstjax.
+        name: any name that is not one of nstjax's own.
         kind: a frozen dataclass that extends :class:`Optimizer`, with a default for every field.
 
     Raises:
-        InputError: the name is taken, or ``kind`` is something else.
+        InputError: ``kind`` does not extend :class:`Optimizer`, or the name is nstjax's own; or a new name is
+            given to a class of nstjax.
     """
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
         raise InputError(f"`optimizer` {name} is not a class that extends Optimizer: name one")
@@ -36,20 +39,20 @@ def register_optimizer(name: str, kind: type[Optimizer]) -> None:
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    """The class of a name.
+    """Return the optimizer class with a name.
 
     Raises:
-        InputError: no optimiser has the name.
+        InputError: No optimizer has the name.
     """
     one_of("optimizer", name, tuple(OPTIMIZERS))
     return OPTIMIZERS[name]
 
 
 def optimizer_name(kind: type[Optimizer]) -> str:
-    """The name of a class.
+    """Return the name of an optimizer class.
 
     Raises:
-        InputError: it has none.
+        InputError: The class has no name.
     """
     for name, registered in OPTIMIZERS.items():
         if registered is kind:

@@ -1,4 +1,4 @@
-"""SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995), as report 001 used it."""
+"""SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995), as in the Brown report."""
 
 import dataclasses
 import math
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from nstjax.optim.loop import Run
 
 _DONE: Status = "done"
-_STATUS: dict[int, Status] = {0: "converged", 2: "stalled"}  # 2: the line search found nothing lower
+_STATUS: dict[int, Status] = {0: "converged", 2: "stalled"}  # 2: the line search found no lower value
 
 
 @dataclasses.dataclass(frozen=True)
 class ScipyLbfgsb(Optimizer):
-    """``scipy.optimize.minimize(method="L-BFGS-B")``, in one call or in rounds.
+    """``scipy.optimize.minimize(method="L-BFGS-B")``, in one call or in several rounds.
 
-    SciPy runs its own loop and does not give out its state. So all rounds are one step, which reports each iteration
-    itself; a saved state is that of the start of the current round, which a resumed run repeats to the same bits.
+    SciPy runs its own loop and does not give access to its state. All rounds are therefore one step, which
+    reports each iteration itself. A saved state is that of the start of the current round; a resumed run
+    repeats that round with bitwise the same result.
     """
 
     iterations: int = 300
@@ -47,15 +48,15 @@ class ScipyLbfgsb(Optimizer):
         within("maxfun", self.maxfun, 1, MOST)
 
     def init(self, x0: jax.Array) -> tuple[Any, Any]:
-        """The start, and the index of the round."""
+        """Return the start and the index of the round."""
         return x0, 0
 
     def x(self, state: tuple[Any, Any]) -> jax.Array:
-        """The iterate at the start of the round, or at the end."""
+        """Return the iterate at the start of the round, or at the end of the run."""
         return jnp.asarray(state[0])
 
     def step(self, run: "Run", state: tuple[Any, Any]) -> Iterate:
-        """All rounds."""
+        """Compute all rounds."""
         import scipy.optimize
 
         dtype, shape = state[0].dtype, state[0].shape
@@ -67,18 +68,18 @@ class ScipyLbfgsb(Optimizer):
             value, terms, grad = jax.device_get(run.value_and_grad(point))
             if run.evaluations == 1:
                 run.require_finite(float(value), terms, point)
-            # A non-finite trial is a very large one to the line search, which then shortens the step.
+            # The line search gets a very large value for a non-finite trial, and then shortens the step.
             gradient = np.asarray(grad, np.float64).ravel()
             return (float(value), gradient) if math.isfinite(value) else (1e300, np.nan_to_num(gradient))
 
-        def on_iteration(intermediate_result: Any) -> None:  # SciPy goes by the argument's name
+        def on_iteration(intermediate_result: Any) -> None:  # SciPy recognizes this name of the argument
             x = np.array(intermediate_result.x).reshape(shape)
             named = {name: float(term) for name, term in terms.items()}
             run.tell(float(intermediate_result.fun), named, partial(jnp.asarray, x, dtype))
 
         x, value, status = np.asarray(state[0], np.float64).ravel(), math.nan, _DONE
         for index in range(int(state[1]), self.rounds):
-            # Each round starts from what can be saved, so that a resumed run takes the same path.
+            # Rounded to the dtype in which the state is saved, so that a resumed run gives the same result.
             x = x.astype(dtype).astype(np.float64)
             run.rest((x.reshape(shape).astype(dtype), index))
             found = scipy.optimize.minimize(
@@ -92,7 +93,7 @@ class ScipyLbfgsb(Optimizer):
                     "maxiter": self.iterations,
                     "maxfun": self.maxfun,
                     "maxcor": self.history_size,
-                    # Weights scale the loss at will, so no absolute tolerance can be right.
+                    # The scale of the loss depends on its weights, so no absolute tolerance is suitable.
                     "ftol": 0.0,
                     "gtol": 0.0,
                 },
@@ -106,10 +107,10 @@ class ScipyLbfgsb(Optimizer):
 
     @property
     def most_iterations(self) -> int:
-        """Those of all rounds."""
+        """Upper limit of the number of iterations in all rounds."""
         return self.rounds * min(self.iterations, self.maxfun)
 
     @property
     def arrays_held(self) -> int:
-        """Two arrays a pair, of twice the bytes."""
+        """Two arrays for each pair, in float64, which takes twice the memory of float32."""
         return 4 * self.history_size

@@ -1,4 +1,4 @@
-"""What :func:`nstjax.optim.minimise` takes and returns."""
+"""Argument and result types of :func:`nstjax.optim.minimise`."""
 
 import dataclasses
 import math
@@ -10,20 +10,20 @@ import jax
 from nstjax.typing import Scalar, Terms
 
 ObjectiveFn = Callable[[jax.Array], tuple[Scalar, Terms]]
-"""``fun(x) -> (value, terms)``, differentiable; a plain function or a ``jax.tree_util.Partial``."""
+"""``fun(x) -> (value, terms)``, differentiable: a plain function or a ``jax.tree_util.Partial``."""
 
 Status = Literal["done", "stopped", "converged", "stalled"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """The state of a minimisation between two iterations; resuming from it changes no bit of the result.
+    """The state of a minimization between two iterations. A resumed run gives bitwise the same result.
 
     Attributes:
-        method: name of the optimiser's class.
+        method: name of the optimizer's class.
         iteration: number of iterations done.
         evaluations: number of evaluations of value and gradient.
-        leaves: the arrays of the optimiser's state, in the order of ``jax.tree.leaves``.
+        leaves: the arrays of the optimizer's state, in the order of ``jax.tree.leaves``.
     """
 
     method: str
@@ -37,12 +37,12 @@ class Step:
     """The state of a run after an iteration, for callbacks.
 
     Attributes:
-        iteration: 1 for the first.
-        value: the loss; at the new iterate for the L-BFGS family, before the update for Adam and SGD.
-        terms: its terms by name.
+        iteration: number of the iteration, from 1.
+        value: the loss: at the new iterate for the L-BFGS methods, before the update for Adam and SGD.
+        terms: terms of the loss by name.
         evaluations: number of evaluations of value and gradient so far.
         seconds: time since the call of :func:`nstjax.optim.minimise`.
-        x: returns the iterate.
+        x: returns the iterate, or the average of the iterates if the optimizer computes it.
         saved: returns the last state that a run can resume from.
     """
 
@@ -56,20 +56,20 @@ class Step:
 
 
 StepCallback = Callable[[Step], bool | None]
-"""Called after every iteration; returning true stops the minimisation."""
+"""Function that is called after every iteration; returning true stops the minimization."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The outcome of a minimisation.
+    """The outcome of a minimization.
 
     Attributes:
-        x: the last iterate, or the average of the iterates where the config asks for it.
+        x: the last iterate, or the average of the iterates if the config asks for it.
         value: the last loss.
         iterations: total number of iterations, including those before a resumption.
         evaluations: total number of evaluations of value and gradient, likewise.
-        status: ``"done"`` (all iterations), ``"stopped"`` (by the callback), ``"converged"`` (zero
-            gradient, or the method's own test), ``"stalled"`` (no step lowers the loss in this precision).
+        status: ``"done"`` (all iterations), ``"stopped"`` (by the callback), ``"converged"`` (the gradient is
+            zero, or the method's own test), or ``"stalled"`` (no step lowers the loss in this precision).
         saved: the last state that a run can resume from.
     """
 
@@ -82,11 +82,11 @@ class Result:
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The loss became infinite or not a number.
+    """The loss became infinite or NaN.
 
     Attributes:
-        x: the last iterate whose loss was finite (the start, if there was none).
-        iteration: number of iterations done before it.
+        x: the last iterate whose loss was finite, or the start if there was none.
+        iteration: number of iterations done before.
     """
 
     def __init__(self, x: jax.Array, iteration: int, terms: dict[str, float]) -> None:

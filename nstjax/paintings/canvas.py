@@ -1,9 +1,9 @@
-"""The canvas of the generated paintings: marks drawn in order, rendered as color and relief.
+"""The canvas of the generated style images: marks drawn in order, rendered as color and relief.
 
-Lengths are in units of 1/768 of the shorter side, so that a picture is the same composition at any size.
-A mark is drawn as its number into an integer raster, larger than the picture where that is small; what
-lies on top stays. :meth:`Canvas.develop` turns numbers into colours and thickness of paint, averages
-them down to pixels, and lets light fall on the relief from the upper left.
+Lengths are in units of 1/768 of the shorter side, so that an image has the same composition at any size. A
+mark is drawn as its number into an integer raster, which has a higher resolution than a small image; later
+marks cover earlier ones. :meth:`Canvas.develop` maps the numbers to colors and paint thickness, averages them
+down to pixels, and shades the relief with light from the upper left.
 """
 
 import math
@@ -12,21 +12,28 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-UNITS = 768  # across the shorter side
-_LONGEST = 4  # sides in a longer ratio have larger marks, so that their number is bounded
-DRAWN = 1400  # pixels of the raster across the shorter side, at least: edges come out smooth
+UNITS = 768  # units across the shorter side
+_LONGEST = 4  # for a larger ratio of the sides, marks are larger, so that their number is bounded
+DRAWN = 1400  # smallest size of the raster across the shorter side in pixels, for smooth edges
 CELL = 2  # units between the points of a sketch
-LIGHT = (-0.6, -0.8)  # where the light comes from: x and y
+LIGHT = (-0.6, -0.8)  # direction towards the light, x and y
 
 
 class Canvas:
-    """An empty canvas of ``height`` × ``width`` pixels.
+    """An empty canvas.
+
+    A *sketch* is an array of values on a coarse grid over the canvas, with points ``CELL`` units apart (see
+    :meth:`grid`).
+
+    Args:
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Attributes:
-        height: in pixels.
-        width: likewise.
-        h: the height in units.
-        w: the width in units.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        h: height in units.
+        w: width in units.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -42,7 +49,12 @@ class Canvas:
         self._marks = 1
 
     def _register(self, colors: np.ndarray, relief: np.ndarray) -> range:
-        """Numbers for marks of ``(n, 3)`` colours and ``(n,)`` thicknesses."""
+        """Assign numbers to new marks.
+
+        Args:
+            colors: ``(n, 3)`` in [0, 1].
+            relief: thickness of the paint, ``(n,)``.
+        """
         first, self._marks = self._marks, self._marks + len(colors)
         self._colors.append(np.asarray(colors, np.float32))
         self._relief.append(np.asarray(relief, np.float32))
@@ -55,17 +67,30 @@ class Canvas:
         return max(1, round(width * self._scale))
 
     def prime(self, color: np.ndarray) -> None:
-        """Give the bare canvas a colour ``(3,)``, which shows wherever no mark lies."""
+        """Set the color ``(3,)`` of the bare canvas, which is visible where no mark is drawn."""
         self._colors[0] = np.asarray(color, np.float32)[None]
 
     def polygons(self, points: np.ndarray, colors: np.ndarray, relief: float = 0.5) -> None:
-        """Fill polygons: ``(n, p, 2)`` x and y in units, ``(n, 3)`` colours."""
+        """Fill polygons.
+
+        Args:
+            points: corners, ``(n, p, 2)``, x and y in units.
+            colors: ``(n, 3)`` in [0, 1].
+            relief: thickness of the paint.
+        """
         numbers = self._register(colors, np.full(len(colors), relief))
         for number, outline in zip(numbers, self._pixels(points), strict=True):
             self._draw.polygon(outline, fill=number)
 
     def lines(self, points: np.ndarray, colors: np.ndarray, width: float, relief: float = 0.5) -> None:
-        """Draw lines of one width: ``(n, p, 2)`` x and y in units, ``(n, 3)`` colours."""
+        """Draw polylines.
+
+        Args:
+            points: ``(n, p, 2)``, x and y in units.
+            colors: ``(n, 3)`` in [0, 1].
+            width: width of all lines in units.
+            relief: thickness of the paint.
+        """
         numbers = self._register(colors, np.full(len(colors), relief))
         thick = self._line_width(width)
         for number, line in zip(numbers, self._pixels(points), strict=True):
@@ -83,28 +108,30 @@ class Canvas:
         ragged: float = 0.12,
         load: float = 1.0,
     ) -> None:
-        """Brush strokes, one over the other in order.
+        """Draw brush strokes in order, each as a bundle of bristles.
 
         Args:
-            rng: for the bristles.
-            paths: ``(n, p, 2)`` middle lines in units.
+            rng: random generator of the bristles.
+            paths: center lines, ``(n, p, 2)``, x and y in units.
             widths: ``(n,)`` in units.
-            colors: ``(n, 3)``.
-            second: ``(n, 3)``, the colour on the stroke's other side, into which the first runs.
-            bristles: of each stroke.
-            streak: deviation of the bristles' brightness.
-            ragged: how much of the length bristles start late or end early, at most.
-            load: how thick the paint is.
+            colors: ``(n, 3)`` in [0, 1].
+            second: color of the stroke's other side, ``(n, 3)``; the two colors blend across the stroke. By
+                default the same color.
+            bristles: number of bristles of each stroke.
+            streak: standard deviation of the bristles' relative brightness.
+            ragged: largest random fraction of the path that a bristle leaves out at each end; the outermost
+                bristles leave out ``ragged / 2`` more.
+            load: factor on the thickness of the paint.
         """
         n, p, _ = paths.shape
         across = np.linspace(-0.5, 0.5, bristles)
         tangent = np.gradient(paths, axis=1)
         normal = np.stack([-tangent[..., 1], tangent[..., 0]], -1)
         normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-6
-        bell = np.sqrt(np.sin(np.linspace(0.25, np.pi - 0.25, p)))  # a brush set down and lifted
+        bell = np.sqrt(np.sin(np.linspace(0.25, np.pi - 0.25, p)))  # narrower at both ends of the stroke
         offset = widths[:, None, None] * across[None, :, None] * bell
         hairs = paths[:, None] + offset[..., None] * normal[:, None]
-        # Each bristle on a part of the path of its own.
+        # Each bristle covers its own part of the path.
         first = rng.uniform(0, ragged, (n, bristles, 1)) + ragged * np.abs(across)[None, :, None]
         last = 1 - rng.uniform(0, ragged, (n, bristles, 1)) - ragged * np.abs(across)[None, :, None]
         at = (first + (last - first) * np.linspace(0, 1, p)) * (p - 1)
@@ -120,11 +147,11 @@ class Canvas:
         paint = paint * (1 + rng.normal(0, streak, (n, bristles, 1))) + rng.normal(
             0, streak / 4, (n, bristles, 3)
         )
-        # Paint is pushed to the sides, and lies unevenly between.
+        # The paint is thicker at the sides of the stroke, and uneven in between.
         thick = load * (0.35 + 0.45 * (2 * np.abs(across)) ** 3 + rng.uniform(0, 0.55, (n, bristles)))
         numbers = self._register(paint.reshape(-1, 3).clip(0, 1), thick.reshape(-1))
         spacing = widths / max(1, bristles - 1)
-        # Where bristles are much finer than a pixel, some stand for all: a small picture is quick.
+        # If bristles are much finer than a pixel, fewer and wider ones are drawn, so small images are fast.
         every = int(np.clip(0.5 / (spacing.mean() * self._scale / self._zoom), 1, 3)) if n else 1
         shown = np.flatnonzero(np.arange(n * bristles) % bristles % every == (every - 1) // 2)
         lines = self._pixels(hairs.reshape(n * bristles, p, 2)[shown])
@@ -134,7 +161,14 @@ class Canvas:
             draw(line, fill=numbers[number], width=wide)
 
     def dots(self, centers: np.ndarray, radii: np.ndarray, colors: np.ndarray, relief: np.ndarray) -> None:
-        """Round dabs in order: ``(n, 2)``, ``(n,)`` in units, ``(n, 3)``, ``(n,)``."""
+        """Draw round dots in order.
+
+        Args:
+            centers: ``(n, 2)``, x and y in units.
+            radii: ``(n,)`` in units.
+            colors: ``(n, 3)`` in [0, 1].
+            relief: thickness of the paint, ``(n,)``.
+        """
         numbers = self._register(colors, relief)
         corners = self._pixels(np.concatenate([centers - radii[:, None], centers + radii[:, None]], 1))
         for number, box in zip(numbers, corners, strict=True):
@@ -143,13 +177,16 @@ class Canvas:
     def noise(
         self, rng: np.random.Generator, cell: float, stretch: float = 1.0, sketch: bool = False
     ) -> np.ndarray:
-        """Smooth noise of about unit deviation, ``(height, width)`` or the size of a sketch.
+        """Return smooth noise with a standard deviation of about 1.
 
         Args:
-            rng: its source.
-            cell: units from one random value to the next, downwards.
-            stretch: how many times that rightwards.
-            sketch: of the size of :meth:`grid`.
+            rng: random generator.
+            cell: vertical distance of the random values in units.
+            stretch: horizontal distance as a multiple of ``cell``.
+            sketch: whether the result is a sketch.
+
+        Returns:
+            ``(height, width)``, or the shape of :meth:`grid` for a sketch.
         """
         rows, columns = self.h / cell, self.w / (cell * stretch)
         values = rng.standard_normal((math.ceil(rows) + 3, math.ceil(columns) + 3), np.float32)
@@ -160,31 +197,49 @@ class Canvas:
     def clouds(
         self, rng: np.random.Generator, cell: float, stretch: float = 1.0, sketch: bool = True
     ) -> np.ndarray:
-        """Four octaves of :meth:`noise`, each of half the last one's cell and height."""
+        """Return fractal noise: four octaves of :meth:`noise`, each with half the cell and amplitude.
+
+        The arguments are those of :meth:`noise`.
+        """
         return sum(self.noise(rng, cell / 2**i, stretch, sketch) / 2**i for i in range(4)) / 1.15
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """X and y in units of a sketch's points, :data:`CELL` apart."""
+        """Return the coordinates x and y, in units, of a sketch's points, :data:`CELL` apart."""
         rows, columns = math.ceil(self.h / CELL) + 1, math.ceil(self.w / CELL) + 1
         y, x = np.mgrid[:rows, :columns].astype(np.float32) * CELL
         return x, y
 
     def at(self, sketch: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """A sketch's values at ``(..., 2)`` points, of the nearest one of its own."""
+        """Return the values of a sketch at points ``(..., 2)`` in units, from the nearest grid point."""
         rows, columns = sketch.shape[:2]
         x = np.rint(points[..., 0] / CELL).astype(int).clip(0, columns - 1)
         y = np.rint(points[..., 1] / CELL).astype(int).clip(0, rows - 1)
         return sketch[y, x]
 
     def scatter(self, rng: np.random.Generator, spacing: float) -> np.ndarray:
-        """Evenly strewn points in random order, a little beyond the edges: ``(n, 2)``."""
+        """Return evenly scattered points in random order, ``(n, 2)`` in units, slightly beyond the edges too.
+
+        Args:
+            rng: random generator.
+            spacing: mean distance between neighbors in units.
+        """
         y, x = np.mgrid[-1 : self.h / spacing + 2, -1 : self.w / spacing + 2]
         x = x + 0.5 * (np.arange(len(x)) % 2)[:, None]
         points = np.stack([x, y], -1).reshape(-1, 2) + rng.uniform(-0.45, 0.45, (x.size, 2))
         return rng.permutation(points) * spacing
 
     def trace(self, angle: np.ndarray, starts: np.ndarray, lengths: np.ndarray, steps: int = 8) -> np.ndarray:
-        """Paths through a sketch of directions: ``(n, steps, 2)``, with the starts in their middle."""
+        """Trace paths through a field of directions, forwards and backwards from their starting points.
+
+        Args:
+            angle: the field, a sketch of angles in radians.
+            starts: starting points, ``(n, 2)`` in units, which become the middles of the paths.
+            lengths: lengths of the paths, ``(n,)`` in units.
+            steps: number of points of each path.
+
+        Returns:
+            ``(n, steps, 2)`` in units.
+        """
         halves = []
         for sign, count in ((-1, (steps - 1) // 2), (1, steps // 2)):
             point, line = starts, []
@@ -198,33 +253,36 @@ class Canvas:
         return np.stack([*halves[0][::-1], starts, *halves[1]], 1)
 
     def _lookup(self, table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """A mark's value at each pixel, averaged over the raster's."""
+        """Return the values of the marks at each pixel, averaged over the raster's pixels in it."""
         values = table[numbers]
         if self._zoom == 1:
             return values
         return np.asarray(Image.fromarray(values).reduce(self._zoom))
 
     def numbers(self) -> np.ndarray:
-        """Return the number of the top mark at each pixel, in the order of drawing from 0; -1 without a mark."""
+        """Return the number of the topmost mark at each pixel, in drawing order from 0, or -1 for none."""
         middle = self._zoom // 2
         return np.asarray(self._image)[middle :: self._zoom, middle :: self._zoom] - 1
 
     def coverage(self) -> np.ndarray:
-        """Return the part of each pixel that marks cover: ``(height, width)`` in [0, 1]."""
+        """Return the fraction of each pixel that marks cover, ``(height, width)`` in [0, 1]."""
         table = np.ones(self._marks, np.float32)
         table[0] = 0
         return self._lookup(table, np.asarray(self._image))
 
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """X ``(1, width)`` and y ``(height, 1)`` of the pixels' middles in units."""
+        """Return the centers of the pixels in units: x ``(1, width)`` and y ``(height, 1)``."""
         x, y = (np.arange(self.width) + 0.5) / self.width, (np.arange(self.height) + 0.5) / self.height
         return (x * self.w)[None].astype(np.float32), (y * self.h)[:, None].astype(np.float32)
 
     def develop(self, impasto: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """The picture ``(height, width, 3)`` and its relief ``(height, width)``.
+        """Render the marks.
 
         Args:
-            impasto: how strongly the light from the upper left shows the relief.
+            impasto: strength of the shading of the relief; 0 for none.
+
+        Returns:
+            The image ``(height, width, 3)`` and its relief ``(height, width)``.
         """
         numbers = np.asarray(self._image)
         colors = np.concatenate(self._colors)
@@ -235,7 +293,15 @@ class Canvas:
         return image, relief
 
     def lit(self, image: np.ndarray, relief: np.ndarray, impasto: float) -> np.ndarray:
-        """The picture with light on a relief: sides that face it brighten, others darken."""
+        """Return the image with its relief shaded by light from the upper left.
+
+        Slopes that face the light become brighter, others darker.
+
+        Args:
+            image: ``(height, width, 3)``.
+            relief: thickness of the paint, ``(height, width)``.
+            impasto: strength of the shading.
+        """
         pixel = self._scale / self._zoom
         relief = ndimage.gaussian_filter(relief, 0.7 * pixel) if pixel > 0.3 else relief
         slope = (LIGHT[0] * np.gradient(relief, axis=1) + LIGHT[1] * np.gradient(relief, axis=0)) * min(

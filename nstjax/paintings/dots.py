@@ -1,11 +1,11 @@
-"""A summer landscape in points: pure colours side by side, which mix in the eye."""
+"""The motif "dots": a pointillist summer landscape of dots in pure colors."""
 
 import numpy as np
 
 from nstjax.paintings.canvas import Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth, vary
 
-# Each: the sky from zenith to horizon, hills far to near, grass shade to light, leaves, sun.
+# Each palette: the sky from zenith to horizon, hills far to near, grass from shade to light, leaves, sun.
 PALETTES = (
     (
         rgb("3f78c4", "7fb0dd", "c9dcdc", "f8dca4"),
@@ -33,10 +33,10 @@ _LUMA = np.array((0.299, 0.587, 0.114))
 
 
 def dots(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Paint the landscape in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the landscape with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     color, detail = _landscape(canvas, rng, PALETTES[look % len(PALETTES)])
     canvas.prime(color.mean((0, 1)))
-    starts = canvas.scatter(rng, 22)  # the underpainting: broad, and warmer than what covers it
+    starts = canvas.scatter(rng, 22)  # underpainting: broad strokes, warmer than the dots above them
     angle = 0.5 * canvas.noise(rng, 120, sketch=True)
     paths = canvas.trace(angle, starts, np.full(len(starts), 60.0))
     canvas.strokes(
@@ -56,7 +56,15 @@ def dots(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
 
 
 def _divide(rng: np.random.Generator, colors: np.ndarray, spread: float) -> np.ndarray:
-    """Purer colours whose hues lie to either side, and some of the complement, at about equal lightness."""
+    """Return more saturated colors with hues on either side of the given ones, and some complements.
+
+    The lightness stays about the same.
+
+    Args:
+        rng: random generator.
+        colors: ``(n, 3)``.
+        spread: standard deviation of the rotation of the hue in radians.
+    """
     light = (colors @ _LUMA)[:, None]
     chroma = colors - light
     swing = rng.normal(0, spread, (len(colors), 1))
@@ -68,7 +76,7 @@ def _divide(rng: np.random.Generator, colors: np.ndarray, spread: float) -> np.n
 
 
 def _landscape(canvas: Canvas, rng: np.random.Generator, palette: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Return the landscape as a sketch of colors, and a map of where the dots are smallest."""
+    """Return sketches of the landscape's colors, and of its detail: dots are smallest where it is 1."""
     sky, hills, grass, leaves, sun = palette
     x, y = canvas.grid()
     w, h = canvas.w, canvas.h
@@ -88,7 +96,7 @@ def _landscape(canvas: Canvas, rng: np.random.Generator, palette: tuple) -> tupl
     color = color * (1 - shine) + sun * shine
     detail = 0.25 + 0.5 * shine[..., 0]
 
-    # Water gives the sky back, upside down and broken into horizontal flecks.
+    # The water reflects the sky, upside down and broken into horizontal flecks.
     depth = ((y - horizon) / (shore - horizon)).clip(0, 1)
     flecks = canvas.noise(rng, 7, 6, sketch=True)
     water = heaven(horizon * (1 - 0.9 * depth) + 55 * flecks * depth) * 0.86 + np.array([0, 0.02, 0.05])
@@ -119,7 +127,7 @@ def _landscape(canvas: Canvas, rng: np.random.Generator, palette: tuple) -> tupl
     color = np.where(land[..., None], ground, color)
     detail = np.where(land, 0.75, detail)
 
-    for tree in range(3):  # two on one side, one far on the other
+    for tree in range(3):  # two on one side, a small one on the other
         left = side if tree < 2 else -side
         size = (135, 95, 62)[tree] * rng.uniform(0.9, 1.1)
         tx = w * 0.5 - left * w * (0.40, 0.25, 0.40)[tree] + rng.normal(0, 12)
@@ -153,7 +161,7 @@ def _boats(
     horizon: float,
     shore: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sails on the water and their images in it."""
+    """Add sailing boats and their reflections in the water; return the sketches of color and detail."""
     x, y = canvas.grid()
     for nearness in np.sort(rng.uniform(0.2, 0.8, 3)):
         bx, by = canvas.w * rng.uniform(0.22, 0.82), horizon + (shore - horizon) * nearness

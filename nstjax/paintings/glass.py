@@ -1,4 +1,4 @@
-"""A leaded window with the sun behind it: streaked panes that glow, held in dark cames."""
+"""The motif "glass": a leaded window with light behind it, streaked panes and dark lead lines."""
 
 import numpy as np
 from scipy import ndimage
@@ -7,7 +7,7 @@ from scipy.spatial import Voronoi
 from nstjax.paintings.canvas import Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth, vary
 
-# Each: the flower from heart to rim, the air around it, the ground below.
+# Each palette: the flower from center to rim, the air around it, the ground below.
 PALETTES = (
     (
         rgb("fff3b0", "ffc93c", "f28b1e", "d9361e", "8c1230"),
@@ -29,12 +29,12 @@ LEAD = rgb("14130f")[0]
 
 
 def glass(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Lead the window in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the window with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     flower, air, ground = PALETTES[look % len(PALETTES)]
     w, h = canvas.w, canvas.h
     middle = np.array([w * rng.uniform(0.42, 0.58), h * rng.uniform(0.36, 0.44)])
     points, tints = _panes(canvas, rng, middle, flower, air, ground)
-    # Mirror images far outside close the cells at the border.
+    # Points far outside bound the Voronoi cells at the border.
     frame = np.array([(-3 * w, h / 2), (4 * w, h / 2), (w / 2, -3 * h), (w / 2, 4 * h)])
     diagram = Voronoi(np.concatenate([points, frame]))
     for i, tint in enumerate(tints):
@@ -57,7 +57,10 @@ def _panes(
     air: np.ndarray,
     ground: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The panes' middles ``(n, 2)`` and tints ``(n, 3)``: a great flower, small ones, air and ground."""
+    """Return the centers ``(n, 2)`` in units and colors ``(n, 3)`` of the panes.
+
+    They form a large flower around ``middle``, small flowers, air and ground.
+    """
     w, h = canvas.w, canvas.h
     points, tints = [middle[None]], [flower[:1]]
     petals, radius, ring = int(rng.integers(7, 11)), 0.0, 0
@@ -72,7 +75,7 @@ def _panes(
         tints.append(ramp(flower, np.broadcast_to(tone, count).clip(0, 1)))
         ring += 1
     centers = [(middle, radius + 4)]
-    for _ in range(60):  # small flowers that grow on the ground
+    for _ in range(60):  # small flowers on the ground
         spot = np.array([rng.uniform(0.04, 0.96) * w, rng.uniform(0.74, 0.95) * h])
         if min(np.hypot(*(spot - c)) - r for c, r in centers) < 52:
             continue
@@ -82,7 +85,7 @@ def _panes(
         centers.append((spot, 34))
     rings = []
     reach = radius + 10
-    while reach < np.hypot(w, h):  # rings go on beyond the flower, ever less strict
+    while reach < np.hypot(w, h):  # further rings around the flower, with random offsets
         count = round(2 * np.pi * reach / 52)
         angle = turn + 2 * np.pi * (np.arange(count) + rng.random()) / count
         rings.append(
@@ -93,7 +96,7 @@ def _panes(
     rest = rest[(np.abs(rest / [w, h] - 0.5) < 0.6).all(-1)]
     rest = rest[np.min([np.hypot(*(rest - c).T) - r for c, r in centers], 0) > 14]
     hill = h * 0.72 + 30 * np.sin(rest[:, 0] / 130 + turn)
-    # Rays: the air's tone changes with the direction from the flower.
+    # Rays: the tone of the air depends on the direction from the flower.
     around = np.arctan2(*(rest - middle).T)
     ray = 0.5 + 0.5 * np.sin(around * petals + turn) + rng.normal(0, 0.13, len(rest))
     land = 0.5 + 0.4 * np.sin(rest[:, 0] / 60 + rest[:, 1] / 25) + rng.normal(0, 0.2, len(rest))
@@ -104,7 +107,7 @@ def _panes(
 def _shine(
     canvas: Canvas, rng: np.random.Generator, image: np.ndarray, lead: np.ndarray, middle: np.ndarray
 ) -> np.ndarray:
-    """Streaks in each pane along a direction of its own, bubbles, and the light behind."""
+    """Add streaks in a random direction to each pane, bubbles, and light from behind; return the image."""
     pane = canvas.numbers() + 1
     kinds = rng.uniform(0, np.pi, int(pane.max()) + 1).astype(np.float32)[pane]
     shifts = rng.uniform(0, 500, int(pane.max()) + 1).astype(np.float32)[pane]
@@ -120,13 +123,13 @@ def _shine(
     body = (1 - lead / max(float(lead.max()), 1e-6)).clip(0, 1)
     far = np.hypot(x - middle[0], y - middle[1])
     light = 0.8 + 0.42 * np.exp(-((far / 300) ** 2)) + 0.1 * canvas.noise(rng, 130)
-    # Denser glass is darker and purer, thinner glass lets the white light through.
+    # Denser glass is darker and more saturated; thinner glass lets more white light through.
     glow = image ** (1.0 - 0.32 * streaks)[..., None].clip(0.35, 2.2)
     glow = glow * (light + 0.1 * streaks)[..., None]
     seeds = smooth(2.9, 3.4, canvas.noise(rng, 3.6))
     glow = glow + (0.4 * seeds * light)[..., None]
     image = image + (glow - image) * body[..., None]
-    # Light creeps over the cames; their round backs shine a little.
+    # Light spills over the lead lines, and their round backs have a slight highlight.
     scale = min(canvas.height / canvas.h, canvas.width / canvas.w)
     halo = np.stack([ndimage.gaussian_filter(image[..., i], 7 * scale) for i in range(3)], -1)
     image = image + 0.16 * halo

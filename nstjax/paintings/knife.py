@@ -1,11 +1,11 @@
-"""A meadow in flower with the palette knife: broad slabs of thick paint, dragged and broken."""
+"""The motif "knife": a flowering meadow in broad slabs of thick paint, as with a palette knife."""
 
 import numpy as np
 
 from nstjax.paintings.canvas import Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth, vary
 
-# Each: sky top to horizon, woods far to near, meadow dark to light, flowers.
+# Each palette: sky from top to horizon, woods from far to near, meadow from dark to light, flowers.
 PALETTES = (
     (
         rgb("5f9fb8", "a9ccc6", "efe6c8", "f6cf9a"),
@@ -35,7 +35,7 @@ PALETTES = (
 
 
 def knife(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Spread the paint in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the meadow with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     sky, woods, meadow, flowers = PALETTES[look % len(PALETTES)]
     x, y = canvas.grid()
     w, h = canvas.w, canvas.h
@@ -64,7 +64,7 @@ def knife(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
     path = np.exp(-(((x - bend) / (10 + 85 * depth)) ** 2)) * rng.uniform(0.35, 0.8)
     ground = ramp(meadow, lie.clip(0, 1))
     ground = ground + (0.55 * sky[2] + 0.4 * meadow[3] - ground) * path[..., None]
-    # Far off the flowers are but stripes of colour.
+    # Distant flowers are only stripes of color.
     drifts = smooth(0.1, 0.9, canvas.clouds(rng, 26, 5)) * smooth(0.02, 0.1, depth) * smooth(0.75, 0.3, depth)
     stripe = (canvas.noise(rng, 40, 4, sketch=True) + 1.2).clip(0, 2).astype(int)
     ground = ground + (0.9 * flowers[stripe] - ground) * 0.8 * drifts[..., None]
@@ -78,7 +78,7 @@ def knife(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
 
     for spacing, width, length, bristles in ((24, 36, 66, 15), (14, 17, 38, 11), (9.5, 8.5, 22, 7)):
         starts = canvas.scatter(rng, spacing)
-        if spacing < 20:  # the sky keeps its broad slabs
+        if spacing < 20:  # few fine slabs in the sky
             share = np.where(starts[:, 1] > horizon - 60, 0.85, 0.36 if bristles > 7 else 0.1)
             starts = starts[rng.random(len(starts)) < share]
         _slabs(
@@ -106,7 +106,18 @@ def _slabs(
     bristles: int,
     color: np.ndarray,
 ) -> None:
-    """Straight flat strokes with the colours of a sketch, two on the blade at once."""
+    """Draw straight flat strokes with the colors of a sketch, each with two colors.
+
+    Args:
+        canvas: the canvas.
+        rng: random generator.
+        starts: centers of the strokes, ``(n, 2)`` in units.
+        turn: directions of the strokes, ``(n,)`` in radians.
+        width: mean width in units.
+        length: mean length in units.
+        bristles: number of bristles of each stroke.
+        color: sketch of the colors.
+    """
     n = len(starts)
     reach = np.linspace(-0.5, 0.5, 4)[None, :, None] * (length * rng.uniform(0.6, 1.3, n))[:, None, None]
     paths = starts[:, None] + reach * np.stack([np.cos(turn), np.sin(turn)], -1)[:, None]
@@ -118,7 +129,7 @@ def _slabs(
 def _flowers(
     canvas: Canvas, rng: np.random.Generator, flowers: np.ndarray, meadow: np.ndarray, horizon: float
 ) -> None:
-    """Stems and petals, small and crowded far off, large and loose in front."""
+    """Draw stems and petals, small and dense in the distance, large and loose in front."""
     w, h = canvas.w, canvas.h
     count = round(520 * w / 768)
     depth = np.sort(rng.random(count) ** 0.8)
@@ -129,7 +140,7 @@ def _flowers(
     places, depth = places[keep], depth[keep]
     kinds = (rng.random(len(places)) ** 1.6 * len(flowers)).astype(int)
     order = np.linspace(-0.5, 0.5, 4)[None, :, None]
-    for low in np.linspace(0, 0.9, 10):  # from the back to the front
+    for low in np.linspace(0, 0.9, 10):  # from back to front
         part = (depth >= low) & (depth < low + 0.1)
         spots, size = places[part], 3.5 + 24 * depth[part] ** 2.2
         n = len(spots)

@@ -1,11 +1,11 @@
-"""A still life taken apart: overlapping planes, each fading from one sharp edge, hatched with the brush."""
+"""The motif "shards": a cubist still life of overlapping planes, each fading from one sharp edge."""
 
 import numpy as np
 
 from nstjax.paintings.canvas import CELL, Canvas
 from nstjax.paintings.colors import rgb, vary
 
-# Each: planes, ground, edges.
+# Each palette: planes, ground, edges.
 PALETTES = (
     (
         rgb("e2662c", "2f6f9f", "f2c14e", "f4ead0", "173f5f", "c43a3a", "3fa08c", "efa96a"),
@@ -31,14 +31,14 @@ PALETTES = (
 
 
 def shards(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Paint the planes in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the planes with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     planes, ground, ink = PALETTES[look % len(PALETTES)]
     x, y = canvas.pixels()
     grid_x, grid_y = canvas.grid()
     pixel = canvas.h / canvas.height
     color = (ground * (1 + 0.1 * canvas.clouds(rng, 160, sketch=False))[..., None]).astype(np.float32)
     angle = np.full(grid_x.shape, rng.uniform(-0.9, 0.9), np.float32)
-    axes = rng.uniform(0, np.pi) + np.array([0, 0.35, 1.2, 1.57, 2.1])  # few directions hold it together
+    axes = rng.uniform(0, np.pi) + np.array([0, 0.35, 1.2, 1.57, 2.1])  # few directions, for unity
     edges: list[tuple[np.ndarray, float]] = []
     for center, size in _places(canvas, rng):
         corners = _plane(rng, center, size, rng.choice(axes))
@@ -66,7 +66,7 @@ def shards(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
         part = ((radius - disc) / pixel + 0.5).clip(0, 1) * np.where(half, 0.7 - 0.5 * disc / radius, 0.12)
         color += part[..., None] * ((ink if turn > 3 else planes.max(0)) - color)
 
-    # Brushwork: strokes of a grey paint, whose departures from grey go over the planes.
+    # Brushwork: strokes of gray paint, whose deviations from mid-gray modulate the planes.
     canvas.prime(np.full(3, 0.5))
     for spacing, width, length, bristles in ((14, 15, 44, 8), (8.5, 7.5, 24, 5)):
         starts = canvas.scatter(rng, spacing)
@@ -83,25 +83,35 @@ def shards(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
     lines = Canvas(canvas.height, canvas.width)
     _contours(lines, rng, edges, objects, ink, planes)
     drawn, _ = lines.develop(impasto=0.4)
-    color = color * (1 - lines.coverage())[..., None] + drawn  # bare canvas is black there
+    color = color * (1 - lines.coverage())[..., None] + drawn  # ``drawn`` is black where bare
     return color * (1 + 0.025 * canvas.noise(rng, 1.6)[..., None])
 
 
 def _window(corners: np.ndarray, cell: float, raster: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns of a raster, ``cell`` units each, that a plane may touch."""
+    """Return the rows and columns of a raster, with cells of ``cell`` units, that a plane may touch."""
     low = np.floor(corners.min(0) / cell - 1).clip(0).astype(int)
     high = np.ceil(corners.max(0) / cell + 1).clip(0).astype(int)
     return slice(low[1], min(high[1], raster.shape[0])), slice(low[0], min(high[0], raster.shape[1]))
 
 
 def _lie(rng: np.random.Generator, corners: np.ndarray) -> float:
-    """The direction in which a plane is hatched: along its first side, or across."""
+    """Return the direction of a plane's hatching in radians: along its first side, or turned from it."""
     side = corners[1] - corners[0]
     return float(np.arctan2(side[1], side[0]) + rng.choice((0, 0, 0.8, 1.3)))
 
 
 def _pattern(kind: float, phase: float, along: np.ndarray, rise: np.ndarray) -> np.ndarray:
-    """Return the pattern of a plane: wood, ruled paper, check, dots, or none for most planes."""
+    """Return the pattern of a plane: wood, ruled paper, checks, dots, or none (for most planes).
+
+    Args:
+        kind: uniform random number in [0, 1] that selects the pattern.
+        phase: phase of the pattern in radians.
+        along: coordinate of each pixel along the hatching, in units.
+        rise: distance of each pixel from the first side, in units.
+
+    Returns:
+        Values to add to the shade of the plane, of a shape that broadcasts to the pixels.
+    """
     if kind < 0.12:
         return 0.2 * np.sin(rise / 1.9 + 2.4 * np.sin(along / 37 + phase) + np.sin(along / 11))
     if kind < 0.2:
@@ -114,7 +124,10 @@ def _pattern(kind: float, phase: float, along: np.ndarray, rise: np.ndarray) -> 
 
 
 def _places(canvas: Canvas, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
-    """Middles and sizes of the planes: large ones everywhere, then smaller ones towards the middle."""
+    """Return centers and sizes of the planes in units.
+
+    Large ones are everywhere, smaller ones near the middle.
+    """
     area = canvas.w * canvas.h / 768**2
     found = [(spot, rng.uniform(170, 320)) for spot in canvas.scatter(rng, 125)]
     for count, low, high, pull in ((38, 100, 200, 0.27), (40, 50, 110, 0.2), (16, 28, 55, 0.17)):
@@ -125,7 +138,14 @@ def _places(canvas: Canvas, rng: np.random.Generator) -> list[tuple[np.ndarray, 
 
 
 def _plane(rng: np.random.Generator, center: np.ndarray, size: float, axis: float) -> np.ndarray:
-    """A convex four-sided plane, long along an axis: ``(4, 2)``."""
+    """Return the corners of a convex quadrilateral, longer along an axis: ``(4, 2)`` in units.
+
+    Args:
+        rng: random generator.
+        center: center in units, ``(2,)``.
+        size: approximate size in units.
+        axis: direction of the longer side in radians.
+    """
     long, short = size * rng.uniform(0.7, 1.3), size * rng.uniform(0.25, 0.7)
     box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * [long / 2, short / 2]
     box[2:, 0] *= rng.uniform(0.2, 1.1)
@@ -137,7 +157,16 @@ def _plane(rng: np.random.Generator, center: np.ndarray, size: float, axis: floa
 
 
 def _cover(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances into a convex polygon, from its nearest side (negative outside) and from its first."""
+    """Return the distances of points into a convex polygon, in units.
+
+    Args:
+        x: x coordinates of the points.
+        y: y coordinates of the points, of a shape that broadcasts with ``x``.
+        corners: corners of the polygon, ``(p, 2)``.
+
+    Returns:
+        The distance from the nearest side, negative outside, and the distance from the first side.
+    """
     inward = []
     center = corners.mean(0)
     for a, b in zip(corners, np.roll(corners, -1, 0), strict=True):
@@ -149,7 +178,7 @@ def _cover(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> tuple[np.ndarra
 
 
 def _objects(canvas: Canvas, rng: np.random.Generator) -> list[tuple[np.ndarray, float, float]]:
-    """Round things of the still life: a sound hole, rims, a plate. Middle, radius, a turn."""
+    """Return center, radius and angle of the round objects of the still life: a sound hole, rims, a plate."""
     found = []
     for _ in range(6):
         middle = np.array([canvas.w, canvas.h]) * (0.5 + rng.normal(0, 0.17, 2))
@@ -160,7 +189,7 @@ def _objects(canvas: Canvas, rng: np.random.Generator) -> list[tuple[np.ndarray,
 def _contours(
     canvas: Canvas, rng: np.random.Generator, edges: list, objects: list, ink: np.ndarray, planes: np.ndarray
 ) -> None:
-    """Dark lines of a drier brush along first sides, arcs, and the strings of an instrument."""
+    """Draw dark lines with a dry brush: along first sides, as arcs, and as the strings of an instrument."""
     lines, widths = [], []
     s = np.linspace(0, 1, 16)[:, None]
     for corners, size in edges:
@@ -186,7 +215,7 @@ def _contours(
     n = len(lines)
     colors = vary(rng, np.repeat(ink[None], n, 0), 0.2, 0.012)
     canvas.strokes(rng, np.array(lines), np.array(widths), colors, colors + 0.12, 4, 0.12, 0.1)
-    # A few lights where planes meet.
+    # A few highlights beside the lines.
     picked = rng.choice(n, n // 9, replace=False)
     shifted = np.array(lines)[picked] + rng.uniform(2, 4, (len(picked), 1, 1))
     light = np.repeat(planes.max(0, keepdims=True) * 0.3 + 0.68, len(picked), 0)

@@ -1,11 +1,11 @@
-"""A windy night: thick strokes along eddies of air, with lights that glow in rings."""
+"""The motif "swirls": a windy night with thick strokes along eddies, and lights with glowing rings."""
 
 import numpy as np
 
 from nstjax.paintings.canvas import CELL, Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth, vary
 
-# Each: the sky from dark to light, the lights from rim to core, the land from dark to light.
+# Each palette: the sky from dark to light, the lights from rim to core, the land from dark to light.
 PALETTES = (
     (
         rgb("0b1433", "14275a", "1d4288", "2f6bb0", "5b9ac4", "a9cdd2", "e3e6c4"),
@@ -31,12 +31,12 @@ PALETTES = (
 
 
 def swirls(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Paint the night in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the night with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     sky, lamp, land = PALETTES[look % len(PALETTES)]
     x, y = canvas.grid()
     w, h = canvas.w, canvas.h
     stream = 1.0 * y + 26 * np.sin(x / 120 + rng.uniform(0, 6)) + 14 * canvas.noise(rng, 130, sketch=True)
-    # Two great eddies that turn against each other, and small ones.
+    # Two large eddies that turn in opposite directions. The strokes follow the lines of equal ``stream``.
     middle = np.array([rng.uniform(0.38, 0.62) * w, rng.uniform(0.32, 0.44) * h])
     lean = rng.uniform(-0.5, 0.5)
     for side, radius in ((-1, 95), (1, 80)):
@@ -62,7 +62,7 @@ def swirls(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
     lit = smooth(0.04, 0.36, glow)[..., None]
     color = color * (1 - lit) + ramp(lamp, (1.12 * glow**1.25).clip(0, 1)) * lit
 
-    # Hills, the nearest last: each darker at its foot, with strokes that follow its back.
+    # Hills, from far to near: each is darker at its foot, and its strokes follow the ridge.
     under = np.zeros_like(x)
     for i, level in enumerate((0.74, 0.81, 0.89)):
         ridge = h * level + 34 * np.sin(x / rng.uniform(90, 170) + rng.uniform(0, 6)) + 9 * np.sin(x / 37 + i)
@@ -88,14 +88,14 @@ def swirls(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
     layers = ((19, 15, 90, 7), (10.5, 10, 52, 6), (8, 6, 30, 4))
     for layer, (spacing, width, length, bristles) in enumerate(layers):
         starts = canvas.scatter(rng, spacing)
-        if layer == 2:  # fine strokes only where light or land needs them
+        if layer == 2:  # fine strokes only near lights and on land
             keep = (
                 canvas.at(glow, starts) + 0.5 * canvas.at(under, starts) + rng.uniform(0, 0.6, len(starts))
                 > 0.62
             )
             starts = starts[keep]
         n = len(starts)
-        if layer:  # strokes turn about the lights and leave their hearts bare
+        if layer:  # bright dots in the centers of the lights, around which the strokes turn
             hearts = np.array(lights)
             canvas.dots(
                 hearts, np.full(len(hearts), 4.5), np.repeat(lamp[3:4], len(hearts), 0), np.ones(len(hearts))
@@ -118,7 +118,19 @@ def _poplars(
     land: np.ndarray,
     side: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Trees like dark flames before the sky, away from the moon: colours, directions, where they stand."""
+    """Draw flame-shaped trees in front of the sky, on the side away from the moon.
+
+    Args:
+        canvas: the canvas.
+        rng: random generator.
+        color: sketch of the colors.
+        angle: sketch of the directions of strokes, in radians.
+        land: colors of the land, from dark to light.
+        side: side of the moon, -1 for left and 1 for right.
+
+    Returns:
+        Sketches of the colors, of the directions, and of a mask that is True on trees.
+    """
     x, y = canvas.grid()
     tree = np.zeros(x.shape, bool)
     for i in range(int(rng.integers(2, 4))):
@@ -144,7 +156,7 @@ def _poplars(
 
 
 def _windows(canvas: Canvas, rng: np.random.Generator, lamp: np.ndarray, tree: np.ndarray) -> None:
-    """A few lit windows on the hills, and their shine on the grass below."""
+    """Draw some lit windows on the hills, each above a dimmer glow."""
     n = 16
     spots = np.stack([rng.uniform(0.06, 0.94, n) * canvas.w, rng.uniform(0.83, 0.94, n) * canvas.h], -1)
     spots[n // 2 :] = spots[: n - n // 2] + rng.normal(0, 11, (n - n // 2, 2)) * [1, 0.5]
@@ -158,7 +170,7 @@ def _windows(canvas: Canvas, rng: np.random.Generator, lamp: np.ndarray, tree: n
 
 
 def _lights(canvas: Canvas, rng: np.random.Generator, middle: np.ndarray) -> list[np.ndarray]:
-    """Places for the moon and the stars: apart from each other and the eddies."""
+    """Return positions of the moon (first) and the stars, away from each other and from the eddies."""
     side = 0.86 if rng.random() < 0.5 else 0.14
     places = [np.array([side * canvas.w, 0.15 * canvas.h])]
     for _ in range(200):
@@ -166,7 +178,7 @@ def _lights(canvas: Canvas, rng: np.random.Generator, middle: np.ndarray) -> lis
         clear = min(np.hypot(*(place - other)) for other in places) > 112
         behind = (
             place[1] > 0.28 * canvas.h and (place[0] / canvas.w - 0.5) * (side - 0.5) < -0.07
-        )  # the trees
+        )  # reserved for the trees
         if clear and not behind and np.hypot(*((place - middle) / (1.55, 1))) > 140:
             places.append(place)
         if len(places) > 10 * canvas.w / 768:

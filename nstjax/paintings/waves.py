@@ -1,11 +1,11 @@
-"""A rough sea in woodblock: flat bands of colour within dark contours, and foam with claws."""
+"""The motif "waves": a rough sea as a woodblock print, with flat bands of color, dark contours and foam."""
 
 import numpy as np
 
 from nstjax.paintings.canvas import Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth
 
-# Each: the sky from top to horizon, the sea from deep to pale, foam, contour, sun.
+# Each palette: the sky from top to horizon, the sea from dark to pale, foam, contour, sun.
 PALETTES = (
     (
         rgb("c9b48a", "e4d3a8", "f1e6c8", "eadab4"),
@@ -39,7 +39,7 @@ PALETTES = (
 
 
 def waves(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Print the sea in the palette of number ``look``: ``(height, width, 3)``."""
+    """Paint the sea with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
     sky, sea, foam, ink, sun = PALETTES[look % len(PALETTES)]
     h = canvas.h
     _sky(canvas, rng, sky, ink, sun)
@@ -48,7 +48,7 @@ def waves(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
         near = i / (len(tops) - 1)
         _row(canvas, rng, top * h, near, sea, foam, ink)
     image, relief = canvas.develop()
-    # Wood grain shows in the flat ink; paper shows through it in specks.
+    # The grain of the wood is visible in the flat ink, and specks of paper show through it.
     grain = canvas.noise(rng, 2.2, 40) + 0.7 * canvas.noise(rng, 5, 30)
     specks = smooth(1.5, 2.4, canvas.noise(rng, 2.0) + 0.5 * canvas.noise(rng, 40))
     paper = 0.022 * canvas.noise(rng, 1.5, 2) + 0.02 * canvas.noise(rng, 9)
@@ -57,7 +57,7 @@ def waves(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
 
 
 def _sky(canvas: Canvas, rng: np.random.Generator, sky: np.ndarray, ink: np.ndarray, sun: np.ndarray) -> None:
-    """Bands of graded ink, a sun, drawn-out clouds and a far mountain."""
+    """Draw bands of graded color, a sun, stretched clouds and a distant mountain."""
     w, h = canvas.w, canvas.h
     y = np.arange(0, 0.7 * h, 3.0)
     color = ramp(sky, (y / (0.62 * h)).clip(0, 1)) * (1 + rng.normal(0, 0.012, (len(y), 1)))
@@ -112,7 +112,17 @@ def _row(
     foam: np.ndarray,
     ink: np.ndarray,
 ) -> None:
-    """A row of waves across the sheet, from contour to contour, then its foam."""
+    """Draw a row of waves across the image: bands, contours and foam.
+
+    Args:
+        canvas: the canvas.
+        rng: random generator.
+        base: height of the water line in units from the top.
+        near: nearness of the row, from 0 (far) to 1.
+        sea: colors of the sea, ``(4, 3)``.
+        foam: color of the foam, ``(3,)``.
+        ink: color of the contours, ``(3,)``.
+    """
     w, h = canvas.w, canvas.h
     pitch = 120 + 190 * near
     t = np.arange(-1.5 * pitch, w + 1.5 * pitch, 1.6)
@@ -126,7 +136,7 @@ def _row(
     wobble = 3 * np.sin(t / 17) * near
 
     def curve(depth: float) -> np.ndarray:
-        """The surface, or a line that follows it deeper down."""
+        """Return the line of the surface, or a smoother line ``depth`` units below it."""
         fade = np.exp(-depth / (60 + 60 * near))
         return np.stack([t - lean * fade**2.2, base - lift * fade + depth + wobble], -1)
 
@@ -146,7 +156,7 @@ def _row(
     for depth, tone in bands:
         line = curve(depth * (0.55 + 0.65 * near))
         notch = 1 + 5 * near
-        if depth:  # tongues that run down from each band into the next
+        if depth:  # tongues from each band into the next
             line[:, 1] += (
                 notch * (1.2 + np.sin(t / (6 + 5 * near) + depth)) * rng.uniform(0.7, 1.5) * (0.3 + crest)
             )
@@ -154,7 +164,7 @@ def _row(
         color = sea[tone] * (0.94 + 0.1 * near) + (1 - near) * 0.05
         canvas.polygons(closed[None], color[None], 1.0 - 0.2 * tone)
         canvas.lines(line[None], ink[None], 1.2 + 0.9 * near)
-    for deep in np.arange(30, 210, 7.5):  # engraved lines, broken
+    for deep in np.arange(30, 210, 7.5):  # dashed engraved lines
         line = curve(deep * (0.55 + 0.65 * near))
         start = int(rng.integers(0, len(t)))
         for _ in range(4):
@@ -176,7 +186,18 @@ def _foam(
     foam: np.ndarray,
     ink: np.ndarray,
 ) -> None:
-    """Scallops along the crests, claws that hook forward from them, and spray."""
+    """Draw foam: scallops along the crests, claws that hook forward from them, and spray.
+
+    Args:
+        canvas: the canvas.
+        rng: random generator.
+        top: points of the surface, ``(n, 2)`` in units.
+        crest: height of the wave at these points, ``(n,)``, about 0 to 1.
+        near: nearness of the row, from 0 (far) to 1.
+        sea: colors of the sea, ``(4, 3)``.
+        foam: color of the foam, ``(3,)``.
+        ink: color of the contours, ``(3,)``.
+    """
     size = 3.2 + 5.2 * near
     strong = np.flatnonzero(crest > 0.3)
     if not len(strong):
@@ -189,7 +210,7 @@ def _foam(
         np.repeat(c[None], len(picked), 0) for c in (ink, foam, 0.6 * foam + 0.4 * sea[3])
     )
     flat = np.full(len(picked), 0.15)
-    # Claws: hooks of shrinking scallops that roll over the front of the wave.
+    # Claws: hooks of shrinking scallops over the front of the wave.
     hooks = picked[(force > 0.55) & (rng.random(len(picked)) < 0.5)]
     hook_centers, hook_radii = [], []
     for index in hooks:

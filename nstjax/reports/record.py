@@ -1,4 +1,4 @@
-"""The record of a run: its inputs, settings, environment and losses."""
+"""The record of a run: its inputs, settings, environment and losses, as JSON."""
 
 import importlib.metadata
 import json
@@ -18,20 +18,20 @@ _PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pi
 
 
 class FileFacts(TypedDict):
-    """The facts of an input file in a run record."""
+    """Path and hash of an input file in a run record."""
 
     path: str
     sha256: str
 
 
 class NetworkFacts(TypedDict):
-    """The facts of the feature network that are read from a run record; see ``Backbone.describe``."""
+    """The facts about the feature network that are read from a run record; see ``Backbone.describe``."""
 
     sha256: str
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what decides a result, and the device that it runs on."""
+    """Return the versions of Python and of the packages that affect a result, and JAX's device."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     device = jax.devices()[0]
     return {
@@ -43,19 +43,25 @@ def environment() -> dict[str, Any]:
 
 
 def file_facts(path: Path) -> FileFacts:
-    """Absolute path and SHA-256 of an input.
+    """Return the absolute path and the SHA-256 of an input file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     return {"path": str(path.absolute()), "sha256": file_digest(path)}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON, whole or not at all; numbers that are not finite, which JSON cannot hold, become null.
+    """Write a record as JSON. The file is written completely or not at all.
+
+    Non-finite numbers become null, because JSON cannot represent them.
+
+    Args:
+        path: the file.
+        record: the record; the field ``format`` is added.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     text = json.dumps(_finite({"format": _FORMAT, **record}), indent=1, allow_nan=False)
     write_atomically(path, text.encode())
@@ -70,10 +76,13 @@ def _finite(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record that :func:`write_record` wrote; :func:`nstjax.plain.checked` checks its parts.
+    """Read a record from :func:`write_record`. Its parts are not checked: see :func:`nstjax.plain.checked`.
+
+    Args:
+        path: the file.
 
     Raises:
-        InputError: it is missing, not JSON, of another kind, or of a later version.
+        InputError: the file is missing, is not JSON or not a run record, or has another format version.
     """
     try:
         record = read_json(path)

@@ -1,4 +1,4 @@
-"""Loss plots and contact sheets, by Matplotlib."""
+"""Loss plots and contact sheets, drawn with Matplotlib."""
 
 import contextlib
 import io
@@ -13,17 +13,19 @@ from nstjax.errors import InputError
 from nstjax.files import cache_folder, write_atomically
 
 Cell = tuple[np.ndarray | None, str]
-"""A picture, ``(1, h, w, 3)`` in [0, 1] or none, and its caption."""
+"""An image, ``(1, h, w, 3)`` in [0, 1], or None, and its caption."""
 
 
 @contextlib.contextmanager
 def _own_settings() -> Iterator[None]:
-    """Matplotlib with its defaults, whatever a ``matplotlibrc`` says: that of the working folder could start LaTeX.
+    """Use Matplotlib's defaults inside the block.
+
+    A ``matplotlibrc`` in the working folder is not trusted: it could start LaTeX.
 
     Raises:
         InputError: Matplotlib cannot be imported because of such a file.
     """
-    if "MPLCONFIGDIR" not in os.environ:  # its own choice may be a folder that cannot be written
+    if "MPLCONFIGDIR" not in os.environ:  # Matplotlib's own default may not be writable
         os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
     try:
         import matplotlib
@@ -37,12 +39,12 @@ def _own_settings() -> Iterator[None]:
 
 
 def _printable(text: str) -> str:
-    """Text without the parts of a file's name that are no text, which fonts cannot draw."""
+    """Return the text with bytes that are not valid text, which occur in file names, as escape sequences."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _figure(width: float, height: float) -> Any:
-    # The object interface: no global state, no display, safe in any thread.
+    # Matplotlib's object interface needs no display, has no global state, and is safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -59,12 +61,17 @@ def _save(figure: Any, path: Path) -> None:
 
 @_own_settings()
 def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "") -> None:
-    """Plot loss and terms against iterations, on a logarithmic axis.
+    """Plot the loss and its terms against iterations, on a logarithmic axis.
 
     Args:
-        path: ``.png``, ``.svg`` or ``.pdf``.
-        history: entries of a run record: ``scale``, ``loss``, ``terms``, in order.
-        title: above the axes.
+        path: output file, ``.png``, ``.svg`` or ``.pdf``.
+        history: entries of a run record with ``scale``, ``loss`` and ``terms``, in order. A dotted line marks
+            each change of scale.
+        title: title of the plot.
+
+    Raises:
+        OutputError: the file cannot be written.
+        InputError: Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
     """
     figure = _figure(7, 4.2)
     axes = figure.subplots()
@@ -85,17 +92,21 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
 
 @_own_settings()
 def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", cell: float = 2.9) -> None:
-    """A grid of captioned pictures.
+    """Write a grid of captioned images.
 
     Args:
-        path: ``.png`` or ``.jpg``.
-        rows: of cells ``(image, caption)``; an image is ``(1, h, w, 3)`` in [0, 1], or ``None`` for a
-            cell of text alone.
-        title: above the grid; says weights and layers really used.
+        path: output file, ``.png`` or ``.jpg``.
+        rows: cells ``(image, caption)`` of each row; an image is ``(1, h, w, 3)`` in [0, 1], or None for a
+            cell with text only. Rows may have different lengths.
+        title: title of the sheet, for example the weights and layers that were used.
         cell: width of a cell in inches.
+
+    Raises:
+        OutputError: the file cannot be written.
+        InputError: Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
     """
     columns = max(len(row) for row in rows)
-    heights = []  # of each row in inches: its tallest picture and its captions
+    heights = []  # height of each row in inches, for its tallest image and its captions
     for row in rows:
         ratios = [image.shape[-3] / image.shape[-2] for image, _ in row if image is not None]
         lines = max(caption.count("\n") + 1 for _, caption in row)

@@ -1,4 +1,4 @@
-"""Synthesis by optimization: transfer, texture and reconstruction."""
+"""Synthesis of images by optimization: style transfer, texture synthesis and reconstruction."""
 
 from nstjax.synthesis.config import Settings, TransferConfig
 from nstjax.synthesis.mix import mix_scales

@@ -14,6 +14,7 @@ from nstjax.typing import Images
 
 
 def _mean(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return the mean color of an image inside a mask, ``(3,)``."""
     weights = np.ones(image.shape[1:3]) if mask is None else np.asarray(mask, np.float64)
     return np.einsum("hw,hwc->c", weights / weights.sum(), np.asarray(image[0], np.float64))
 
@@ -21,12 +22,23 @@ def _mean(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 def prepare_colors(
     config: TransferConfig, content: Images, regions: tuple[StyleRegion, ...]
 ) -> tuple[Images, tuple[StyleRegion, ...]]:
-    """Photograph and paintings as the network is to see them.
+    """Return the content image and the regions with the colors that the network sees.
 
-    With ``colors_of`` "style" a painting takes the colours of the photograph before anything else is done,
-    or both are reduced to luminance. A region's painting is shifted to the mean colour of that region, but
-    keeps the contrast matched to the whole photograph: matched to a clear sky alone, a painting would have
-    no strokes left. One painting in two regions so becomes two.
+    With ``colors_of`` "style", style images take the colors of the content image before the optimization, or
+    all images are reduced to their luminance. The style image of a region with a mask is also shifted to the
+    mean color of that region. Its contrast stays matched to the whole content image: matched to a clear sky
+    alone, a style image would keep no brushstrokes. One style image in two regions therefore becomes two.
+
+    Args:
+        config: the config; its ``colors`` and ``colors_of`` are used.
+        content: the content image, ``(1, h, w, 3)`` in [0, 1].
+        regions: from :func:`nstjax.synthesis.styles.check_regions`.
+
+    Returns:
+        The content image and the regions, unchanged if ``colors`` is "style" or ``colors_of`` is "result".
+
+    Raises:
+        InputError: The colors cannot be transferred.
     """
     if config.colors == "style" or config.colors_of == "result":
         return content, regions
@@ -58,12 +70,15 @@ def prepare_colors(
 
 
 def restore_colors(config: TransferConfig, content: Images, image: np.ndarray) -> np.ndarray:
-    """The picture with the photograph's colours, where they are put on at the end.
+    """Give the output image the colors of the content image, if the config applies them at the end.
 
     Args:
-        config: its ``colors`` and ``colors_of``.
-        content: the photograph as it was given, ``(1, h, w, 3)``.
-        image: the picture, of any size.
+        config: the config; its ``colors`` and ``colors_of`` are used.
+        content: the original content image, ``(1, h, w, 3)``.
+        image: the output image, ``(1, h', w', 3)`` of any size.
+
+    Returns:
+        An image of the size of ``image``; ``image`` itself if the config asks for nothing here.
     """
     if config.colors == "style" or (config.colors != "luminance" and config.colors_of == "style"):
         return image

@@ -19,23 +19,23 @@ class Settings:
     """Scales, initialization and network of a synthesis."""
 
     size: int = 512
-    """Longer side of the result in pixels; ignored if scales are given."""
+    """Longer side of the result in pixels, unless `scales` are given."""
     scales: tuple[int, ...] = ()
-    """Longer sides in pixels from coarse to fine, the last one of the result; by default size, halved down to 128."""
+    """Longer sides in pixels from coarse to fine, the last one of the result; by default `size`, halved down to 128."""
     iterations: tuple[int, ...] = ()
-    """Iterations at each scale, or one value for all scales; by default those of the optimizer."""
+    """Iterations at each scale, or one number for all; by default the optimizer's."""
     init: Literal["content", "noise", "style", "image"] = "content"
-    """Start of the first scale: the content image, noise, the style image, or another image."""
+    """Image to start from: the content image, noise, the style image, or another image."""
     noise: float = 1.0
     """Amplitude of the initial noise around mid-gray; 1 covers the whole range of values."""
     seed: int = 0
     """Seed of the initial noise."""
     style_scale: float = 1.0
-    """Size of the style image relative to the content image at each scale; it is never enlarged."""
+    """Size of the style image relative to the content image; the style image is never enlarged."""
     style_size: int | None = None
-    """Longer side of the style image in pixels at every scale, instead of style_scale."""
+    """Longer side of the style image in pixels, the same at every scale."""
     pooling: Pooling = "max"
-    """Pooling of the network: max, with which VGG was trained, or average."""
+    """Pooling of the network."""
     pooling_scale: float = 1.0
     """Factor on the output of each pooling layer."""
     padding: Literal["zeros", "replicate"] = "replicate"
@@ -43,15 +43,15 @@ class Settings:
     precision: Precision = "float32"
     """Precision of the network; tf32 and bfloat16 are faster on GPUs and TPUs, but not on a CPU."""
     mask_carry: Literal["average", "all", "inside"] = "inside"
-    """How masks of the content image are resized for a layer: the average, all positions that see the region, or those that see only it."""
+    """How masks of the content image are resized for a layer: average keeps fractions, all selects every position whose receptive field touches the region, inside only those whose receptive field lies in it."""
     style_mask_carry: Literal["average", "all", "inside"] = "inside"
     """The same for masks of the style images."""
     colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
-    """Colors of the result: those of the style, or of the content image by luminance transfer, histogram matching, or a linear map of colors."""
+    """Colors of the result: style; luminance, with the content image's chrominance; or matched to the content image's distribution of colors by one of the other methods."""
     colors_of: Literal["style", "result"] = "style"
     """Apply the content image's colors to the style image before the run, or to the result after it."""
     style_strength: float | None = None
-    """Ratio of style to content, instead of their weights: 0.1 is weak, 1 the default, 10 strong."""
+    """Ratio of style to content, instead of their weights: 0.1 is weak, 1 the default look, 10 strong."""
     tile: int = 0
     """Side in pixels of tiles in which loss and gradient are computed, for pictures that do not fit in memory; 0 uses no tiles."""
     shard: bool = False

@@ -1,4 +1,4 @@
-"""The loss of a synthesis at one scale: computed for the whole picture, in tiles, or on several devices."""
+"""The loss of a synthesis at one scale, computed for the whole image, in tiles, or on several devices."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,11 +24,15 @@ from nstjax.synthesis.styles import StyleRegion, regions_at
 from nstjax.synthesis.tiled_loss import tiled_features, tiled_objective
 from nstjax.typing import Backbone, Features, Images, Padding, Pooling, Precision, Scalar, Terms
 
-_LEAST_ROWS = 32  # of a device: fewer are nearly all border
+_LEAST_ROWS = 32  # for each device; with fewer, nearly all would be border rows, which devices exchange
 
 
 def rows_on_devices(height: int) -> NamedSharding | None:
-    """The rows of ``(n, height, w, c)`` on as many devices as share them evenly; None for one."""
+    """Return a sharding of the rows of ``(n, height, w, c)`` over as many devices as divide them evenly.
+
+    Returns:
+        The sharding, or None if only one device can be used. Each device gets at least 32 rows.
+    """
     devices = jax.devices()
     most = min(len(devices), height // _LEAST_ROWS)
     count = max((n for n in range(1, most + 1) if height % n == 0), default=1)
@@ -39,7 +43,7 @@ def rows_on_devices(height: int) -> NamedSharding | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Sharded:
-    """Hashable; equal ones share a compiled program."""
+    """A function of an image with sharded rows. It is hashable, and equal ones share a compiled program."""
 
     sharding: NamedSharding
 
@@ -49,12 +53,12 @@ class _Sharded:
 
 
 def sharded(fun: Callable[..., Any], height: int) -> Callable[[Images], tuple[Scalar, Terms]]:
-    """The same function of an image, its activations on several devices.
+    """Return the same function of an image, with its activations distributed over several devices.
 
     Args:
-        fun: a pytree, such as :func:`nstjax.losses.objective` gives, with XLA's own convolutions
-            (``convolution="plain"``), which are divided with no more exchanged than a row or two.
-        height: of the image.
+        fun: a pytree, such as :func:`nstjax.losses.objective` returns, that uses XLA's own convolutions
+            (``convolution="plain"``). XLA shards these with an exchange of only one or two rows.
+        height: height of the image.
     """
     sharding = rows_on_devices(height)
     return fun if sharding is None else jax.tree_util.Partial(_Sharded(sharding), fun)
@@ -62,7 +66,10 @@ def sharded(fun: Callable[..., Any], height: int) -> Callable[[Images], tuple[Sc
 
 @dataclasses.dataclass(frozen=True)
 class FeatureExtractor:
-    """:func:`nstjax.features` with its options fixed; equal options compare equal, so programs are shared."""
+    """:func:`nstjax.features` with fixed options.
+
+    Extractors with equal options are equal, so they share compiled programs.
+    """
 
     pooling: Pooling
     pooling_scale: float
@@ -71,7 +78,7 @@ class FeatureExtractor:
     precision: Precision = "float32"
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-        """Activations of ``layers``."""
+        """Compute the activations of ``layers``."""
         return features(
             network,
             images,
@@ -87,7 +94,14 @@ class FeatureExtractor:
 def layer_sizes(
     apply: FeatureExtractor, backbone: Backbone, size: tuple[int, int], layers: tuple[str, ...]
 ) -> dict[str, tuple[int, int]]:
-    """Rows and columns of each layer for an image of ``(height, width)``, without running the network."""
+    """Return the rows and columns of each layer for an image, without running the network.
+
+    Args:
+        apply: the feature extractor.
+        backbone: the feature network.
+        size: ``(height, width)`` of the image.
+        layers: names of the layers.
+    """
     image = jax.ShapeDtypeStruct((1, *size, 3), "float32")
     shapes = jax.eval_shape(lambda x: apply(backbone, x, layers), image)
     return {name: (found.shape[1], found.shape[2]) for name, found in shapes.items()}
@@ -97,11 +111,11 @@ class LossNetwork:
     """A feature network with the options of a config.
 
     Args:
-        config: with its layers named.
-        backbone: from :func:`nstjax.load_backbone`.
+        config: the config, with its layers named.
+        backbone: feature network from :func:`nstjax.load_backbone`.
 
     Raises:
-        InputError: the loss cannot be computed by tiles where these are asked for.
+        InputError: The config asks for tiles, but the loss cannot be computed in tiles.
     """
 
     def __init__(self, config: TransferConfig, backbone: Backbone) -> None:
@@ -117,21 +131,24 @@ class LossNetwork:
 
     @property
     def once(self) -> FeatureExtractor:
-        """For activations that are computed once: XLA's own convolutions, slower to run, are quicker to compile."""
+        """The feature extractor for activations that are computed once.
+
+        It uses XLA's own convolutions, which are slower but compile faster.
+        """
         return dataclasses.replace(self._apply, convolution="plain")
 
     def features(self, image: Images, layers: tuple[str, ...]) -> Features:
-        """Activations for a target."""
+        """Compute activations for a target."""
         if self.config.by_tiles(image.shape[1], image.shape[2]):
             return tiled_features(self.once, self.backbone, image, layers, self.config.tile)
         return self.once(self.backbone, image, layers)
 
     def sizes(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-        """Rows and columns of the style layers for a picture of ``(height, width)``."""
+        """Return the rows and columns of the style layers for an output image of ``(height, width)``."""
         return layer_sizes(self._apply, self.backbone, size, self.config.objective.used_style_layers)
 
     def loss(self, targets: Targets, size: tuple[int, int]) -> ObjectiveFn:
-        """The loss of an image of ``(height, width)``."""
+        """Return the loss of an image of ``(height, width)`` as a function of the image."""
         record = self.config.objective
         if self.config.by_tiles(*size):
             return tiled_objective(record, self._apply, self._ready, targets, size, self.config.tile)
@@ -144,11 +161,11 @@ class _Recipe:
     """The settings for computing targets from images without masks.
 
     Attributes:
-        record: of the objective, without what weighs its terms.
-        apply: gives the activations.
-        statistic: of the record. Cached programs are found by its ``repr``, which tells versions of a user's own code
-            apart.
-        regions: the weight of each, and its paintings: which one, and its share.
+        record: the objective, without the weights of its terms.
+        apply: returns the activations.
+        statistic: the statistic of the record. Cached programs are found by its ``repr``, which differs
+            between versions of a user's own code.
+        regions: the weight of each region, and for each of its style images the index and the weight.
     """
 
     record: Objective
@@ -161,6 +178,7 @@ class _Recipe:
 def _without_masks(
     backbone: Backbone, content: jax.Array | None, paintings: tuple[jax.Array, ...], recipe: _Recipe
 ) -> Targets:
+    """Compute the targets of regions without masks."""
     record, apply = recipe.record, recipe.apply
     seen = {} if content is None else apply(backbone, content, record.used_content_layers)
     styles = [apply(backbone, painting, record.used_style_layers) for painting in paintings]
@@ -174,7 +192,7 @@ def _without_masks(
 
 
 def _unweighted(record: Objective) -> Objective:
-    """One record for all weights, so that a sweep over them shares a program."""
+    """Return the record with all weights set to constants, so that a sweep over weights shares a program."""
     return dataclasses.replace(
         record,
         content_layers=record.used_content_layers,
@@ -188,7 +206,7 @@ def _unweighted(record: Objective) -> Objective:
 
 
 def _is_whole(mask: np.ndarray | None) -> bool:
-    """True if the mask is None or all ones."""
+    """Return True if the mask is None or all ones."""
     return mask is None or bool((mask == 1).all())
 
 
@@ -199,14 +217,23 @@ def targets_at(
     size: tuple[int, int],
     content: jax.Array | None = None,
 ) -> Targets:
-    """The targets of one scale; where nothing has a mask, by one program, which is kept (:func:`nstjax.programs.run`).
+    """Compute the targets of one scale.
+
+    If there are no masks and no tiles, and the statistic extends :class:`Means`, one compiled program
+    computes them, and it is cached (:func:`nstjax.programs.run`).
 
     Args:
-        network: of the synthesis.
+        network: the feature network of the synthesis.
         regions: from :func:`nstjax.synthesis.styles.check_regions`.
-        style_at: a painting at this scale.
-        size: ``(height, width)`` of the picture.
-        content: the photograph at this scale, ``(1, height, width, 3)``; none where nothing is asked of it.
+        style_at: returns a style image at the size for this scale.
+        size: ``(height, width)`` of the output image.
+        content: the content image at this scale, ``(1, height, width, 3)``, or None if there is none.
+
+    Returns:
+        The targets.
+
+    Raises:
+        InputError: A mask covers nothing of a layer, or the weights of all regions are 0.
     """
     config, record = network.config, network.config.objective
     whole = all(_is_whole(r.mask) and all(_is_whole(s.mask) for s in r.styles) for r in regions)

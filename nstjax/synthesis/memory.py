@@ -17,17 +17,18 @@ from nstjax.synthesis.pyramid import style_size_at
 from nstjax.synthesis.tiled_loss import make_grid
 from nstjax.typing import Backbone, Images
 
-# Fitted to peaks of whole processes on a CPU (python -m experiments.benchmarks.large): within a fifth of them.
-_BASE = 0.55 * 2**30  # libraries, programs, small pictures
+# Fitted to the peak memory of processes on a CPU (python -m experiments.benchmarks.large), to within a fifth.
+_BASE = 0.55 * 2**30  # bytes: libraries, programs, small images
 OF_ACTIVATIONS = (
-    3.0  # times the convolutions' results: these, what is saved for the gradient, and what it makes
+    3.0  # times the convolutions' outputs: these, the values saved for the gradient, and the gradient itself
 )
-WINDOW_COPIES = 4.0  # of the windows' Gram matrices
-_PICTURES = 12  # of the result's size, beside an optimiser's history
-TILE = 512  # that is advised
+WINDOW_COPIES = 4.0  # number of copies of the windows' Gram matrices
+_PICTURES = 12  # number of images of the result's size, in addition to the optimizer's history
+TILE = 512  # pixels: the tile size that the message recommends
 
 
 def _channels(backbone: Backbone, layer: str) -> int:
+    """Return the number of channels of a layer."""
     if layer.startswith("pool"):
         return CHANNELS_OF_BLOCK[int(layer[4]) - 1]
     weights = backbone.params[f"conv{layer[4:]}"]
@@ -42,15 +43,17 @@ def transfer_bytes(
     styles: tuple[tuple[int, int], ...] = (),
     devices: int = 1,
 ) -> float:
-    """Peak memory at the last scale, in bytes; about. Of the process on a CPU, else of the first device.
+    """Estimate the peak memory at the last scale, in bytes.
+
+    On a CPU it is the memory of the process, otherwise that of the first device.
 
     Args:
-        config: with its layers named.
+        config: the config, with its layers named.
         backbone: the feature network.
-        height: of the result, in pixels.
-        width: likewise.
-        styles: ``(height, width)`` of each painting as it is looked at.
-        devices: that share the picture's rows, each in memory of its own.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        styles: ``(height, width)`` of each style image at the last scale.
+        devices: number of devices that share the rows of the image, each with its own memory.
     """
     layers = config.objective.layers
     pixels = float(height * width)
@@ -70,7 +73,10 @@ def transfer_bytes(
 
 
 def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: int) -> float:
-    """Values of the Gram matrices of a layer's windows and of their gradients, at most."""
+    """Return the largest number of values that the window loss of a layer holds.
+
+    These are the Gram matrices of the windows and their gradients.
+    """
     record, most = config.objective, 0.0
     if record.window_weight:
         for layer in record.used_style_layers:
@@ -82,12 +88,16 @@ def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: 
 
 
 def _tileable(config: TransferConfig) -> bool:
+    """Return True if the style statistic can be computed in tiles."""
     statistic = config.objective.statistic
     return isinstance(statistic, Means) and statistic.local
 
 
 def devices_sharing(config: TransferConfig, height: int) -> int:
-    """Devices with memory of their own among which the rows are divided; those of one CPU share its memory."""
+    """Return the number of devices with their own memory that share the rows of the image.
+
+    It is 1 on a CPU, whose devices share its memory.
+    """
     sharding = rows_on_devices(height) if config.shard else None
     return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices
 
@@ -98,20 +108,21 @@ def check_transfer_memory(
     proportions: tuple[int, int],
     styles: Sequence[Images] = (),
 ) -> None:
-    """Refuse a synthesis that will not fit.
+    """Check that a synthesis fits in memory. It is not checked if the network lacks a layer of the objective.
 
     Args:
-        config: as for the synthesis.
-        backbone: likewise.
-        proportions: height and width of the photograph.
-        styles: the paintings, ``(1, h, w, 3)``.
+        config: the config of the synthesis.
+        backbone: the feature network.
+        proportions: height and width of the content image.
+        styles: the style images, ``(1, h, w, 3)``.
 
     Raises:
-        InputError: it says how much is wanted, how much there is, and what would fit.
+        InputError: The synthesis does not fit. The message gives the memory that it needs, the memory that is
+            free, and settings to try.
     """
     config = config.for_backbone(backbone)
     if not set(config.objective.layers) <= set(backbone.layers):
-        return  # the synthesis says so
+        return  # the synthesis itself raises an error for this
     side = config.pyramid()[-1]
     height, width = fit_long_side(*proportions, side)
     sizes = tuple(style_size_at(image, side, config) for image in styles)

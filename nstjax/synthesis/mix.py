@@ -13,7 +13,7 @@ from nstjax.synthesis.styles import check_image
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
 
-FINE_LAYERS = ("relu1_1", "relu2_1")  # conv1_1 and conv2_1 of the paper, whose code rectifies
+FINE_LAYERS = ("relu1_1", "relu2_1")  # conv1_1 and conv2_1 in the paper, whose code applies the ReLU
 
 
 def mix_scales(
@@ -26,26 +26,30 @@ def mix_scales(
     config: TransferConfig | None = None,
     callback: ProgressCallback | None = None,
 ) -> np.ndarray:
-    """A painting to be used as style: ``fine``'s strokes on ``coarse``'s forms.
+    """Make a style image with the brushstrokes of ``fine`` and the shapes of ``coarse``.
 
-    As the paper says: the Gram matrices of the fine painting at shallow layers, from the coarse painting,
-    with no content loss: what those layers cannot see stays where it is.
+    As in the paper, the image starts from ``coarse``, and only the Gram matrices of ``fine`` at shallow
+    layers are matched, without a content loss. Structure that these layers do not capture stays as it is.
 
     Args:
-        coarse: ``(1, h, w, 3)`` in [0, 1]: shapes and arrangement.
-        fine: likewise: texture and colours.
-        backbone: from :func:`nstjax.load_backbone`.
-        size: longer side of the result; neither painting is enlarged to it.
-        layers: whose receptive fields say what is fine.
-        iterations: of L-BFGS.
-        config: gives pooling and padding of the network; the default's if none.
-        callback: as for :func:`nstjax.transfer`; a true answer stops, with the mixture as it is.
+        coarse: style image that gives the shapes and the composition, ``(1, h, w, 3)`` in [0, 1].
+        fine: style image that gives the texture and the colors, likewise.
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        size: longer side of the result in pixels. Neither image is enlarged to it.
+        layers: layers to match; their receptive fields determine which texture is fine.
+        iterations: number of L-BFGS iterations.
+        config: settings of the network (such as pooling, padding, precision and tiles); those of a default
+            :class:`TransferConfig` if None. Its objective, optimizer, scales, start, style size and color
+            settings are not used.
+        callback: as for :func:`nstjax.transfer`; returning true stops the run, and the image so far is
+            returned.
 
     Returns:
-        ``(1, h', w', 3)``.
+        ``(1, h', w', 3)``, float32 in [0, 1].
 
     Raises:
-        InputError: as :func:`nstjax.transfer`.
+        InputError: As :func:`nstjax.transfer`.
+        TransferFailed: The loss became non-finite.
     """
     coarse = check_image("coarse style", coarse)
     check_layers(backbone, layers)

@@ -4,6 +4,16 @@ Every value of a paper's or report's preset has its source beside it. Values tha
 are marked "not given". Every preset but ``default`` and ``fast`` names layers of the whole VGG-19; its weights
 are for the original network, which takes pixel values of 0 to 255 (``caffe-bgr``), unless the comment says
 otherwise.
+
+The reports are student documents:
+
+* the Duke report: Bhrij Patel and Jose Balcazar Caldas, ECE 590-07 final project, Duke University;
+* the Brown report: Melis Gokalp and Joshua Kim, "Painting the Starry Night: Implementing Image Style Transfer Using
+  Convolutional Neural Networks", Brown University;
+* the Ahmedabad report: Yash Arvindkumar Patel and Bhavesh Oza, "Home Assignment 6-7", Ahmedabad University;
+* the Stanford poster: Jixun Ding, Fangze Liu and Wen Wang, "CS 229 Final Project: Neural Style Transfer", Stanford
+  University;
+* the Pomona thesis: Chris Barnes, "Artistic Style Transfer using Deep Learning", Pomona College, 2018.
 """
 
 from nstjax.losses import Objective
@@ -17,7 +27,7 @@ FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The first layer of each block, the style layers of Gatys et al. 2016."""
 
 DUKE_STYLE_WEIGHT = 1e10
-"""Report 000, sections 2.3 and 3.3, for torchvision's network; the preset ``duke`` has it converted."""
+"""The Duke report, sections 2.3 and 3.3, for torchvision's network; the preset ``duke`` has it converted."""
 
 
 def input_scale(preprocessing: Preprocessing) -> float:
@@ -55,6 +65,19 @@ def keras_layer_weights(layers: int = 5) -> tuple[float, ...]:
         for block, channels in enumerate(CHANNELS_OF_BLOCK[:layers], start=1)
     )
 
+
+PRESET_NOTES = {
+    "default": "up to 512 pixels, 100 iterations at each scale",
+    "fast": "up to 256 pixels, 60 iterations at each scale: a quick look",
+    "gatys": "Gatys et al. 2016, as in the paper",
+    "gatys-code": "Gatys et al., as in their published code",
+    "crowson": "style-transfer-pytorch: Wasserstein style loss, Adam",
+    "duke": "student report (Duke): L-BFGS from noise, 256 pixels",
+    "brown": "student report (Brown): L-BFGS-B of SciPy",
+    "ahmedabad": "student report (Ahmedabad): 3000 steps of SGD",
+    "stanford": "student poster (Stanford): Adam from noise",
+}
+"""What each preset is, in a few words."""
 
 PRESETS: dict[str, TransferConfig] = {
     # Three scales, losses relative to their targets, layers by what the weights have.
@@ -141,7 +164,7 @@ PRESETS: dict[str, TransferConfig] = {
         # The program pads conv1_1 alone so, as here. Its network is torchvision's, trained again: other filters.
         padding="replicate",
     ),
-    # Report 000 (Duke), Gatys's method. It follows PyTorch's tutorial (section 2.3), where "layer n" is the n-th
+    # The Duke report, Gatys's method. It follows PyTorch's tutorial (section 2.3), where "layer n" is the n-th
     # convolution before its ReLU, counted through the network.
     "duke": TransferConfig(
         objective=Objective(
@@ -164,7 +187,7 @@ PRESETS: dict[str, TransferConfig] = {
         pooling="max",  # not given; the tutorial's
         padding="zeros",  # the network's own
     ),
-    # Report 001 (Brown). It follows Keras's example of 2016: names, maxfun = 20, `evaluator`, `deprocess_image`.
+    # The Brown report. It follows Keras's example of 2016: names, maxfun = 20, `evaluator`, `deprocess_image`.
     "brown": TransferConfig(
         objective=Objective(
             content_layers=("relu4_2",),  # 2: conv4_2; Keras's layers are after the ReLU
@@ -192,7 +215,7 @@ PRESETS: dict[str, TransferConfig] = {
         pooling="max",  # 1.2
         padding="zeros",
     ),
-    # Report 002 (Ahmedabad). What it does not give is from Keras's example of 2020, which it cites.
+    # The Ahmedabad report. What it does not give is from Keras's example of 2020, which it cites.
     "ahmedabad": TransferConfig(
         objective=Objective(
             content_layers=("relu5_4",),  # IV: last layer of the last block; VGG-16's is relu5_3
@@ -218,7 +241,7 @@ PRESETS: dict[str, TransferConfig] = {
         pooling="max",  # III
         padding="zeros",  # III: "same"
     ),
-    # The poster (report 003, Stanford). It prints the losses, and none of the weights, layers or rates.
+    # The Stanford poster. It prints the losses, and none of the weights, layers or rates.
     "stanford": TransferConfig(
         objective=Objective(
             content_layers=("relu4_2",),  # not printed; chosen, of Gatys et al.

@@ -23,16 +23,17 @@ from nstjax.synthesis.styles import StyleRegion, Styles, check_image, check_mask
 from nstjax.typing import Backbone, Images, Scalar, Terms
 
 ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
-"""Terms of a caller's own: differentiable functions of the image ``(1, h, w, 3)`` at any scale, by name."""
+"""The caller's own loss terms by name: differentiable functions of the image ``(1, h, w, 3)``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _WithTerms:
-    """Adds terms to a loss; hashable, so that programs are shared."""
+    """A loss with additional terms. It is hashable, so that compiled programs are shared."""
 
     names: tuple[str, ...]
 
     def __call__(self, loss: Any, extra: tuple[Any, ...], image: Images) -> tuple[Scalar, Terms]:
+        """Compute the loss with the additional terms."""
         total, terms = loss(image)
         added = {name: term(image) for name, term in zip(self.names, extra, strict=True)}
         return sum(added.values(), total), {**terms, **added}
@@ -40,15 +41,15 @@ class _WithTerms:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The objectives of a synthesis.
+    """A synthesis problem.
 
     Attributes:
-        network: the feature network, with the config's options.
-        shape: proportions of the picture: height and width.
-        content: the photograph, ``(1, h, w, 3)``; None for a texture.
+        network: the feature network, with the options of the config.
+        shape: height and width that give the proportions of the output image.
+        content: the content image, ``(1, h, w, 3)``; None for a texture.
         regions: the styles, with the colors that the network sees.
-        init_image: the start, for ``init == "image"``.
-        extra_terms: added to the loss.
+        init_image: the initial image, for ``init == "image"``.
+        extra_terms: terms that are added to the loss.
     """
 
     network: LossNetwork
@@ -59,15 +60,15 @@ class Problem:
     extra_terms: ExtraTerms
 
     def style_size(self, image: Images, side: int) -> tuple[int, int]:
-        """Height and width of a painting where the picture's longer side is ``side``."""
+        """Return the height and width of a style image at the scale whose longer side is ``side``."""
         rule = exemplar_size_at if self.content is None else style_size_at
         return rule(image, side, self.network.config)
 
     def check(self) -> None:
-        """Check sizes and masks at every scale.
+        """Check the sizes of images and masks at every scale.
 
         Raises:
-            InputError: an image is too small for a layer, or a mask is empty at one.
+            InputError: An image is too small for a layer, or a mask is empty at a layer.
         """
         config, backbone = self.network.config, self.network.backbone
         record, smallest = config.objective, config.pyramid()[0]
@@ -78,7 +79,7 @@ class Problem:
         check_masks(self.regions, config, backbone.arch, sizes, self.style_size)
 
     def stage(self, side: int) -> Stage:
-        """The loss and the start at the scale whose longer side is ``side``."""
+        """Return the loss and the initial image at the scale whose longer side is ``side``."""
         network, config = self.network, self.network.config
         size = fit_long_side(*self.shape, side)
         content = None if self.content is None else fitted(self.content, *size)
@@ -117,20 +118,21 @@ def make_problem(
     init_image: Images | None = None,
     extra_terms: ExtraTerms | None = None,
 ) -> Problem:
-    """Check what a synthesis is made from.
+    """Check the inputs of a synthesis and return its problem.
 
     Args:
-        config: with its layers named (:meth:`TransferConfig.for_backbone`).
+        config: the config, with its layers named (:meth:`TransferConfig.for_backbone`).
         backbone: the feature network.
         style: as for :func:`nstjax.transfer`.
-        shape: proportions of the picture: height and width.
-        content: the photograph, float32; None for a texture.
-        init_image: the start, for ``config.init == "image"``.
-        extra_terms: added to the loss.
+        shape: height and width that give the proportions of the output image.
+        content: the content image, ``(1, h, w, 3)`` float32; None for a texture.
+        init_image: the initial image, for ``config.init == "image"``.
+        extra_terms: terms that are added to the loss.
 
     Raises:
-        InputError: a setting makes no sense, a layer is missing, an image has a wrong shape or values or is too small
-            for a layer, or a mask is empty at one.
+        InputError: Settings contradict each other, the network lacks a layer, an image has a wrong shape or
+            wrong values or is too small for a layer, a mask is empty at a layer, a texture has region masks,
+            or an extra term has the name of a built-in one.
     """
     for name in extra_terms or {}:
         if name.split("/")[0] in ("content", "style", "windows", "tv"):

@@ -11,32 +11,51 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Images
 
 
-# One small program where it would be several.
+# Jitted, to compile one small program instead of one for each operation.
 @partial(jax.jit, static_argnames=("height", "width", "method"))
 def fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
-    """An image resized to ``(height, width)`` and clipped to [0, 1]."""
+    """Resize an image and clip it to [0, 1].
+
+    Args:
+        image: ``(1, h, w, 3)``.
+        height: new height in pixels.
+        width: new width in pixels.
+        method: interpolation method of :func:`nstjax.images.resize`.
+    """
     return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
 
 
 def content_at(content: Images, side: int) -> jax.Array:
-    """The content image with its longer side of ``side`` pixels, in [0, 1]."""
+    """Resize the content image so that its longer side has ``side`` pixels; values in [0, 1]."""
     return fitted(content, *fit_long_side(content.shape[1], content.shape[2], side))
 
 
 def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
-    """Height and width of a style image beside a picture whose longer side is ``side``.
+    """Return the height and width of a transfer's style image at one scale.
 
-    It is never enlarged: an enlarged painting has no detail of its own size, and its blur would be taken for style.
+    A style image is never enlarged: an enlarged one has no detail at its own size, and its blur would become
+    part of the style.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config; its ``style_size`` and ``style_scale`` are used.
     """
     wanted = config.style_size or max(1, round(side * config.style_scale))
     return fit_long_side(style.shape[1], style.shape[2], min(wanted, max(style.shape[1:3])))
 
 
 def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
-    """Height and width of a texture's style image; at the last scale as :func:`style_size_at`.
+    """Return the height and width of a texture's style image at one scale.
 
-    A transfer's painting follows the picture down the pyramid. So does this one, but a texture may be larger than the
-    painting, and its coarse scales must then show a smaller painting than theirs.
+    At the last scale they are those of :func:`style_size_at`. In a transfer the style image follows the size
+    of the output image, but is not enlarged. A texture may be larger than its style image. The style image is
+    then still reduced at coarse scales, in proportion to the output image.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config; its scales, ``style_size`` and ``style_scale`` are used.
     """
     own, last = max(style.shape[1:3]), config.pyramid()[-1]
     full = min(own, config.style_size or round(last * config.style_scale))
@@ -44,7 +63,16 @@ def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[
 
 
 def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
-    """The style image of a transfer at a scale, in [0, 1]; see :func:`style_size_at`."""
+    """Resize the style image of a transfer for one scale; see :func:`style_size_at`.
+
+    Args:
+        style: the style image, ``(1, h, w, 3)``.
+        side: longer side of the output image at this scale, in pixels.
+        config: the config.
+
+    Returns:
+        ``(1, h', w', 3)`` in [0, 1].
+    """
     return fitted(style, *style_size_at(style, side, config))
 
 
@@ -55,16 +83,17 @@ def first_image(
     style: Images,
     init_image: Images | None,
 ) -> jax.Array:
-    """The start of the first scale, ``(1, height, width, 3)``.
+    """Return the initial image of the first scale, ``(1, height, width, 3)``.
 
-    ``"noise"``: uniform, independent for every value, about mid-grey with amplitude ``config.noise``.
+    For ``init == "noise"`` all values are independent and uniform around mid-gray, with the amplitude
+    ``config.noise``.
 
     Args:
-        config: its ``init``, ``noise`` and ``seed``.
+        config: the config; its ``init``, ``noise`` and ``seed`` are used.
         size: ``(height, width)``.
-        content: the content image of that size; None for a texture.
-        style: a style image.
-        init_image: for ``init == "image"``, of any size.
+        content: the content image at that size; None for a texture.
+        style: a style image of any size.
+        init_image: the image for ``init == "image"``, of any size.
 
     Raises:
         InputError: ``config.init`` names an image that is not given.
@@ -81,14 +110,15 @@ def first_image(
 
 
 def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
-    """The last scale's result as the next one's start."""
+    """Resize the result ``(1, h, w, 3)`` of a scale to ``(height, width)``, to start the next scale."""
     return fitted(image, height, width, "cubic")
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:
-    """An optimiser's moment at the next scale; bilinear, so that no value leaves the range of the old ones.
+    """Resize a moment ``(1, h, w, 3)`` of an optimizer to ``(height, width)`` for the next scale.
 
-    A pixel's gradient falls with the square of the enlargement, being shared among more pixels; Adam's
-    step is the ratio of its moments and does not change by a common factor.
+    The interpolation is bilinear, so that no value leaves the range of the old ones. The values are not
+    rescaled: at the next scale the gradient of a pixel is smaller by the square of the enlargement, since
+    more pixels share it, but a common factor cancels in Adam's step, which is a ratio of moments.
     """
     return resize(moment, height, width, "linear")

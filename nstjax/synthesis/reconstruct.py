@@ -1,4 +1,4 @@
-"""Reconstruction of an image from the activations, or the statistics, of a layer."""
+"""Reconstruction of an image from the activations or the style statistics of its layers."""
 
 import dataclasses
 
@@ -15,9 +15,11 @@ RECONSTRUCT = TransferConfig(
     scales=(256,),
     init="noise",
 )
-"""The default: content alone, from white noise, at one scale, so that what is seen is the layer's.
+"""Default settings: content loss alone, from white noise, at one scale.
 
-The total variation settles what pooling cannot see: without it that stays noise."""
+The result then shows only what the layer represents. A small total variation smooths what pooling discards;
+without it, that part would stay noise.
+"""
 
 
 def reconstruct(
@@ -29,23 +31,28 @@ def reconstruct(
     init_image: Images | None = None,
     resume: TransferState | None = None,
 ) -> TransferResult:
-    """Find an image whose activations, or whose statistics, are those of a given one.
+    """Find an image whose activations or style statistics are those of a given image.
 
-    With content layers alone it is the inversion of Mahendran and Vedaldi 2015 (arXiv 1412.0035) and Fig. 2.3
-    of the thesis; with style layers alone, Fig. 2.5. Which of them counts the weights say.
+    With content layers alone it is the inversion of Mahendran and Vedaldi 2015 (arXiv 1412.0035), shown in
+    Fig. 2.3 of the Pomona thesis (Barnes 2018). With style layers alone it is Fig. 2.5 of the thesis. The
+    weights of the objective determine which layers are used.
 
     Args:
-        image: ``(1, h, w, 3)`` in [0, 1].
-        backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`RECONSTRUCT`: content from the deepest usual layer that the weights have; what it
-            says of colours and strength is not used.
+        image: the image to reconstruct, ``(1, h, w, 3)`` in [0, 1].
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        config: settings; the default is :data:`RECONSTRUCT`, with the deepest of the default content layers
+            that the network has. The settings for colors and style strength are not used.
         callback: as for :func:`nstjax.transfer`.
-        init_image: the start, for ``config.init == "image"``.
-        resume: go on from here.
+        init_image: initial image, for ``config.init == "image"``.
+        resume: state from which to continue.
+
+    Returns:
+        The image and the history of the run.
 
     Raises:
-        InputError: as :func:`nstjax.transfer`; or the start is the image itself.
-        TransferFailed: the loss became non-finite.
+        InputError: As :func:`nstjax.transfer`, or ``config.init`` is ``"content"`` or ``"style"``, which is
+            the image itself.
+        TransferFailed: The loss became non-finite.
     """
     config = config or RECONSTRUCT
     if config.init in ("content", "style"):

@@ -1,4 +1,4 @@
-"""Coarse to fine: an optimization at each scale, which starts from the enlarged result of the one before."""
+"""Coarse-to-fine optimization: each scale starts from the enlarged result of the one before."""
 
 import dataclasses
 import time
@@ -12,6 +12,7 @@ import numpy as np
 
 from nstjax import optim
 from nstjax.errors import InputError
+from nstjax.images import to_png
 from nstjax.optim import NonFiniteLoss
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import enlarge, enlarge_moment
@@ -19,17 +20,17 @@ from nstjax.synthesis.pyramid import enlarge, enlarge_moment
 
 @dataclasses.dataclass(frozen=True)
 class HistoryEntry:
-    """One iteration as it is kept in a run record.
+    """The losses of one iteration, as a run record keeps them.
 
     Attributes:
-        scale: index in the pyramid.
-        iteration: within the scale, from 1.
-        loss: the weighted sum of ``terms``.
+        scale: index of the scale in the pyramid.
+        iteration: number of the iteration within the scale, from 1.
+        loss: the sum of ``terms``.
         terms: weighted loss terms by name.
-        evaluations: of value and gradient within the scale, so far.
-        seconds: since the run began, the time before a resumption included.
-        factors: what each kind of term is multiplied by where ``style_strength`` finds the weights from the images,
-            ``{"content": …, "style": …, "tv": …}``; given at a scale's first iteration.
+        evaluations: number of evaluations of value and gradient within the scale so far.
+        seconds: time since the start of the run, including the time before a resumption.
+        factors: with ``style_strength``, the factors computed from the images for each kind of term,
+            ``{"content": …, "style": …, "tv": …}``. Given at the first iteration of a scale, otherwise None.
     """
 
     scale: int
@@ -43,31 +44,35 @@ class HistoryEntry:
 
 @dataclasses.dataclass(frozen=True)
 class TransferState:
-    """A synthesis at rest; given to its function as ``resume`` it goes on to the same bits.
+    """The state of a synthesis between two iterations.
+
+    Given as ``resume`` to the function that made it, it leads to bitwise the same result as the uninterrupted
+    run.
 
     Attributes:
-        scale: index in the pyramid.
-        saved: the optimiser's state there.
-        history: of all iterations up to it.
+        scale: index of the scale in the pyramid.
+        saved: state of the optimizer at that scale.
+        history: all iterations so far.
     """
 
     scale: int
-    saved: optim.Saved
-    history: tuple[HistoryEntry, ...]
+    saved: optim.Saved = dataclasses.field(repr=False)
+    history: tuple[HistoryEntry, ...] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """The state of a synthesis after an iteration, for callbacks.
+    """The progress of a synthesis after an iteration, for callbacks.
 
     Attributes:
         entry: loss and terms.
         scales: number of scales.
         size: ``(height, width)`` at this scale.
-        iterations: of this scale, at most.
-        done: fraction of the whole work done, in [0, 1], weighing iterations by their pixels.
-        image: gives the picture so far, ``(1, h, w, 3)`` clamped to [0, 1], on demand.
-        state: gives the state to resume from, on demand.
+        iterations: largest number of iterations at this scale.
+        done: fraction of the whole work that is done, in [0, 1]; iterations are weighted by the square of the
+            longer side.
+        image: returns the image so far, ``(1, h, w, 3)`` clipped to [0, 1].
+        state: returns the state to resume from.
     """
 
     entry: HistoryEntry
@@ -84,13 +89,13 @@ ProgressCallback = Callable[[Progress], bool | None]
 
 @dataclasses.dataclass(frozen=True)
 class TransferResult:
-    """The outcome of a synthesis.
+    """The outcome of a synthesis; a notebook displays it as its image.
 
     Attributes:
-        image: ``(1, h, w, 3)`` float32, sRGB, clamped to [0, 1].
-        history: an entry an iteration.
-        status: of the last scale; see :class:`nstjax.optim.Result`.
-        config: the record used, its layers named.
+        image: ``(1, h, w, 3)`` float32, sRGB, clipped to [0, 1].
+        history: one entry for each iteration.
+        status: status of the last scale; see :class:`nstjax.optim.Result`.
+        config: the config that was used, with its layers named.
     """
 
     image: np.ndarray
@@ -98,13 +103,25 @@ class TransferResult:
     status: str
     config: TransferConfig
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[1:3]
+        told = [f"image of {width}×{height} pixels", f"{len(self.history)} iterations"]
+        if self.history:
+            last = self.history[-1]
+            told += [f"loss {last.loss:.4g}", f"{last.seconds:.3g} s"]
+        return f"<TransferResult: {', '.join(told)}, {self.status}>"
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self.image)
+
 
 class TransferFailed(ArithmeticError):
     """The loss became non-finite.
 
     Attributes:
-        image: the last good one, ``(1, h, w, 3)`` in [0, 1]; None if that is the image that the run started from.
-        history: of the iterations before.
+        image: the last image with a finite loss, ``(1, h, w, 3)`` in [0, 1]; None if that is the initial
+            image of the run.
+        history: the iterations before.
     """
 
     def __init__(self, message: str, image: np.ndarray | None, history: tuple[HistoryEntry, ...]) -> None:
@@ -114,13 +131,13 @@ class TransferFailed(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One scale's problem.
+    """The optimization problem at one scale.
 
     Attributes:
-        fun: the loss of the image.
+        fun: the loss as a function of the image.
         size: ``(height, width)``.
-        start: gives the image to start from, if this is the first scale.
-        factors: on the kinds of terms; see :class:`HistoryEntry`.
+        start: returns the initial image; called only at the first scale.
+        factors: factors on the kinds of terms; see :class:`HistoryEntry`.
     """
 
     fun: optim.ObjectiveFn
@@ -130,6 +147,7 @@ class Stage:
 
 
 def _clamped(x: Any) -> np.ndarray:
+    """Clip an image to [0, 1] and copy it to the host."""
     return np.asarray(jnp.clip(x, 0.0, 1.0))
 
 
@@ -140,18 +158,22 @@ def solve(
     resume: TransferState | None = None,
     finish: Callable[[np.ndarray], np.ndarray] = lambda image: image,
 ) -> TransferResult:
-    """Minimise scale by scale.
+    """Minimize the loss at each scale, from coarse to fine.
 
     Args:
-        config: with its layers named.
-        stage: the problem whose longer side has so many pixels.
-        callback: called after every iteration; returning true stops the run with the image as it is.
-        resume: go on from here.
-        finish: applied to every image that is given out, never to the iterate.
+        config: the config, with its layers named.
+        stage: returns the problem at a scale, given the longer side in pixels.
+        callback: called after every iteration; returning true stops the run, and the image so far is
+            returned.
+        resume: state from which to continue.
+        finish: applied to every image that is returned or given to the callback, never to the iterate.
+
+    Returns:
+        The image and the history of the run.
 
     Raises:
-        InputError: ``resume`` is a state of another run.
-        TransferFailed: the loss became non-finite.
+        InputError: ``resume`` does not belong to these scales, this optimizer or this image size.
+        TransferFailed: The loss became non-finite.
     """
     sides = config.pyramid()
     if resume is not None and not 0 <= resume.scale < len(sides):
@@ -167,7 +189,7 @@ def solve(
         settings = config.optimizer_at(index)
         height, width = here.size
         if result is not None:
-            # By the host: the last scale may have been on another number of devices.
+            # Through the host, because the last scale may have used another number of devices.
             x0 = enlarge(jnp.asarray(np.asarray(result.x)) if config.shard else result.x, height, width)
             resample = partial(enlarge_moment, height=height, width=width)
             carried = settings.carry(result.saved, x0, resample)
@@ -197,7 +219,7 @@ def solve(
             if callback is None:
                 return False
             done = (sum(work[:index]) + work[index] * min(step.iteration / total, 1.0)) / sum(work)
-            told = len(history)  # sliced on demand: a copy an iteration would grow with the run
+            told = len(history)  # sliced on demand, since a copy at each iteration grows with the run
             return bool(
                 callback(
                     Progress(
@@ -225,6 +247,9 @@ def solve(
 
 
 def _state_of(scale: int, saved: optim.Saved, history: tuple[HistoryEntry, ...]) -> TransferState:
-    """A state whose history ends where its optimiser's state does (SciPy's lies at the round's start)."""
+    """Return a state whose history ends at the saved iteration.
+
+    For SciPy this is the start of the current round.
+    """
     kept = tuple(e for e in history if e.scale < scale or e.iteration <= saved.iteration)
     return TransferState(scale, saved, kept)

@@ -18,17 +18,21 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Features, Images
 
 LEAST_POSITIONS = 16.0
-"""Least total weight of a mask carried ``inside``, in positions of the layer: a mean over 16 has a quarter of the spread."""
+"""Smallest total weight, in positions of the layer, of a mask that is resampled by ``inside``.
+
+The standard deviation of a mean over 16 positions is a quarter of that of one position.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """A painting.
+    """A style image, with a mask and a weight.
 
     Attributes:
         image: ``(1, h, w, 3)`` in [0, 1], of any size.
-        mask: ``(h, w)`` in [0, 1]: which part of it counts; none for all.
-        weight: its share among the styles of a region; shares are divided by their sum.
+        mask: the part of the image to use, ``(h, w)`` in [0, 1], or None for the whole image. A mask of
+            another size is resized with a warning.
+        weight: weight among the styles of a region. Weights are divided by their sum.
     """
 
     image: Images
@@ -38,14 +42,14 @@ class Style:
 
 @dataclasses.dataclass(frozen=True)
 class StyleRegion:
-    """A part of the picture and the paintings for it.
+    """A region of the output image, and the styles for it.
 
     Attributes:
         styles: at least one.
-        mask: ``(h, w)`` in [0, 1] of the photograph; none for all of it. A pixel in several regions is
-            painted by all of them, one in none has no style.
+        mask: ``(h, w)`` in [0, 1] over the content image, or None for the whole image. A pixel in several
+            regions gets the styles of all of them; a pixel in none gets no style.
         weight: factor on the region's style loss.
-        name: for messages.
+        name: name in messages.
     """
 
     styles: tuple[Style, ...]
@@ -55,17 +59,25 @@ class StyleRegion:
 
 
 Styles: TypeAlias = Images | Style | Sequence[Style] | Sequence[StyleRegion]
-"""One painting, several blended, or regions with their own."""
+"""One style image, several to blend, or regions with their own style images."""
 
 
 def check_image(name: str, image: Any) -> jax.Array:
-    """An image as float32.
+    """Check an image and return it as float32.
+
+    Args:
+        name: name of the image in messages, such as ``"content"``.
+        image: the array to check.
+
+    Returns:
+        ``(1, height, width, 3)``, float32.
 
     Raises:
-        InputError: it is not ``(1, height, width, 3)``, of a floating type, finite, and about in [0, 1].
+        InputError: The array is not ``(1, height, width, 3)``, not of a floating dtype, or has values that
+            are not finite or not about in [0, 1].
     """
     check_floating(f"{name} image", image)
-    array = np.asarray(image, np.float32)  # on the host, where this needs no program compiled
+    array = np.asarray(image, np.float32)  # on the host, where the checks need no compilation
     if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
         raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")
     if not np.isfinite(array).all():
@@ -75,6 +87,7 @@ def check_image(name: str, image: Any) -> jax.Array:
 
 
 def _check_mask(name: str, mask: Any, size: tuple[int, int]) -> np.ndarray | None:
+    """Check a mask and return it as float32, with a warning if it does not have the size of its image."""
     if mask is None:
         return None
     array = np.asarray(mask, np.float32)
@@ -95,15 +108,18 @@ def _check_mask(name: str, mask: Any, size: tuple[int, int]) -> np.ndarray | Non
 
 
 def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, ...]:
-    """Any form of styles as regions, checked.
+    """Check styles in any of their forms and return them as regions.
 
     Args:
         style: as for :func:`nstjax.transfer`.
-        shape: height and width of the photograph.
+        shape: height and width of the content image.
+
+    Returns:
+        One region or more, with float32 images and masks.
 
     Raises:
-        InputError: there is none, an image or a mask has a wrong shape or values, a mask is empty, or
-            weights are negative or add up to nothing.
+        InputError: There is no style, an image or a mask has a wrong shape or wrong values, a mask is empty,
+            a weight is negative or not finite, or the style weights of a region are all 0.
     """
     given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
     if not given:
@@ -114,7 +130,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
     if not of_regions[0]:
         given = [StyleRegion(tuple(one if isinstance(one, Style) else Style(one) for one in given))]
     regions: tuple[StyleRegion, ...] = tuple(given)
-    # One array for a painting that is named twice: its activations are then computed once.
+    # One array for a style image that is given twice, so that its activations are computed once.
     images: dict[int, jax.Array] = {}
     checked = []
     for number, region in enumerate(regions, start=1):
@@ -146,6 +162,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
 
 
 def _empty(name: str, layer: str, shape: tuple[int, ...]) -> InputError:
+    """Return the error for a mask that covers nothing of a layer."""
     return InputError(
         f"{name} is empty at {layer} of {shape[1]}×{shape[0]} pixels: enlarge the mask, or choose other `scales`"
     )
@@ -158,17 +175,18 @@ def check_masks(
     sizes: Mapping[int, tuple[int, int]],
     style_size: Callable[[Images, int], tuple[int, int]],
 ) -> None:
-    """Check that every mask has something left at every layer of every scale, before any work is done.
+    """Check, before any computation, that every mask covers a part of every layer at every scale.
 
     Args:
         regions: from :func:`check_regions`.
-        config: with its layers named.
-        arch: of the network.
-        sizes: ``(height, width)`` of the picture, by its longer side.
-        style_size: that of a painting, from the image and the picture's longer side.
+        config: the config, with its layers named.
+        arch: architecture of the network.
+        sizes: ``(height, width)`` of the output image, by its longer side.
+        style_size: returns ``(height, width)`` of a style image, given the image and the longer side of the
+            output image.
 
     Raises:
-        InputError: a mask has nothing left; an odd last row or column is dropped by each pooling.
+        InputError: A mask covers nothing of a layer. Each pooling drops an odd last row or column.
     """
     cells = {layer: 2 ** steps_to(arch, layer).count("pool") for layer in config.objective.used_style_layers}
     for side, of_picture in sizes.items():
@@ -188,13 +206,23 @@ def check_masks(
 def layer_masks(
     mask: jax.Array, arch: str, layers: tuple[str, ...], carry: str, name: str
 ) -> Mapping[str, jax.Array]:
-    """A mask ``(h, w)`` on the grid of each layer.
+    """Resample a mask to the grid of each layer.
 
     ``inside`` keeps at least ``LEAST_POSITIONS`` positions, or as many as the mask covers; see
-    :func:`nstjax.losses.carry_down`. A warning names the layers where positions inside are missing.
+    :func:`nstjax.losses.carry_down`. A warning names the layers at which too few positions are inside.
+
+    Args:
+        mask: ``(h, w)`` in [0, 1].
+        arch: architecture of the network.
+        layers: names of the layers.
+        carry: ``"average"``, ``"all"`` or ``"inside"``.
+        name: name of the mask in messages.
+
+    Returns:
+        Masks by layer.
 
     Raises:
-        InputError: the mask covers nothing of a layer.
+        InputError: The mask covers nothing of a layer.
     """
     found, few = {}, []
     for layer in layers:
@@ -225,18 +253,24 @@ def regions_at(
     style_at: Callable[[jax.Array], jax.Array],
     apply: Callable[[jax.Array], Features],
 ) -> tuple[RegionFeatures, ...]:
-    """The regions' activations and masks at one scale.
+    """Compute the activations and masks of the regions at one scale.
 
     Args:
         regions: from :func:`check_regions`.
-        size: ``(height, width)`` of the picture.
-        config: with its layers named.
-        arch: of the network.
-        style_at: a painting at this scale.
-        apply: its activations at the style layers.
+        size: ``(height, width)`` of the output image.
+        config: the config, with its layers named.
+        arch: architecture of the network.
+        style_at: returns a style image at the size for this scale.
+        apply: returns the activations of an image at the style layers.
+
+    Returns:
+        The regions with activations and layer masks. Each style image is evaluated once.
+
+    Raises:
+        InputError: A mask covers nothing of a layer.
     """
     layers = config.objective.used_style_layers
-    known: dict[int, tuple[jax.Array, Features]] = {}  # a painting may serve several regions
+    known: dict[int, tuple[jax.Array, Features]] = {}  # several regions may have the same style image
     found = []
     for region in regions:
         sources = []

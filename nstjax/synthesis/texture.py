@@ -11,16 +11,17 @@ from nstjax.synthesis.styles import Style
 from nstjax.typing import Backbone, Images
 
 TEXTURE = TransferConfig(
-    # No total variation, as in the paper: without content it smooths wherever the style's gradient is small.
+    # No total variation, as in the paper: without content it smooths where the style's gradient is small.
     objective=dataclasses.replace(
         TransferConfig().objective, content_weight=0.0, tv_weight=0.0, window_weight=0.006
     ),
     optimizer=Lbfgs(iterations=100),
     init="noise",
 )
-"""The default: style alone, the same everywhere, from white noise, coarse to fine.
+"""Default settings: style loss alone, uniform over the image, from white noise, coarse to fine.
 
-The loss of windows is not in the paper, whose Gram matrices leave open where the structure is. 0 turns it off.
+The window loss is not in the paper, whose Gram matrices do not determine where structure is. A
+``window_weight`` of 0 turns it off.
 """
 
 
@@ -35,22 +36,26 @@ def texture(
     resume: TransferState | None = None,
     extra_terms: ExtraTerms | None = None,
 ) -> TransferResult:
-    """A new picture with a painting's statistics and nothing of its arrangement.
+    """Make a new image with the style statistics of a style image, but not its arrangement.
 
     Args:
-        style: the exemplar, ``(1, h, w, 3)`` in [0, 1], or several to blend.
-        backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`TEXTURE`; what it says of content, colours, strength
-            and masks is not used.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1], or several to blend.
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        config: settings; the default is :data:`TEXTURE`. The settings for content, content masks, colors and
+            style strength are not used.
         callback: as for :func:`nstjax.transfer`.
-        shape: the proportions of height and width; the longer side is the config's.
-        init_image: the start, for ``config.init == "image"``.
-        resume: go on from here.
+        shape: proportions, as height and width of 1 or more; the longer side in pixels is that of the config.
+        init_image: initial image, for ``config.init == "image"``.
+        resume: state from which to continue.
         extra_terms: as for :func:`nstjax.transfer`.
 
+    Returns:
+        The image and the history of the run.
+
     Raises:
-        InputError: as :func:`nstjax.transfer`, or the start is the content, which there is none of.
-        TransferFailed: the loss became non-finite.
+        InputError: As :func:`nstjax.transfer`; or ``config.init`` is ``"content"``, a side of ``shape`` is
+            less than 1, or the styles are regions with masks.
+        TransferFailed: The loss became non-finite.
     """
     config = (config or TEXTURE).for_backbone(backbone)
     if config.init == "content":

@@ -1,8 +1,9 @@
 """Loss and gradient in tiles, for images whose activations do not fit in memory.
 
-Two passes over the tiles: the first adds up what the loss is made of (sums over positions), the second gives each
-tile's share of the gradient, the loss's derivatives with respect to the sums being fixed. Nothing is
-approximated: a tile is looked at with as much around it as its activations see.
+There are two passes over the tiles. The first adds up the sums over positions from which the loss is
+computed. The second computes the gradient of each tile, given the derivatives of the loss with respect to
+these sums. Nothing is approximated: each tile is computed with a halo as wide as the receptive field of its
+activations.
 """
 
 import dataclasses
@@ -21,19 +22,19 @@ from nstjax.losses.parts import Sums, check_parts, loss_of_sums, merged, tile_su
 from nstjax.nn.vgg import steps_to
 from nstjax.typing import Backbone, Features, Images, Scalar, Terms
 
-_FAR = 2**20  # positions: beyond any picture
+_FAR = 2**20  # positions: beyond the end of any image
 
 FeatureFn = Callable[[Any, Images, tuple[str, ...]], Features]
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Tiles along one side of the image.
+    """The division of one side of the image into tiles.
 
     Attributes:
-        tile: pixels of each tile but perhaps the last.
-        window: pixels that are looked at for one.
-        starts: of each tile's window, multiples of the coarsest layer's stride.
+        tile: side of a tile in pixels; the last tile may be smaller.
+        window: side in pixels of the window that is read for a tile: the tile and its halo.
+        starts: first pixel of each tile's window, a multiple of the coarsest layer's stride.
     """
 
     tile: int
@@ -41,9 +42,15 @@ class Axis:
     starts: tuple[int, ...]
 
     def own(self, number: Any, stride: int) -> tuple[Any, Any]:
-        """First position of a tile's own on a layer's grid, and the one after the last.
+        """Return the first position on a layer's grid that belongs to a tile, and the position after the
+        last.
 
-        For the last tile, whose rest of the layer may be longer, that one lies far beyond.
+        The last tile takes the rest of the layer, which may be longer than a tile: its end lies beyond any
+        image.
+
+        Args:
+            number: index of the tile.
+            stride: stride of the layer in pixels.
         """
         first, after = number * self.tile // stride, (number + 1) * self.tile // stride
         return first, after + (number == len(self.starts) - 1) * _FAR
@@ -54,9 +61,9 @@ class Grid:
     """The division of an image into tiles.
 
     Attributes:
-        rows: along the height.
-        columns: along the width.
-        strides: pixels from one position to the next, by layer.
+        rows: the tiles along the height.
+        columns: the tiles along the width.
+        strides: stride of each layer in pixels, by name.
     """
 
     rows: Axis
@@ -65,7 +72,7 @@ class Grid:
 
     @property
     def corners(self) -> np.ndarray:
-        """Return the index of each tile in both directions and the first pixel of its window, ``(tiles, 2, 2)``."""
+        """Index of each tile, and first pixel of its window, in both directions: ``(tiles, 2, 2)``."""
         return np.array(
             [
                 [[i, y], [j, x]]
@@ -77,7 +84,7 @@ class Grid:
 
 
 def _reach(steps: tuple[str, ...]) -> tuple[int, int]:
-    """Return the pixels that a position depends on outside its cell of the grid, and the stride of the grid."""
+    """Return the width of the halo around a position's cell of the grid, and the grid's stride, in pixels."""
     first = last = 0
     for step in reversed(steps):
         first, last = (first - 1, last + 1) if step == "conv" else (2 * first, 2 * last + 1)
@@ -86,17 +93,25 @@ def _reach(steps: tuple[str, ...]) -> tuple[int, int]:
 
 
 def _axis(size: int, tile: int, halo: int, stride: int) -> Axis:
+    """Divide a side of the image into tiles; a single tile if a window would cover the whole side."""
     window = tile + 2 * halo
     if window >= size:
         return Axis(size, size, (0,))
-    # The last window ends where the image does, and its first pixel must stand on the coarsest grid.
+    # The last window ends at the end of the image, and must start at a multiple of the coarsest stride.
     window = size - (size - window) // stride * stride
     count = math.ceil(size / tile)
     return Axis(tile, window, tuple(min(max(i * tile - halo, 0), size - window) for i in range(count)))
 
 
 def make_grid(size: tuple[int, int], tile: int, arch: str, layers: tuple[str, ...]) -> Grid:
-    """Tiles of ``tile`` pixels, rounded up to the stride of the deepest layer."""
+    """Divide an image into tiles.
+
+    Args:
+        size: ``(height, width)`` of the image.
+        tile: side of a tile in pixels, rounded up to a multiple of the stride of the deepest layer.
+        arch: architecture of the network.
+        layers: layers whose activations are computed.
+    """
     known = {layer: _reach(steps_to(arch, layer)) for layer in layers}
     stride = max((found[1] for found in known.values()), default=1)
     halo = math.ceil(max((found[0] for found in known.values()), default=0) / stride) * stride
@@ -107,18 +122,20 @@ def make_grid(size: tuple[int, int], tile: int, arch: str, layers: tuple[str, ..
 
 
 def _place(corner: jax.Array) -> tuple[jax.Array, ...]:
-    zero = jnp.zeros((), corner.dtype)  # all of one type, with 64 bits enabled, too
+    """Return the start of a tile's window as indices into ``(n, h, w, c)``."""
+    zero = jnp.zeros((), corner.dtype)  # all indices need one dtype, also where 64-bit types are enabled
     return zero, corner[0, 1], corner[1, 1], zero
 
 
 def _cut(grid: Grid, image: Images, corner: jax.Array) -> jax.Array:
+    """Cut the window of a tile out of the image."""
     shape = (image.shape[0], grid.rows.window, grid.columns.window, image.shape[3])
     return lax.dynamic_slice(image, _place(corner), shape)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Static:
-    """The hashable half: equal ones share a compiled program."""
+    """The hashable part of a tiled loss. Equal ones share a compiled program."""
 
     record: Objective
     apply: FeatureFn
@@ -135,7 +152,15 @@ class _Static:
         whole: Sums | None,
         window: Images,
     ) -> Sums:
-        """The sums of one tile from what is around it, ``(1, window, window, 3)``; see :func:`tile_sums`."""
+        """Compute the sums of one tile; see :func:`tile_sums`.
+
+        Args:
+            network: passed to ``apply``.
+            targets: the targets of the whole image.
+            corner: the tile's entry in :attr:`Grid.corners`.
+            whole: the sums of all tiles, for gradients.
+            window: the window of the tile, ``(1, window, window, 3)``.
+        """
         found = self.apply(network, window, self.record.layers)
         strides = dict(self.grid.strides)
 
@@ -168,6 +193,7 @@ class _Static:
 
 
 def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sums:
+    """Add up the sums of all tiles."""
     corners = jnp.asarray(static.grid.corners)
 
     def one(corner: jax.Array) -> Sums:
@@ -179,16 +205,19 @@ def _sums(static: _Static, network: Any, targets: Targets, image: Images) -> Sum
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _loss(static: _Static, network: Any, targets: Targets, image: Images) -> tuple[Scalar, Terms]:
+    """Compute the loss of an image and its terms in tiles."""
     sums = _sums(static, network, targets, image)
     return loss_of_sums(static.record, targets, sums, image)
 
 
 def _loss_fwd(static: _Static, network: Any, targets: Targets, image: Images) -> Any:
+    """Compute the loss, and keep the sums for the second pass."""
     sums = _sums(static, network, targets, image)
     return loss_of_sums(static.record, targets, sums, image), (network, targets, image, sums)
 
 
 def _loss_bwd(static: _Static, saved: Any, cotangent: Any) -> Any:
+    """Compute the gradient with respect to the image, tile by tile."""
     network, targets, image, sums = saved
     _, pull = jax.vjp(partial(loss_of_sums, static.record, targets), sums, image)
     of_sums, of_image = pull(cotangent)
@@ -209,24 +238,26 @@ _loss.defvjp(_loss_fwd, _loss_bwd)
 def tiled_objective(
     record: Objective, apply: FeatureFn, network: Backbone, targets: Targets, size: tuple[int, int], tile: int
 ) -> Callable[[Images], tuple[Scalar, Terms]]:
-    """:func:`nstjax.losses.objective` by tiles: the same loss and gradient to rounding.
+    """Return :func:`nstjax.losses.objective` computed in tiles, with the same loss and gradient to rounding.
 
-    Memory is bounded by a tile's activations, the image, and the targets; a gradient takes half as long again as
-    in one piece, and what the tiles' surroundings cost: with tiles of 512 pixels and relu3_2 a fifth.
+    Memory is bounded by the activations of a tile, the image, and the targets. A gradient takes about 1.5
+    times as long as without tiles, plus the time for the halos, which is about a fifth with tiles of 512
+    pixels and relu3_2 as the deepest layer.
 
     Args:
-        record: with its layers named.
+        record: the objective, with its layers named.
         apply: as for :func:`nstjax.losses.objective`.
-        network: whose layers' positions are VGG's.
-        targets: of the whole image.
+        network: a feature network whose layers have the positions of VGG's.
+        targets: the targets of the whole image.
         size: ``(height, width)`` of the image.
-        tile: pixels of a tile's side.
+        tile: side of a tile in pixels.
 
     Returns:
-        ``fn(image) -> (total, terms)``, reverse mode only.
+        ``fn(image) -> (total, terms)``. It supports reverse mode only; weights and targets are constants.
 
     Raises:
-        InputError: the style statistic is not a sum over positions.
+        InputError: The objective has a window loss, or its style statistic is not made of sums over
+            positions.
     """
     check_parts(record)
     grid = make_grid(size, tile, network.arch, record.layers)
@@ -236,14 +267,14 @@ def tiled_objective(
 def tiled_features(
     apply: FeatureFn, network: Backbone, image: Images, layers: tuple[str, ...], tile: int
 ) -> Features:
-    """Activations of a whole image, computed tile by tile.
+    """Compute the activations of a whole image tile by tile.
 
     Args:
         apply: as for :func:`nstjax.losses.objective`.
         network: the feature network.
         image: ``(1, h, w, 3)``.
-        layers: their names.
-        tile: pixels of a tile's side.
+        layers: names of the layers.
+        tile: side of a tile in pixels.
 
     Returns:
         ``{name: (1, h', w', c)}``.

@@ -22,24 +22,28 @@ def transfer(
     """Stylize a content image with one or more style images.
 
     Args:
-        content: the photograph, ``(1, h, w, 3)`` in [0, 1], at its own size.
-        style: the painting, likewise; or a :class:`Style`, a list of them to blend, or a list of
-            :class:`StyleRegion`, each a mask of the photograph with paintings of its own.
-        backbone: from :func:`nstjax.load_backbone`.
-        config: the default is that of the preset ``default``.
-        callback: called after every iteration; a true answer stops, with the image as it is.
-        init_image: the start, for ``config.init == "image"``; of any size.
-        resume: go on from here; content, style, weights and config must be those of the run it is of.
-        extra_terms: terms of your own by name, each a differentiable function of the image ``(1, h, w, 3)`` in [0, 1]
-            that returns a weighted scalar; they are added to the loss at every scale and appear in the history.
+        content: the content image, ``(1, h, w, 3)`` in [0, 1], of any size.
+        style: the style image, likewise; or a :class:`Style`, a list of styles to blend, or a list of
+            :class:`StyleRegion`, each with a mask over the content image and its own styles.
+        backbone: feature network from :func:`nstjax.load_backbone`.
+        config: settings; the default is that of the preset ``default``.
+        callback: called after every iteration; returning true stops the run, and the image so far is
+            returned.
+        init_image: initial image, for ``config.init == "image"``; of any size.
+        resume: state from which to continue. The images, the network and the config must be those of the run
+            that made it.
+        extra_terms: your own loss terms by name: differentiable functions of the image ``(1, h, w, 3)`` in
+            [0, 1] that return a weighted scalar. They are added to the loss at every scale and appear in the
+            history.
 
     Returns:
-        A :class:`TransferResult`.
+        The image and the history of the run.
 
     Raises:
-        InputError: a setting makes no sense, a layer is missing, an image is too small for a layer, a
-            mask is empty.
-        TransferFailed: the loss became non-finite; it carries the last good image.
+        InputError: Settings contradict each other, the network lacks a layer, an image has a wrong shape or
+            wrong values or is too small for a layer, a mask is empty, an extra term has the name of a
+            built-in one, or ``resume`` does not fit the scales, the optimizer or the image size.
+        TransferFailed: The loss became non-finite. The exception holds the last image with a finite loss.
     """
     config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content", content)

@@ -1,4 +1,4 @@
-"""How often a training writes metrics, checkpoints and samples, and what it reports after a step."""
+"""Intervals of metrics, checkpoints and sample pictures, and the progress passed to a training callback."""
 
 import dataclasses
 from collections.abc import Callable
@@ -32,14 +32,17 @@ class Cadence:
 
 @dataclasses.dataclass(frozen=True)
 class TrainProgress:
-    """The state of a training after a step.
+    """The progress of a training run after a step.
 
     Attributes:
-        step: number of steps taken.
-        steps: number of steps of the whole training.
-        loss: loss of the previous step, so that reading it does not wait for the device.
-        images_per_second: rate since the last entry of the metrics, over all processes.
-        skipped: photographs that could not be read.
+        step: number of steps taken so far, from 1.
+        steps: total number of steps of the run, each on one batch.
+        loss: loss of the latest step that has been read from the device, usually the previous one, so that
+            training does not wait for the device. Steps with non-finite metrics leave it unchanged; NaN
+            before the first finite loss.
+        images_per_second: throughput since the last entry of the metrics, over all processes; NaN before the
+            first entry.
+        skipped: names of the photographs that this process could not read.
     """
 
     step: int

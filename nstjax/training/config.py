@@ -26,11 +26,11 @@ class TrainSettings:
     epsilon: float = 1e-8
     """ε of Adam. With a small value, parameters whose gradient is only rounding error (an offset before a normalization) drift."""
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
-    """Schedule of the learning rate: constant, a cosine to 0, or multiplied by decay-rate every decay-steps."""
+    """Schedule of the learning rate: constant, a cosine to 0, or multiplied by `decay_rate` every `decay_steps` steps."""
     warmup_steps: int = 0
     """Steps of linear increase of the learning rate from 0."""
     decay_rate: float = 0.8
-    """exponential: factor on the learning rate every decay-steps."""
+    """exponential: factor on the learning rate every `decay_steps` steps."""
     decay_steps: int = 2000
     """exponential: number of steps between decays."""
     clip: float | None = None
@@ -42,9 +42,9 @@ class TrainSettings:
     style_size: int = 256
     """Longer side of the resized style image in pixels; it is never enlarged."""
     pooling: Pooling = "max"
-    """Pooling of the feature network: max, with which VGG was trained, or average."""
+    """Pooling of the feature network."""
     seed: int = 0
-    """Seed of the generator's initial parameters and noise; data-seed is that of the photographs."""
+    """Seed of the initial parameters and noise of the generator; `data.seed` is that of the photographs."""
 
     def __post_init__(self) -> None:
         for option in ("steps", "accumulate", "decay_steps"):

@@ -1,4 +1,4 @@
-"""The training loop, with checkpoints from which a run resumes to the same bits."""
+"""The training loop. A run that resumes from a checkpoint gives the same result, bit for bit."""
 
 import contextlib
 import dataclasses
@@ -51,7 +51,15 @@ def _check(config: TrainConfig, backbone: Backbone) -> None:
 
 
 def scaled_style(config: TrainConfig, style: Images) -> np.ndarray:
-    """The painting at the size at which its statistics are taken; never enlarged."""
+    """Resize the style image so that its longer side has ``config.style_size`` pixels. It is never enlarged.
+
+    Args:
+        config: only ``style_size`` is used.
+        style: ``(1, h, w, 3)`` in [0, 1].
+
+    Returns:
+        ``(1, h', w', 3)`` float32 in [0, 1].
+    """
     height, width = style.shape[1:3]
     side = min(config.style_size, max(height, width))
     return np.asarray(resize(style, *fit_long_side(height, width, side)), np.float32).clip(0, 1)
@@ -69,27 +77,31 @@ def train(
     samples: list[np.ndarray] | None = None,
     begin: Callable[[], None] | None = None,
 ) -> Generator:
-    """Train a generator, from the newest checkpoint in ``folder`` where there is one.
+    """Train a generator. If ``folder`` has checkpoints, the run resumes from the newest one.
 
-    Every process of a run on several hosts calls this with the same arguments.
+    In a run on several hosts, every process calls this function with the same arguments. Metrics and sample
+    pictures that cannot be written give an :class:`~nstjax.errors.InputWarning`, and the training continues.
 
     Args:
-        config: everything that decides the result.
-        style: the painting, ``(1, h, w, 3)`` in [0, 1].
+        config: all settings that determine the result.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1].
         backbone: the feature network.
-        folder: of the run: checkpoints, metrics, samples, and the model; none to keep nothing.
-        callback: called after every step; a true answer stops, after a checkpoint.
-        cadence: how often what is written.
-        about: kept in the model's record, for example the painting's name.
-        samples: photographs ``(1, h, w, 3)`` for the samples; the first ones of the data by default.
-        begin: called once when everything has been checked and nothing written.
+        folder: folder for checkpoints, metrics, sample pictures and the model; None to write nothing.
+        callback: function called after every step. If it returns True, a checkpoint is written and the
+            training stops; with several processes only at a step whose metrics are logged.
+        cadence: intervals of metrics, checkpoints and sample pictures; by default ``Cadence()``.
+        about: JSON-able values to store in the model's record, for example the name of the style image.
+        samples: photographs ``(1, h, w, 3)`` in [0, 1], all of one height, for the sample pictures; by
+            default the first ones of the training data.
+        begin: function called once, after all checks and before anything is written.
 
     Returns:
-        The generator, as :func:`nstjax.generators.store.load_generator` gives it.
+        The trained generator, with NumPy arrays as variables and the record of its training.
 
     Raises:
-        InputError: a setting makes no sense, data cannot be read, the folder cannot be written, or holds the
-            checkpoint of another generator.
+        InputError: a setting is invalid, the data cannot be read, the folder cannot be written, or its
+            checkpoint belongs to another run.
+        OutputError: a checkpoint or the model cannot be written.
         TrainingFailed: the loss stays non-finite.
     """
     cadence = cadence or Cadence()
@@ -113,7 +125,8 @@ def train(
             begin()
         if folder is not None and first:
             folder.mkdir(parents=True, exist_ok=True)
-            # The line of a run's last step, which may stand between two others, stays unless the run goes on.
+            # The last step writes a line even between two regular ones. If a finished run is extended, that
+            # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
             if cadence.sample_every:
@@ -124,7 +137,7 @@ def train(
         return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
     except BaseException:
         if course is not None:
-            with contextlib.suppress(InputError):  # the error that is raised already says more
+            with contextlib.suppress(InputError):  # the error being raised already says more
                 course.close()
         raise
     finally:
@@ -137,16 +150,16 @@ class _Record(TypedDict):
     """The part of a checkpoint that is not arrays."""
 
     data: dict[str, Any]
-    metrics: NotRequired[MetricSums]  # not in checkpoints of earlier versions
+    metrics: NotRequired[MetricSums]  # missing in checkpoints of earlier versions
 
 
 def _restored(
     template: TrainState, arrays: Any, record: Any, batches: Any, where: Path
 ) -> tuple[TrainState, MetricSums]:
-    """State and sums of the metrics of a checkpoint; ``batches`` go to its position.
+    """Restore the state and the sums of the metrics from a checkpoint, and the position of ``batches``.
 
     Raises:
-        InputError: it is damaged, or of another run.
+        InputError: the checkpoint is damaged or belongs to another run.
     """
     try:
         state = from_arrays(template, checked(arrays, dict[str, np.ndarray], "the state"))
@@ -159,7 +172,7 @@ def _restored(
 
 @partial(jax.jit, static_argnums=0)
 def _paint(config: GeneratorConfig, variables: Any, photograph: Any) -> jax.Array:
-    """One picture, ``(h, w, 3)`` in [0, 1], with the same noise whenever it is made."""
+    """Stylize one photograph, always with the same noise; return ``(h, w, 3)`` in [0, 1]."""
     height, width = photograph.shape[1:3]
     noise = draw_noise(config, jax.random.key(0)[None], height, width)
     image = photograph if config.content else None
@@ -167,7 +180,7 @@ def _paint(config: GeneratorConfig, variables: Any, photograph: Any) -> jax.Arra
 
 
 class _Run:
-    """The parts of one run that the loop hands around."""
+    """The state shared by the parts of the training loop."""
 
     def __init__(
         self,
@@ -193,7 +206,7 @@ class _Run:
         return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
 
     def go(self, state: TrainState, step: Any, batches: Any, callback: TrainCallback | None) -> TrainState:
-        """Train to the end, or until the callback asks to stop."""
+        """Train until the last step, or until the callback stops the training; return the last state."""
         window, speed = self._window, math.nan
         done = counted = int(state.step)
         began = time.perf_counter()
@@ -216,13 +229,13 @@ class _Run:
                 stop = bool(
                     callback(TrainProgress(done, self.total, window.loss, speed, tuple(batches.skipped)))
                 )
-                # Processes must agree, which costs: on several hosts only where a line is written.
+                # All processes must agree, which takes time: they ask each other only when a line is written.
                 stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
             every = self.cadence.checkpoint_every
             if self.course and (last or stop or (every and done % every == 0)):
                 self._save(
                     done, state, batches, window.sums()
-                )  # a run that has failed raises, and writes nothing
+                )  # window.sums() raises if the training has failed, so nothing is written then
             if self.samples and (last or done % self.cadence.sample_every == 0):
                 self._write_samples(done, state)
             if stop:
@@ -236,7 +249,7 @@ class _Run:
             self._try(lambda log: log.scalars(step, line))
 
     def _try(self, write: Callable[[Log], None]) -> None:
-        """Write what the run can do without; after a failure it goes on with a warning."""
+        """Write something optional. If that fails, warn and continue the training."""
         assert self.log is not None
         try:
             write(self.log)
@@ -253,7 +266,7 @@ class _Run:
             self.course.save(step, to_arrays(state), record)
         except OutputError as error:
             failure = error
-        if jax.process_index() == 0 and sums.bad_in_a_row < step:  # else nothing has been learned
+        if jax.process_index() == 0 and sums.bad_in_a_row < step:  # otherwise nothing was trained
             variables = jax.tree.map(np.asarray, state.variables)
 
             def write(path: Path) -> None:
@@ -266,7 +279,7 @@ class _Run:
             raise failure
 
     def _check_folder(self) -> None:
-        """Raise :class:`OutputError` if the run's folder was deleted, which the writers would make again."""
+        """Raise :class:`OutputError` if the run's folder was deleted; writers would silently create it."""
         if self.folder is not None and not self.folder.is_dir():
             raise OutputError(f"the run's folder {self.folder} does not exist any more")
 

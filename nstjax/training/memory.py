@@ -1,4 +1,4 @@
-"""Estimates the memory of a training, and checks that it is available."""
+"""Estimate the memory of a training run, and check that it is available."""
 
 import jax
 
@@ -8,25 +8,29 @@ from nstjax.nn.vgg import values_per_pixel
 from nstjax.training.config import TrainConfig
 from nstjax.typing import Backbone
 
-# Fitted to what XLA allocates for a step of the preset "quick" with the embedded network: 490 values a pixel.
-_BASE = 0.75 * 2**30  # libraries, programs, the networks' weights and Adam's moments
-OF_GENERATOR = 1.0  # times all its arrays: these are saved for the gradient
-OF_NETWORK = 2.5  # times the convolutions' results: of the picture, its gradient, and of the photograph
-_PICTURES = 12  # values a pixel of the batch
+# Fitted to the memory that XLA allocates for a step of the preset "quick" with the embedded network:
+# 490 values per pixel.
+_BASE = 0.75 * 2**30  # bytes: libraries, compiled programs, the weights of the networks, Adam's moments
+OF_GENERATOR = 1.0  # times all arrays of the generator, which are saved for the gradient
+OF_NETWORK = 2.5  # times the outputs of all convolutions: for the picture, its gradient, and the photograph
+_PICTURES = 12  # values per pixel: the images of the batch themselves
 
 
 def training_bytes(config: TrainConfig, backbone: Backbone, devices: int = 1) -> float:
-    """Return about how many bytes a step takes at its peak: of the process on a CPU, else of a device.
+    """Estimate the peak memory of a training step in bytes.
 
     Args:
-        config: with its layers named.
+        config: settings with named layers.
         backbone: the feature network.
-        devices: that share the batch, each with memory of its own.
+        devices: number of devices that share the batch, each with its own memory.
+
+    Returns:
+        Bytes of the process on a CPU, otherwise of each device.
     """
     plan = config.generator.plan()
     generator = sum(step.channels / 4**step.level for step in plan.steps)
     network = values_per_pixel(backbone, config.objective.layers)
-    ahead = 3 * (1 + config.data.prefetch + config.data.workers)  # batches that wait
+    ahead = 3 * (1 + config.data.prefetch + config.data.workers)  # 3 channels of each prefetched batch
     values = OF_GENERATOR * generator + OF_NETWORK * network + _PICTURES
     pixels = config.data.batch_size * config.data.size**2
     style = OF_NETWORK * network * config.style_size**2
@@ -34,14 +38,14 @@ def training_bytes(config: TrainConfig, backbone: Backbone, devices: int = 1) ->
 
 
 def check_training_memory(config: TrainConfig, backbone: Backbone) -> None:
-    """Refuse a training that will not fit.
+    """Check that a training step fits into the free memory.
 
     Args:
-        config: with its layers named.
+        config: settings with named layers.
         backbone: the feature network.
 
     Raises:
-        InputError: it says how much is needed, how much there is, and which options to change.
+        InputError: it does not. The message gives the needed and the free memory, and the settings to change.
     """
     devices = 1 if jax.default_backend() == "cpu" else jax.device_count()
     needed, there = training_bytes(config, backbone, devices), device_bytes()

@@ -1,4 +1,4 @@
-"""Metrics of a training: JSON lines, TensorBoard event files, and sample pictures."""
+"""Metrics of a training run: JSON lines, TensorBoard event files and sample pictures."""
 
 import contextlib
 import dataclasses
@@ -23,14 +23,22 @@ class _Step(TypedDict):
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Read the lines of a run, in order; a last line that a kill cut short is left out.
+    """Read the metrics of a run.
+
+    Args:
+        folder: the folder of the run.
+
+    Returns:
+        One dict per line of the metrics file, in order, each with ``step`` and the metrics by name. The list
+        is empty if the file does not exist. An incomplete last line, as an interrupted write leaves it, is
+        ignored.
 
     Raises:
-        InputError: the file exists and cannot be read, or is damaged.
+        InputError: the file exists and cannot be read, or a line is damaged.
     """
     path = folder / METRICS
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # a whole line ends with a line break
+        lines = path.read_bytes().split(b"\n")[:-1]  # a complete line ends with a line break
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -41,21 +49,21 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             values = parse_json(line)
             checked(values, _Step, "the line")
             checked(values, dict[str, float], "the line")
-        except ValueError as error:  # an InputError is one
+        except ValueError as error:  # also catches InputError, a subclass
             raise InputError(f"line {number} of {path} is damaged: delete this line or the file") from error
         found.append(values)
     return found
 
 
 class Log:
-    """Writes the metrics of one run.
+    """A writer for the metrics and the sample pictures of one run.
 
     Args:
-        folder: of the run; it must be there.
-        step: at which the run begins or is resumed; lines of later steps are removed.
+        folder: the folder of the run, which must exist.
+        step: step at which the run begins or resumes; lines of later steps are removed.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or its metrics file is damaged.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -72,10 +80,14 @@ class Log:
             raise InputError(f"cannot write into {folder}: {error.strerror}; choose another place") from error
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """One line, and the same for TensorBoard.
+        """Write one line of metrics, to the metrics file and to TensorBoard.
+
+        Args:
+            step: the step of the line.
+            values: the metrics by name.
 
         Raises:
-            InputError: the disk is full.
+            InputError: the file cannot be written, for example because the disk is full.
         """
         try:
             self._lines.write(json.dumps({"step": step, **values}) + "\n")
@@ -88,38 +100,43 @@ class Log:
             self._events.add_scalar(name, value, step)
 
     def samples(self, step: int, photographs: list[np.ndarray], pictures: list[np.ndarray]) -> None:
-        """A sheet, photographs above and pictures below.
+        """Write a sheet with photographs in the first row and stylized pictures in the second.
+
+        It is written as ``samples/step-<step>.jpg`` and to TensorBoard.
 
         Args:
-            step: names it.
-            photographs: each ``(h, w, 3)`` in [0, 1]; all of one height.
-            pictures: likewise, in their order.
+            step: the step, which names the file.
+            photographs: each ``(h, w, 3)`` in [0, 1]; all have the same height.
+            pictures: the stylized photographs in the same order, with the same sizes.
+
+        Raises:
+            InputError: the sheet cannot be written.
         """
         sheet = np.concatenate([np.concatenate(row, axis=1) for row in (photographs, pictures)])
         save_image(self._folder / SAMPLES / f"step-{step:07d}.jpg", sheet[None], quality=90)
         self._events.add_image("samples", (255 * sheet).round().astype(np.uint8), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Close the files; lines that a full disk does not take are lost."""
+        """Close the files. Lines that do not fit on a full disk are lost."""
         for file in (self._lines, self._events):
             with contextlib.suppress(OSError):
                 file.close()
 
 
 class TrainingFailed(RuntimeError):
-    """The loss stays non-finite; the last checkpoint is as it was."""
+    """The training diverged: the loss stays non-finite. The last checkpoint is kept."""
 
 
 @dataclasses.dataclass
 class MetricSums:
-    """Sums of the metrics since a line, as a checkpoint holds them.
+    """Sums of the metrics since the last line of the log. Checkpoints store them.
 
     Attributes:
         since: step of that line.
-        sums: of each metric, over the steps whose metrics are finite.
+        sums: sum of each metric over the steps whose metrics are all finite.
         count: number of those steps.
         bad: number of the other steps.
-        bad_in_a_row: number of the latest steps whose metrics are not finite, earlier lines included.
+        bad_in_a_row: number of consecutive steps with non-finite metrics up to the latest one, across lines.
     """
 
     since: int = 0
@@ -130,13 +147,16 @@ class MetricSums:
 
 
 class MetricWindow:
-    """Averages of the metrics since the last line, one step behind the device, which need not wait.
+    """Running averages of the metrics since the last line of the log.
+
+    The metrics of a step are read from the device only when the next step has been added, so the loop does
+    not wait for the device.
 
     Args:
-        sums: of the steps since the last line.
+        sums: sums over the steps since the last line.
 
     Attributes:
-        loss: of the last step that was looked at; NaN before there is one.
+        loss: loss of the last step that was read and finite; NaN before there is one.
     """
 
     def __init__(self, sums: MetricSums) -> None:
@@ -145,16 +165,24 @@ class MetricWindow:
         self._pending: tuple[int, dict[str, Any]] | None = None
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
-        """Count one step's scalars, and look at those of the step before.
+        """Add the metrics of one step, and read those of the step before.
+
+        Args:
+            step: number of the step, from 1.
+            metrics: scalars by name, possibly still being computed.
 
         Raises:
-            TrainingFailed: it is one of many in a row that are not finite.
+            TrainingFailed: the metrics of the last ``MOST_BAD`` steps that were read are not finite.
         """
         self.flush()
         self._pending = step, metrics
 
     def flush(self) -> None:
-        """Look at the last step too; errors as :meth:`add`."""
+        """Read the metrics of the last step that was added.
+
+        Raises:
+            TrainingFailed: as for :meth:`add`.
+        """
         if self._pending is None:
             return
         step, metrics = self._pending
@@ -177,27 +205,41 @@ class MetricWindow:
             total.sums[name] = total.sums.get(name, 0.0) + value
 
     def averages(self) -> dict[str, float]:
-        """Return the averages; errors as :meth:`add`."""
+        """Return the averages of the metrics over the steps with finite metrics since the last line.
+
+        Returns:
+            The averages by name, and as ``not_finite`` the number of other steps, if any.
+
+        Raises:
+            TrainingFailed: as for :meth:`add`.
+        """
         self.flush()
         found = {name: value / self._all.count for name, value in self._all.sums.items()}
-        if self._all.bad:  # such a step changed nothing
+        if self._all.bad:  # those steps changed no parameters
             found["not_finite"] = float(self._all.bad)
         return found
 
     def restart(self, step: int) -> None:
-        """Begin new averages after the line of a step."""
+        """Start new averages after the line of ``step``."""
         self._all = MetricSums(step, bad_in_a_row=self._all.bad_in_a_row)
 
     def sums(self) -> MetricSums:
-        """Return the sums of all steps so far; errors as :meth:`add`."""
+        """Return the sums over all steps added since the last line.
+
+        Raises:
+            TrainingFailed: as for :meth:`add`.
+        """
         self.flush()
         return self._all
 
     def check_learning(self, step: int) -> None:
-        """Raise :class:`TrainingFailed` if no step of the run so far had finite metrics.
+        """Check that at least one step of the run had finite metrics.
 
         Args:
             step: number of steps so far.
+
+        Raises:
+            TrainingFailed: no step had, or as for :meth:`add`.
         """
         self.flush()
         if self._all.bad_in_a_row >= step:

@@ -1,7 +1,7 @@
-"""The training step on all devices of all hosts; the only module that uses ``jax.pmap`` and ``jax.distributed``.
+"""The training step on all devices of all hosts. Only this module uses ``jax.pmap`` and ``jax.distributed``.
 
-The batch is divided among devices; the state is one for all. ``in_axes=(None, 0)`` says so: nothing is
-replicated by hand, and what comes back has no axis of devices.
+The batch is divided among the devices, and all devices share one state: ``in_axes=(None, 0)`` broadcasts the
+state, and ``out_axes=None`` returns it without a device axis, so the code never replicates it explicitly.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,17 @@ AXIS = "devices"
 
 
 def join_hosts(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
-    """Make this process one of several that train together; to be called before anything of JAX.
+    """Make this process one of several that train together. Call it before any other use of JAX.
 
-    On a Cloud TPU or under Slurm all three are found by themselves.
+    On a Cloud TPU or under Slurm, JAX detects all three arguments.
 
     Args:
         address: ``HOST:PORT`` of process 0.
-        count: of processes.
-        index: this process's number.
+        count: number of processes.
+        index: index of this process, from 0.
 
     Raises:
-        InputError: the others cannot be reached.
+        InputError: the processes cannot be connected.
     """
     try:
         jax.distributed.initialize(address, count, index)
@@ -47,7 +47,11 @@ def join_hosts(address: str | None = None, count: int | None = None, index: int 
 
 
 def check_batch(size: int) -> None:
-    """Raise :class:`InputError` unless a batch of ``size`` can be divided among all devices."""
+    """Check that a batch of ``size`` images can be divided equally among all devices.
+
+    Raises:
+        InputError: it cannot.
+    """
     if size % jax.device_count():
         raise InputError(
             f"`batch_size` is {size}, which {jax.device_count()} devices cannot divide: choose a multiple of "
@@ -56,9 +60,10 @@ def check_batch(size: int) -> None:
 
 
 def on_every_device(tree: Any) -> Any:
-    """The tree, put on each of this process's devices once, so that no step has to bring it there again.
+    """Copy the arrays of ``tree`` to each device of this process, so that no step has to transfer them again.
 
-    Also with one device: what a step gives has the form that this gives, and the step is compiled once.
+    Use it with one device too: the result has the same layout as the output of a step, so the step is
+    compiled only once.
     """
     spread = jax.pmap(lambda _, x: x, AXIS, in_axes=(0, None), out_axes=None)
     return spread(np.zeros(jax.local_device_count()), tree)
@@ -67,10 +72,15 @@ def on_every_device(tree: Any) -> Any:
 def pmap_step(
     config: TrainConfig, optimizer: optax.GradientTransformation
 ) -> Callable[[tuple[TrainState, Backbone, Targets], Batch], tuple[TrainState, Metrics]]:
-    """:func:`nstjax.training.step.train_step` over all devices.
+    """Return :func:`nstjax.training.step.train_step` as a function that runs on all devices.
+
+    Args:
+        config: settings with named layers.
+        optimizer: from :func:`nstjax.training.state.make_optimizer`.
 
     Returns:
-        ``step((state, network, style), batch)``, where the batch is from :func:`split`.
+        ``step((state, network, style), batch) -> (state, metrics)``, where ``batch`` comes from
+        :func:`split`.
     """
 
     @partial(jax.pmap, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
@@ -82,13 +92,13 @@ def pmap_step(
 
 
 def split(batch: Batch) -> Batch:
-    """A process's batch as ``(devices, images for each, …)``."""
+    """Reshape the arrays of a process's batch to ``(devices, images per device, …)``."""
     devices = jax.local_device_count()
     return jax.tree.map(lambda x: np.reshape(x, (devices, x.shape[0] // devices, *x.shape[1:])), batch)
 
 
 def any_process(flag: bool) -> bool:
-    """Return True if the flag is True in any process; every process must call this."""
+    """Return True if the flag is True in any process. Every process must call this function."""
     if jax.process_count() == 1:
         return flag
     return bool(np.asarray(multihost_utils.process_allgather(np.asarray(flag))).any())

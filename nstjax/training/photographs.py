@@ -1,4 +1,4 @@
-"""The batches of a training: photographs, or placeholders for generators without a photograph as input."""
+"""The batches of a training run: photographs, or zeros for generators of textures."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from nstjax.training.config import TrainConfig
 
 
 class _NoPhotographs:
-    """Batches for generators of textures, which look at none."""
+    """Batches of zeros with the interface of :class:`nstjax.data.Batches`, for generators of textures."""
 
     skipped: list[str] = []  # noqa: RUF012
 
@@ -33,7 +33,18 @@ class _NoPhotographs:
 
 
 def open_share(config: TrainConfig) -> Any:
-    """This process's share of every batch; see :class:`nstjax.data.Batches`."""
+    """Open this process's share of every batch.
+
+    Args:
+        config: settings of the training; ``data.batch_size`` must be a multiple of the number of processes.
+
+    Returns:
+        A :class:`nstjax.data.Batches`, or an object with the same methods that yields zeros if the generator
+        takes no photograph.
+
+    Raises:
+        InputError: as for :func:`nstjax.data.open_batches`.
+    """
     index, count = jax.process_index(), jax.process_count()
     if config.generator.content:
         return open_batches(config.data, index, count)
@@ -42,7 +53,18 @@ def open_share(config: TrainConfig) -> Any:
 
 
 def first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
-    """The same ones whenever the run is resumed."""
+    """Return the first training photographs for the sample pictures; a resumed run gets the same ones.
+
+    Args:
+        config: settings of the training.
+        count: number of photographs.
+
+    Returns:
+        Crops ``(1, size, size, 3)``, float32 in [0, 1]; for generators of textures a single array of zeros.
+
+    Raises:
+        InputError: as for :func:`nstjax.data.open_batches`.
+    """
     if not config.generator.content:
         return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]
     batches = open_batches(dataclasses.replace(config.data, workers=0))

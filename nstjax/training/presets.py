@@ -11,6 +11,18 @@ _FIRST_CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
 _GENTLE = Objective(style_weight=40.0, tv_weight=1.0)
 _NONE = "fake"  # stands for photographs until the user names them
 
+TRAIN_PRESET_NOTES = {
+    "default": "40,000 steps, for a GPU",
+    "quick": "400 steps of a small network: minutes on a CPU",
+    "johnson": "Johnson et al. 2016, with the weights of their code",
+    "ulyanov2016": "Ulyanov et al. 2016, Texture Networks",
+    "ulyanov": "Ulyanov et al., later code: instance normalization",
+    "texture": "textures from noise alone, without photographs",
+    "duke": "student report (Duke): Ulyanov's network",
+    "pomona": "student thesis (Pomona): Johnson's network",
+}
+"""What each training preset is, in a few words."""
+
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     # Layers by what the feature network has, losses relative to their targets, as for single pictures. The style
     # weight is less than a single picture's: a generator must first find the photograph.
@@ -110,7 +122,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         ),  # one term: its weight is a unit
         data=DataConfig(_NONE, size=256, batch_size=4),  # section 4.1: 16
     ),
-    # Report 000 (Duke), Ulyanov's method.
+    # The Duke report, Ulyanov's method.
     "duke": TrainConfig(
         steps=600 * 18,  # appendix C and section 3: 600 epochs of 18 photographs
         learning_rate=0.1,  # appendix C: Adam
@@ -125,7 +137,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         ),
         data=DataConfig(_NONE, size=256, batch_size=1, flip=False),  # 3 and appendix C
     ),
-    # Thesis (report 004), chapters 3 to 5.
+    # Pomona thesis (Barnes 2018), chapters 3 to 5.
     "pomona": TrainConfig(
         steps=29_500,  # chapter 5: one pass over 118,000 photographs
         generator=JohnsonConfig(norm="instance", upsampling="bilinear"),  # sections 4.1 and 4.2

@@ -1,4 +1,4 @@
-"""The state of a training, and its optimizer."""
+"""The state of a training run, and its optimizer."""
 
 import dataclasses
 from typing import Any
@@ -12,19 +12,19 @@ from nstjax.errors import InputError
 from nstjax.generators import init_generator
 from nstjax.training.config import TrainConfig, TrainSettings
 
-MOST_BAD = 10  # steps in a row whose gradient is not finite: then it is no photograph's fault
+MOST_BAD = 10  # consecutive steps with a non-finite gradient; more have another cause than a photograph
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """A pytree.
+    """The state of a training run, a pytree.
 
     Attributes:
-        step: batches seen, ``int32``; every random number of a step is derived from it.
-        params: of the generator, float32.
-        batch_stats: running statistics of batch normalisation; empty without.
-        opt_state: optax's.
+        step: number of batches seen, ``int32``. All random numbers of a step are derived from it.
+        params: parameters of the generator, float32.
+        batch_stats: running statistics of batch normalization; empty for instance normalization.
+        opt_state: state of the optax optimizer.
     """
 
     step: jax.Array
@@ -34,12 +34,12 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Return the variables for :func:`nstjax.generators.generate`."""
+        """The variables for :func:`nstjax.generators.generate`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def make_schedule(settings: TrainSettings) -> optax.Schedule:
-    """The learning rate as a function of the optimiser's steps."""
+    """Return the learning rate as a function of the number of optimizer steps."""
     peak, warmup = settings.learning_rate, settings.warmup_steps
     if settings.schedule == "cosine":
         main = optax.cosine_decay_schedule(peak, settings.steps - warmup)
@@ -53,10 +53,14 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015, arXiv 1412.6980) with its schedule, clipping and accumulation.
+    """Return Adam (Kingma and Ba 2015, arXiv 1412.6980) with schedule, gradient clipping and accumulation.
 
-    A gradient that is not finite changes nothing. There are such ones though all is well: where a photograph has no
-    contrast, each instance normalisation multiplies the gradient by 1/√ε, and fifteen of them leave float32's range.
+    A non-finite gradient is skipped, up to ``MOST_BAD`` in a row. Single ones are normal: for a photograph
+    without contrast, each instance normalization multiplies the gradient by 1/√ε, and fifteen of them
+    overflow float32.
+
+    Args:
+        settings: settings of the optimizer.
     """
     steps = [] if settings.clip is None else [optax.clip_by_global_norm(settings.clip)]
     optimizer = optax.chain(*steps, optax.adam(make_schedule(settings), eps=settings.epsilon))
@@ -66,24 +70,27 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
 
 
 def init_state(config: TrainConfig) -> TrainState:
-    """The state before the first step."""
+    """Return the state before the first step."""
     variables = init_generator(config.generator, jax.random.key(config.seed))
     opt_state = make_optimizer(config).init(variables["params"])
     return TrainState(jnp.zeros((), jnp.int32), variables["params"], variables["batch_stats"], opt_state)
 
 
 def to_arrays(state: TrainState) -> dict[str, np.ndarray]:
-    """The state's leaves by their paths, as NumPy arrays: what a checkpoint holds."""
+    """Return the leaves of the state as NumPy arrays, keyed by their paths, as checkpoints store them."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def from_arrays(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
-    """The inverse of :func:`to_arrays`.
+    """Return the state for arrays from :func:`to_arrays`.
+
+    Args:
+        template: a state with the wanted structure, shapes and dtypes.
+        arrays: the leaves, keyed by their paths.
 
     Raises:
-        InputError: the arrays are of a state of another form than the template's, or hold values that are not
-            finite.
+        InputError: keys, shapes or dtypes differ from the template's, or a value is not finite.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = {jax.tree_util.keystr(path): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}

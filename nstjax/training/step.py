@@ -1,8 +1,8 @@
 """The training step of a generator as a pure function.
 
-The loss of a batch is the average over its photographs of the objective of :mod:`nstjax.losses`, with the
-photograph's own activations as the content's target (Johnson et al. 2016, arXiv 1603.08155, section 3;
-Ulyanov et al. 2016, arXiv 1603.03417, eq. 8).
+The loss of a batch is the mean over its photographs of the objective of :mod:`nstjax.losses`. The content
+target is the photograph's own activations (Johnson et al. 2016, arXiv 1603.08155, section 3; Ulyanov et al.
+2016, arXiv 1603.03417, eq. 8).
 """
 
 import dataclasses
@@ -23,19 +23,33 @@ from nstjax.typing import Backbone, Features, Images, Pooling, Scalar, Terms
 
 Metrics = dict[str, jax.Array]
 
-# Here and not where it is defined: the processes that decode photographs have no need of JAX.
+# Registered here and not beside the class, so that the processes that decode photographs need not import JAX.
 jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorApply:
-    """The feature network with its options fixed; activations are float32 at least, whatever the arithmetic."""
+    """The feature network with fixed pooling and dtype, as a hashable function for the loss.
+
+    Attributes:
+        pooling: as for :func:`nstjax.nn.vgg.features`.
+        dtype: dtype of the computation; the returned activations are at least float32.
+    """
 
     pooling: Pooling
     dtype: Any
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-        """Activations of ``layers``."""
+        """Compute the activations of ``layers``.
+
+        Args:
+            network: the feature network.
+            images: ``(n, h, w, 3)`` in [0, 1].
+            layers: names of layers.
+
+        Returns:
+            ``{name: (n, h', w', c)}``, at least float32.
+        """
         found = features(network, jnp.asarray(images, self.dtype), layers, self.pooling)
         return {
             name: value.astype(jnp.promote_types(value.dtype, jnp.float32)) for name, value in found.items()
@@ -43,17 +57,21 @@ class GeneratorApply:
 
 
 def make_apply(config: TrainConfig) -> GeneratorApply:
-    """The feature network of a training."""
+    """Return the feature network's function with the pooling and the dtype of ``config``."""
     return GeneratorApply(config.pooling, jnp.dtype(config.compute))
 
 
 def style_targets(config: TrainConfig, network: Backbone, style: Images) -> Targets:
-    """The painting's statistics, computed once; ``content`` is left empty for :func:`batch_loss` to fill.
+    """Compute the style targets of a training run. They are computed once, in the dtype of ``style``.
 
     Args:
-        config: with its layers named.
+        config: settings with named layers (:meth:`TrainConfig.for_backbone`).
         network: the feature network.
-        style: ``(1, h, w, 3)``, at the size at which it is to be looked at.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1], already resized (see
+            :func:`nstjax.training.loop.scaled_style`).
+
+    Returns:
+        Targets with an empty ``content``, which :func:`batch_loss` fills for each photograph.
     """
     alone = dataclasses.replace(config.objective, content_weight=0.0)
     plain = dataclasses.replace(make_apply(config), dtype=style.dtype)
@@ -73,18 +91,19 @@ def batch_loss(
     images: Images,
     photographs: Images,
 ) -> tuple[Scalar, Terms]:
-    """The objective of each image, averaged over the batch.
+    """Compute the objective of each image and average it over the batch.
 
     Args:
-        record: with its layers named.
+        record: the objective, with named layers.
         apply: ``apply(network, images, layers) -> {name: (n, h, w, c)}``.
         network: the feature network.
-        style: from :func:`style_targets`.
-        images: what the generator made, ``(n, h, w, 3)``.
-        photographs: what it was made from, the same shape.
+        style: targets from :func:`style_targets`.
+        images: output of the generator, ``(n, h, w, 3)``.
+        photographs: input of the generator and content targets, same shape. No gradient flows through their
+            activations.
 
     Returns:
-        The loss and its weighted terms.
+        The loss, a scalar, and its weighted terms by name, scalars that add up to it.
     """
     layers = record.used_content_layers
     content = apply(network, photographs, layers) if layers else {}
@@ -107,22 +126,24 @@ def train_step(
     batch: Batch,
     axis_name: str | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """The state after one batch.
+    """Run one training step on one batch.
 
-    Noise is drawn for each image from the seed, the step and the image's place in the whole batch, so that
-    it does not depend on how the batch is spread over devices.
+    The noise of an image is derived from the seed, the step and the image's index in the whole batch. It does
+    not depend on how the batch is divided among devices. If the gradient is not finite, the parameters and
+    the running statistics stay as they are, and only ``step`` increases.
 
     Args:
-        config: with its layers named.
+        config: settings with named layers.
         optimizer: from :func:`nstjax.training.state.make_optimizer`.
-        state: before.
-        network: the feature network; it gets no gradient.
-        style: from :func:`style_targets`.
-        batch: this device's share of it.
-        axis_name: of the devices, over which gradients, losses and batch statistics are averaged.
+        state: the state before the step.
+        network: the feature network, which is not trained.
+        style: targets from :func:`style_targets`.
+        batch: this device's share of the batch.
+        axis_name: name of the mapped axis of devices, over which gradients, metrics and batch statistics are
+            averaged; None for one device.
 
     Returns:
-        The state, and the loss, its terms and the gradient's norm as scalars.
+        The new state, and the metrics as scalars: ``loss``, its weighted terms and ``gradient_norm``.
     """
     dtype = jnp.dtype(config.compute)
     keys = jax.vmap(
@@ -149,7 +170,8 @@ def train_step(
     if axis_name is not None:
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
     norm = optax.tree.norm(gradient)
-    # One whose squares leave float32's range would fill Adam's second moments with infinity.
+    # A finite gradient whose squares overflow float32 would fill Adam's second moments with infinity. Its
+    # norm is infinite, so it is replaced by NaN, which the optimizer skips.
     finite = jnp.isfinite(norm)
     gradient = jax.tree.map(lambda g: jnp.where(finite, g, jnp.nan), gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

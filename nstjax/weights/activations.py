@@ -12,17 +12,17 @@ from nstjax.typing import Backbone, Images
 
 
 def mean_activations(backbone: Backbone, images: Iterable[Images]) -> dict[str, np.ndarray]:
-    """Each filter's mean rectified activation over all positions of all images.
+    """Compute each filter's mean activation after its ReLU, over all positions of all images.
 
     Args:
-        backbone: the network.
-        images: batches ``(n, h, w, 3)`` in [0, 1]; sizes may differ from batch to batch.
+        backbone: the feature network.
+        images: batches ``(n, h, w, 3)`` in [0, 1]; different batches may have different sizes.
 
     Returns:
         ``{"conv1_1": (64,), …}`` in float64.
 
     Raises:
-        InputError: there is no image.
+        InputError: If there is no image.
     """
     relus = tuple(layer for layer in backbone.layers if layer.startswith("relu"))
     sums: dict[str, np.ndarray] = {}
@@ -39,19 +39,22 @@ def mean_activations(backbone: Backbone, images: Iterable[Images]) -> dict[str, 
 
 
 def normalize(backbone: Backbone, images: Iterable[Images]) -> Backbone:
-    """Rescale a network so that each filter's mean activation over ``images`` is 1.
+    """Rescale a feature network so that each filter's mean activation over ``images`` is 1.
 
-    With ``m_l`` the means of layer ``l``, the new kernel is ``K[i, o]·m_{l−1}[i] / m_l[o]`` and the new
-    bias ``b[o] / m_l[o]``: the activations of layer ``l`` are divided by ``m_l``, and nothing else
-    changes, since ReLU and both poolings commute with a positive factor. A filter that never fires
-    (``m = 0``) keeps its scale.
+    With the means ``m_l`` of layer ``l``, the new kernel is ``K[i, o]·m_{l−1}[i] / m_l[o]`` and the new bias is
+    ``b[o] / m_l[o]``. This divides the activations of layer ``l`` by ``m_l`` and changes nothing else, because
+    ReLU and both kinds of pooling commute with a positive factor. A filter that is never active (``m = 0``)
+    keeps its scale.
 
     Args:
-        backbone: the network; its preprocessing stays.
-        images: batches of photographs; see :func:`mean_activations`.
+        backbone: the feature network; its preprocessing does not change.
+        images: batches of photographs, see :func:`mean_activations`.
+
+    Returns:
+        The rescaled feature network.
 
     Raises:
-        InputError: there is no image, or the network is the embedded one.
+        InputError: If there is no image, or the network is the embedded network.
     """
     if backbone.arch == EMBEDDED:
         raise InputError(

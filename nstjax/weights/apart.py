@@ -1,16 +1,18 @@
 """Reads weights files in a separate process with limits on time and memory.
 
-The readers parse untrusted bytes, in part with C libraries (HDF5, SciPy's MAT reader, Python's pickle) in which a
-damaged or malicious file can crash the process, loop without end or ask for any amount of memory. A child process
-bears the damage. It returns a line of JSON and plain float32 arrays, which this process checks before it uses them.
+The readers parse untrusted bytes, in part with C libraries (HDF5, SciPy's MAT reader, Python's pickle). A
+damaged or malicious file can make them crash the process, loop forever, or request any amount of memory. The
+files are therefore read in a child process. It returns a line of JSON and plain float32 arrays, which this
+process checks before it uses them.
 
-Limits, where the system has them (Linux; macOS does not enforce the one on memory, Windows has neither):
+Limits, if the system supports them (Linux; macOS does not enforce the limit on memory, Windows supports neither):
 
-* ``CPU_SECONDS`` and one second more for every ``BYTES_PER_SECOND`` bytes of the file;
-* ``MEMORY`` bytes and ``MEMORY_FACTOR`` times the file's size. VGG's float32 weights of 80 MB (548 MB with the
-  classifier) are held at most twice beside the file's bytes.
+* CPU time: ``CPU_SECONDS`` plus one second per ``BYTES_PER_SECOND`` bytes of the file;
+* memory: ``MEMORY`` bytes plus ``MEMORY_FACTOR`` times the file's size. VGG's float32 weights of 80 MB (548 MB
+with
+  the classifier) are in memory at most twice, besides the file's bytes.
 
-Everywhere, the child is killed after ``WALL_FACTOR`` times as many seconds.
+On all systems, the child process is killed after ``WALL_FACTOR`` times the limit on CPU time.
 """
 
 import contextlib
@@ -35,13 +37,14 @@ from nstjax.weights.formats import KINDS, Contents, read_contents
 CPU_SECONDS, BYTES_PER_SECOND, WALL_FACTOR = 5, 5_000_000, 12
 MEMORY, MEMORY_FACTOR = 512 * 2**20, 6
 _HEADER_BYTES = 2**16
-# The child finds modules where this process does. -P: not in the working directory, unless this process does.
+# The child uses the module search path of this process. -P keeps Python from adding the working directory to it.
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[5:]; from nstjax.weights.apart import child; child(*sys.argv[1:5])"
 )
 
 
 def _set_limits(seconds: int, memory: int) -> None:
+    """Limit the CPU time (in seconds) and the memory (in bytes) of this process, and disable core dumps."""
     try:
         import resource
     except ImportError:  # Windows
@@ -51,15 +54,16 @@ def _set_limits(seconds: int, memory: int) -> None:
         resource.RLIMIT_CPU: (
             seconds,
             seconds + 2,
-        ),  # SIGXCPU at the first, which says why; SIGKILL at the second
+        ),  # the first limit sends SIGXCPU, which shows the reason; the second sends SIGKILL
         resource.RLIMIT_DATA: (memory, memory),
     }
     for kind, limit in limits.items():
-        with contextlib.suppress(ValueError, OSError):  # above a limit already set, or not supported
+        with contextlib.suppress(ValueError, OSError):  # above an existing limit, or not supported
             resource.setrlimit(kind, limit)
 
 
 def _write(contents: Contents, out: IO[bytes]) -> None:
+    """Write the contents of a weights file: a line of JSON, then the bytes of all arrays."""
     how = contents.preprocessing
     header = {
         "kind": contents.kind,
@@ -76,10 +80,17 @@ def _write(contents: Contents, out: IO[bytes]) -> None:
 
 
 def child(path: str, sha256: str, seconds: str, memory: str) -> None:
-    """Read a file and write it to standard output; runs in the child process."""
+    """Read a weights file and write its contents to standard output. This function runs in the child process.
+
+    Args:
+        path: the weights file.
+        sha256: the hash of its bytes.
+        seconds: the limit on CPU time, in seconds.
+        memory: the limit on memory, in bytes.
+    """
     _set_limits(int(seconds), int(memory))
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints does not mix with the answer
+    os.dup2(2, 1)  # output of libraries goes to standard error instead
     try:
         contents = read_contents(Path(path), sha256)
     except InputError as error:
@@ -90,11 +101,11 @@ def child(path: str, sha256: str, seconds: str, memory: str) -> None:
 
 
 def _receive(out: IO[bytes], path: Path) -> Contents:
-    """The child's answer, checked.
+    """Read and check the child's result.
 
     Raises:
-        InputError: the child refused the file.
-        ValueError: the answer is cut off or makes no sense.
+        InputError: If the child rejected the file.
+        ValueError: If the result is truncated or invalid. Other exceptions are possible for an invalid header.
     """
     header = json.loads(out.readline(_HEADER_BYTES))
     if isinstance(header.get("error"), str):
@@ -125,7 +136,7 @@ def _receive(out: IO[bytes], path: Path) -> Contents:
 
 
 def _ending(code: int, seconds: int) -> str:
-    """Return how a child process ended that gave no result."""
+    """Return a description of how a child process without a result ended."""
     if code == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {seconds} s"
     if code < 0:
@@ -139,20 +150,20 @@ def read_apart(path: Path, sha256: str) -> Contents:
 
     Args:
         path: an existing regular file.
-        sha256: of its bytes.
+        sha256: the hash of its bytes.
 
     Returns:
-        float32 arrays, all finite, of at most ``MAX_ELEMENTS`` elements.
+        The contents. All arrays are float32 and finite and have at most ``MAX_ELEMENTS`` elements.
 
     Raises:
-        InputError: as :func:`nstjax.weights.formats.read_contents`; or reading crashes, takes too long, or needs
-            more memory than weights do.
+        InputError: As for :func:`nstjax.weights.formats.read_contents`; or if the child process cannot be
+            started, crashes, takes too long, or needs more memory than weights do.
     """
     size = path.stat().st_size
     seconds = CPU_SECONDS + size // BYTES_PER_SECOND
     limits = [str(seconds), str(MEMORY + MEMORY_FACTOR * size)]
     command = [sys.executable, "-P", "-c", _PROGRAM, str(path), sha256, *limits, *sys.path]
-    # Threads of linear algebra would only take memory; "::" keeps HDF5 from loading plugins.
+    # Threads of linear algebra libraries would only use memory. "::" keeps HDF5 from loading plugins.
     settings = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
     pipes: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,

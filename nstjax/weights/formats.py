@@ -1,7 +1,7 @@
-"""Reads weights files of any known format, recognized by their content.
+"""Reads weights files of all supported formats, which are recognized by their content.
 
-Neither this module nor the readers import JAX: they run in a process of their own, which has to start quickly.
-See :mod:`nstjax.weights.apart`.
+This module and the readers do not import JAX: they run in a separate process, which must start quickly. See
+:mod:`nstjax.weights.apart`.
 """
 
 import struct
@@ -26,9 +26,10 @@ class Contents(NamedTuple):
 
     Attributes:
         kind: one of :data:`KINDS`.
-        tree: the weights.
-        preprocessing: what the format and the names imply; None where the file states one that makes no sense.
-        reason: how it was found, in words for records and messages.
+        tree: the canonical tree of weights.
+        preprocessing: the preprocessing that the format and the names imply; None if the file states an invalid
+            one.
+        reason: how the preprocessing was found, as text for records and messages.
     """
 
     kind: str
@@ -38,10 +39,10 @@ class Contents(NamedTuple):
 
 
 def recognise_format(path: Path) -> str:
-    """Name of a weights file's format, one of :data:`KINDS`.
+    """Return the format of a weights file, one of :data:`KINDS`.
 
     Raises:
-        InputError: the file cannot be read, or is of none of these formats.
+        InputError: If the file cannot be read, or has none of these formats.
     """
     try:
         with path.open("rb") as file:
@@ -56,7 +57,7 @@ def recognise_format(path: Path) -> str:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-        except Exception as error:  # zipfile raises several kinds on damaged bytes and unknown versions
+        except Exception as error:  # zipfile raises various exceptions on damaged bytes and unknown versions
             raise InputError(
                 f"the weights {path} are a damaged archive, or one that Python cannot read: fetch or copy them again"
             ) from error
@@ -80,10 +81,10 @@ def read_contents(path: Path, sha256: str) -> Contents:
 
     Args:
         path: the file.
-        sha256: of its bytes.
+        sha256: the hash of its bytes.
 
     Raises:
-        InputError: it is damaged, of no known format, or holds no VGG.
+        InputError: If the file is damaged, has an unknown format, or does not contain a VGG network.
     """
     kind = recognise_format(path)
     if kind == "keras":

@@ -1,8 +1,9 @@
-"""Keras ``.h5``: the old layout of the published VGG files, and Keras 3's ``.weights.h5``.
+"""Reads Keras ``.h5`` files: the old layout of the published VGG files, and Keras 3's ``.weights.h5``.
 
-Old: a group a layer (``block1_conv1``), its datasets named by the attribute ``weight_names``, kernel
-first. The group may lie under ``model_weights`` (a whole model). Keras 3: ``layers/<layer>/vars/0``
-(kernel) and ``1`` (bias), the layers named after their class (``conv2d``, ``conv2d_1``, …) or as given.
+In the old layout each layer is a group (``block1_conv1``). The group's attribute ``weight_names`` names its
+datasets, the kernel first. The groups may be inside ``model_weights`` (in the file of a complete model). In
+Keras 3 the datasets are ``layers/<layer>/vars/0`` (kernel) and ``1`` (bias); a layer is named after its class
+(``conv2d``, ``conv2d_1``, …) or has the name that the user chose.
 """
 
 import math
@@ -22,16 +23,17 @@ def _text(value: object) -> str:
 
 
 def _canonical_name(layer: str) -> str | None:
+    """Return the canonical name of a layer, such as ``conv1_1`` for ``block1_conv1``, or None."""
     match = re.fullmatch(r"block([1-5])_conv([1-4])", layer)
     return f"conv{match[1]}_{match[2]}" if match else None
 
 
 def _within(group: Any, name: str, path: Path) -> Any:
-    """``group[name]``, reached through hard links alone: other links can lead to other files.
+    """Return ``group[name]``, reached only through hard links. Other links can lead to other files.
 
     Raises:
-        InputError: there is a soft or external link on the way.
-        KeyError: there is no such name.
+        InputError: If there is a soft or external link on the way.
+        KeyError: If the name does not exist.
     """
     import h5py
 
@@ -47,10 +49,10 @@ def _within(group: Any, name: str, path: Path) -> Any:
 
 
 def _array(group: Any, name: str, path: Path) -> np.ndarray:
-    """Read a dataset whose data lie in the file itself and are no larger than VGG's.
+    """Read a dataset. Its data must be in the file itself and no larger than VGG's.
 
     Raises:
-        InputError: it is not such a dataset.
+        InputError: If it is not such a dataset.
     """
     import h5py
 
@@ -67,6 +69,7 @@ def _array(group: Any, name: str, path: Path) -> np.ndarray:
 
 
 def _old_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the kernel and bias of each convolution of a file with the old layout."""
     pairs = {}
     for layer in (_text(name) for name in root.attrs["layer_names"]):
         name = _canonical_name(layer)
@@ -83,6 +86,7 @@ def _old_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray
 
 
 def _keras3_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the kernel and bias of each convolution of a Keras 3 file."""
     pairs, by_class = {}, []
     layers = _within(root, "layers", path)
     for layer in layers:
@@ -103,7 +107,7 @@ def _keras3_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndar
             if len(by_class) > len(conv_names("vgg19")):
                 break
     if not pairs and by_class:
-        # Named after their class, layers carry only their order; the count tells the network.
+        # Names after the class show only the order of the layers; their number determines the network.
         ordered = [pair for _, pair in sorted(by_class, key=lambda item: item[0])]
         for arch in CONVS_PER_BLOCK:
             if len(ordered) == len(conv_names(arch)):
@@ -112,10 +116,10 @@ def _keras3_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndar
 
 
 def read_keras_h5(path: Path) -> Arrays:
-    """Read a Keras weights file to the canonical tree.
+    """Read a Keras weights file as a canonical tree.
 
     Raises:
-        InputError: the file is not HDF5, is damaged, refers to other files, or holds no VGG.
+        InputError: If the file is not HDF5, is damaged, refers to other files, or does not contain a VGG network.
     """
     import h5py
 
@@ -130,7 +134,7 @@ def read_keras_h5(path: Path) -> Arrays:
                 raise InputError(f"{path} is an HDF5 file, but not of Keras: it has no layers")
     except InputError:
         raise
-    except Exception as error:  # h5py and the traversal raise nearly anything on damaged bytes
+    except Exception as error:  # h5py and the traversal raise nearly any exception on damaged bytes
         raise InputError(f"{path} is a damaged HDF5 file: fetch or copy it again") from error
     if not pairs:
         raise InputError(f"{path} is a Keras file, but holds no VGG: wrong network?")

@@ -1,4 +1,4 @@
-"""Reads MatConvNet's ``imagenet-vgg-verydeep-{16,19}.mat`` in its old and new format."""
+"""Reads MatConvNet's ``imagenet-vgg-verydeep-{16,19}.mat`` in the old and the new format."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,21 @@ _KERNEL_RANK = 4
 
 
 def _mean_pixel(network: Any) -> tuple[float, float, float]:
-    """The mean RGB pixel: ``meta.normalization.averageImage`` (new) or ``normalization…`` (old)."""
+    """Return the mean RGB pixel: ``meta.normalization.averageImage`` (new) or ``normalization.averageImage`` (old).
+
+    If the file has none, it is the mean of the original weights.
+    """
     holder = getattr(network, "meta", network)
     average = getattr(getattr(holder, "normalization", None), "averageImage", None)
     if average is None:
         return CAFFE_RGB.mean
-    # The old file gives an image of means, the new one a single pixel.
+    # The old format has an image of means, the new one a single pixel.
     mean = np.asarray(average, np.float64).reshape(-1, 3).mean(axis=0)
     return float(mean[0]), float(mean[1]), float(mean[2])
 
 
 def _pairs(layers: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Kernel and bias of each convolution, the kernel's spatial axes in NumPy's order."""
+    """Return the kernel and bias of each convolution, with the kernel's spatial axes in NumPy's order."""
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for layer in np.atleast_1d(layers):
         name = str(getattr(layer, "name", ""))
@@ -40,15 +43,16 @@ def _pairs(layers: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
-    """Read a MatConvNet file to the canonical tree.
+    """Read a MatConvNet file as a canonical tree.
+
+    The kernels in the file are ``(W, H, in, out)``, because MATLAB stores columns first; the spatial axes are
+    swapped.
 
     Returns:
-        The tree, and its preprocessing, or None where its mean is not finite.
-
-    Its kernels lie ``(W, H, in, out)``: MATLAB counts columns first, so the spatial axes are swapped here.
+        The tree, and the preprocessing, or None if the mean in the file is not finite.
 
     Raises:
-        InputError: the file is damaged, is MATLAB 7.3's HDF5, or holds no VGG.
+        InputError: If the file is damaged, is an HDF5 file of MATLAB 7.3, or does not contain a VGG network.
     """
     import scipy.io
 
@@ -56,7 +60,7 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError as error:
         raise InputError(f"{path} is of MATLAB 7.3: save it with -v7") from error
-    except Exception as error:  # SciPy's parser raises nearly anything on damaged bytes
+    except Exception as error:  # SciPy's parser raises nearly any exception on damaged bytes
         raise InputError(f"{path} is a damaged .mat file: fetch or copy it again") from error
     network = content.get("net")
     network = network if network is not None else _Namespace(content)
@@ -76,7 +80,7 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
 
 
 class _Namespace:
-    """A dict read by attribute, so that both generations of the file look alike."""
+    """A dict whose entries are attributes, so that files of both formats can be read in the same way."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.__dict__.update(content)

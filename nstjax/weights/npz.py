@@ -1,4 +1,4 @@
-"""NumPy ``.npz``: canonical names (``conv1_1/kernel``), or ``conv1_1_W`` and ``conv1_1_b``, HWIO."""
+"""Reads NumPy ``.npz`` files with the names ``conv1_1/kernel`` or ``conv1_1_W`` and ``conv1_1_b``, and HWIO kernels."""
 
 import json
 import math
@@ -25,7 +25,11 @@ _KERNEL, _BIAS = re.compile(r"(conv[1-5]_[1-4])(/kernel|_W)"), re.compile(r"(con
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]:
-    """The arrays with names of ours; the shape is checked before memory is asked for."""
+    """Read the arrays with known names. The shape is checked before memory is allocated.
+
+    Raises:
+        InputError: If the file contains pickled objects or too large an array.
+    """
     arrays = {}
     for member in archive.namelist():
         name = member.removesuffix(".npy")
@@ -51,23 +55,24 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]:
 
 
 def read_npz(path: Path) -> tuple[Arrays, Preprocessing | None]:
-    """Read an ``.npz`` to the canonical tree, refusing pickled objects.
+    """Read an ``.npz`` file as a canonical tree, without loading pickled objects.
 
-    The entry ``preprocessing``, a JSON text, may say what the weights want; without it canonical names
-    mean Keras's convention (BGR) and ``conv1_1_W`` that of D. Frossard's file for VGG-16 (RGB).
+    The entry ``preprocessing``, a JSON text, may state the preprocessing. Without it, the names imply the
+    preprocessing: ``conv1_1/kernel`` implies Keras's convention (BGR), and ``conv1_1_W`` that of D. Frossard's
+    file for VGG-16 (RGB).
 
     Returns:
-        The tree, and its preprocessing, or None where that entry makes no sense.
+        The tree, and the preprocessing, or None if that entry is invalid.
 
     Raises:
-        InputError: the file is damaged, holds pickled objects, or holds no VGG.
+        InputError: If the file is damaged, contains pickled objects, or does not contain a VGG network.
     """
     try:
         with open_zip(path) as archive:
             arrays = _read(archive, path)
     except InputError:
         raise
-    except Exception as error:  # zipfile and zlib raise several kinds on damaged bytes
+    except Exception as error:  # zipfile and zlib raise various exceptions on damaged bytes
         raise InputError(f"{path} is a damaged .npz file: fetch or copy it again") from error
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     preprocessing: Preprocessing | None = CAFFE_BGR

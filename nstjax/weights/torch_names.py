@@ -13,15 +13,19 @@ from nstjax.weights.codebook import decode_codebooks
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 
 _KERNEL_RANK = 4
-# What comes before the layer's own name: "features.", "module.features.", "model.vgg.", …
+# The first group is the prefix of the layer's name: "features.", "module.features.", "model.vgg.", …
 _NAMED = re.compile(r"((?:[^.]+\.)*)(conv[1-5]_[1-4])\.weight")
 _NUMBERED = re.compile(r"((?:[^.]+\.)*)(\d+)\.weight")
-# Networks cut into pieces that keep torchvision's indices: "slice1.0.weight", "slice2.5.weight".
+# Networks that are split into slices keep torchvision's indices: "slice1.0.weight", "slice2.5.weight".
 _SLICE = re.compile(r"slice\d+\.$")
 
 
 def _by_prefix(state: Mapping[str, np.ndarray]) -> tuple[dict[str, Pairs], dict[str, dict[int, str]]]:
-    """Convolutions by the prefix of their names: those with canonical names, and keys by index."""
+    """Group the convolutions by the prefix of their names.
+
+    Returns:
+        For each prefix, the kernels and biases with canonical names; and for each prefix, the keys by index.
+    """
     named: dict[str, Pairs] = {}
     numbered: dict[str, dict[int, str]] = {}
     for key, kernel in state.items():
@@ -42,7 +46,11 @@ def _same(one: Pairs, other: Pairs) -> bool:
 
 
 def _only(networks: dict[str, Pairs], path: object) -> Pairs:
-    """The network with the most convolutions; the file may hold smaller parts of others beside it."""
+    """Return the network with the most convolutions. The file may also contain smaller parts of others.
+
+    Raises:
+        InputError: If several networks of this size have different weights.
+    """
     most = max(len(pairs) for pairs in networks.values())
     largest = {prefix: pairs for prefix, pairs in networks.items() if len(pairs) == most}
     first = next(iter(largest.values()))
@@ -58,19 +66,20 @@ def from_torch_names(state: Mapping[str, np.ndarray], path: object) -> tuple[Arr
     """Build a canonical tree from a PyTorch state dict.
 
     Args:
-        state: kernels OIHW and biases, under one of three namings: ``features.N.weight`` (torchvision),
+        state: OIHW kernels and biases with one of three namings: ``features.N.weight`` (torchvision),
             ``conv1_1.weight`` (Gatys), or ``block1_conv1_W_q`` (8 bits; see
-            :func:`nstjax.weights.codebook.decode_codebooks`). Any prefix may come before the name, such as
-            ``module.`` or ``model.vgg.``, and ``features.`` may be absent. Other entries, such as the
-            classifier's, are ignored.
-        path: for messages.
+            :func:`nstjax.weights.codebook.decode_codebooks`). Names may have any prefix, such as ``module.`` or
+            ``model.vgg.``, and ``features.`` may be missing. Other entries, such as the classifier's, are
+            ignored.
+        path: the file, for messages.
 
     Returns:
         The tree, and the naming: ``"torchvision"``, ``"gatys"`` or ``"codebook"``.
 
     Raises:
-        InputError: none of these names is there, the indices fit neither VGG-16 nor VGG-19, or there are several
-            VGGs with different weights.
+        InputError: If none of these names exists, the indices fit neither VGG-16 nor VGG-19, there are several
+            VGG networks with different weights, or an array is not valid (see
+            :func:`nstjax.weights.canonical.from_pairs`).
     """
     if coded := decode_codebooks(state, path):
         return from_pairs(coded, path, oihw=True), "codebook"

@@ -1,9 +1,9 @@
-"""Reads PyTorch ``.pth`` files without PyTorch, and without running code of the pickle.
+"""Reads PyTorch ``.pth`` files without PyTorch and without running code from the pickle.
 
-A pickle is a program; loading it may call anything it can name. This unpickler resolves the handful
-of names that a state dict of tensors needs, to functions of its own, and refuses every other.
-Two containers exist: a zip archive (since PyTorch 1.6) with ``data.pkl`` and one entry a storage, and
-the legacy stream (a magic number, a protocol number, system facts, the object, the storages in turn).
+A pickle is a program; loading it may call every function that it can name. This unpickler maps the few names
+that a state dict of tensors needs to functions of this module, and rejects all others. There are two containers:
+a zip archive (since PyTorch 1.6) with ``data.pkl`` and one entry per storage, and the legacy stream (a magic
+number, a protocol number, system information, the object, and the storages one after another).
 """
 
 import collections
@@ -40,13 +40,13 @@ _STORAGES: dict[str, np.dtype] = {
 
 
 class _StorageType(NamedTuple):
-    """Stands for ``torch.FloatStorage`` and its kin."""
+    """Replacement for ``torch.FloatStorage`` and the other storage classes."""
 
     dtype: np.dtype
 
 
 class _Storage:
-    """A storage, filled when its bytes are known: at once in a zip, at the end of a legacy stream."""
+    """A storage. Its data are set when they are read: at once from a zip archive, at the end from a legacy stream."""
 
     def __init__(self, dtype: np.dtype, size: int) -> None:
         self.dtype, self.size = dtype, size
@@ -54,12 +54,19 @@ class _Storage:
 
 
 class _Tensor(NamedTuple):
+    """A tensor: a view of a storage."""
+
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
     def numpy(self) -> np.ndarray:
+        """Return the tensor as a read-only NumPy view of its storage.
+
+        Raises:
+            ValueError: If the storage has no data, or the tensor reaches outside it.
+        """
         data = self.storage.data
         if data is None:
             raise ValueError("a storage has no bytes")
@@ -68,7 +75,8 @@ class _Tensor(NamedTuple):
         )
         if min((self.offset, *self.shape, *self.strides)) < 0 or self.offset + reach >= data.size:
             raise ValueError("a tensor reaches outside its storage")
-        if math.prod(self.shape) > data.size:  # strides of 0 would make any size of a few bytes
+        # With strides of 0, a few bytes could become an array of any size.
+        if math.prod(self.shape) > data.size:
             raise ValueError("a tensor is larger than its storage")
         step = data.itemsize
         view = np.lib.stride_tricks.as_strided(
@@ -97,7 +105,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Resolves the names in ``_ALLOWED`` and none besides."""
+    """An unpickler that resolves only the names in ``_ALLOWED``."""
 
     def __init__(self, file: Any, storage_of: Callable[[str, np.dtype, int], _Storage], path: Path) -> None:
         super().__init__(file, encoding="utf-8")
@@ -124,10 +132,12 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def _unpickle(file: BinaryIO, storage_of: Callable[[str, np.dtype, int], _Storage], path: Path) -> Any:
-    """Load one pickle, after a look at where it stores: Python's unpickler makes a table as long as the largest index.
+    """Load one pickle, after a check of its memo indices.
+
+    Python's unpickler allocates a table as long as the largest index, so a large index would exhaust the memory.
 
     Raises:
-        InputError, pickle.UnpicklingError, ValueError: it is refused or damaged.
+        InputError, pickle.UnpicklingError, ValueError: If the pickle is rejected or damaged.
     """
     start = file.tell()
     for count, (opcode, index, _) in enumerate(pickletools.genops(file)):
@@ -138,6 +148,7 @@ def _unpickle(file: BinaryIO, storage_of: Callable[[str, np.dtype, int], _Storag
 
 
 def _load_zip(file: BinaryIO, path: Path) -> Any:
+    """Load the object in a zip archive."""
     with open_zip(path, file) as archive:
         names = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not names:
@@ -159,6 +170,7 @@ def _load_zip(file: BinaryIO, path: Path) -> Any:
 
 
 def _load_legacy(file: BinaryIO, path: Path) -> Any:
+    """Load the object in a legacy stream, with its storages."""
     storages: dict[str, _Storage] = {}
 
     def storage_of(key: str, dtype: np.dtype, size: int) -> _Storage:
@@ -166,7 +178,7 @@ def _load_legacy(file: BinaryIO, path: Path) -> Any:
 
     if _unpickle(file, storage_of, path) != LEGACY_MAGIC:
         raise InputError(f"{path} is a pickle, but not of PyTorch: use a file that torch.save wrote")
-    for _ in range(2):  # the protocol's number and facts of the system that wrote it
+    for _ in range(2):  # the protocol number, and information on the system that wrote the file
         _unpickle(file, storage_of, path)
     result = _unpickle(file, storage_of, path)
     for key in _unpickle(file, storage_of, path):
@@ -178,7 +190,7 @@ def _load_legacy(file: BinaryIO, path: Path) -> Any:
 
 
 def _tensors(loaded: dict[Any, Any]) -> dict[str, np.ndarray]:
-    """Tensors by name, those of a dict inside the dict under ``outer.inner``."""
+    """Return the tensors by name; tensors of a nested dict are named ``outer.inner``."""
     found: dict[str, np.ndarray] = {}
     for key, value in loaded.items():
         if isinstance(value, _Tensor):
@@ -190,19 +202,20 @@ def _tensors(loaded: dict[Any, Any]) -> dict[str, np.ndarray]:
 
 
 def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np.ndarray]:
-    """Read the tensors of a state dict that ``torch.save`` wrote, in either container.
+    """Read the tensors of a state dict that ``torch.save`` wrote, from either container.
 
     Args:
         path: the file.
-        content: its bytes, where they are not in a file of their own; ``path`` is then for messages alone.
+        content: the file's bytes as a stream, if they are not in a file of their own; ``path`` is then used only
+            for messages.
 
     Returns:
-        Tensors by name, as read-only views of their storages, bfloat16 as ``ml_dtypes.bfloat16``. The tensors of a dict inside the dict have its key before their names, joined by a
-        dot: ``state_dict.features.0.weight``.
+        Tensors by name, as read-only views of their storages; bfloat16 tensors as ``ml_dtypes.bfloat16``. The
+        name of a tensor in a nested dict begins with that dict's key and a dot: ``state_dict.features.0.weight``.
 
     Raises:
-        InputError: the file is damaged, is not of PyTorch, holds something other than tensors, or asks to
-            load anything but tensors (nothing of it is then run).
+        InputError: If the file is damaged, is not a PyTorch file, or does not contain a dict; or if it asks to
+            load anything but tensors, in which case nothing of it is run.
     """
     try:
         with path.open("rb") if content is None else contextlib.nullcontext(content) as file:
@@ -216,5 +229,5 @@ def read_state_dict(path: Path, content: BinaryIO | None = None) -> dict[str, np
         return _tensors(loaded)
     except InputError:
         raise
-    except Exception as error:  # a damaged pickle can raise nearly anything
+    except Exception as error:  # a damaged pickle can raise nearly any exception
         raise InputError(f"{path} is a damaged PyTorch file: fetch or copy it again") from error

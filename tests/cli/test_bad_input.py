@@ -356,7 +356,7 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--content-layers", "relu4_2"],
         "they end at relu2_1; name a shallower",
     ),
-    "option unknown": (nothing, [*GOOD, "--colour"], "--colour (see nstjax transfer --help)"),
+    "option unknown": (nothing, [*GOOD, "--colour"], "--colour (see nstjax transfer --help-all)"),
     "command unknown": (nothing, ["paint"], "there is no command 'paint': the commands are"),
     "action unknown": (nothing, ["weights", "steal"], "has no action 'steal': the actions are"),
     "preset unknown": (
@@ -837,7 +837,7 @@ KINDS: dict[str, Kind] = {
     "reconstruction with masks": (
         nothing,
         ["reconstruct", "photo.png", *TEXTURE[2:], "--masks", "all"],
-        "Unrecognized options: --masks, all (see nstjax reconstruct --help)",
+        "Unrecognized options: --masks, all (see nstjax reconstruct --help-all)",
     ),
     # Records.
     "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),

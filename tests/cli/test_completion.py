@@ -39,7 +39,7 @@ def complete(scripts: Path, words: str) -> set[str]:
 def test_bash_completes_commands_options_and_choices(scripts: Path) -> None:
     # All commands but completion itself, which is asked for once.
     assert set(_COMMANDS) - {"completion"} <= complete(scripts, "nstjax")
-    assert {"--size", "--preset", "--style-layers"} <= complete(scripts, "nstjax transfer")
+    assert {"--size", "--preset", "--style-layers", "--help-all"} <= complete(scripts, "nstjax transfer")
     assert {"fetch", "convert", "list", "info", "normalize"} <= complete(scripts, "nstjax weights")
     assert {"sizes", "clear"} <= complete(scripts, "nstjax cache")
     assert {"max", "average"} <= complete(scripts, "nstjax transfer --pooling")

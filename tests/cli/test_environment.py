@@ -120,7 +120,7 @@ def printed(
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_help_in_another_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = printed(["transfer", "--help"], encoding, monkeypatch)
+    code, out, err = printed(["transfer", "--help-all"], encoding, monkeypatch)
     assert (code, err) == (0, "")
     assert "--content-weight" in out
 

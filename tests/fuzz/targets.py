@@ -352,7 +352,7 @@ def _command(name: str, *start: str) -> Target:
 
 
 def flags_of(command: str) -> list[str]:
-    """The options of a command, read from its help."""
+    """The options of a command, read from its whole help."""
     import contextlib
     import re
 
@@ -360,8 +360,8 @@ def flags_of(command: str) -> list[str]:
 
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        main([command, "--help"])
-    found = sorted(set(re.findall(r"--[a-z][a-z0-9-]+", text.getvalue())) - {"--help"})
+        main([command, "--help-all"])
+    found = sorted(set(re.findall(r"--[a-z][a-z0-9-]+", text.getvalue())) - {"--help", "--help-all"})
     assert len(found) >= 3, text.getvalue()
     return found
 

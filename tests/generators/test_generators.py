@@ -264,7 +264,7 @@ def test_configs_as_json() -> None:
 
 
 def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
-    """9×9 to 3 channels (Johnson et al., supplement, table 1), or 3×3×3 (report 004, table 3.1)."""
+    """9×9 to 3 channels (Johnson et al., supplement, table 1), or 3×3×3 (Pomona thesis, table 3.1)."""
     for side, config in ((9, SMALL), (3, dataclasses.replace(SMALL, last_kernel=3))):
         variables = init_generator(config, jax.random.key(0))
         assert variables["params"]["last"]["kernel"].shape == (side, side, 2, 3)
@@ -290,8 +290,11 @@ def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
         (lambda: UlyanovConfig(norm="layer"), "`norm` is 'layer': it must be one of batch, instance"),
         (lambda: UlyanovConfig(scales=0), "`scales` is 0"),
         (lambda: UlyanovConfig(channels=0), "`channels` is 0"),
-        (lambda: generate(SMALL, {}, None), "was not given the images and the noise"),
-        (lambda: generate(PYRAMID, {}, photos(1, 8, 8)), "was not given the images and the noise"),
+        (lambda: generate(SMALL, {}, None), "`images` is missing"),
+        (
+            lambda: generate(PYRAMID, {}, photos(1, 8, 8)),
+            r"needs \d noise arrays, see draw_noise; 0 were given",
+        ),
     ],
 )
 def test_what_cannot_be(make: Callable, message: str) -> None:

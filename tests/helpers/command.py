@@ -1,4 +1,4 @@
-"""A small transfer by the command line."""
+"""A small transfer on the command line."""
 
 from pathlib import Path
 

@@ -11,9 +11,12 @@ from nstjax.data.tfds import ARRAY_RECORD, FILENAME, IMAGE, data_folder
 
 
 def prepare_folder(folder: Path, name: str, data_dir: str) -> Path:
-    """Write a folder's photographs as the data set ``tfds:NAME`` with one split, ``train``; returns its folder.
+    """Write a folder's photographs as the data set ``tfds:NAME`` with one split, ``train``.
 
-    The photographs' bytes are kept as they are, in the order of their names, damaged ones too.
+    The bytes of the files are stored unchanged, in the order of their names, including damaged files.
+
+    Returns:
+        The folder of the data set.
     """
     import tensorflow_datasets as tfds
 

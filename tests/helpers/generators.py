@@ -1,4 +1,4 @@
-"""What tests of generators share."""
+"""Weights of generators for tests."""
 
 from typing import Any
 
@@ -10,7 +10,10 @@ from nstjax.generators import GeneratorConfig, init_generator
 
 
 def shuffled(config: GeneratorConfig, seed: int = 1) -> dict[str, Any]:
-    """Weights of which no norm is the identity, no running statistic 0 or 1, and no map nearly flat."""
+    """Return random weights of a generator that hide no error.
+
+    No normalization is the identity, no running statistic is 0 or 1, and no feature map is nearly flat.
+    """
     rng = np.random.default_rng(seed)
 
     def new(x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Central differences, and losses of features that are the image itself."""
+"""Central differences, and losses of "features" that are the image itself."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def central_difference(fun, x: np.ndarray, direction: np.ndarray, step: float = 
 
 
 def assert_gradient(fun, x: np.ndarray, rtol: float = 1e-6) -> None:
-    """``jax.grad`` against central differences along random directions."""
+    """Compare ``jax.grad`` with central differences along random directions."""
     grad = np.asarray(jax.grad(fun)(jnp.asarray(x)))
     for seed in range(3):
         direction = np.random.default_rng(seed).normal(size=x.shape)
@@ -23,7 +23,7 @@ def assert_gradient(fun, x: np.ndarray, rtol: float = 1e-6) -> None:
 
 
 def loops_gram(f: np.ndarray) -> np.ndarray:
-    """Gatys et al. 2016, eq. 3, element by element."""
+    """Compute Gatys et al. 2016, eq. 3, element by element."""
     _, h, w, c = f.shape
     g = np.zeros((c, c))
     for i in range(c):
@@ -39,7 +39,7 @@ def identity(_, image, layers):
 
 
 def style_loss_of(x: np.ndarray, s: np.ndarray, **how) -> float:
-    """The style term alone, of features that are the image itself."""
+    """Return the style term of an objective whose features are the image itself."""
     record = Objective((), ("relu1_1",), 0.0, 1.0, 0.0, **how)
     targets = make_targets(record, {}, {"relu1_1": jnp.asarray(s)}, {"relu1_1": x.shape[1:3]})
     return float(objective(record, identity, None, targets)(jnp.asarray(x))[0])

@@ -1,4 +1,4 @@
-"""Python in a process that may mount file systems, which only it sees."""
+"""Python code in a process that may mount file systems, which are visible only to it."""
 
 import os
 import shutil
@@ -19,11 +19,14 @@ TINY_DISK = """
         facts = os.statvfs(path)
         with open(f"{path}/filler", "wb") as file:
             file.write(bytes(max(0, facts.f_bavail * facts.f_frsize - room)))
-"""  # a file system of 2 MB on the folder "disk", and what fills it but for some bytes
+"""  # mounts a file system of 2 MB on the folder "disk"; fill() leaves only ``room`` bytes free
 
 
 def run_with_mounts(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a folder, in a user namespace in which it may mount; skip the test where there are none."""
+    """Run Python code in a folder, in a user namespace where it may mount file systems.
+
+    The test is skipped if user namespaces are not available.
+    """
     usable = (
         shutil.which("unshare")
         and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0

@@ -1,4 +1,4 @@
-"""Networks with random weights."""
+"""Feature networks with random weights."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from nstjax.weights.recognise import ORIGINAL_RATIOS
 
 
 def random_params(arch: str, convs: int, seed: int = 0, dtype: type = np.float32) -> dict:
-    """He-initialised weights of the first ``convs`` convolutions."""
+    """Return He-initialized weights of the first ``convs`` convolutions."""
     rng = np.random.default_rng(seed)
     params = {}
     for name in conv_names(arch)[:convs]:
@@ -25,7 +25,11 @@ def random_backbone(arch: str = "vgg19", convs: int = 3, seed: int = 0, dtype: t
 
 
 def like_the_original() -> dict:
-    """Random kernels with the original's biases in proportion, and its share of the three channels."""
+    """Return random weights that look like the original VGG-19's.
+
+    Kernels have the original's proportions of the three input channels, and the biases of conv1_1 have the
+    original's ratios to the kernels.
+    """
     params = random_params("vgg19", 3)
     first = params["conv1_1"]
     first["kernel"] *= np.array([0.8, 1.1, 1.0], np.float32)[:, None] / 100

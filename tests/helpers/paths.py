@@ -1,4 +1,4 @@
-"""The checkout, and the material beside it."""
+"""Paths of the checkout and of the material beside it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ REAL_WEIGHTS = SHARED / "weights" / "vgg19_blocks1-3_keras_layout.h5"
 
 
 def whole_network(arch: str) -> Path:
-    """The file of a whole network's weights; the test is skipped where it is missing."""
+    """Return the file of a whole network's weights; skip the test if it does not exist."""
     path = SHARED / "weights" / f"{arch}_keras_layout.h5"
     if not path.exists():
         pytest.skip(f"{path} is not here")

@@ -1,4 +1,4 @@
-"""Photographs whose pixels say where they are, so that a crop tells what it is a crop of."""
+"""Photographs whose pixels encode their position, so that a crop shows where it comes from."""
 
 from pathlib import Path
 
@@ -12,13 +12,16 @@ SHORT, LONG = 24, 40
 
 
 def marked(number: int, height: int = SHORT, width: int = LONG) -> np.ndarray:
-    """``(h, w, 3)`` uint8: the photograph's number, 5 times the row, 5 times the column."""
+    """Return ``(h, w, 3)`` uint8 with the channels number of the photograph, 5·row and 5·column."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([np.full_like(rows, number), 5 * rows, 5 * columns], -1).astype(np.uint8)
 
 
 def write_marked(folder: Path, count: int) -> list[Path]:
-    """Photographs ``00.png``, ``01.png``, …, every other upright, the last third of them in a subfolder."""
+    """Write photographs ``00.png``, ``01.png``, …
+
+    Every second one is in landscape format, the others upright; the last third is in a subfolder.
+    """
     paths = []
     for number in range(count):
         inside = folder / "more" if number >= count - count // 3 else folder
@@ -30,28 +33,28 @@ def write_marked(folder: Path, count: int) -> list[Path]:
 
 
 def damage(paths: list[Path]) -> None:
-    """Truncate the first, empty the second, make the third a text."""
+    """Truncate the first file, empty the second, and replace the third by text."""
     paths[0].write_bytes(paths[0].read_bytes()[:70])
     paths[1].write_bytes(b"")
     paths[2].write_text("not a photograph")
 
 
 def numbers(images: np.ndarray) -> list[int]:
-    """Which photograph each image of a float32 batch is of."""
+    """Return the number of the photograph that each image of a float32 batch comes from."""
     return np.rint(images[:, 0, 0, 0] * 255).astype(int).tolist()
 
 
 def config(source: Path | str, **fields: object) -> DataConfig:
-    """Crops of 16 from photographs brought to 24, which they have: nothing is resampled."""
+    """Return a config with crops of 16 pixels from photographs that need no resampling."""
     return DataConfig(str(source), **{"size": 16, "zoom": (1.5, 1.5), "batch_size": 3, **fields})  # type: ignore[arg-type]
 
 
 def take(batches: Batches, count: int) -> np.ndarray:
-    """The images of the next batches, one after the other."""
+    """Return the images of the next ``count`` batches, concatenated."""
     return np.concatenate([next(batches).images for _ in range(count)])
 
 
 def first(config: DataConfig, count: int) -> np.ndarray:
-    """The images of the first batches."""
+    """Return the images of the first ``count`` batches, concatenated."""
     with open_batches(config) as batches:
         return take(batches, count)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Evil:
-    """A pickle that runs a command when it is loaded as Python loads pickles."""
+    """An object whose pickle runs a command when Python loads it."""
 
     def __init__(self, flag: Path) -> None:
         self.flag = flag

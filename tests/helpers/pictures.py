@@ -1,11 +1,11 @@
-"""Files with a chosen color profile or declared size."""
+"""Image files with a chosen color profile or a chosen declared size."""
 
 import struct
 import zlib
 
 
 def profile_with_gamma(profile: bytes, gamma: float) -> bytes:
-    """The same primaries with tone curves of a plain gamma (ICC.1:2010, 10.5)."""
+    """Return an ICC profile with the same primaries and tone curves of a given gamma (ICC.1:2010, 10.5)."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
     count = struct.unpack(">I", profile[128:132])[0]
     result = bytearray(profile)

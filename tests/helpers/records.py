@@ -1,4 +1,4 @@
-"""Checkpoints whose record is changed on purpose."""
+"""Checkpoints with a changed record."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from nstjax.digests import RECORD, record_digest
 
 
 def replace_record(store: Path, record: dict[str, Any]) -> None:
-    """Write another record into a store, with its hash: not damage, but other content."""
+    """Replace the record of a store, with a valid hash, so that the content differs but is not damaged."""
     rest = {key: value for key, value in record.items() if key != RECORD}
     (store / "record" / "metadata").write_text(json.dumps({**rest, RECORD: record_digest(rest)}))
 

@@ -15,7 +15,7 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve with ``handler`` on a free port; gives the address."""
+    """Serve with ``handler`` on a free port; yield the address."""
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()

@@ -1,4 +1,4 @@
-"""What the tests of training share: a tiny generator, a tiny feature network, and Python run apart."""
+"""Shared parts of the tests of training: a tiny generator and feature network, and Python subprocesses."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from tests.helpers.paths import ROOT
 TINY = JohnsonConfig(width=0.125, residual_blocks=1, upsampling="nearest")
 CONFIG = TrainConfig(
     steps=6,
-    epsilon=1e-2,  # else Adam takes the sign of rounding errors where a gradient is 0, and no two sums agree
+    epsilon=1e-2,  # with a small ε, Adam turns rounding errors of zero gradients into full steps
     generator=TINY,
     objective=Objective(content_layers=("relu2_1",), style_layers=("relu1_1", "relu2_1")),
     data=DataConfig("fake:12", size=16, batch_size=4),

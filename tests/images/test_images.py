@@ -22,6 +22,7 @@ from nstjax.images import (
     save_gif,
     save_image,
 )
+from nstjax.images.animation import encode_animation
 from nstjax.images.encode import to_integers
 from tests.helpers.pictures import png_of_size, profile_with_gamma
 
@@ -263,3 +264,8 @@ def test_gif(tmp_path: Path) -> None:
         assert gif.info["duration"] == 1000
     with pytest.raises(nstjax.InputError, match="must end in .gif"):
         save_gif(tmp_path / "a.png", frames)
+    with pytest.raises(nstjax.InputError, match="`frames` is empty"):
+        save_gif(tmp_path / "b.gif", [])
+    with pytest.raises(nstjax.InputError, match="`frames` is empty"):
+        encode_animation(tmp_path / "b.webp", [], [])
+    assert not (tmp_path / "b.gif").exists()

@@ -205,6 +205,12 @@ def test_bad_arguments(how: dict, message: str) -> None:
         mmd2(jnp.asarray(arguments.pop("x")), jnp.asarray(arguments.pop("y")), **arguments)
 
 
+def test_a_weight_for_each_point() -> None:
+    x, y = jnp.zeros((4, 2)), jnp.zeros((3, 2))
+    with pytest.raises(nstjax.InputError, match=r"`y_weights` must have the shape \(3,\)"):
+        mmd2(x, y, x_weights=jnp.ones(4), y_weights=jnp.ones(4))
+
+
 def test_linear_time_is_blind_to_a_common_shift() -> None:
     x, y = (jnp.asarray(RNG.normal(m, 1, size=(400, 64)).astype(np.float32)) for m in (0.0, 0.1))
     near, far = (

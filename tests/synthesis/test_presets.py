@@ -82,7 +82,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "pooling": "max",
         "padding": "replicate",
     },
-    # Report 000, sections 2.3 and 3.3.
+    # The Duke report, sections 2.3 and 3.3.
     "duke": {
         "objective.content_layers": ("conv2_2",),
         "objective.style_layers": CONVS,
@@ -94,7 +94,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "scales": (256,),
         "init": "noise",
     },
-    # Report 001, sections 1.2, 2 and 4.2; Keras's example of 2016.
+    # The Brown report, sections 1.2, 2 and 4.2; Keras's example of 2016.
     "brown": {
         "objective.content_layers": ("relu4_2",),
         "objective.style_layers": FIRST_RELUS,
@@ -109,7 +109,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "init": "content",
         "pooling": "max",
     },
-    # Report 002, sections III to V; Keras's example of 2020.
+    # The Ahmedabad report, sections III to V; Keras's example of 2020.
     "ahmedabad": {
         "objective.content_layers": ("relu5_4",),
         "objective.style_layers": FIRST_RELUS,
@@ -124,7 +124,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "init": "content",
         "pooling": "max",
     },
-    # Report 003 (the poster): the losses, Adam, 300 iterations, 500×500, a random start.
+    # The Stanford poster: the losses, Adam, 300 iterations, 500×500, a random start.
     "stanford": {
         "objective.content_loss": "sum",
         "objective.style_loss": "sum",
@@ -184,7 +184,7 @@ TRAIN_SOURCES: dict[str, dict[str, Any]] = {
         "objective.tv_weight": 0.0,
         "data.batch_size": 1,
     },
-    # Report 000, sections 2.2 to 2.4 and 3, appendix C.
+    # The Duke report, sections 2.2 to 2.4 and 3, appendix C.
     "duke": {
         "steps": 600 * 18,
         "learning_rate": 0.1,
@@ -195,7 +195,7 @@ TRAIN_SOURCES: dict[str, dict[str, Any]] = {
         "data.size": 256,
         "data.batch_size": 1,
     },
-    # Report 004, chapters 4 and 5: one pass over 118,000 photographs.
+    # The Pomona thesis, chapters 4 and 5: one pass over 118,000 photographs.
     "pomona": {
         "steps": 118_000 // 4,
         "generator": JohnsonConfig(norm="instance", upsampling="bilinear"),

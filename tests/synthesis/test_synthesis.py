@@ -196,6 +196,8 @@ def test_layers_follow_the_network(small) -> None:
     assert chosen(random_backbone("vgg19", 8)) == (("relu3_2",), three)
     assert chosen(random_backbone("vgg19", 16)) == (("relu4_2",), (*three, "relu4_1", "relu5_1"))
     assert chosen(random_backbone("vgg19", 1)) == (("relu1_1",), ("relu1_1",))
+    with pytest.raises(nstjax.InputError, match="none of the default content layers"):
+        TransferConfig().objective.for_layers(("relu2_1",))
     named = TransferConfig(objective=RECORD).for_backbone(small)
     assert named.objective == dataclasses.replace(RECORD, style_weight=named.objective.style_weight)
 

@@ -34,18 +34,21 @@ STATISTICS: dict[str, type[Statistic]] = {
     "long-range": LongRange,
 }
 ENTRY_POINTS = "nstjax.style_statistics"
-"""The group under which an installed package offers statistics of its own."""
+"""Group of entry points through which an installed package offers its own statistics."""
 
 
 def register_statistic(name: str, kind: type[Statistic]) -> None:
     """Make a statistic available as ``Objective(style_statistic=name)``.
 
+    A name that was registered before gets the new class. A hash of the class's source file is added to its
+    ``repr``.
+
     Args:
-        name: any but those of nstjax.
+        name: any name that is not one of nstjax's own.
         kind: a frozen dataclass that extends :class:`Means` or :class:`Points`.
 
     Raises:
-        InputError: the name is taken, or ``kind`` is something else.
+        InputError: ``kind`` does not extend either class, or the name or the class is nstjax's own.
     """
     if not (isinstance(kind, type) and issubclass(kind, Means | Points)):
         raise InputError(f"`style_statistic` {name} is not a class that extends Means or Points: name one")
@@ -57,7 +60,7 @@ def register_statistic(name: str, kind: type[Statistic]) -> None:
 
 
 def _tell_code_apart(kind: type[Statistic]) -> None:
-    """Add a hash of its source file to the class's ``repr``: cached programs are found by it."""
+    """Add a hash of its source file to the class's ``repr``, by which cached programs are found."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if "_before_nstjax" in vars(kind) or file is None or not Path(file).is_file():
         return
@@ -67,6 +70,7 @@ def _tell_code_apart(kind: type[Statistic]) -> None:
 
 
 def _module(place: str) -> ModuleType:
+    """Import a module by its name, or from a file whose name ends in ``.py``."""
     if not place.endswith(".py"):
         return importlib.import_module(place)
     name = f"nstjax_statistic_{hashlib.sha256(str(Path(place).absolute()).encode()).hexdigest()[:16]}"
@@ -74,19 +78,19 @@ def _module(place: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     return module
 
 
 def import_statistic(spec: str) -> None:
-    """Import a statistic and register it under the same words. This runs the module's code.
+    """Import a statistic and register it with its specification as the name. This runs the module's code.
 
     Args:
-        spec: ``package.module:Name``, or ``file.py:Name``.
+        spec: ``package.module:Name`` or ``file.py:Name``.
 
     Raises:
-        InputError: there is no such module or name, or it is no statistic.
+        InputError: The module or the name does not exist, or it is not a statistic.
     """
     place, _, name = spec.rpartition(":")
     try:
@@ -99,10 +103,17 @@ def import_statistic(spec: str) -> None:
 
 
 def statistic_class(name: str) -> type[Statistic]:
-    """The class of a name: nstjax's own, a registered one, or an entry point of an installed package.
+    """Return the class of a statistic.
+
+    A statistic is nstjax's own, a registered one, or an entry point of an installed package, whose code is
+    then imported. A name of the form ``module:Name`` must have been imported with :func:`import_statistic`
+    before. It is not imported here, because names are also read from run records, and an import runs code.
+
+    Args:
+        name: name of the statistic.
 
     Raises:
-        InputError: there is none. Names of modules are not imported here, since run records hold names, too.
+        InputError: There is no such statistic.
     """
     if name in STATISTICS:
         return STATISTICS[name]

@@ -1,4 +1,4 @@
-"""Averages over the positions of a picture or of regions, also computed in parts."""
+"""Averages over the positions of an image or of regions, computed at once or in parts."""
 
 from functools import partial
 
@@ -13,10 +13,12 @@ from nstjax.typing import FeatureMap
 
 
 def _name(name: str, index: int) -> str:
+    """Return the name of an average of map number ``index``; the first map has no number."""
     return f"{name}{index or ''}"
 
 
 def _mean(x: FeatureMap, masks: Masks | None) -> Array:
+    """Compute the mean of each region, ``(n, k, c)``."""
     n, h, w, c = x.shape
     return x.reshape(n, 1, h * w, c).mean(2) if masks is None else guided_sum(x, masks)
 
@@ -24,7 +26,14 @@ def _mean(x: FeatureMap, masks: Masks | None) -> Array:
 def _gram(
     x: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None, shift: Array | None = None
 ) -> Array:
-    """``(n, k, c, c)``, about a shift ``(n, k, c)``."""
+    """Compute the Gram matrix of each region, ``(n, k, c, c)``.
+
+    Args:
+        x: ``(n, h, w, c)``.
+        masks: ``(k, h, w)``, or None for all positions.
+        plan: plan of the same masks.
+        shift: subtracted from the activations of each region first, ``(n, k, c)``.
+    """
     if plan is not None:
         return planned_gram(x, plan, shift)
     if shift is not None:
@@ -37,6 +46,7 @@ def _gram(
 
 
 def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
+    """Compute the mean square of each region, ``(n, k, c)``, about a shift ``(n, k, c)`` if there is one."""
     if shift is None:
         return _mean(jnp.square(x), masks)
     parts = [
@@ -50,13 +60,16 @@ def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
 def describe(
     statistic: Means, features: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None
 ) -> Description:
-    """The statistic of each region, arrays ``(n, k, ...)``; without masks ``k`` is 1.
+    """Compute the statistic of each region.
 
     Args:
-        statistic: which.
-        features: ``(n, h, w, c)``.
-        masks: ``(k, h, w)``, or None.
-        plan: of the same masks, which makes Gram matrices cheaper.
+        statistic: the statistic.
+        features: activations, ``(n, h, w, c)``.
+        masks: ``(k, h, w)``, or None for all positions.
+        plan: plan of the same masks, which makes Gram matrices cheaper.
+
+    Returns:
+        Arrays ``(n, k, ...)`` by name; without masks ``k`` is 1.
     """
     found: Description = {}
     for index, x in enumerate(statistic.maps(features)):
@@ -79,15 +92,21 @@ def describe(
 def part_sums(
     statistic: Means, features: FeatureMap, weights: Masks, shifts: tuple[Array, ...] | None = None
 ) -> Description:
-    """Sums ``(1, k, ...)`` over the positions of a part, with weights that get no gradient.
+    """Compute weighted sums over the positions of a part.
 
-    :func:`merge` makes those of a whole from those of its parts, and :func:`finish` the statistic.
+    :func:`merge` combines the sums of parts, and :func:`finish` computes the statistic from those of the
+    whole. The weights must be constants: the derivative of their square root, which is used here, is infinite
+    at 0.
 
     Args:
-        statistic: which; it must be ``local``.
-        features: of a part, ``(1, h, w, c)``.
+        statistic: the statistic; it must be ``local``.
+        features: activations of the part, ``(1, h, w, c)``.
         weights: ``(k, h, w)``.
-        shifts: for ``about_mean``, what squares are about, ``(1, k, c)`` for each map; by default the part's own mean.
+        shifts: for a statistic with ``about_mean``, the points about which squares are taken, ``(1, k, c)``
+            for each map; by default the part's own means.
+
+    Returns:
+        Sums ``(1, k, ...)`` by name.
     """
     k = len(weights)
     root = jnp.sqrt(weights).reshape(k, -1, 1).astype(features.dtype)
@@ -109,21 +128,30 @@ def part_sums(
 
 
 def _positive(weight: Array) -> Array:
+    """Replace weights of 0 by 1, for divisions."""
     return jnp.where(weight > 0, weight, 1.0)
 
 
 def _means(sums: Description) -> tuple[Array, ...]:
+    """Compute the mean of each map, ``(1, k, c)``, from the sums."""
     count = sum(name.startswith("mean") for name in sums)
     return tuple(sums[_name("mean", index)] / _positive(sums["weight"]) for index in range(count))
 
 
 def shifts_of(statistic: Means, sums: Description) -> tuple[Array, ...] | None:
-    """The mean of each map, ``(1, k, c)``, about which a second pass takes squares; None where it takes none."""
+    """Return the points about which the second pass takes squares.
+
+    Returns:
+        The mean of each map, ``(1, k, c)``, or None if the statistic takes no squares about the mean.
+    """
     return _means(sums) if statistic.about_mean and sums else None
 
 
 def merge(one: Description, other: Description) -> Description:
-    """The sums of two parts together; squares about the means of both (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    """Combine the sums of two parts.
+
+    Squares are about the means of both parts together (Chan, Golub and LeVeque 1979, eq. 2.1).
+    """
     found = {name: one[name] + other[name] for name in one}
     if "weight" in one:
         factor = one["weight"] * other["weight"] / _positive(found["weight"])
@@ -138,12 +166,15 @@ def merge(one: Description, other: Description) -> Description:
 
 
 def finish(statistic: Means, sums: Description, weight: Array) -> Description:
-    """The statistic from the sums of all parts.
+    """Compute the statistic from the sums of all parts.
 
     Args:
-        statistic: which.
-        sums: by :func:`part_sums` and :func:`merge`.
+        statistic: the statistic.
+        sums: from :func:`part_sums` and :func:`merge`.
         weight: sum of the weights of each region, ``(k,)``.
+
+    Returns:
+        Arrays ``(1, k, ...)`` by name.
     """
     found = {
         name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2))
@@ -156,12 +187,15 @@ def finish(statistic: Means, sums: Description, weight: Array) -> Description:
 
 
 def make_target(statistic: Statistic, features: FeatureMap, mask: Masks | None) -> Description:
-    """Return the target for a style image's activations.
+    """Compute the target for the activations of a style image.
 
     Args:
-        statistic: which.
-        features: ``(1, h, w, c)``.
+        statistic: the statistic.
+        features: activations, ``(1, h, w, c)``.
         mask: ``(1, h, w)``, or None for all positions.
+
+    Returns:
+        Arrays by name, as :meth:`Means.target` or :meth:`Points.target` returns them.
     """
     if isinstance(statistic, Points):
         return statistic.target(features, mask)

@@ -1,9 +1,10 @@
 """The interface of a style statistic.
 
-A statistic is a frozen dataclass, so that it is hashable and equal ones share a compiled program. There are two kinds:
+A statistic is a frozen dataclass. It is therefore hashable, and equal statistics share a compiled program.
+There are two kinds:
 
 - :class:`Means` are made of averages over positions. They work with masks, blends, tiles and several devices.
-- :class:`Points` compare the activations themselves. They work with masks and blends, not with tiles.
+- :class:`Points` compare activations with activations. They work with masks and blends, but not with tiles.
 """
 
 import abc
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from nstjax.losses.record import Objective
 
 Description = dict[str, Array]
-"""Arrays by name, of one region of one image ``(n, ...)``, or of several ``(n, k, ...)``."""
+"""Arrays by name, of one region ``(n, ...)`` or of several ``(n, k, ...)``, for ``n`` images."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """The base of both kinds.
+    """Base class of both kinds of statistics.
 
     Class attributes:
-        default_weights: style weight of VGG-19 by distance (``squared``, ``absolute``) for relative losses. A distance that
-            is missing is not supported.
-        normalizations: values of ``style_loss`` that are supported; see :func:`nstjax.losses.style_loss`.
+        default_weights: default style weight with VGG-19 and relative losses, by distance (``squared``,
+            ``absolute``). A distance that is missing is not supported.
+        normalizations: supported values of ``style_loss``; see :func:`nstjax.losses.style_loss`.
     """
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0}
@@ -40,7 +41,7 @@ class Statistic:
 
     @classmethod
     def from_record(cls, record: "Objective") -> "Statistic":
-        """The statistic that a record describes; by default with the default values of all fields."""
+        """Return the statistic that a record describes; here, the one with default values of all fields."""
         return cls()
 
 
@@ -49,11 +50,12 @@ class Means(Statistic):
     """A statistic made of averages over positions.
 
     Class attributes:
-        averages: what is averaged: ``mean`` of the activations, their ``square``, their ``gram`` matrix ``f f'``.
-        about_mean: take squares and Gram matrices about the mean, which is then one of the averages. No two large numbers
-            are subtracted, as they are in ``E[ff'] − E[f]E[f]'``.
-        counts_positions: add ``positions``, their number or a mask's sum.
-        local: :meth:`maps` looks at each position by itself. Otherwise there are no tiles.
+        averages: the averages to compute: ``mean`` of the activations, their ``square``, and their ``gram``
+            matrix ``f f'``.
+        about_mean: take squares and Gram matrices about the mean, which is then one of the averages. This
+            avoids the difference of two large numbers in ``E[ff'] − E[f]E[f]'``.
+        counts_positions: add ``positions``, the number of positions or the sum of the mask.
+        local: :meth:`maps` computes each position from that position alone. Tiles need this.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("gram",)
@@ -62,62 +64,82 @@ class Means(Statistic):
     local: ClassVar[bool] = True
 
     def maps(self, features: FeatureMap) -> tuple[FeatureMap, ...]:
-        """The maps that are averaged, each ``(n, h, w, c)``; by default the activations alone.
+        """Return the maps to average, each ``(n, h, w, c)``; by default the activations alone.
 
-        The averages of the second map have names that end in 1 (``gram1``), and so on.
+        The names of the second map's averages end in 1 (``gram1``), those of the third in 2, and so on.
         """
         return (features,)
 
     def describe(self, averages: Description) -> Description:
-        """Return the statistics from averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``.
+        """Compute the statistics from averages.
 
-        With ``about_mean``, ``mean`` has its derivatives and the others are about its value: ``E[(f − c)(f − c)']`` with a
-        constant ``c``. The covariance is ``gram − (mean − c)(mean − c)'`` with ``c = stop_gradient(mean)``.
+        With ``about_mean``, the other averages are taken about the value ``c = stop_gradient(mean)``, a
+        constant: ``E[(f − c)(f − c)']``. The covariance is then ``gram − (mean − c)(mean − c)'``, whose last
+        term is 0 but has derivatives.
+
+        Args:
+            averages: ``gram`` ``(n, k, c, c)``, ``mean`` and ``square`` ``(n, k, c)``, and ``positions``
+                ``(n, k)``, as the class attributes ask for.
+
+        Returns:
+            Arrays ``(n, k, ...)`` by name; by default the averages.
         """
         return averages
 
     def target(self, description: Description) -> Description:
-        """Return the target for the statistics of a style image, ``(1, ...)``."""
+        """Compute the target from the statistics of a style image, ``(1, ...)``."""
         return description
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
-        """The loss and the target's own size, by which a relative loss is divided.
+        """Compute the loss of one region, and the size of the target.
 
         Args:
-            found: of the picture, ``(n, ...)``.
-            target: of the style, ``(1, ...)``.
+            found: statistics of the output image, ``(n, ...)``.
+            target: from :meth:`target`, ``(1, ...)``.
             kind: ``squared`` or ``absolute``.
+
+        Returns:
+            The loss, summed over the batch, and the size by which a relative loss is divided, scalars.
         """
         names = [name for name in found if name != "positions"]
         loss = jnp.stack([distance(found[name] - target[name], kind).sum() for name in names]).sum()
         return loss, jnp.stack([distance(target[name], kind).sum() for name in names]).sum()
 
     def loss(self, found: Description, target: Description, normalization: str, kind: str) -> Scalar:
-        """The style loss of one region, summed over the batch."""
+        """Compute the style loss of one region, summed over the batch.
+
+        Args:
+            found: statistics of the output image, ``(n, ...)``.
+            target: from :meth:`target`, ``(1, ...)``.
+            normalization: one of ``normalizations``.
+            kind: ``squared`` or ``absolute``.
+        """
         loss, size = self.compare(found, target, kind)
         return relative(loss, size) if normalization == "relative" else loss
 
 
 @dataclasses.dataclass(frozen=True)
 class Points(Statistic, abc.ABC):
-    """A statistic that compares activations with activations, position by position."""
+    """A statistic that compares activations with activations."""
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array | None:
-        """Return constants of a run computed on the host, for example the positions to use. None by default.
+        """Return arrays that stay constant during a run, for example the positions to use, or None.
+
+        It is computed on the host.
 
         Args:
             shape: rows and columns of the layer.
-            mask: of the region, ``(h, w)``; None for all positions.
-            layer: its name, for a seed.
+            mask: mask of the region, ``(h, w)``, or None for all positions.
+            layer: name of the layer, for a random seed.
         """
         return None
 
     @abc.abstractmethod
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """Return the target for a style image.
+        """Compute the target for a style image.
 
         Args:
-            features: ``(1, h, w, c)``.
+            features: activations, ``(1, h, w, c)``.
             mask: ``(1, h, w)``, or None for all positions.
         """
 
@@ -125,13 +147,16 @@ class Points(Statistic, abc.ABC):
     def compare(
         self, features: FeatureMap, mask: Array | None, plan: Array | None, target: Description
     ) -> tuple[Scalar, Scalar]:
-        """The loss of a region, summed over the batch, and the target's own size.
+        """Compute the loss of a region, summed over the batch, and the size of the target.
 
         Args:
-            features: of the picture, ``(n, h, w, c)``.
-            mask: of the region, ``(1, h, w)``, or None.
+            features: activations of the output image, ``(n, h, w, c)``.
+            mask: mask of the region, ``(1, h, w)``, or None for all positions.
             plan: from :meth:`plan`.
             target: from :meth:`target`.
+
+        Returns:
+            The loss, and the size by which a relative loss is divided, scalars.
         """
 
     def loss(
@@ -142,6 +167,14 @@ class Points(Statistic, abc.ABC):
         target: Description,
         normalization: str,
     ) -> Scalar:
-        """The style loss of one region."""
+        """Compute the style loss of one region, summed over the batch.
+
+        Args:
+            features: activations of the output image, ``(n, h, w, c)``.
+            mask: mask of the region, ``(1, h, w)``, or None for all positions.
+            plan: from :meth:`plan`.
+            target: from :meth:`target`.
+            normalization: one of ``normalizations``.
+        """
         loss, size = self.compare(features, mask, plan, target)
         return relative(loss, size) if normalization == "relative" else loss

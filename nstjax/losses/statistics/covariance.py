@@ -1,4 +1,4 @@
-"""Covariance of the activations (centered Gram matrix) with their mean."""
+"""The covariance of the activations (the centered Gram matrix), with their mean."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from nstjax.losses.statistics.base import Description, Means
 
 @dataclasses.dataclass(frozen=True)
 class Covariance(Means):
-    """Description: ``mean`` ``(n, k, c)`` and ``covariance`` ``(n, k, c, c)``.
+    """The covariance ``(n, k, c, c)`` and the mean ``(n, k, c)`` of the activations.
 
-    The Gram matrix is ``covariance + mean mean'``, where the mean of activations after a ReLU is the larger part. Taken
-    apart, colors and contrasts count by themselves.
+    The Gram matrix is ``covariance + mean mean'``. After a ReLU, the larger part of it comes from the mean.
+    Comparing the two separately gives colors and contrasts terms of their own.
     """
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 4.0}
@@ -22,7 +22,7 @@ class Covariance(Means):
     about_mean: ClassVar[bool] = True
 
     def describe(self, averages: Description) -> Description:
-        """The covariance from the Gram matrix about the mean's value."""
+        """Compute the covariance from the Gram matrix about the value of the mean."""
         mean = averages["mean"]
-        rest = mean - lax.stop_gradient(mean)  # 0, with the mean's derivatives
+        rest = mean - lax.stop_gradient(mean)  # 0, but with the derivatives of the mean
         return {"mean": mean, "covariance": averages["gram"] - rest[..., :, None] * rest[..., None, :]}

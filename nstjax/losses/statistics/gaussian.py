@@ -1,4 +1,4 @@
-"""The Gaussian kernel (Li et al. 2017, table 1), by points."""
+"""The MMD with a Gaussian kernel (Li et al. 2017, table 1), from pairs of positions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(KernelPoints):
-    """Its width is in units of the median distance of the style's activations."""
+    """The MMD with a Gaussian kernel.
+
+    Its width is in units of the median distance between the style's activations.
+    """
 
     kernel: str = "gaussian"
 
@@ -21,5 +24,5 @@ class Gaussian(KernelPoints):
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
-        """Width and number of samples are the record's."""
+        """Return the statistic with the record's width and number of samples."""
         return cls(bandwidth=record.bandwidth, samples=record.kernel_samples)

@@ -1,4 +1,7 @@
-"""Gram matrices (Gatys et al. 2016): the mean outer product of activations, kernel ``(x'y)²``."""
+"""Gram matrices: the mean outer product of activations (Gatys et al. 2016).
+
+The loss equals the MMD with the kernel ``(x'y)²``.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,13 +14,20 @@ from nstjax.typing import Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Gram(Means):
-    """Description: ``gram`` ``(n, k, c, c)`` and ``positions`` ``(n, k)``."""
+    """The Gram matrix ``gram`` ``(n, k, c, c)`` and the number of positions ``positions`` ``(n, k)``."""
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 8.0, "absolute": 5.0}
     normalizations: ClassVar[tuple[str, ...]] = STYLE_LOSSES
     counts_positions: ClassVar[bool] = True
 
     def loss(self, found: Description, target: Description, normalization: str, kind: str) -> Scalar:
-        """See :func:`nstjax.losses.style_loss`."""
+        """Compute the style loss of one region, summed over the batch; see :func:`nstjax.losses.style_loss`.
+
+        Args:
+            found: statistics of the output image, ``(n, ...)``.
+            target: statistics of the style image, ``(1, ...)``.
+            normalization: a normalization of :func:`nstjax.losses.style_loss`.
+            kind: ``squared`` or ``absolute``.
+        """
         positions = found["positions"], target["positions"]
         return style_loss(found["gram"], target["gram"], normalization, kind, positions)

@@ -1,4 +1,4 @@
-"""Style losses for kernels without a finite feature map, by pairs of positions."""
+"""Style losses for kernels without a finite feature map, computed from pairs of positions."""
 
 import dataclasses
 from functools import partial
@@ -12,23 +12,25 @@ from nstjax.losses.mmd import kernel_matrix, kernel_mean, median_bandwidth
 from nstjax.losses.statistics.base import Description, Points
 from nstjax.typing import FeatureMap, Scalar
 
-_SEED = 0  # of which positions are compared: fixed, so that the loss is one function throughout a run
+_SEED = 0  # selects the positions to compare; fixed, so that the loss is the same function throughout a run
 
 
 @dataclasses.dataclass(frozen=True)
 class KernelPoints(Points):
-    """The squared maximum mean discrepancy of a region's positions and a style's points.
+    """The squared MMD between the positions of a region and the points of a style.
 
-    Positions are compared in blocks of ``samples``, each with all of the style's points: time and memory grow with the
-    number of positions, not its square. With ``samples`` 0 the value is exact. A block's and the style's samples add about
-    ``(1 − mean kernel)/samples`` each to the exact value.
+    Positions are compared in blocks of ``samples``, each block within itself and with all points of the
+    style. Time and memory then grow with the number of positions, not with its square. With ``samples`` 0 the
+    value is exact. Otherwise it is biased upwards: a block and the sample of the style each add about
+    ``(1 − mean kernel)/samples``.
 
     Attributes:
         kernel: ``"gaussian"`` or ``"polynomial"``; see :func:`nstjax.losses.mmd.kernel_matrix`.
-        degree: of the polynomial.
-        offset: of the polynomial.
-        bandwidth: of the Gaussian, in units of the median distance of the style's activations; None is 1.
-        samples: positions compared at a time; 0 for all.
+        degree: degree of the polynomial.
+        offset: offset of the polynomial.
+        bandwidth: width of the Gaussian, in units of the median distance between the style's activations;
+            None is 1.
+        samples: number of positions to compare at a time; 0 for all.
     """
 
     kernel: str = "gaussian"
@@ -38,9 +40,14 @@ class KernelPoints(Points):
     samples: int = 512
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array:
-        """Blocks of positions that are compared among themselves, ``(b, s)`` indices, each position in at least one.
+        """Return blocks of positions to compare, ``(b, s)`` indices. Every position is in at least one block.
 
-        The last block is filled up with positions of the first, which so count twice.
+        The last block is filled up with positions of the first, which then count twice.
+
+        Args:
+            shape: rows and columns of the layer.
+            mask: mask of the region, ``(h, w)``, or None for all positions.
+            layer: not used.
         """
         rng = np.random.default_rng(_SEED)
         inside = np.arange(shape[0] * shape[1]) if mask is None else np.flatnonzero(mask.ravel())
@@ -50,13 +57,20 @@ class KernelPoints(Points):
         return jnp.asarray(np.resize(order, (blocks, size)))
 
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """Points of the style image, in units in which the kernel's parameters mean the same at every layer.
+        """Return the points of the style image, scaled for the kernel.
 
-        For ``gaussian`` they are less their mean, over the width; for ``polynomial`` over their root mean square norm.
+        The scale gives the kernel's parameters the same meaning at every layer. For ``gaussian``, the mean of
+        the points is subtracted and they are divided by the width. For ``polynomial``, they are divided by
+        their root mean square norm. If the mask covers more positions than ``samples``, points are drawn at
+        random, with probabilities proportional to the mask.
+
+        Args:
+            features: activations, ``(1, h, w, c)``.
+            mask: ``(1, h, w)``, or None for all positions.
 
         Returns:
-            ``points`` ``(s, c)``, ``shares`` ``(s,)``, ``centre`` ``(c,)``, ``scale`` ``()``, and ``self``, the mean of
-            the kernel over pairs of them.
+            ``points`` ``(s, c)``, their weights ``shares`` ``(s,)`` with the sum 1, ``centre`` ``(c,)``,
+            ``scale`` ``()``, and ``self`` ``()``, the mean of the kernel over all pairs of the points.
         """
         points = features.reshape(-1, features.shape[-1])
         shares = np.ones(len(points)) if mask is None else np.asarray(mask, np.float64).ravel()
@@ -74,7 +88,11 @@ class KernelPoints(Points):
     def compare(
         self, features: FeatureMap, mask: Array | None, plan: Array | None, target: Description
     ) -> tuple[Scalar, Scalar]:
-        """The discrepancy; the size is the style's own mean kernel, its squared norm."""
+        """Compute the squared MMD, summed over the batch, and the size of the target; see
+        :meth:`Points.compare`.
+
+        The size is ``self`` of the target, the squared norm of the style's mean embedding.
+        """
         assert plan is not None
         n, _, _, c = features.shape
         points, own, v = target["points"], target["self"], target["shares"]
@@ -101,12 +119,14 @@ class KernelPoints(Points):
 
 
 def _mean(u: Array, matrix: Array, v: Array) -> Array:
+    """Compute ``u' matrix v``."""
     high = lax.Precision.HIGHEST
     return jnp.vdot(u, jnp.matmul(matrix, v, precision=high), precision=high)
 
 
 @partial(jax.jit, static_argnums=0)
 def _in_units(statistic: KernelPoints, points: Array, weights: Array) -> Description:
+    """Scale the points and compute ``self``; see :meth:`KernelPoints.target`."""
     high = lax.Precision.HIGHEST
     if statistic.kernel == "gaussian":
         centre = jnp.matmul(weights, points, precision=high)

@@ -1,4 +1,4 @@
-"""Long-range Gram matrices (Berger and Memisevic 2017, arXiv 1606.01286): of activations and their shifted copies."""
+"""Gram matrices of activations and shifted copies (Berger and Memisevic 2017, arXiv 1606.01286)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,13 +12,15 @@ from nstjax.typing import FeatureMap
 
 @dataclasses.dataclass(frozen=True)
 class LongRange(Means):
-    """Gram matrices of ``f(p)``, of ``f(p) + f(p + δ)`` along rows, and of the same along columns.
+    """Gram matrices of the activations ``f(p)`` and of the sums ``f(p) + f(p + δ)``.
 
-    The paper has the product of ``f(p)`` and ``f(p + δ)``. Here it is in the Gram matrix of their sum, which is
-    ``E[ff'] + E[gg'] + E[fg'] + E[gf']``: its symmetric part, by one product that has a fast gradient.
+    There are two such sums, with ``δ`` along the height and along the width. The paper uses the product of
+    ``f(p)`` and ``g = f(p + δ)``. Here it is part of the Gram matrix of their sum,
+    ``E[ff'] + E[gg'] + E[fg'] + E[gf']``, which contains its symmetric part. One product with a fast gradient
+    computes it.
 
     Attributes:
-        shift: δ in positions of the layer, at most half of its side.
+        shift: δ in positions of the layer; at most half of its side is used.
     """
 
     shift: int = 8
@@ -27,7 +29,7 @@ class LongRange(Means):
     local: ClassVar[bool] = False
 
     def maps(self, features: FeatureMap) -> tuple[FeatureMap, ...]:
-        """The activations, and their sums with copies that are shifted around the border."""
+        """Return the activations, and their sums with copies shifted cyclically along height and width."""
         shifted = [
             features + jnp.roll(features, -min(self.shift, features.shape[axis] // 2), axis)
             for axis in (1, 2)

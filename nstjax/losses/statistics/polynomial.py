@@ -1,4 +1,7 @@
-"""The polynomial kernel ``(x'y + c)^d`` (Li et al. 2017, table 1): by means up to degree 2, else by points."""
+"""The MMD with the polynomial kernel ``(x'y + c)^d`` (Li et al. 2017, table 1).
+
+Up to degree 2 it is computed from averages, otherwise from pairs of positions.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,9 +20,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Polynomial(Means):
-    """Degree 1 or 2, of which the kernel has a finite map. Description: ``gram`` and ``mean``.
+    """The MMD with a polynomial kernel of degree 1 or 2, which has a finite feature map.
 
-    Activations are in units of the style's root mean square norm, so that the offset means the same at every layer.
+    It is computed from the Gram matrix ``gram`` and the mean ``mean``. Activations are measured in units of
+    the root mean square norm of the style's activations, so that the offset has the same meaning at every
+    layer.
     """
 
     degree: int = 2
@@ -30,7 +35,10 @@ class Polynomial(Means):
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
-        """By points where the degree is 3 or more."""
+        """Return the statistic of the record's degree and offset.
+
+        It is a :class:`KernelPoints` if the degree is 3 or more.
+        """
         if record.kernel_degree > 2:
             return KernelPoints(
                 "polynomial", record.kernel_degree, record.kernel_offset, samples=record.kernel_samples
@@ -38,11 +46,15 @@ class Polynomial(Means):
         return cls(record.kernel_degree, record.kernel_offset)
 
     def target(self, description: Description) -> Description:
-        """With ``scale``, the mean square norm."""
+        """Add ``scale``, the mean square norm of the activations."""
         return {**description, "scale": jnp.trace(description["gram"], axis1=1, axis2=2)[0]}
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
-        """``(x'y + c)² = (x'y)² + 2c x'y + c²``, where the constant is the same for both."""
+        """Compute the loss and the size of the target. Arguments as in :meth:`Means.compare`.
+
+        The loss follows from ``(x'y + c)² = (x'y)² + 2c x'y + c²``, whose constant cancels. The size contains
+        ``c^d``, too.
+        """
         scale = jnp.where(target["scale"] > 0, target["scale"], 1.0)
         units = {"gram": scale, "mean": jnp.sqrt(scale)}
         factors = {"gram": 1.0, "mean": 2 * self.offset} if self.degree == 2 else {"gram": 0.0, "mean": 1.0}

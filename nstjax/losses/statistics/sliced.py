@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance (Heitz et al., CVPR 2021, arXiv 2006.07229): sorted projections of the activations."""
+"""Sliced Wasserstein distance (Heitz et al., CVPR 2021, arXiv 2006.07229): sorted projections."""
 
 import dataclasses
 import zlib
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Sliced(Points):
-    """The mean squared difference of quantiles over random directions.
+    """The mean squared difference between quantiles along random directions.
 
-    The paper projects all positions on as many directions as there are channels. Here positions are divided among the
-    directions at random, each position ``repeats`` times: an evaluation costs ``repeats`` dot products and one place in a
-    sort for each position, and every position counts.
+    The paper projects all positions on as many directions as there are channels. Here the positions are
+    distributed among the directions at random, each position ``repeats`` times. For each position, an
+    evaluation computes ``repeats`` dot products and sorts as many values, and every position counts.
 
     Attributes:
         directions: number of random unit vectors.
-        repeats: directions that each position is projected on; 0 for all of them, as in the paper (slow).
-        quantiles: kept of the style image for each direction.
+        repeats: number of directions on which each position is projected; 0 for all of them, as in the paper
+            (slow).
+        quantiles: number of quantiles that are kept of the style image for each direction.
     """
 
     directions: int = 64
@@ -39,11 +40,19 @@ class Sliced(Points):
 
     @classmethod
     def from_record(cls, record: "Objective") -> Statistic:
-        """``kernel_samples`` 0, which stands for all positions, is ``repeats`` 0."""
+        """Return the statistic with default settings; with ``repeats`` 0 if ``kernel_samples`` is 0."""
         return cls(repeats=0) if record.kernel_samples == 0 else cls()
 
     def plan(self, shape: tuple[int, int], mask: np.ndarray | None, layer: str) -> Array:
-        """The positions of each direction, ``(directions, s)`` indices."""
+        """Return the positions to project on each direction, ``(directions, s)`` indices.
+
+        Positions where the mask is greater than 0 all count equally.
+
+        Args:
+            shape: rows and columns of the layer.
+            mask: mask of the region, ``(h, w)``, or None for all positions.
+            layer: name of the layer, from which the random seed is made.
+        """
         inside = np.arange(shape[0] * shape[1]) if mask is None else np.flatnonzero(mask.ravel())
         if not self.repeats:
             return jnp.asarray(np.broadcast_to(inside, (self.directions, len(inside))))
@@ -53,7 +62,15 @@ class Sliced(Points):
         return jnp.asarray(np.resize(order, (self.directions, size)))
 
     def target(self, features: FeatureMap, mask: Array | None) -> Description:
-        """``quantiles`` ``(directions, q)`` of the projections, and ``axes`` ``(directions, c)``."""
+        """Return the quantiles of the style image's projections, and the directions.
+
+        Args:
+            features: activations, ``(1, h, w, c)``.
+            mask: ``(1, h, w)``, or None for all positions.
+
+        Returns:
+            ``quantiles`` ``(directions, q)`` and ``axes`` ``(directions, c)``.
+        """
         c = features.shape[-1]
         points = features.reshape(-1, c)
         shares = np.ones(len(points)) if mask is None else np.asarray(mask, np.float64).ravel()
@@ -65,7 +82,11 @@ class Sliced(Points):
     def compare(
         self, features: FeatureMap, mask: Array | None, plan: Array | None, target: Description
     ) -> tuple[Scalar, Scalar]:
-        """The size is the mean square of the style's quantiles."""
+        """Compute the loss, summed over the batch, and the size of the target; see :meth:`Points.compare`.
+
+        The loss is the mean squared difference of the quantiles. The size is the mean square of the style's
+        quantiles.
+        """
         assert plan is not None
         n, _, _, c = features.shape
         at = (jnp.arange(plan.shape[1], dtype=features.dtype) + 0.5) / plan.shape[1] * self.quantiles - 0.5
@@ -80,7 +101,16 @@ class Sliced(Points):
 
 
 def _weighted_quantiles(values: Array, shares: np.ndarray, count: int) -> Array:
-    """The values at ``(i + ½)/count`` of the total share, ``(d, p)`` to ``(d, count)``."""
+    """Return the values at the fractions ``(i + ½)/count`` of the total weight.
+
+    Args:
+        values: ``(d, p)``.
+        shares: weight of each value, ``(p,)``.
+        count: number of quantiles.
+
+    Returns:
+        ``(d, count)``.
+    """
     order = jnp.argsort(values, 1)
     ordered = jnp.take_along_axis(values, order, 1)
     weights = jnp.asarray(shares / shares.sum(), values.dtype)[order]

@@ -1,4 +1,4 @@
-"""Optimal transport between normal distributions, the style loss of style-transfer-pytorch."""
+"""The Wasserstein distance of normal distributions, the style loss of style-transfer-pytorch."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,12 +14,15 @@ from nstjax.typing import Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Wasserstein(Covariance):
-    """Description: ``mean`` ``(n, k, c)`` and ``covariance`` ``(n, k, c, c)``."""
+    """The squared 2-Wasserstein distance between normal distributions.
+
+    They are described by ``mean`` ``(n, k, c)`` and ``covariance`` ``(n, k, c, c)``.
+    """
 
     default_weights: ClassVar[Mapping[str, float]] = {"squared": 6.5}
 
     def target(self, description: Description) -> Description:
-        """The root of the covariance, its trace, and the mean."""
+        """Return the mean, the square root of the covariance, and its trace."""
         covariance = description["covariance"]
         return {
             "mean": description["mean"],
@@ -28,6 +31,10 @@ class Wasserstein(Covariance):
         }
 
     def compare(self, found: Description, target: Description, kind: str) -> tuple[Scalar, Scalar]:
-        """The squared distance; the size is the style's second moment."""
+        """Compute the loss, summed over the batch, and the size of the target; see :meth:`Means.compare`.
+
+        The loss is the squared distance. The size is the style's second moment, the mean square norm of its
+        activations. ``kind`` is not used.
+        """
         loss = wasserstein2(found["mean"], found["covariance"], target["mean"], target["root"]).sum()
         return loss, jnp.square(target["mean"]).sum() + target["trace"].sum()

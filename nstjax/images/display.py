@@ -1,0 +1,91 @@
+"""Display of images in notebooks."""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nstjax.errors import InputError
+from nstjax.images.encode import to_integers
+from nstjax.pixels import check_range
+
+
+def to_png(*images: Any) -> bytes:
+    """Encode images as one PNG file, side by side.
+
+    Args:
+        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB; values outside [0, 1]
+            are clamped. The images of a batch are placed side by side, in order. Images of different heights are
+            aligned at the top, with white below.
+
+    Returns:
+        The bytes of an 8-bit RGB PNG file. Its pixels are ``round(255 * image)``.
+
+    Raises:
+        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+            finite.
+    """
+    parts: list[np.ndarray] = []
+    for image in map(np.asarray, images):
+        if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.size == 0:
+            raise InputError(
+                f"the image has shape {image.shape}: it must be (n, height, width, 3) or (height, width, 3)"
+            )
+        if not np.isfinite(image).all():
+            raise InputError("the image has values that are not finite: they must be in [0, 1]")
+        check_range("image", image)
+        parts += [to_integers(one) for one in image.reshape(-1, *image.shape[-3:])]
+    if not parts:
+        raise InputError("there is no image to show: give at least one")
+    height = max(part.shape[0] for part in parts)
+    padded = [
+        np.pad(part, ((0, height - part.shape[0]), (0, 0), (0, 0)), constant_values=255) for part in parts
+    ]
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(padded, axis=1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class ShownImage:
+    """Images that a notebook displays as the value of a cell; returned by :func:`show`.
+
+    Attributes:
+        png: the bytes of an 8-bit PNG file.
+        size: ``(height, width)`` in pixels.
+    """
+
+    def __init__(self, png: bytes) -> None:
+        self.png = png
+        with Image.open(io.BytesIO(png)) as image:
+            self.size = image.height, image.width
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<image of {width}×{height} pixels>"
+
+
+def show(*images: Any) -> ShownImage:
+    """Display images side by side in a notebook.
+
+    In Jupyter and Colab the returned object is displayed if it is the last value of a cell; elsewhere in a cell
+    pass it to ``IPython.display.display``.
+
+    >>> nstjax.show(photo, painting, result.image)
+
+    Args:
+        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB; values outside [0, 1]
+            are clamped. The images of a batch are placed side by side, in order. Images of different heights are
+            aligned at the top, with white below.
+
+    Returns:
+        A :class:`ShownImage`, which holds the pixels as an 8-bit PNG.
+
+    Raises:
+        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+            finite.
+    """
+    return ShownImage(to_png(*images))
