@@ -2,7 +2,7 @@
 
 Value and gradient by size, the time to a given loss, the start of the command, in turns with the peer (a script that
 prints JSON lines, see ``--peer``) where it and PyTorch are there. Writes results.json, and with the other benchmarks' files
-the table in the README. Runtime: about 15 minutes on 2 cores, which it needs for itself; ``--long`` adds half an hour.
+the table in ``docs/benchmarks.md``. Runtime: about 15 minutes on 2 cores, which it needs for itself; ``--long`` adds half an hour.
 """
 
 import dataclasses
