@@ -38,7 +38,9 @@ def picture(path: Path) -> bytes:
     with Image.open(path) as image:
         image = image.convert("RGB")
         if image.width > WIDEST:
-            image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
+            image = image.resize(
+                (WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS
+            )
         data = io.BytesIO()
         image.save(data, "JPEG", quality=82, optimize=True)
     return data.getvalue()
