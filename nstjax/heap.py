@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
 
     A program of XLA takes its intermediate results' memory again each time it runs on a CPU, and the GNU C library
     gives blocks of that size back to the system in between; every page is then asked for and cleared again. Where a
-    program runs thousands of times that takes up to half its time (``python -m experiments.benchmarks.heap``).
+    program runs thousands of times that takes up to half its time (``python -m experiments.benchmarks.convolution``).
 
     The price is that the process stays as large as it has been, up to 2 GiB. To be called before JAX starts its
     threads; a process that holds other large things should think twice, so that importing nstjax does not do it.

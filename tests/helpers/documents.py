@@ -138,7 +138,7 @@ def stand_in_files(folder: Path) -> None:
     for name in ("photo.jpg", "town.jpg"):
         save_image(folder / name, photo)
     (folder / "photos").mkdir()
-    for number in range(4):
+    for number in range(8):  # a batch of the largest training
         save_image(folder / "photos" / f"{number}.jpg", np.roll(photo, 10 * number, 2))
     style = paint("swirls", 48, 64)
     for number, name in enumerate(("painting", "one", "other", "starry", "field")):
