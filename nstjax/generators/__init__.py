@@ -139,7 +139,7 @@ def generate(
     size: tuple[int, int] | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> Array:
-    """Paint; batch normalisation uses its running statistics.
+    """Apply a generator; batch normalization uses its running statistics.
 
     Args:
         config: of the network.
@@ -168,7 +168,7 @@ def generate_train(
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> tuple[Array, Variables]:
-    """Paint as in training: batch normalisation by the statistics of the batch.
+    """Apply a generator as in training: batch normalization uses the statistics of the batch.
 
     Args:
         config: of the network.

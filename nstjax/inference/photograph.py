@@ -73,30 +73,29 @@ def stylize(
     size: tuple[int, int] | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
-    """Paint a photograph as a generator has learnt to, in one pass.
+    """Stylize a photograph with a trained generator, in one pass.
 
-    Programs are compiled once for each width of photograph, or size, where it is painted in one piece. (Sizes
-    cannot share them by padding: instance normalisation would see what is added.) The same seed draws the same noise whatever the photograph, so that
-    the frames of a video do not flicker.
+    Programs are compiled once for each width of photograph with bands, and once for each size in one piece. (Sizes cannot
+    share programs by padding, because instance normalization would see the padding.) The same seed draws the same noise for
+    every photograph, so the frames of a video share their noise.
 
     Args:
         generator: from :func:`~nstjax.generators.store.load_generator`.
-        image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures of noise alone.
-        seed: of the noise that Ulyanov's networks take; Johnson's take none.
+        image: the photograph, ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures from noise.
+        seed: seed of the noise, which Ulyanov's networks take; Johnson's take none.
         noise_scale: report 000's k (Fig. 6): the noise is uniform in [0, k]; 1 is what was trained.
-        tile: rows of a band. A photograph is painted in bands of so many rows, in little memory, with the same
-            statistics and to the same picture as in one piece (to about 1e-5); 0: in one piece; None: see
-            :func:`rows_for`.
-        dtype: of the arithmetic.
+        tile: rows in each band. Bands need little memory and give the same picture as one piece (to about 1e-5). 0 uses one
+            piece; None chooses (:func:`rows_for`).
+        dtype: type of the computation.
         size: height and width of a texture.
-        progress: called with the share of the work that is done; only bands are reported.
+        progress: called with the fraction of the work done; only bands are reported.
 
     Returns:
-        ``(1, h, w, 3)`` float32 in [0, 1].
+        The picture, ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: the image is of another shape or type, or its values are those of 0 to 255; there is one where a texture is made; ``tile`` is
-            out of range; the noise scale is beyond :data:`MAX_SCALE`.
+        InputError: the image has another shape or type, or values from 0 to 255; an image is given to a generator that
+            makes textures; ``tile`` is out of range; or the noise scale is above :data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(

@@ -26,13 +26,13 @@ SMALLEST, LARGEST = 16, 8192  # pixels of a side
 
 
 def paint(name: str, height: int = 768, width: int = 768, seed: int = 0) -> Images:
-    """A painting, the same for the same arguments.
+    """Return a style image made by code, the same for the same arguments.
 
     Args:
-        name: its manner, a key of :data:`PAINTINGS`.
-        height: in pixels. Marks scale with the shorter side, so that size changes the composition little.
-        width: likewise.
-        seed: of composition and every stroke; at least 0. Palettes follow each other from seed to seed.
+        name: a key of :data:`PAINTINGS`.
+        height: in pixels. Strokes scale with the shorter side, so size changes the composition little.
+        width: in pixels.
+        seed: seed of composition, strokes and palette; at least 0.
 
     Returns:
         ``(1, height, width, 3)`` float32 sRGB in [0, 1].

@@ -26,23 +26,23 @@ def mix_scales(
     config: TransferConfig | None = None,
     callback: ProgressCallback | None = None,
 ) -> np.ndarray:
-    """A painting to be used as style: ``fine``'s strokes on ``coarse``'s forms.
+    """Make a style image with the texture of one style image and the larger shapes of another.
 
-    As the paper says: the Gram matrices of the fine painting at shallow layers, from the coarse painting,
-    with no content loss: what those layers cannot see stays where it is.
+    It optimizes the coarse image to have the Gram matrices of the fine image at shallow layers, without a content loss.
+    Shapes that are larger than the receptive fields of these layers stay.
 
     Args:
-        coarse: ``(1, h, w, 3)`` in [0, 1]: shapes and arrangement.
-        fine: likewise: texture and colours.
+        coarse: the image that gives the shapes, ``(1, h, w, 3)`` in [0, 1].
+        fine: the image that gives texture and colors, ``(1, h, w, 3)`` in [0, 1].
         backbone: from :func:`nstjax.load_backbone`.
-        size: longer side of the result; neither painting is enlarged to it.
-        layers: whose receptive fields say what is fine.
-        iterations: of L-BFGS.
-        config: gives pooling and padding of the network; the default's if none.
-        callback: as for :func:`nstjax.transfer`; a true answer stops, with the mixture as it is.
+        size: longer side of the result in pixels; neither image is enlarged to it.
+        layers: the layers whose Gram matrices are used.
+        iterations: number of iterations of L-BFGS.
+        config: gives pooling and padding of the network.
+        callback: as for :func:`nstjax.transfer`.
 
     Returns:
-        ``(1, h', w', 3)``.
+        The style image, ``(1, h', w', 3)``.
 
     Raises:
         InputError: as :func:`nstjax.transfer`.

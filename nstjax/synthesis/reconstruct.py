@@ -29,23 +29,26 @@ def reconstruct(
     init_image: Images | None = None,
     resume: TransferState | None = None,
 ) -> TransferResult:
-    """Find an image whose activations, or whose statistics, are those of a given one.
+    """Reconstruct an image from its activations, or from the statistics of its activations.
 
-    With content layers alone it is the inversion of Mahendran and Vedaldi 2015 (arXiv 1412.0035) and Fig. 2.3
-    of the thesis; with style layers alone, Fig. 2.5. Which of them counts the weights say.
+    With a content weight only, this is the inversion of Mahendran and Vedaldi 2015 (arXiv 1412.0035) and Fig. 2.3 of the
+    thesis; with a style weight only, Fig. 2.5.
 
     Args:
         image: ``(1, h, w, 3)`` in [0, 1].
         backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`RECONSTRUCT`: content from the deepest usual layer that the weights have; what it
-            says of colours and strength is not used.
+        config: the settings; by default :data:`RECONSTRUCT`: content from the default content layer. Settings of colors and
+            strength are not used.
         callback: as for :func:`nstjax.transfer`.
-        init_image: the start, for ``config.init == "image"``.
-        resume: go on from here.
+        init_image: the image to start from if ``config.init`` is ``"image"``.
+        resume: a state to resume from.
+
+    Returns:
+        A :class:`~nstjax.synthesis.TransferResult`.
 
     Raises:
-        InputError: as :func:`nstjax.transfer`; or the start is the image itself.
-        TransferFailed: the loss became non-finite.
+        InputError: as :func:`nstjax.transfer`, or ``config.init`` is ``"content"`` or ``"style"``.
+        TransferFailed: the loss is not finite.
     """
     config = config or RECONSTRUCT
     if config.init in ("content", "style"):

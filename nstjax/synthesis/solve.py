@@ -27,9 +27,9 @@ class HistoryEntry:
         loss: the weighted sum of ``terms``.
         terms: weighted loss terms by name.
         evaluations: of value and gradient within the scale, so far.
-        seconds: since the run began, the time before a resumption included.
-        factors: what each kind of term is multiplied by where ``style_strength`` finds the weights from the images,
-            ``{"content": …, "style": …, "tv": …}``; given at a scale's first iteration.
+        seconds: time since the start of the run, including the time before a resumption.
+        factors: with ``style_strength``, the factor of each kind of term that was found from the images, ``{"content": …,
+            "style": …, "tv": …}``; only in the entry of a scale's first iteration.
     """
 
     scale: int
@@ -43,12 +43,12 @@ class HistoryEntry:
 
 @dataclasses.dataclass(frozen=True)
 class TransferState:
-    """A synthesis at rest; given to its function as ``resume`` it goes on to the same bits.
+    """A state to resume from (``resume=``); the result has the same bits as that of an uninterrupted run.
 
     Attributes:
         scale: index in the pyramid.
-        saved: the optimiser's state there.
-        history: of all iterations up to it.
+        saved: the optimizer's state.
+        history: entries of all iterations so far.
     """
 
     scale: int
@@ -64,10 +64,10 @@ class Progress:
         entry: loss and terms.
         scales: number of scales.
         size: ``(height, width)`` at this scale.
-        iterations: of this scale, at most.
-        done: fraction of the whole work done, in [0, 1], weighing iterations by their pixels.
-        image: gives the picture so far, ``(1, h, w, 3)`` clamped to [0, 1], on demand.
-        state: gives the state to resume from, on demand.
+        iterations: largest number of iterations of this scale.
+        done: fraction of the work done, in [0, 1], with iterations weighted by their pixels.
+        image: returns the picture so far, ``(1, h, w, 3)`` clamped to [0, 1].
+        state: returns the state to resume from.
     """
 
     entry: HistoryEntry
@@ -88,9 +88,9 @@ class TransferResult:
 
     Attributes:
         image: ``(1, h, w, 3)`` float32, sRGB, clamped to [0, 1].
-        history: an entry an iteration.
+        history: one entry for each iteration.
         status: of the last scale; see :class:`nstjax.optim.Result`.
-        config: the record used, its layers named.
+        config: the settings used, with layers, style weight and pooling set.
     """
 
     image: np.ndarray
@@ -100,10 +100,10 @@ class TransferResult:
 
 
 class TransferFailed(ArithmeticError):
-    """The loss became non-finite.
+    """The loss is not finite.
 
     Attributes:
-        image: the last good one, ``(1, h, w, 3)`` in [0, 1]; None if that is the image that the run started from.
+        image: the last good image, ``(1, h, w, 3)`` in [0, 1]; None if that is the start.
         history: of the iterations before.
     """
 

@@ -23,12 +23,12 @@ LEAST_POSITIONS = 16.0
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """A painting.
+    """A style image with an optional mask and weight.
 
     Attributes:
         image: ``(1, h, w, 3)`` in [0, 1], of any size.
-        mask: ``(h, w)`` in [0, 1]: which part of it counts; none for all.
-        weight: its share among the styles of a region; shares are divided by their sum.
+        mask: ``(h, w)`` in [0, 1], the part of the image to use; None for all of it.
+        weight: share among the styles of a region; shares are divided by their sum.
     """
 
     image: Images
@@ -38,12 +38,12 @@ class Style:
 
 @dataclasses.dataclass(frozen=True)
 class StyleRegion:
-    """A part of the picture and the paintings for it.
+    """A region of the picture with its styles.
 
     Attributes:
-        styles: at least one.
-        mask: ``(h, w)`` in [0, 1] of the photograph; none for all of it. A pixel in several regions is
-            painted by all of them, one in none has no style.
+        styles: one or more.
+        mask: ``(h, w)`` in [0, 1] of the content image; None for all of it. A pixel in several regions takes the style of
+            each of them; a pixel in no region has no style loss.
         weight: factor on the region's style loss.
         name: for messages.
     """
@@ -55,7 +55,7 @@ class StyleRegion:
 
 
 Styles: TypeAlias = Images | Style | Sequence[Style] | Sequence[StyleRegion]
-"""One painting, several blended, or regions with their own."""
+"""One style image, several to blend, or regions with styles of their own."""
 
 
 def check_image(name: str, image: Any) -> jax.Array:

@@ -35,22 +35,24 @@ def texture(
     resume: TransferState | None = None,
     extra_terms: ExtraTerms | None = None,
 ) -> TransferResult:
-    """A new picture with a painting's statistics and nothing of its arrangement.
+    """Make a texture: a new picture with the statistics of a style image, from noise.
 
     Args:
-        style: the exemplar, ``(1, h, w, 3)`` in [0, 1], or several to blend.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1], or several to blend.
         backbone: from :func:`nstjax.load_backbone`.
-        config: the default is :data:`TEXTURE`; what it says of content, colours, strength
-            and masks is not used.
+        config: the settings; by default :data:`TEXTURE`. Settings of content, colors, strength and masks are not used.
         callback: as for :func:`nstjax.transfer`.
-        shape: the proportions of height and width; the longer side is the config's.
-        init_image: the start, for ``config.init == "image"``.
-        resume: go on from here.
+        shape: the proportions of height and width; ``config.size`` is the longer side in pixels.
+        init_image: the image to start from if ``config.init`` is ``"image"``.
+        resume: a state to resume from.
         extra_terms: as for :func:`nstjax.transfer`.
 
+    Returns:
+        A :class:`~nstjax.synthesis.TransferResult`.
+
     Raises:
-        InputError: as :func:`nstjax.transfer`, or the start is the content, which there is none of.
-        TransferFailed: the loss became non-finite.
+        InputError: as :func:`nstjax.transfer`, or ``config.init`` is ``"content"``.
+        TransferFailed: the loss is not finite.
     """
     config = (config or TEXTURE).for_backbone(backbone)
     if config.init == "content":

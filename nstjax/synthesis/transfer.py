@@ -22,24 +22,24 @@ def transfer(
     """Stylize a content image with one or more style images.
 
     Args:
-        content: the photograph, ``(1, h, w, 3)`` in [0, 1], at its own size.
-        style: the painting, likewise; or a :class:`Style`, a list of them to blend, or a list of
-            :class:`StyleRegion`, each a mask of the photograph with paintings of its own.
+        content: the content image, ``(1, h, w, 3)`` in [0, 1], of any size; it is resized.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1]; or a :class:`Style`, a list of them to blend, or a list of
+            :class:`StyleRegion`, each a mask of the content image with style images of its own.
         backbone: from :func:`nstjax.load_backbone`.
-        config: the default is that of the preset ``default``.
-        callback: called after every iteration; a true answer stops, with the image as it is.
-        init_image: the start, for ``config.init == "image"``; of any size.
-        resume: go on from here; content, style, weights and config must be those of the run it is of.
+        config: the settings; by default those of the preset ``default``.
+        callback: called with a :class:`Progress` after every iteration; if it returns true, the run stops with the image as
+            it is.
+        init_image: the image to start from if ``config.init`` is ``"image"``; of any size.
+        resume: a state to resume from; content, style, weights and config must be those of its run.
         extra_terms: terms of your own by name, each a differentiable function of the image ``(1, h, w, 3)`` in [0, 1]
             that returns a weighted scalar; they are added to the loss at every scale and appear in the history.
 
     Returns:
-        A :class:`TransferResult`.
+        A :class:`TransferResult` with the picture and the history of the losses.
 
     Raises:
-        InputError: a setting makes no sense, a layer is missing, an image is too small for a layer, a
-            mask is empty.
-        TransferFailed: the loss became non-finite; it carries the last good image.
+        InputError: a setting is invalid, a layer is missing, an image is too small for a layer, or a mask is empty.
+        TransferFailed: the loss is not finite; the exception has the last good image.
     """
     config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content", content)

@@ -69,27 +69,28 @@ def train(
     samples: list[np.ndarray] | None = None,
     begin: Callable[[], None] | None = None,
 ) -> Generator:
-    """Train a generator, from the newest checkpoint in ``folder`` where there is one.
+    """Train a generator, from the newest checkpoint in ``folder`` if there is one.
 
     Every process of a run on several hosts calls this with the same arguments.
 
     Args:
-        config: everything that decides the result.
-        style: the painting, ``(1, h, w, 3)`` in [0, 1].
+        config: the settings.
+        style: the style image, ``(1, h, w, 3)`` in [0, 1].
         backbone: the feature network.
-        folder: of the run: checkpoints, metrics, samples, and the model; none to keep nothing.
-        callback: called after every step; a true answer stops, after a checkpoint.
-        cadence: how often what is written.
-        about: kept in the model's record, for example the painting's name.
+        folder: folder for checkpoints, metrics, samples and the model; None writes nothing.
+        callback: called with a :class:`TrainProgress` after every step; if it returns true, the training stops after a
+            checkpoint.
+        cadence: how often to write metrics, checkpoints and samples.
+        about: added to the model's record, for example the name of the style image.
         samples: photographs ``(1, h, w, 3)`` for the samples; the first ones of the data by default.
-        begin: called once when everything has been checked and nothing written.
+        begin: called once, after all checks and before anything is written.
 
     Returns:
-        The generator, as :func:`nstjax.generators.store.load_generator` gives it.
+        The generator, as :func:`nstjax.generators.store.load_generator` returns it.
 
     Raises:
-        InputError: a setting makes no sense, data cannot be read, the folder cannot be written, or holds the
-            checkpoint of another generator.
+        InputError: a setting is invalid, data cannot be read, or the folder cannot be written or has the checkpoint of
+            another generator.
         TrainingFailed: the loss stays non-finite.
     """
     cadence = cadence or Cadence()
