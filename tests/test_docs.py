@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from nstjax.cli.main import main
 from tests.helpers.documents import pages
 from tests.helpers.paths import ROOT
 
@@ -63,6 +64,23 @@ def test_what_the_reference_names_exists(name: str) -> None:
         importlib.import_module(name)
     except ImportError:
         assert hasattr(importlib.import_module(place), attribute), name
+
+
+def _options_in_text(page: str) -> set[str]:
+    """The options that a page names outside its code blocks."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    return {
+        flag for span in re.findall(r"`([^`]+)`", text) for flag in re.findall(r"--[a-z][a-z0-9-]+", span)
+    }
+
+
+def test_the_options_that_texts_name_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    known = set(re.findall(r"--[a-z][a-z0-9-]+", capsys.readouterr().out))
+    assert len(known) > 100
+    others = {"--full", "--python-platform", "--only-binary"}  # of experiments and of uv
+    named = {flag: page for page in [*pages(), "CONTRIBUTING.md"] for flag in _options_in_text(page)}
+    assert {flag: page for flag, page in named.items() if flag not in known | others} == {}
 
 
 def test_every_page_is_in_the_navigation() -> None:
