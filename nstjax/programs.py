@@ -64,7 +64,7 @@ def _seal_jax_cache(folder: SealedFolder) -> None:
     """Make JAX's compilation cache store its files in ``folder``, with their keyed hashes.
 
     The files that JAX itself writes have no hash. JAX has no public setting for another cache, so this replaces the
-    function with which JAX opens its cache (JAX 0.10 and 0.11).
+    function with which JAX opens its cache (JAX 0.10 to 0.12).
 
     Raises:
         ImportError: If this version of JAX opens its cache in another way.

@@ -2,8 +2,8 @@
 
 Measures value and gradient by size, the time to a given loss, and the start of the command. If the PyTorch
 script (``--peer``, which prints JSON lines) and PyTorch are available, they are measured in turns with
-nstjax. Writes results.json and, together with the result files of the other benchmarks, the table in the
-README. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
+nstjax. Writes results.json and, together with the result files of the other benchmarks, the table in
+``docs/benchmarks.md``. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
 """
 
 import dataclasses

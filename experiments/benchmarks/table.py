@@ -1,11 +1,11 @@
-"""Writes the benchmark table in the README: ``python -m experiments.benchmarks.table``."""
+"""Writes the table of ``docs/benchmarks.md`` from the benchmarks' files: ``python -m experiments.benchmarks.table``."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-README = FOLDER.parents[1] / "README.md"
+PAGE = FOLDER.parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
@@ -67,7 +67,7 @@ def _timed(what: str, mine: float, theirs: float | None) -> tuple[str, str, str,
 
 
 def write_table(results: Path = FOLDER / "results.json") -> None:
-    """Write the table between the two marks in the README."""
+    """Write the table between the page's markers."""
     found = json.loads(results.read_text())
     machine = found["machine"]
     lines = [
@@ -80,10 +80,10 @@ def write_table(results: Path = FOLDER / "results.json") -> None:
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows(found)),
     ]
-    text = README.read_text()
+    text = PAGE.read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
 
 
 if __name__ == "__main__":

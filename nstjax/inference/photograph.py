@@ -103,7 +103,7 @@ def stylize(
             bands.
 
     Returns:
-        ``(1, h, w, 3)`` float32 in [0, 1].
+        The picture, ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
         InputError: If the image has another shape, is not floating point, or has values of 0 to 255; if a

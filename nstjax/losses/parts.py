@@ -39,7 +39,7 @@ def check_parts(record: Objective) -> None:
     if not (isinstance(record.statistic, Means) and record.statistic.local):
         raise InputError(
             f"`tile`: the style statistic {record.style_statistic} compares positions of the whole picture with one "
-            f"another; use gram, linear, moments or wasserstein, or no tiles"
+            f"another; use gram, linear, moments, covariance or wasserstein, or no tiles"
         )
 
 

@@ -116,7 +116,7 @@ class TransferResult:
 
 
 class TransferFailed(ArithmeticError):
-    """The loss became non-finite.
+    """The loss is not finite.
 
     Attributes:
         image: the last image with a finite loss, ``(1, h, w, 3)`` in [0, 1]; None if that is the initial
