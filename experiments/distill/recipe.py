@@ -14,9 +14,9 @@ HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 class Recipe:
     """All settings of a training; the pictures and the teacher's weights are its other inputs."""
 
-    channels: tuple[int, ...] = (16, 32, 48, 64, 128, 0, 0, 128, 256, 256, 0, 256, 512)
+    channels: tuple[int, ...] = (16, 32, 48, 64, 112, 0, 0, 112, 256, 256, 0, 256, 512)
     """Output channels of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
-    heads: tuple[int, ...] = (12, 40, 112, 160, 160, 320)
+    heads: tuple[int, ...] = (16, 48, 96, 160, 160, 320)
     """Directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1."""
     fitted: bool = True
     """Start from weights fitted to the teacher by least squares instead of random ones."""
@@ -24,17 +24,17 @@ class Recipe:
     """Batches of eight pictures to fit to."""
     refits: int = 1
     """How many times the start is fitted again with its own transfers among the pictures."""
-    steps: int = 9000
+    steps: int = 12000
     """Steps of Adam."""
     batch: int = 4
     """Crops of pictures in each batch."""
     iterates: int = 4
     """Crops in each batch that are unfinished transfers, made with the current student; 0 means none."""
-    repeats: int = 2
-    """How many of the steps after a new batch use earlier batches again."""
+    repeats: int = 1
+    """Steps after each new batch that use earlier batches again."""
     averaged: int = 3
     """Every so many-th batch uses average pooling in both networks, the others max pooling; 0 means max pooling alone."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 1.5e-4
     """Peak learning rate of Adam: reached after 100 steps, then a cosine to 0."""
     gram_weight: float = 2.0
     """Weight of the error of Gram matrices relative to the error of activations."""
