@@ -9,6 +9,7 @@ import nstjax
 from experiments.distill.data import read_pictures
 from experiments.distill.recipe import Recipe
 from experiments.distill.train import train
+from nstjax.heap import keep_freed_memory
 from nstjax.weights.store import save_backbone
 
 
@@ -31,6 +32,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Train, and write the network."""
+    keep_freed_memory()  # as the command line does
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
