@@ -23,6 +23,7 @@ from experiments.distill.teacher import find_directions, mixed
 from experiments.distill.train import every_layer, export, fitted_start, kept_moments, split, train
 from nstjax.reports import environment
 from nstjax.typing import Backbone
+from nstjax.weights.store import save_backbone
 
 SHAPES: dict[str, Recipe] = {
     "tiny": Recipe(channels=(8, 16, 16, 32, 32, 0, 0, 32, 64, 64, 0, 64, 64), heads=(8, 16, 32, 64, 64, 64)),
@@ -30,12 +31,13 @@ SHAPES: dict[str, Recipe] = {
         channels=(16, 32, 32, 48, 80, 0, 0, 64, 96, 96, 0, 96, 128), heads=(16, 32, 80, 96, 96, 128)
     ),
     "default": Recipe(),
-    "to relu4_2": Recipe(heads=(16, 48, 112, 160, 160, 0)),
-    "every convolution": Recipe(channels=(16, 32, 48, 64, 96, 96, 80, 80, 192, 192, 192, 192, 256)),
+    "to relu4_2": Recipe(heads=(16, 48, 96, 160, 160, 0)),
+    "every convolution": Recipe(channels=(16, 32, 48, 64, 80, 80, 80, 80, 192, 192, 192, 192, 320)),
     "large": Recipe(
-        channels=(24, 48, 96, 96, 192, 0, 0, 192, 320, 320, 0, 320, 384), heads=(24, 96, 192, 320, 320, 384)
+        channels=(32, 64, 64, 96, 160, 0, 0, 160, 384, 384, 0, 384, 512), heads=(32, 64, 128, 256, 256, 384)
     ),
 }
+"""The convolutions of a shape must be among those of "every convolution", whose second moments are measured."""
 PAIRS = (("golden_gate", "starry_night"), ("tubingen", "starry_night"))
 
 
@@ -64,7 +66,7 @@ class _Trainer:
             self.runs / "frontier_moments.npz",
             self.lab.backbone,
             crops,
-            every_layer(Recipe()),
+            every_layer(SHAPES["every convolution"]),
             recipe.poolings,
         )
         moments = mixed(each, recipe.poolings)
@@ -78,6 +80,12 @@ class _Trainer:
         folder.mkdir(exist_ok=True)
         shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
         return train(recipe, self.lab.backbone, self.pictures, folder, name)
+
+
+def _bytes(network: Backbone, path: Path) -> int:
+    """Write a network as it ships; return the size of its files."""
+    save_backbone(network, path, eight_bit=True)
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
@@ -112,14 +120,14 @@ def main(arguments: Arguments) -> None:
     networks: dict[str, Backbone] = {}
     trainer = _Trainer(lab, read_pictures(arguments.photographs, arguments.paintings, Recipe().own_paintings))
     for name, shape in SHAPES.items():
-        recipe = dataclasses.replace(shape, steps=arguments.steps)
+        recipe = dataclasses.replace(shape, steps=arguments.steps, fit_batches=64, refits=0)
         point: dict[str, Any] = {"channels": recipe.channels, "heads": recipe.heads}
         points[name] = point
         point["fitted"] = score(lab, pairs, f"frontier_{name}_fitted", trainer.begun(name, recipe))
         networks[name] = trainer.trained(name, recipe)
         point["trained"] = score(lab, pairs, f"frontier_{name}", networks[name])
         point["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(networks[name].params))
-        point["bytes"] = 2 * point["parameters"]
+        point["bytes"] = _bytes(networks[name], trainer.runs / f"frontier_{name}_network")
     timed = speeds(lab.backbone, networks, 512, 9)
     for name in networks:
         points[name]["times_faster"] = timed["times_faster"][name]
