@@ -1,4 +1,4 @@
-"""Train a student: ``python -m experiments.distill --photographs FOLDER --paintings FILES``."""
+"""Training of a student: ``python -m experiments.distill --photographs FOLDER --paintings FILES``."""
 
 import dataclasses
 from pathlib import Path
@@ -15,24 +15,24 @@ from nstjax.weights.store import save_backbone
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is trained, on what, and where it goes."""
+    """Command-line arguments."""
 
     photographs: Path
-    """A folder of photographs; the last 48 are held out."""
+    """Folder of photographs. The last 48 by name are held out."""
     paintings: tuple[Path, ...] = ()
-    """Pictures of paintings."""
+    """Image files of paintings."""
     teacher: str = "vgg19"
-    """An installed name, a weights file, or a store's folder."""
+    """Weights of VGG-19: name of installed weights, a weights file, or the folder of a store."""
     name: str = "embedded"
-    """Of the folder under figures/runs for checkpoints, log, and the network."""
+    """Name of the folder in figures/runs for the checkpoints, the log and the network."""
     ship: bool = False
-    """Put the network into ckpts/embedded, too, from where it is packed into the wheel."""
+    """Also write the network to ckpts/embedded, which becomes part of the wheel."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = Recipe()
 
 
 def main(arguments: Arguments) -> None:
-    """Train, and write the network."""
-    keep_freed_memory()  # as the command line does
+    """Train a student and write the network."""
+    keep_freed_memory()  # as the command line of nstjax does; repeated evaluations are then faster
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name

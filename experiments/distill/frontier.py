@@ -1,7 +1,9 @@
-"""Quality beside speed and bytes: ``python -m experiments.distill.frontier``, with the arguments of the training.
+"""Quality, speed and size of students of several shapes: ``python -m experiments.distill.frontier``.
 
-Students of several widths and depths are trained by one short schedule, scored on some of the unseen pairs, and
-timed; each is also scored as it begins, fitted and not trained. Writes ``frontier.json`` and ``frontier.png``.
+The shapes differ in width and depth. All students are trained with one short schedule, from a start that is
+fitted without transfers. Each is scored on two of the unseen pairs, after the fit and again after the
+training, and timed. The command needs ``--photographs`` and ``--paintings`` as in the training, and
+``--weights`` and ``--images`` as in the score. It writes ``frontier.json`` and ``frontier.png``.
 """
 
 import dataclasses
@@ -37,30 +39,44 @@ SHAPES: dict[str, Recipe] = {
         channels=(32, 64, 64, 96, 160, 0, 0, 160, 384, 384, 0, 384, 512), heads=(32, 64, 128, 256, 256, 384)
     ),
 }
-"""The convolutions of a shape must be among those of "every convolution", whose second moments are measured."""
+"""Recipes by name of the shape. Second moments are measured only at the convolutions of "every convolution",
+so every shape must choose its convolutions from these."""
 PAIRS = (("golden_gate", "starry_night"), ("tubingen", "starry_night"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(common.Arguments):
-    """What is trained, on what, and for how long."""
+    """Command-line arguments."""
 
     photographs: Path = Path("photographs")
-    """A folder of photographs."""
+    """Folder of photographs. The last 48 by name are held out."""
     paintings: tuple[Path, ...] = ()
-    """Pictures of paintings."""
+    """Image files of paintings."""
     steps: int = 250
-    """Of each student."""
+    """Training steps of each student."""
 
 
 class _Trainer:
-    """Students of one teacher and one set of pictures, whose second moments are measured once."""
+    """Fits and trainings of students of one teacher on one set of pictures.
+
+    The teacher's second moments are measured once, and kept in ``runs/frontier_moments.npz``. The file is
+    used again whenever it exists: delete it before a run with another teacher or other pictures.
+
+    Args:
+        lab: the teacher and the output folder.
+        pictures: the pictures to train on.
+    """
 
     def __init__(self, lab: Lab, pictures: Pictures) -> None:
         self.lab, self.pictures, self.runs = lab, pictures, lab.out / "runs"
 
     def begun(self, name: str, recipe: Recipe) -> Backbone:
-        """A student as it begins."""
+        """Return a fitted student before its training.
+
+        Args:
+            name: description of the network's source.
+            recipe: settings of the student.
+        """
         crops, _ = split(recipe, self.pictures)
         each = kept_moments(
             self.runs / "frontier_moments.npz",
@@ -75,7 +91,12 @@ class _Trainer:
         return export(params, directions, name)
 
     def trained(self, name: str, recipe: Recipe) -> Backbone:
-        """A student after its schedule."""
+        """Return a student after its training. The method needs the moments that :meth:`begun` measures.
+
+        Args:
+            name: name of the shape, used for the folder and as the description of the network's source.
+            recipe: settings of the training.
+        """
         folder = self.runs / f"frontier_{name}_{recipe.steps}"
         folder.mkdir(exist_ok=True)
         shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
@@ -83,13 +104,18 @@ class _Trainer:
 
 
 def _bytes(network: Backbone, path: Path) -> int:
-    """Write a network as it ships; return the size of its files."""
+    """Write a network with 8-bit weights, like the shipped one, and return the total size of its files."""
     save_backbone(network, path, eight_bit=True)
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
-    """Ratio against speed, the area of a mark being the bytes."""
+    """Plot the teacher-loss ratio against the speed. The area of a mark shows the size in bytes.
+
+    Args:
+        path: output file.
+        points: entries by name of the shape, as in ``frontier.json``.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -113,7 +139,7 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 
 
 def main(arguments: Arguments) -> None:
-    """Train, score, time, plot."""
+    """Train, score and time the students of all shapes; write ``frontier.json`` and ``frontier.png``."""
     lab = Lab(arguments, Path(__file__).parent)
     pairs = list(teacher_runs(lab, PAIRS).values())
     points: dict[str, dict[str, Any]] = {}

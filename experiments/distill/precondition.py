@@ -1,10 +1,13 @@
 """Adam in the eigenbasis of each layer's inputs.
 
-The inputs of a convolution are highly correlated: some directions of its kernel change the output a thousand times as
-much as others, so that steps which are small enough for the former do not move the latter. In coordinates in which the
-second moments of the inputs are the identity, every direction counts alike. This is the input half of K-FAC (Martens
-and Grosse, ICML 2015) with Adam on top, as in SOAP (Vyas et al., arXiv 2409.11321), and with moments measured once: the
-student starts near its solution.
+The inputs of a convolution are highly correlated. Some directions of its kernel change the output a thousand
+times as much as others, so a step size that is small enough for these hardly changes the others. In
+coordinates in which the second moments of the inputs are the identity, all directions have the same effect on
+the output.
+
+This is the input half of K-FAC (Martens and Grosse, ICML 2015), combined with Adam as in SOAP (Vyas et al.,
+arXiv 2409.11321). Here the second moments are measured only once, because the student starts near its
+solution.
 """
 
 from collections.abc import Sequence
@@ -19,22 +22,33 @@ from experiments.distill.fit import RIDGE, Batch, inputs_of, patches, products
 from nstjax.typing import Params
 
 Bases = dict[str, dict[str, jax.Array]]
-"""By convolution: ``"affine"``, ``(9·c + 1, 9·c + 1)``, and ``"head"``, ``(c, c)`` where there is a head."""
+"""Bases by convolution: ``"affine"`` for kernel and bias, ``(9·c + 1, 9·c + 1)`` with ``c`` input channels;
+and ``"head"``, ``(d, d)`` with ``d`` output channels, if the convolution has a head."""
 
 
 def _basis(moment: np.ndarray) -> jax.Array:
-    """``U (Λ + ridge)^-½`` of a second moment ``U Λ Uᵀ``, after scaling its diagonal to 1."""
+    """Return a basis in which a second moment is about the identity.
+
+    The basis is ``D⁻¹ U (Λ + RIDGE)^-½``, where ``D²`` is the diagonal of the moment ``M`` and
+    ``U Λ Uᵀ = D⁻¹ M D⁻¹``.
+
+    Args:
+        moment: ``(m, m)``.
+
+    Returns:
+        ``(m, m)`` float32. Each column is a direction of the basis.
+    """
     scale = np.sqrt(np.maximum(np.diag(moment), 1e-12 * np.trace(moment)))
     values, vectors = np.linalg.eigh(moment / scale[:, None] / scale)
     return jnp.asarray(vectors / np.sqrt(np.maximum(values, 0) + RIDGE) / scale[:, None], jnp.float32)
 
 
 def input_bases(params: Params, batches: Sequence[Batch]) -> Bases:
-    """Measure the second moments of the inputs of all convolutions and heads of a student.
+    """Compute the bases from the second moments of the inputs of all convolutions and heads of a student.
 
     Args:
-        params: the student's weights.
-        batches: images with the pooling.
+        params: weights of the student, shallow to deep.
+        batches: images ``(n, h, w, 3)`` in [0, 1], each with the pooling to use.
     """
     bases: Bases = {}
     for i, (conv, layer) in enumerate(params.items()):
@@ -56,7 +70,7 @@ def input_bases(params: Params, batches: Sequence[Batch]) -> Bases:
 
 
 def _to_basis(tree: Params, bases: Bases) -> Bases:
-    """Gradients with respect to the coordinates."""
+    """Convert gradients with respect to the weights to gradients with respect to the coordinates."""
     found: Bases = {}
     for conv, layer in tree.items():
         affine = jnp.concatenate([layer["kernel"].reshape(-1, layer["bias"].size), layer["bias"][None]])
@@ -67,7 +81,7 @@ def _to_basis(tree: Params, bases: Bases) -> Bases:
 
 
 def _from_basis(tree: Bases, like: Params, bases: Bases) -> Params:
-    """Updates of the weights from updates of the coordinates."""
+    """Convert updates of the coordinates to updates of the weights, with the shapes of ``like``."""
     found: dict[str, dict[str, jax.Array]] = {}
     for conv, layer in tree.items():
         affine = bases[conv]["affine"] @ layer["affine"]
@@ -80,7 +94,14 @@ def _from_basis(tree: Bases, like: Params, bases: Bases) -> Params:
 def in_bases(inner: optax.GradientTransformation, bases: Bases) -> optax.GradientTransformation:
     """Return an optimizer that runs ``inner`` on the coordinates of the weights in ``bases``.
 
-    The weights are ``S v``, with ``S`` the basis and ``v`` the coordinates: the gradient is ``Sᵀ g``, the update ``S u``.
+    The weights are ``S v``, where ``S`` is the basis and ``v`` the coordinates. For a gradient ``g`` with
+    respect to the weights, ``inner`` receives ``Sᵀ g``; for its update ``u``, the update of the weights is
+    ``S u``.
+
+    Args:
+        inner: an optimizer that does not use the weights. It receives only gradients, so weight decay is
+            impossible.
+        bases: from :func:`input_bases`.
     """
 
     def init(params: Params) -> Any:

@@ -1,4 +1,4 @@
-"""The frozen config of one student's training."""
+"""The config of a distillation."""
 
 import dataclasses
 
@@ -6,44 +6,49 @@ from nstjax.errors import InputError
 from nstjax.nn.table import conv_names, kernel_shape
 from nstjax.typing import Pooling
 
-CONVS = conv_names("vgg19")[:13]  # to conv5_1
+CONVS = conv_names("vgg19")[:13]  # conv1_1 to conv5_1
 HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All settings of a training; the pictures and the teacher's weights are its other inputs."""
+    """Settings of one distillation. The pictures and the teacher's weights are its other inputs.
+
+    Raises:
+        InputError: A field has a wrong length or value, no layer has a head, or conv1_1 or a convolution with
+            a head is left out.
+    """
 
     channels: tuple[int, ...] = (16, 32, 48, 64, 112, 0, 0, 112, 256, 256, 0, 256, 512)
-    """Output channels of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
+    """Number of output channels at each of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
     heads: tuple[int, ...] = (16, 48, 96, 160, 160, 320)
-    """Directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1."""
+    """Number of directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1; 0 leaves out the head."""
     fitted: bool = True
     """Start from weights fitted to the teacher by least squares instead of random ones."""
     fit_batches: int = 256
-    """Batches of eight pictures to fit to."""
+    """Number of batches of eight crops for the least-squares fit."""
     refits: int = 1
-    """How many times the start is fitted again with its own transfers among the pictures."""
+    """Number of times to repeat the fit with transfers of the fitted student as additional batches. The first fit then uses only a quarter of the batches."""
     steps: int = 12000
-    """Steps of Adam."""
+    """Number of training steps with Adam."""
     batch: int = 4
-    """Crops of pictures in each batch."""
+    """Number of crops of photographs and paintings in each batch."""
     iterates: int = 4
-    """Crops in each batch that are unfinished transfers, made with the current student; 0 means none."""
+    """Number of additional images in each batch that are iterates of transfers with the current student; 0 uses none."""
     repeats: int = 1
-    """Steps after each new batch that use earlier batches again."""
+    """Number of steps after each new batch that use a random recent batch again."""
     averaged: int = 3
-    """Every so many-th batch uses average pooling in both networks, the others max pooling; 0 means max pooling alone."""
+    """Every n-th batch uses average pooling in both networks and the others max pooling; 0 uses max pooling only."""
     learning_rate: float = 1.5e-4
-    """Peak learning rate of Adam: reached after 100 steps, then a cosine to 0."""
+    """Peak learning rate of Adam. It is reached after 100 steps, or half of the steps if that is less, and decays to 0 with a cosine."""
     gram_weight: float = 2.0
-    """Weight of the error of Gram matrices relative to the error of activations."""
+    """Weight of the error of the Gram matrices relative to the error of the activations."""
     own_paintings: int = 6
-    """Number of the project's own paintings among the paintings."""
+    """Number of the project's own generated paintings to add to the paintings."""
     painted: float = 0.25
-    """Share of crops taken from paintings."""
+    """Share of crops that are taken from paintings, 0 to 1; the others are taken from photographs."""
     seed: int = 0
-    """Seed of the crops, the transfers and random weights."""
+    """Seed of the crops, the transfers and the random initial weights."""
 
     def __post_init__(self) -> None:
         most = tuple(kernel_shape(name)[3] for name in CONVS)
@@ -73,36 +78,40 @@ class Recipe:
 
     @property
     def outputs(self) -> dict[str, int]:
-        """Head outputs by convolution."""
+        """Number of head outputs by convolution, without convolutions that have no head."""
         return {name: count for name, count in zip(HEADED, self.heads, strict=True) if count}
 
     @property
     def used(self) -> tuple[str, ...]:
-        """The convolutions up to the deepest head."""
+        """Names of VGG-19's convolutions up to the deepest head."""
         return CONVS[: max(CONVS.index(name) for name in self.outputs) + 1]
 
     @property
     def widths(self) -> dict[str, int]:
-        """Channels by convolution."""
+        """Number of channels by convolution of the student, shallow to deep, up to the deepest head."""
         return {name: width for name, width in zip(self.used, self.channels, strict=False) if width}
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The imitated layers."""
+        """Names of the imitated layers, such as ``"relu1_1"``."""
         return tuple(f"relu{name.removeprefix('conv')}" for name in self.outputs)
 
     @property
     def directions(self) -> dict[str, int]:
-        """Head outputs by layer."""
+        """Number of head outputs by imitated layer."""
         return dict(zip(self.layers, self.outputs.values(), strict=True))
 
     @property
     def poolings(self) -> dict[Pooling, float]:
-        """Share of the batches by pooling."""
+        """Share of the batches by pooling, without poolings of share 0. The shares sum to 1."""
         share = 1 / self.averaged if self.averaged else 0.0
         shares: dict[Pooling, float] = {"max": 1 - share, "average": share}
         return {pooling: share for pooling, share in shares.items() if share}
 
     def pooling_of(self, batch: int) -> Pooling:
-        """The pooling of both networks for a batch."""
+        """Return the pooling of both networks for a batch.
+
+        Args:
+            batch: number of the batch, from 0.
+        """
         return "average" if self.averaged and (batch + 1) % self.averaged == 0 else "max"

@@ -1,8 +1,9 @@
-"""Score feature networks by the pictures they make: ``python -m experiments.distill.score --students NAMES``.
+"""Scores of feature networks by their transfers: ``python -m experiments.distill.score --students NAMES``.
 
-The teacher-loss ratio of a network is L(picture made with it) / L(picture made with VGG-19), where L is VGG-19's
-default objective (five style layers, content at relu4_2, total variation), with the same start, iterations and
-weights. No photograph and no painting was used in the training.
+The teacher-loss ratio of a network is L(result with the network) / L(result with VGG-19). L is the default
+objective computed with VGG-19: five style layers, content at relu4_2, and total variation. Both transfers
+have the same initial image, iterations and loss weights. The training used none of the photographs and
+paintings. The command writes ``score.json``, ``pairs.jpg``, ``score.jpg`` and ``large.jpg``.
 """
 
 import dataclasses
@@ -27,10 +28,10 @@ from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.typing import Backbone
 
-# Without rhone_night, the_scream and udnie, on which the students are trained.
+# rhone_night, the_scream and udnie are left out because they are used for training.
 STYLES = ("starry_night", "wheatfield", "woman_with_hat", "great_wave", "shipwreck")
 CONTENTS = ("golden_gate", "tubingen", "timber_houses", "chelsea")
-SKIMAGE = {"chelsea": "chelsea.png"}  # in its wheel
+SKIMAGE = {"chelsea": "chelsea.png"}  # files in scikit-image's wheel
 CONFIG = TransferConfig(size=256, optimizer=Lbfgs(iterations=150))
 LARGE = TransferConfig(size=512, optimizer=Lbfgs(iterations=150))
 LARGE_PAIRS = (
@@ -53,7 +54,7 @@ SHEET_PAIRS = (
 
 
 def photograph(lab: Lab, name: str) -> np.ndarray:
-    """A photograph of the images' folder, or one that comes with scikit-image."""
+    """Load a photograph from the image folder or scikit-image; return ``(1, h, w, 3)`` in [0, 1]."""
     import skimage
 
     if name not in SKIMAGE:
@@ -67,7 +68,18 @@ _evaluate = jax.jit(lambda fun, image: fun(image))
 def teacher_terms(
     image: np.ndarray, content: np.ndarray, style: np.ndarray, teacher: Backbone, config: TransferConfig
 ) -> dict[str, float]:
-    """The teacher's weighted terms of a picture at its size, and their sum as ``"total"``."""
+    """Compute the teacher's objective for the result of a transfer, at the size of the result.
+
+    Args:
+        image: the result, ``(1, h, w, 3)``.
+        content: the photograph, ``(1, h', w', 3)`` in [0, 1].
+        style: the painting, ``(1, h'', w'', 3)`` in [0, 1].
+        teacher: VGG-19.
+        config: settings of the transfer.
+
+    Returns:
+        The weighted terms by name, and their sum as ``"total"``.
+    """
     config = config.for_backbone(teacher)
     record, side = config.objective, max(image.shape[1:3])
     apply = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
@@ -82,15 +94,15 @@ def teacher_terms(
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A photograph, a painting, VGG-19's picture of them and its terms there.
+    """A photograph and a painting, with the result of VGG-19's transfer.
 
     Attributes:
-        name: of both.
-        content: the photograph.
-        style: the painting.
-        config: of the transfers.
-        image: VGG-19's picture.
-        terms: from :func:`teacher_terms`.
+        name: names of the photograph and the painting, and the size of the result in pixels.
+        content: the photograph, ``(1, h, w, 3)`` in [0, 1].
+        style: the painting, ``(1, h', w', 3)`` in [0, 1].
+        config: settings of the transfers.
+        image: result of the transfer with VGG-19, ``(1, h'', w'', 3)`` in [0, 1].
+        terms: terms of ``image`` from :func:`teacher_terms`.
     """
 
     name: str
@@ -102,14 +114,23 @@ class Pair:
 
 
 def all_pairs() -> tuple[tuple[str, str], ...]:
-    """Every photograph with every painting."""
+    """Return the names of all pairs: each photograph with each painting."""
     return tuple((content, style) for content in CONTENTS for style in STYLES)
 
 
 def teacher_runs(
     lab: Lab, pairs: Sequence[tuple[str, str]], config: TransferConfig = CONFIG
 ) -> dict[tuple[str, str], Pair]:
-    """VGG-19's own pictures of pairs; the lab keeps them."""
+    """Run the transfers of pairs with VGG-19, or read their results from the lab's cache.
+
+    Args:
+        lab: the lab; its network is VGG-19.
+        pairs: names of the photographs and paintings.
+        config: settings of the transfers.
+
+    Returns:
+        The pairs by their names.
+    """
     found = {}
     for content_name, style_name in pairs:
         content, style = photograph(lab, content_name), lab.picture("style", style_name)
@@ -126,15 +147,29 @@ def _style(terms: dict[str, float]) -> float:
 
 
 def picture_of(lab: Lab, pair: Pair, label: str, network: Backbone) -> np.ndarray:
-    """A network's picture of a pair."""
+    """Return the result of a pair's transfer with a network, ``(1, h, w, 3)`` in [0, 1].
+
+    Args:
+        lab: the lab, which caches the result.
+        pair: the photograph and the painting.
+        label: name of the network, for the cache.
+        network: the feature network.
+    """
     return lab.run(f"{label}_{pair.name}", pair.content, pair.style, pair.config, network).image
 
 
 def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dict[str, Any]:
-    """Ratios of a network on pairs.
+    """Compute the teacher-loss ratios of a network on pairs.
+
+    Args:
+        lab: the lab; its network is the teacher.
+        pairs: from :func:`teacher_runs`.
+        label: name of the network, for the cache and the output.
+        network: the feature network.
 
     Returns:
-        ``"mean"``, ``"worst"`` and ``"pairs"`` of the whole loss; ``"style_mean"`` of its style terms alone.
+        ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss; and
+        ``"style_mean"``, the mean ratio of the sum of the style terms.
     """
     ratios, style_ratios = {}, []
     for pair in pairs:
@@ -153,7 +188,7 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
 
 
 def random_twin(network: Backbone, seed: int = 0) -> Backbone:
-    """A network of the same shape with random weights."""
+    """Return a network with the shapes of another one and random weights."""
     widths = {name: layer["bias"].shape[0] for name, layer in network.params.items()}
     heads = {name: layer["head"].shape[1] for name, layer in network.params.items() if "head" in layer}
     params = init_student(jax.random.key(seed), widths, heads, head_scale=1.0)
@@ -162,16 +197,16 @@ def random_twin(network: Backbone, seed: int = 0) -> Backbone:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(common.Arguments):
-    """What is scored."""
+    """Command-line arguments."""
 
     students: tuple[str, ...] = ("embedded",)
-    """Installed names, or folders of stores."""
+    """Networks to score: names of installed weights, or folders of stores."""
     large: bool = True
-    """Also score five pairs at 512 pixels, which takes 15 minutes for VGG-19."""
+    """Also score five pairs at 512 pixels. VGG-19's transfers then take 15 minutes more."""
 
 
 def _sheet(lab: Lab, path: Path, pairs: list[Pair], networks: dict[str, Backbone], title: str) -> None:
-    """A row for each pair: photograph, painting, VGG-19's picture and those of the networks."""
+    """Write a sheet with a row for each pair: photograph, painting, results of VGG-19 and of the networks."""
     rows = []
     for pair in pairs:
         side = pair.config.size
@@ -182,7 +217,7 @@ def _sheet(lab: Lab, path: Path, pairs: list[Pair], networks: dict[str, Backbone
 
 
 def main(arguments: Arguments) -> None:
-    """Score students and their random twins; write ``score.json`` and the sheets."""
+    """Score students, and random networks of the same shapes; write ``score.json`` and the sheets."""
     lab = Lab(arguments, Path(__file__).parent)
     if len({Path(name).name for name in arguments.students}) < len(arguments.students):
         raise nstjax.InputError("two --students end in one name: give their folders different names")

@@ -1,4 +1,4 @@
-"""The teacher's activations and the leading directions of their uncentred second moments."""
+"""The teacher's activations, and the leading directions of their uncentered second moments."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,17 @@ from nstjax.typing import Backbone, Features, Images, Pooling
 def activations(
     teacher: Backbone, images: Images, layers: tuple[str, ...], pooling: Pooling = "max"
 ) -> Features:
-    """The teacher's activations, padded as in a transfer."""
+    """Compute the teacher's activations with replicate padding, as in a transfer.
+
+    Args:
+        teacher: VGG-19.
+        images: ``(n, h, w, 3)`` in [0, 1].
+        layers: names of the layers.
+        pooling: pooling of the network.
+
+    Returns:
+        ``{layer: (n, h', w', c)}``.
+    """
     return nstjax.features(teacher, images, layers, pooling, padding="replicate")
 
 
@@ -28,19 +38,22 @@ def _moments(
 
 
 Moments = dict[str, np.ndarray]
-"""Mean of ``f fᵀ`` by layer, each ``(c, c)`` in float64."""
+"""Uncentered second moments by layer: the mean of ``f fᵀ`` over the activations ``f``, ``(c, c)`` float64."""
 
 
 def second_moments(
     teacher: Backbone, batches: Iterable[np.ndarray], layers: tuple[str, ...], pooling: Pooling = "max"
 ) -> Moments:
-    """Mean of ``f fᵀ`` over all positions of all images.
+    """Compute the mean of ``f fᵀ`` over all positions of all images, where ``f`` is the teacher's activation.
 
     Args:
-        teacher: the network.
-        batches: each ``(n, h, w, 3)``, all of one shape.
-        layers: names of layers.
+        teacher: VGG-19.
+        batches: images, each batch ``(n, h, w, 3)`` in [0, 1]. All batches have the same shape.
+        layers: names of the layers.
         pooling: pooling of the network.
+
+    Returns:
+        ``{layer: (c, c)}``.
     """
     sums: Moments = {}
     count = 0
@@ -52,7 +65,12 @@ def second_moments(
 
 
 def mixed(moments: Mapping[Pooling, Moments], shares: Mapping[Pooling, float]) -> Moments:
-    """The second moments over batches of which each pooling has its share."""
+    """Compute the second moments over batches with different poolings.
+
+    Args:
+        moments: second moments with each pooling.
+        shares: share of the batches by pooling. The shares sum to 1.
+    """
     layers = next(iter(moments.values()))
     return {
         name: np.sum([share * moments[pooling][name] for pooling, share in shares.items()], 0)
@@ -63,12 +81,13 @@ def mixed(moments: Mapping[Pooling, Moments], shares: Mapping[Pooling, float]) -
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Directions:
-    """The projection of each layer.
+    """The leading directions of each layer's activations.
 
     Attributes:
-        basis: ``{layer: (c, k)}``, orthonormal columns, the leading ones first.
-        total: ``{layer: ()}``, the mean squared norm of an activation: the trace of the second moments.
-        kept: ``{layer: ()}``, the share of it in the ``k`` directions.
+        basis: ``{layer: (c, k)}``, the ``k`` directions as orthonormal columns, the leading one first.
+        total: ``{layer: ()}``, the mean squared norm of an activation, which is the trace of the second
+            moments.
+        kept: ``{layer: ()}``, the share of ``total`` in the ``k`` directions, 0 to 1.
     """
 
     basis: dict[str, jax.Array]
@@ -77,11 +96,11 @@ class Directions:
 
 
 def find_directions(moments: Moments, heads: dict[str, int]) -> Directions:
-    """The leading eigenvectors of each layer's second moments.
+    """Compute the leading eigenvectors of each layer's second moments.
 
     Args:
         moments: from :func:`second_moments` or :func:`mixed`.
-        heads: number of directions to keep, by layer.
+        heads: number of directions by layer.
     """
     basis, total, kept = {}, {}, {}
     for name, count in heads.items():
@@ -99,6 +118,20 @@ def targets(
     layers: tuple[str, ...],
     pooling: Pooling = "max",
 ) -> Features:
-    """The student's targets: projected activations, scaled to a mean squared norm of about 1 over all images."""
+    """Compute the targets of a student's heads: the teacher's activations in the directions of each layer.
+
+    They are divided by the square root of the layer's total. Their mean squared norm over all images is
+    therefore about the share of the total that the directions keep.
+
+    Args:
+        teacher: VGG-19.
+        images: ``(n, h, w, 3)`` in [0, 1].
+        directions: from :func:`find_directions`.
+        layers: names of the layers.
+        pooling: pooling of the network.
+
+    Returns:
+        ``{layer: (n, h', w', k)}``.
+    """
     found = activations(teacher, images, layers, pooling)
     return {n: (f @ directions.basis[n]) * jax.lax.rsqrt(directions.total[n]) for n, f in found.items()}

@@ -1,4 +1,4 @@
-"""The training of one student."""
+"""Training of a student: fitted start, batches, training steps, log and checkpoints."""
 
 import dataclasses
 import hashlib
@@ -29,24 +29,36 @@ from nstjax.nn.student import init_student, make_student
 from nstjax.typing import Backbone, Features, Params, Pooling
 from nstjax.weights.eight_bit import dequantize, quantize
 
-HELD_OUT = 48  # photographs on which nothing is trained
-MOMENT_BATCHES = 64
-FIT_BATCH = 8  # images
-BASIS_BATCHES = 24
-OWN_STEPS = 480  # advances of the transfers of a refit
-OWN_EVERY = 4  # every so many-th advance gives a batch
-RECENT = 250  # batches that are kept to be used again
-FEWEST = 64  # batches to keep before any is used again, lest the student learn a few by heart
-FAR = 10_000_000  # a step that no training comes to
-SAVE_SECONDS = 180.0
-CHECK_EVERY = 250  # steps
-Errors = dict[str, dict[str, jax.Array]]  # by layer, of "features" and "gram"
+HELD_OUT = 48  # the last photographs, which are not used for training
+MOMENT_BATCHES = 64  # batches of eight crops for the teacher's second moments with each pooling
+FIT_BATCH = 8  # images in a batch of the fit and of the bases
+BASIS_BATCHES = 24  # batches for the second moments of the student's inputs
+OWN_STEPS = 480  # advances of groups of transfers for each refit
+OWN_EVERY = 4  # every 4th advance gives a batch for the refit
+RECENT = 250  # number of the newest batches that can be used again
+FEWEST = 64  # batches that must exist before any is used again; with fewer the student would overfit to them
+FAR = 10_000_000  # more than the steps of any training; batches for other purposes are numbered from here
+SAVE_SECONDS = 180.0  # time between checkpoints
+CHECK_EVERY = 250  # steps between entries of the log, with held-out errors
+Errors = dict[str, dict[str, jax.Array]]  # {layer: {"features": (), "gram": ()}}
 
 
 def _errors(
     params: Params, images: jax.Array, wanted: Features, power: Mapping[str, float], pooling: Pooling
 ) -> Errors:
-    """Errors at each layer: of activations relative to their mean square ``power``, and of Gram matrices."""
+    """Compute a student's errors at each layer.
+
+    Args:
+        params: weights of the student.
+        images: ``(n, h, w, 3)``.
+        wanted: targets of the heads, ``{layer: (n, h', w', k)}``.
+        power: divisor of the error of activations by layer; see :func:`_powers`.
+        pooling: pooling of the student.
+
+    Returns:
+        For each layer, the mean squared norm of the error of the activations divided by ``power`` as
+        ``"features"``, and :func:`_gram_error` as ``"gram"``.
+    """
     found = nstjax.features(make_student(params), images, tuple(wanted), pooling, padding="replicate")
     return {
         name: {
@@ -58,10 +70,20 @@ def _errors(
 
 
 def _gram_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
-    """Mean of ‖G − G*‖²/(‖G*‖² + a tenth of its mean over the images).
+    """Compute the error of the Gram matrices: the mean over images of ``‖G − G*‖² / (‖G*‖² + m / 10)``.
 
-    What a student errs in at random cancels in a Gram matrix, what it errs in systematically does not, and a
-    transfer's style loss sees nothing else. Without the mean below, dark images would decide: theirs is about 0.
+    ``G`` is the student's Gram matrix of an image, ``G*`` that of the targets, and ``m`` the mean of
+    ``‖G*‖²`` over the images. Without ``m``, dark images would dominate, because their ``‖G*‖²`` is about 0.
+
+    The style loss of a transfer depends only on Gram matrices. In these, random errors of the activations
+    cancel and systematic ones do not.
+
+    Args:
+        found: activations of the student, ``(n, h, w, k)``.
+        wanted: targets, of the same shape.
+
+    Returns:
+        A scalar.
     """
     g, target = (gram_matrix(f, "positions") for f in (found, wanted))
     squared = jnp.sum(target**2, (1, 2))
@@ -73,12 +95,16 @@ def make_step(
     gram_weight: float,
     power: Mapping[Pooling, Mapping[str, float]],
 ) -> Callable[..., tuple[Params, Any, Errors]]:
-    """Return a training step: ``step(params, state, images, wanted, pooling)``.
+    """Return a compiled training step: ``step(params, state, images, wanted, pooling)``.
+
+    The step returns the new weights, the new state of the optimizer, and the errors before the step. The loss
+    is the sum over all layers of the error of the activations and ``gram_weight`` times the error of the Gram
+    matrices.
 
     Args:
-        optimizer: from optax.
+        optimizer: an Optax optimizer that does not use the weights.
         gram_weight: weight of the errors of Gram matrices.
-        power: mean squared norm of the targets by pooling and layer, by which errors of activations are divided.
+        power: divisors of the errors of activations by pooling and layer; see :func:`_powers`.
     """
 
     @partial(jax.jit, static_argnames="pooling")
@@ -103,7 +129,13 @@ def make_step(
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """Images and the teacher's answers at the heads, in half precision to save memory."""
+    """A batch with its targets.
+
+    Attributes:
+        images: ``(n, CROP, CROP, 3)`` float32: crops, followed by iterates.
+        wanted: targets of the heads, ``{layer: (n, h', w', k)}``, float16 to save memory.
+        pooling: pooling of both networks.
+    """
 
     images: jax.Array
     wanted: Features
@@ -111,15 +143,20 @@ class Lesson:
 
 
 class Lessons:
-    """The batches of a training: new crops and transfers, and repetitions of recent ones.
+    """The batches of a training: new ones of crops and iterates, and recent ones to use again.
 
-    The teacher's forward pass and the transfers take most of a step's time, so each batch is used several times.
+    The teacher's forward pass and the transfers take most of the time of a step with a new batch. The
+    training therefore uses batches again.
 
     Args:
-        recipe: what to train.
+        recipe: settings of the distillation.
         teacher: VGG-19.
-        crops: where pictures come from.
-        directions: of the heads.
+        crops: source of the content and style images of the transfers.
+        directions: directions of the heads.
+
+    Attributes:
+        iterates: the transfers.
+        recent: the newest ``RECENT`` batches.
     """
 
     def __init__(self, recipe: Recipe, teacher: Backbone, crops: Crops, directions: Directions) -> None:
@@ -134,7 +171,13 @@ class Lessons:
         )
 
     def new(self, number: int, batch: np.ndarray, params: Params) -> Lesson:
-        """Return a new lesson: a batch of crops, and transfers that are taken further with the student."""
+        """Return a new batch with its targets: crops, then iterates of transfers with the current student.
+
+        Args:
+            number: number of the batch. It selects the transfers to advance and the pooling.
+            batch: the crops, ``(n, CROP, CROP, 3)``.
+            params: weights of the student.
+        """
         images = jnp.asarray(batch)
         if self.recipe.iterates:
             images = jnp.concatenate([images, self.iterates.next(number, params)])
@@ -144,12 +187,24 @@ class Lessons:
         return lesson
 
     def again(self, step: int) -> Lesson:
-        """Return a recent lesson, drawn with the step as the seed."""
+        """Return a random batch among the recent ones. The number of the step is part of the seed."""
         return self.recent[np.random.default_rng((self.recipe.seed, 3, step)).integers(len(self.recent))]
 
 
 def export(params: Params, directions: Directions, source: str) -> Backbone:
-    """Return the network to ship: heads in the teacher's units, weights rounded as they are stored."""
+    """Return a trained student as a feature network.
+
+    Its heads have the units of the teacher's activations. Its weights have the values of the 8-bit form in
+    which the network is stored.
+
+    Args:
+        params: weights of the student.
+        directions: directions of its heads.
+        source: description of the network's source.
+
+    Raises:
+        ArithmeticError: A weight is not finite, or a bias is too large for float16.
+    """
     scaled = {
         name: {key: np.asarray(value) for key, value in layer.items()} for name, layer in params.items()
     }
@@ -168,7 +223,10 @@ def export(params: Params, directions: Directions, source: str) -> Backbone:
 
 
 def split(recipe: Recipe, pictures: Pictures) -> tuple[Crops, Crops]:
-    """The crops to train on, and those of the photographs that are held out."""
+    """Return the source of the training crops, and that of crops of the held-out photographs.
+
+    The last ``HELD_OUT`` photographs are held out. All paintings are used for training.
+    """
     kept, held = pictures.photographs[:-HELD_OUT], pictures.photographs[-HELD_OUT:]
     return (
         Crops(Pictures(kept, pictures.paintings), recipe.seed, recipe.painted),
@@ -177,16 +235,24 @@ def split(recipe: Recipe, pictures: Pictures) -> tuple[Crops, Crops]:
 
 
 def every_layer(recipe: Recipe) -> tuple[str, ...]:
-    """The ReLU after each of a recipe's convolutions."""
+    """Return the names of the ReLUs after all convolutions of a recipe."""
     return tuple(f"relu{name.removeprefix('conv')}" for name in recipe.widths)
 
 
 def kept_moments(
     path: Path, teacher: Backbone, crops: Crops, layers: tuple[str, ...], poolings: Iterable[Pooling]
 ) -> dict[Pooling, Moments]:
-    """The teacher's second moments on the crops, from the file ``path`` if it exists.
+    """Return the teacher's second moments on training crops, and keep them in a file.
 
-    A resumed training must not measure them again: its heads belong to these directions.
+    If the file exists, the moments are read from it. A resumed training must have the same moments, because
+    the heads of its student predict the activations in their directions.
+
+    Args:
+        path: the file, ``.npz``.
+        teacher: VGG-19.
+        crops: source of the crops.
+        layers: names of the layers.
+        poolings: poolings of the teacher.
     """
     if not path.exists():
         found: dict[str, np.ndarray] = {}
@@ -201,7 +267,17 @@ def kept_moments(
 
 
 def kept_bases(path: Path, params: Params, crops: Crops, recipe: Recipe) -> Bases:
-    """The bases in which Adam works, from the file ``path`` if it exists: Adam's state belongs to them."""
+    """Return the bases in which Adam works, and keep them in a file.
+
+    If the file exists, the bases are read from it. A resumed training must have the same bases, because the
+    saved state of Adam is in their coordinates.
+
+    Args:
+        path: the file, ``.npz``.
+        params: weights of the student at the start of the training; not used if the file exists.
+        crops: source of the crops.
+        recipe: settings of the distillation.
+    """
     if not path.exists():
         batches = [(crops.batch(FAR + i, FIT_BATCH), recipe.pooling_of(i)) for i in range(BASIS_BATCHES)]
         found = input_bases(params, batches)
@@ -216,7 +292,14 @@ def kept_bases(path: Path, params: Params, crops: Crops, recipe: Recipe) -> Base
 
 
 def own_pictures(recipe: Recipe, crops: Crops, params: Params, refit: int) -> Iterator[Batch]:
-    """Transfers of all ages, made with a student: see :mod:`experiments.distill.iterates`."""
+    """Yield batches of iterates of transfers with a student; see :mod:`experiments.distill.iterates`.
+
+    Args:
+        recipe: settings of the distillation.
+        crops: source of the content and style images.
+        params: weights of the student.
+        refit: number of the refit, from 0; it is part of the seed.
+    """
     iterates = Iterates(crops, FIT_BATCH)
     for i in range(OWN_STEPS):
         images = iterates.next(FAR * (3 + refit) + i, params)
@@ -227,7 +310,20 @@ def own_pictures(recipe: Recipe, crops: Crops, params: Params, refit: int) -> It
 def fitted_start(
     recipe: Recipe, teacher: Backbone, crops: Crops, moments: Moments, directions: Directions
 ) -> Params:
-    """Fit a student to pictures, then again with its own transfers among them."""
+    """Fit a student to crops, then ``recipe.refits`` times to crops and iterates of its own transfers.
+
+    If there are refits, the first fit uses only a quarter of the batches.
+
+    Args:
+        recipe: settings of the distillation.
+        teacher: VGG-19.
+        crops: source of the crops.
+        moments: the teacher's second moments at the ReLU after each convolution of the recipe.
+        directions: directions of the heads.
+
+    Returns:
+        Weights of the student.
+    """
     fitter = Fitter(teacher, moments, directions, recipe.widths)
     pictures = (
         (crops.batch(2 * FAR + i, FIT_BATCH), recipe.pooling_of(i)) for i in range(recipe.fit_batches)
@@ -242,7 +338,10 @@ def fitted_start(
 
 
 def _powers(moments: dict[Pooling, Moments], directions: Directions) -> dict[Pooling, dict[str, float]]:
-    """Mean squared norm of the targets with each pooling; over all poolings it is about 1."""
+    """Compute the mean squared norm of the teacher's activations by pooling and layer.
+
+    It is relative to the layer's total in ``directions``, so its mean over the batches of all poolings is 1.
+    """
     return {
         pooling: {name: float(np.trace(each[name]) / directions.total[name]) for name in directions.basis}
         for pooling, each in moments.items()
@@ -250,7 +349,15 @@ def _powers(moments: dict[Pooling, Moments], directions: Directions) -> dict[Poo
 
 
 def _check_same(folder: Path, facts: dict[str, Any]) -> None:
-    """Refuse to go on with another training than the one that a folder holds."""
+    """Check that a folder contains no other training, and write ``training.json`` if it contains none.
+
+    Args:
+        folder: folder of the training.
+        facts: description of the recipe, the teacher and the pictures, for JSON.
+
+    Raises:
+        InputError: The folder contains a training with other facts.
+    """
     path = folder / "training.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -262,20 +369,29 @@ def _check_same(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, source: str) -> Backbone:
-    """Train a student, or go on with one that was interrupted.
+    """Train a student, or resume an interrupted training.
 
-    An interrupted training goes on from its last checkpoint with the same crops; the transfers among them
-    (see :mod:`experiments.distill.iterates`) start again.
+    An interrupted training resumes from its last checkpoint. The transfers (see
+    :mod:`experiments.distill.iterates`) and the collection of recent batches start again, and new batches are
+    numbered from the step of the checkpoint. The result is therefore not exactly that of an uninterrupted
+    training, unless ``recipe.iterates`` and ``recipe.repeats`` are 0: then both are equal to the last bit.
 
     Args:
-        recipe: what to train.
-        teacher: VGG-19, to relu3_2 at least.
-        pictures: what to train on; the last photographs are held out.
-        folder: for checkpoints and ``log.jsonl``; a finished training is not repeated.
-        source: in words, for the network's record.
+        recipe: settings of the distillation.
+        teacher: VGG-19 at least to the deepest layer of the recipe.
+        pictures: the pictures to train on. The last ``HELD_OUT`` photographs are held out.
+        folder: folder for ``training.json``, the second moments, the bases, the checkpoints and
+            ``log.jsonl``. If it contains a finished training with the same inputs, the student is not trained
+            again.
+        source: description of the network's source, for its record.
+
+    Returns:
+        The student as a feature network; see :func:`export`.
 
     Raises:
-        InputError: there are too few photographs, or the folder holds another training.
+        InputError: There are not more than ``HELD_OUT`` photographs, the folder contains another training, or
+            the teacher lacks a layer of the recipe.
+        ArithmeticError: A trained weight is not finite, or a bias is too large for float16.
     """
     if len(pictures.photographs) <= HELD_OUT:
         raise InputError(
@@ -345,7 +461,7 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     lessons = Lessons(recipe, teacher, crops, directions)
     recent: list[Any] = []
     uses = 1 + recipe.repeats
-    number = begun - 1  # of the newest batch; at most one a step
+    number = begun - 1  # of the newest batch; there is at most one new batch per step
     batches = crops.ahead(begun, recipe.steps, recipe.batch)
     for step in range(begun, recipe.steps):
         if step % uses == 0 or len(lessons.recent) < FEWEST:

@@ -1,7 +1,7 @@
 """8-bit storage of weights: signed integers with one scale for each output channel.
 
-The shipped network is stored in this form. The rounding error of a weight is at most 1/254 of the largest magnitude in
-its output channel.
+The embedded network is stored in this form. The rounding error of a weight is at most 1/254 of the largest
+magnitude in its output channel.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ _LARGEST = 127
 
 
 def quantize(layers: Mapping[str, Mapping[str, np.ndarray]]) -> Layers:
-    """Round the arrays of two and more axes to 8 bits.
+    """Round the arrays with two or more axes to 8 bits, and convert the others to float16.
 
     Args:
         layers: ``{layer: {name: array}}`` of floats; the last axis is the output channel.
 
     Returns:
-        The same tree. Each rounded array ``name`` is int8, with ``name_scale`` (float32, ``(channels,)``) beside it; the
-        others are float16.
+        The same tree with int8 and float16 arrays. Each int8 array ``name`` has an additional array
+        ``name_scale``, ``(channels,)`` float32, beside it; their product is the rounded array.
     """
     found: Layers = {}
     for layer, arrays in layers.items():
@@ -39,10 +39,14 @@ def quantize(layers: Mapping[str, Mapping[str, np.ndarray]]) -> Layers:
 
 
 def dequantize(layers: Mapping[str, Mapping[str, np.ndarray]]) -> Layers:
-    """Return the float32 arrays of a tree from :func:`quantize`; arrays without a scale are only converted.
+    """Return the tree of float32 arrays that a tree from :func:`quantize` represents.
+
+    Args:
+        layers: ``{layer: {name: array}}``. Integer arrays are multiplied by their scales; the others are only
+            converted to float32.
 
     Raises:
-        KeyError: an array of integers has no scale.
+        KeyError: An array of integers has no scale.
     """
     found: Layers = {}
     for layer, arrays in layers.items():

@@ -1,4 +1,4 @@
-"""The distillation: where a student begins, what it is shown, and that its training can be resumed."""
+"""Tests of the distillation: fitted start, crops and transfers, training and its resumption, and scores."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def test_directions_are_orthonormal_and_keep_the_most() -> None:
     found = find_directions(moments, {"relu2_1": 5})
     basis = np.asarray(found.basis["relu2_1"], np.float64)
     np.testing.assert_allclose(basis.T @ basis, np.eye(5), atol=1e-5)
-    # Singular values of the activations themselves, by another road than the moments.
+    # The reference uses the singular values of the activations instead of the moments.
     energies = np.linalg.svd(f, compute_uv=False) ** 2
     np.testing.assert_allclose(found.kept["relu2_1"], energies[:5].sum() / energies.sum(), rtol=1e-4)
     wanted = targets(teacher, IMAGES, find_directions(moments, {"relu2_1": 128}), ("relu2_1",))["relu2_1"]
@@ -48,7 +48,10 @@ def test_directions_are_orthonormal_and_keep_the_most() -> None:
 
 
 def see_all(fitter: Fitter, batches: list) -> list[Seen]:
-    """One call for each batch: the first of a call is seen at all convolutions."""
+    """Compute the teacher's values of all batches at all convolutions.
+
+    The first batch of a call of ``see`` has values at all convolutions, so there is one call for each batch.
+    """
     return [seen for batch in batches for seen in fitter.see([batch])]
 
 
@@ -78,13 +81,13 @@ def test_with_all_channels_kept_the_student_is_the_teacher(preprocessing: Prepro
     found = nstjax.features(make_student(params), IMAGES, tuple(heads), padding="replicate")
     for layer in heads:
         error = jnp.mean(jnp.sum((found[layer] - wanted[layer]) ** 2, -1))
-        assert error < 1e-3, layer  # of a mean square of 1; half precision and the ridge leave a trace of it
-    # What is shipped gives activations in the teacher's units: Gram matrices have its Gram matrices' norm.
+        assert error < 1e-3, layer  # relative to a mean square of 1; float16 and the ridge cause small errors
+    # The exported network has the units of the teacher, so the norms of the Gram matrices are equal.
     shipped = export(params, directions, "a test")
     theirs = activations(teacher, IMAGES, ("relu2_1",))["relu2_1"]
     ours = nstjax.features(shipped, IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
     norms = [np.linalg.norm(gram_matrix(f, "positions"), axis=(1, 2)) for f in (ours, theirs)]
-    np.testing.assert_allclose(*norms, rtol=2e-2)  # 8 bits
+    np.testing.assert_allclose(*norms, rtol=2e-2)  # rounding to 8 bits
     small = Fitter(teacher, moments, directions, {"conv1_1": 16, "conv1_2": 16, "conv2_1": 16})
     fewer = small.fit(see_all(small, batches))
     lost = nstjax.features(make_student(fewer), IMAGES, ("relu2_1",), padding="replicate")["relu2_1"]
@@ -92,7 +95,7 @@ def test_with_all_channels_kept_the_student_is_the_teacher(preprocessing: Prepro
 
 
 def test_channels_are_chosen_that_foretell_the_others() -> None:
-    # Ten channels that are mixtures of three: any three independent ones say everything.
+    # The ten channels are mixtures of three sources, so any three independent channels determine the others.
     sources = RNG.normal(size=(500, 3))
     mixed = sources @ RNG.normal(size=(3, 10))
     moment = mixed.T @ mixed / 500
@@ -100,9 +103,9 @@ def test_channels_are_chosen_that_foretell_the_others() -> None:
     assert len(set(kept)) == 3
     left = moment - moment[:, kept] @ np.linalg.solve(moment[np.ix_(kept, kept)], moment[kept])
     assert np.abs(left).max() < 1e-8 * np.abs(moment).max()
-    # The one that explains most of all is first, though another varies more by itself.
+    # Channel 0 has the largest second moment, but channel 1 or 2 explains more of the total.
     assert choose(np.array([[3.0, 0, 0], [0, 2.0, 1.9], [0, 1.9, 2.0]]), 1) != [0]
-    # Of two copies and a stranger, the stranger is the second choice.
+    # Channels 0 and 1 are copies. After one of them is chosen, the unrelated channel 2 is the next.
     twin = np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
     assert set(choose(twin, 2)) in ({0, 2}, {1, 2})
 
@@ -117,7 +120,7 @@ def test_bases_whiten_the_inputs_of_every_layer() -> None:
         "conv1_2": ["affine"],
         "conv2_1": ["affine", "head"],
     }
-    # conv2_1's inputs are the pooled activations of conv1_2, by the network's own forward pass.
+    # Reference: the inputs of conv2_1 are the pooled activations of conv1_2, computed by nstjax.features.
     twin = {name: dict(layer) for name, layer in params.items() if name != "conv2_1"}
     twin["conv1_2"]["head"] = jnp.eye(5)
     after = nstjax.features(make_student(twin), images, ("relu1_2",), padding="replicate")["relu1_2"]
@@ -127,7 +130,7 @@ def test_bases_whiten_the_inputs_of_every_layer() -> None:
     rows = np.concatenate([*taps, np.ones((6, 16, 16, 1))], -1).reshape(-1, 46)
     basis = np.asarray(bases["conv2_1"]["affine"], np.float64)
     found = basis.T @ (rows.T @ rows / len(rows)) @ basis
-    # Smaller than 1 only where the ridge counts: in directions that hardly ever occur.
+    # The diagonal is 1. It is smaller only in directions whose second moment is not large against the ridge.
     off = found - np.diag(np.diag(found))
     assert np.abs(off).max() < 5e-3
     assert np.all((np.diag(found) < 1 + 5e-3) & (np.diag(found) > 0))
@@ -135,7 +138,8 @@ def test_bases_whiten_the_inputs_of_every_layer() -> None:
 
 
 def test_in_bases_a_step_of_gradient_descent_solves_least_squares() -> None:
-    # Inputs with a condition number of 10⁴: plain gradient descent would need as many steps.
+    # The second moments of the inputs have a condition number of 10⁴. Plain gradient descent would need about
+    # that many steps.
     rows = RNG.normal(size=(400, 28)) @ np.diag(10.0 ** np.linspace(0, -2, 28)) + 0.1
     rows[:, -1] = 1
     truth = RNG.normal(size=(28, 4))
@@ -170,7 +174,7 @@ def test_crops_are_of_the_right_form_and_repeatable() -> None:
     changed = sum(
         np.abs(disturb(np.random.default_rng(i), batch[0]) - batch[0]).max() > 0.01 for i in range(20)
     )
-    assert 10 < changed < 20  # some crops are left as they are
+    assert 10 < changed < 20  # some crops stay as they are
 
 
 def test_iterates_please_the_student_more_and_more() -> None:
@@ -191,7 +195,7 @@ def test_iterates_please_the_student_more_and_more() -> None:
     for step in range(15, 8 * 12, 8):
         last = iterates.next(step, params)
     assert loss(last) < 0.7 * begun
-    iterates.groups[7] = dataclasses.replace(group, age=group.life)  # at the end of its life it is made anew
+    iterates.groups[7] = dataclasses.replace(group, age=group.life)  # the next advance starts the group again
     iterates.next(8 * 12 + 7, params)
     renewed = iterates.groups[7]
     assert renewed is not None
@@ -242,10 +246,10 @@ def test_both_poolings_have_their_share_of_batches_and_moments() -> None:
 def test_error_of_gram_matrices() -> None:
     f = jax.random.normal(jax.random.key(0), (2, 8, 8, 5))
     assert _gram_error(f, f) == 0
-    # Twice the activations are four times the matrix: a squared error of 9 of 1 + 0.1 for equal images.
+    # Doubling the activations multiplies G by 4. The error is then 9 ‖G*‖² / (1.1 ‖G*‖²).
     twins = jnp.concatenate([f[:1], f[:1]])
     np.testing.assert_allclose(_gram_error(2 * twins, twins), 9 / 1.1, rtol=1e-5)
-    # An image of almost no activation counts for almost nothing, whatever its relative error.
+    # An image with activations near 0 contributes almost nothing, even if its relative error is large.
     dark = jnp.concatenate([f[:1], 1e-3 * f[1:]])
     assert _gram_error(dark.at[1].multiply(10), dark) < 1e-6
 
@@ -296,14 +300,15 @@ def test_training_lowers_the_errors_and_is_resumed(tmp_path: Path, monkeypatch: 
 
         return once
 
-    plain = dataclasses.replace(recipe, iterates=0, repeats=0)  # what is not resumed to the bit
+    # A resumed training does not reproduce iterates and reused batches.
+    plain = dataclasses.replace(recipe, iterates=0, repeats=0)
     whole = training.train(plain, teacher, pictures, tmp_path / "plain", "a test")
     monkeypatch.setattr(training, "make_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         training.train(plain, teacher, pictures, tmp_path / "broken", "a test")
     monkeypatch.setattr(training, "make_step", real)
     resumed = training.train(plain, teacher, pictures, tmp_path / "broken", "a test")
-    assert resumed.sha256 == whole.sha256  # the same to the last bit
+    assert resumed.sha256 == whole.sha256  # equal to the last bit
     with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
         training.train(plain, teacher, Pictures(tuple(smooth[::-1]), ()), tmp_path / "broken", "a test")
     with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):

@@ -1,4 +1,4 @@
-"""The embedded network: the forward pass of small networks, and what is shipped."""
+"""Tests of students: forward pass, weights that are refused, storage, and the shipped embedded network."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_with_vgg_s_weights_and_heads_of_one_it_is_vgg(pooling: str) -> None:
 def test_a_missing_convolution_is_one_that_changes_nothing() -> None:
     without = student({"conv1_1": 5, "conv2_1": 6})
     params = dict(without.params)
-    # Activations are not negative, so that a rectified copy is a copy.
+    # The kernel copies its input. Activations after a ReLU are not negative, so the next ReLU keeps the copy.
     kernel = np.zeros((3, 3, 5, 5), np.float32)
     kernel[1, 1] = np.eye(5)
     params["conv1_2"] = {"kernel": kernel, "bias": np.zeros(5, np.float32)}
@@ -134,7 +134,7 @@ def test_store_of_eight_bits(tmp_path: Path) -> None:
             value = np.asarray(layer[key])
             largest = np.abs(value).max(tuple(range(value.ndim - 1)))
             assert np.all(np.abs(found.params[name][key] - value) <= largest / 254 * 1.0001)
-    # Rounded weights are stored exactly.
+    # Storing weights that are already rounded does not change them.
     save_backbone(found, tmp_path / "again", eight_bit=True)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(read_store(tmp_path / "again")), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -164,8 +164,9 @@ def test_shipped_network() -> None:
 def test_shipped_network_has_vgg_s_energies_on_a_drawn_image() -> None:
     y, x = np.mgrid[0:96, 0:96] / 96.0
     image = np.stack([x, y, 0.5 + 0.5 * np.sin(9 * x * y)], -1)[None].astype(np.float32)
-    # Mean squared norms of an activation in VGG-19, maximum pooling, from the real weights (SHA-256 03ebcbf1…), by
-    # nstjax.features with JAX 0.10.2 on a CPU. Heads leave out up to 10 % of them; the rest are the student's errors.
+    # Mean squared norms of VGG-19's activations with max pooling, computed from the real weights (SHA-256
+    # 03ebcbf1…) by nstjax.features with JAX 0.10.2 on a CPU. The directions of the heads leave out up to 10%
+    # of them. The rest of the tolerance is for the student's errors.
     vgg = {
         "relu1_1": 431_254.2,
         "relu2_1": 7_952_271.0,
@@ -183,9 +184,9 @@ def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert load_backbone("auto").arch == EMBEDDED
-    (tmp_path / "ckpts" / "vgg19" / "record").mkdir(parents=True)  # what is left of a store hides nothing
+    (tmp_path / "ckpts" / "vgg19" / "record").mkdir(parents=True)  # an incomplete store is ignored
     assert load_backbone("auto").arch == EMBEDDED
-    assert resolve("auto", "vgg16") == "vgg16"  # who names a network means it
+    assert resolve("auto", "vgg16") == "vgg16"  # the name of a network is used as given
     assert resolve("some.h5") == "some.h5"
     save_backbone(random_backbone(convs=3), tmp_path / "weights" / "vgg19")
     assert load_backbone("auto").arch == "vgg19"
@@ -209,7 +210,8 @@ def test_shipped_network_imitates_its_teacher_on_unseen_paintings(shared: Path) 
         image = nstjax.images.resize(nstjax.load_image(shared / "images" / "style" / f"{name}.jpg"), 192, 256)
         theirs, ours = (nstjax.features(b, image, network.layers, "average") for b in (teacher, network))
         for layer in network.layers:
-            # Gram matrices are known up to a turn of the channels; their singular values are not changed by it.
+            # The heads give the activations in rotated channels. The rotation does not change the eigenvalues
+            # of the Gram matrix.
             a, b = (
                 np.linalg.eigvalsh(
                     np.asarray(nstjax.losses.gram_matrix(f[layer], "positions"), np.float64)[0]
