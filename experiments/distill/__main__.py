@@ -36,7 +36,8 @@ def main(arguments: Arguments) -> None:
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
-    source = "distilled from VGG-19 to relu5_1 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
+    deepest = arguments.recipe.layers[-1]
+    source = f"distilled from VGG-19 to {deepest} (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
     student = train(arguments.recipe, teacher, pictures, folder, source)
     save_backbone(student, folder / "network", eight_bit=True)
     if arguments.ship:

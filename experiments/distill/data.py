@@ -85,7 +85,7 @@ def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Return a random square of a picture, scaled to the size of a crop.
 
     The side of the square is log-uniform between ``CROP`` and ``LARGEST`` pixels, or the picture's shorter
-    side if that is smaller. With probability 1/2, the order of the color channels is reversed.
+    side if that is smaller. With probability 1/2 it is mirrored.
 
     Args:
         rng: source of the random numbers.
@@ -97,7 +97,7 @@ def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     height, width = picture.shape[:2]
     side = int(np.exp(rng.uniform(np.log(CROP), np.log(min(LARGEST, height, width)))))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    square = picture[top : top + side, left : left + side, :: rng.choice((-1, 1))]
+    square = picture[top : top + side, left : left + side][:, :: rng.choice((-1, 1))]
     if side != CROP:
         square = np.asarray(Image.fromarray(square).resize((CROP, CROP), Image.Resampling.LANCZOS))
     return square.astype(np.float32) / 255

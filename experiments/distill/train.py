@@ -34,7 +34,9 @@ MOMENT_BATCHES = 64  # batches of eight crops for the teacher's second moments w
 FIT_BATCH = 8  # images in a batch of the fit and of the bases
 BASIS_BATCHES = 24  # batches for the second moments of the student's inputs
 OWN_STEPS = 480  # advances of groups of transfers for each refit
-OWN_EVERY = 4  # every 4th advance gives a batch for the refit
+OWN_EVERY = (
+    5  # every 5th advance gives a batch for the refit; coprime to GROUPS, so that all groups take part
+)
 RECENT = 250  # number of the newest batches that can be used again
 FEWEST = 64  # batches that must exist before any is used again; with fewer the student would overfit to them
 FAR = 10_000_000  # more than the steps of any training; batches for other purposes are numbered from here
@@ -477,7 +479,7 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
             entry = {
                 "step": done,
                 "seconds": round(seconds + now - began, 1),
-                "trained": jax.tree.map(lambda *values: float(np.mean(values)), *recent),
+                "trained": jax.tree.map(lambda *values: float(np.mean(values)), *recent) if recent else {},
                 **held_out_errors(params),
             }
             recent = []

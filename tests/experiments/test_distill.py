@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -13,9 +14,9 @@ from PIL import Image
 
 import nstjax
 from experiments.distill import train as training
-from experiments.distill.data import CROP, Crops, Pictures, disturb, read_pictures
+from experiments.distill.data import CROP, Crops, Pictures, crop, disturb, read_pictures
 from experiments.distill.fit import Fitter, Seen, choose
-from experiments.distill.iterates import LIVES, Iterates, _loss
+from experiments.distill.iterates import GROUPS, LIVES, Iterates, _loss
 from experiments.distill.precondition import in_bases, input_bases
 from experiments.distill.recipe import Recipe
 from experiments.distill.score import random_twin, teacher_terms
@@ -175,6 +176,23 @@ def test_crops_are_of_the_right_form_and_repeatable() -> None:
         np.abs(disturb(np.random.default_rng(i), batch[0]) - batch[0]).max() > 0.01 for i in range(20)
     )
     assert 10 < changed < 20  # some crops stay as they are
+
+
+def test_half_of_the_crops_are_mirrored_and_colors_keep_their_order() -> None:
+    # Red grows to the right, green grows downward, blue is 200: a mirrored crop's red falls.
+    picture = np.full((CROP, CROP, 3), 200, np.uint8)
+    picture[..., 0] = np.arange(CROP)
+    picture[..., 1] = np.arange(CROP)[:, None]
+    crops = [crop(np.random.default_rng(i), picture) for i in range(40)]
+    mirrored = sum(c[0, 0, 0] > c[0, -1, 0] for c in crops)
+    assert 10 < mirrored < 30
+    for c in crops:
+        assert c[0, 0, 1] < c[-1, 0, 1]
+        np.testing.assert_allclose(c[..., 2], 200 / 255, atol=1e-6)
+
+
+def test_a_refit_sees_all_groups_of_transfers() -> None:
+    assert math.gcd(training.OWN_EVERY, GROUPS) == 1
 
 
 def test_iterates_please_the_student_more_and_more() -> None:
