@@ -1,6 +1,7 @@
 """Display of images in notebooks."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class ShownImage:
 
     def __init__(self, png: bytes) -> None:
         self.png = png
-        with Image.open(io.BytesIO(png)) as image:
-            self.size = image.height, image.width
+        width, height = struct.unpack(">II", png[16:24])  # in the header of every PNG file
+        self.size = height, width
 
     def _repr_png_(self) -> bytes:
         return self.png
