@@ -74,7 +74,7 @@ class OptimizerOptions:
         """Return the optimizer: ``base``, or a default one if another method is chosen, with the given options.
 
         Raises:
-            InputError: an option was given that the method does not have.
+            InputError: If an option was given that the method does not have.
         """
         kind = optim.optimizer_class(self.optimizer)
         record = base if type(base) is kind else kind()
@@ -143,7 +143,7 @@ class RunOptions:
             base: config of the preset or run record, for settings of its optimizer that have no option.
 
         Raises:
-            InputError: options contradict each other.
+            InputError: If options contradict each other.
         """
         settings = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
         if self.init_image is not None:

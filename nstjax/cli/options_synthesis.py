@@ -148,7 +148,7 @@ def base_config(command: str, preset: str | None) -> TransferConfig:
     """The settings that a command, with a preset, starts from.
 
     Raises:
-        InputError: there is no preset of that name.
+        InputError: If there is no preset of that name.
     """
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--preset {preset!r} does not exist: the presets are {', '.join(PRESETS)}")

@@ -51,7 +51,7 @@ class GeneratorOptions:
         """Return the generator's config: ``base``, or a default one if another generator is chosen, with the given options.
 
         Raises:
-            InputError: an option was given that the network does not have.
+            InputError: If an option was given that the network does not have.
         """
         kind = GENERATORS[self.generator]
         record = base if type(base) is kind else kind()
@@ -150,7 +150,7 @@ class TrainOptions:
     resume: bool = False
     """Resume the run in the output folder from its newest checkpoint."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()
-    """Photographs for sample pictures during the training; by default some of the training photographs."""
+    """Photographs for sample pictures during training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Do not show progress."""
     compilation_cache: bool = True
@@ -164,13 +164,13 @@ class TrainOptions:
     hosts: HostOptions = HostOptions()
 
     def config(self, base: TrainConfig) -> TrainConfig:
-        """Return the config of the training.
+        """Return the config of the training run.
 
         Args:
             base: config of the preset or run, for settings of its generator that have no option.
 
         Raises:
-            InputError: options contradict each other.
+            InputError: If options contradict each other.
         """
         return TrainConfig(
             **vars(self.settings),

@@ -55,8 +55,8 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
     """Parse arguments to a record of ``kind``.
 
     Raises:
-        InputError: they cannot be parsed, or a number is out of range; the message says which and why.
-        SystemExit: with code 0, after ``--help`` or ``--help-all``.
+        InputError: If they cannot be parsed, or a number is out of range; the message says which and why.
+        SystemExit: With code 0, after ``--help`` or ``--help-all``.
     """
     statistic = scan(arguments).get("--style-statistic")
     if statistic is not None and ":" in statistic:
@@ -121,7 +121,7 @@ def run_action(command: str, usage: str, actions: Mapping[str, Action], argument
     """Run the action that the first argument names, or print the usage; returns the exit code.
 
     Raises:
-        InputError: there is no such action, or its input is bad.
+        InputError: If there is no such action, or its input is bad.
     """
     if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(usage, end="")

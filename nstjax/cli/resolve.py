@@ -69,8 +69,8 @@ def resolve_command(command: str, arguments: Sequence[str]) -> Request:
         arguments: those after the command's name.
 
     Raises:
-        InputError: the arguments cannot be parsed, contradict each other or lack something; an output cannot be written
-            or would replace an input; or the folder of photographs has none.
+        InputError: If the arguments cannot be parsed, contradict each other or lack something; an output cannot
+            be written or would replace an input; or the folder of photographs has none.
     """
     options, config, record = _parse(command, arguments)
     check_values(options)
@@ -152,7 +152,20 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
 
 
 def _base(command: str, given: Mapping[str, str | None]) -> tuple[TransferConfig, Options, dict[str, Any]]:
-    """The settings and options that a preset or a run record stands for, and the record."""
+    """Return the settings to start from: those of ``--preset`` or of the run record of ``--from``.
+
+    Args:
+        command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
+        given: the options on the command line.
+
+    Returns:
+        The config; the options of the command with the config's values as defaults; and the run record, which is
+        empty without ``--from``.
+
+    Raises:
+        InputError: If the preset does not exist; or the run record cannot be read, is damaged, or is of another
+            command.
+    """
     source = given.get("--from")
     if source is None:
         base = base_config(command, given.get("--preset"))

@@ -63,7 +63,7 @@ def _read(path: Path) -> tuple[TrainConfig, _Record]:
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
         return config, whole
     except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): start the training again") from error
+        raise InputError(f"{path} is damaged ({error}): start a new run") from error
 
 
 def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[str, Any]]:
@@ -222,7 +222,7 @@ def run_train(arguments: Sequence[str]) -> int:
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
-    if layers.issuperset(config.objective.layers):  # else the training reports the missing layer
+    if layers.issuperset(config.objective.layers):  # else training reports the missing layer
         check_training_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {

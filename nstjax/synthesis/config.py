@@ -152,7 +152,7 @@ class TransferConfig(Settings):
         """Return the config for plain data from :meth:`to_json`.
 
         Raises:
-            InputError: a field is unknown, or of a wrong type or value.
+            InputError: If a field is unknown, or of a wrong type or value.
         """
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimizer")

@@ -172,8 +172,8 @@ def solve(
         The image and the history of the run.
 
     Raises:
-        InputError: ``resume`` does not belong to these scales, this optimizer or this image size.
-        TransferFailed: The loss became non-finite.
+        InputError: If ``resume`` does not belong to these scales, this optimizer or this image size.
+        TransferFailed: If the loss became non-finite.
     """
     sides = config.pyramid()
     if resume is not None and not 0 <= resume.scale < len(sides):
@@ -235,7 +235,7 @@ def solve(
             )
 
         try:
-            result = optim.minimise(here.fun, x0, settings, on_step, carried)
+            result = optim.minimize(here.fun, x0, settings, on_step, carried)
         except NonFiniteLoss as error:
             begun = index > 0 or resume is not None or not np.array_equal(error.x, x0)
             image = finish(_clamped(error.x)) if begun else None

@@ -8,7 +8,7 @@ from nstjax.errors import MOST, within
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """How often a training writes; the result does not depend on it."""
+    """How often a training run writes; the result does not depend on it."""
 
     log_every: int = 50
     """Steps between entries of the metrics."""

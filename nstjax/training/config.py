@@ -1,4 +1,4 @@
-"""The frozen config of a training and its JSON form."""
+"""The frozen config of a training run and its JSON form."""
 
 import dataclasses
 from typing import Any, Literal
@@ -78,7 +78,7 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(TrainSettings):
-    """All settings of a training; the style image and the feature network are its other inputs."""
+    """All settings of a training run; the style image and the feature network are its other inputs."""
 
     generator: GeneratorConfig = JohnsonConfig()
     """The generator to train."""
@@ -103,7 +103,7 @@ class TrainConfig(TrainSettings):
         """Return the config for plain data from :meth:`to_json`.
 
         Raises:
-            InputError: a field is unknown, or of a wrong type or value.
+            InputError: If a field is unknown, or of a wrong type or value.
         """
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         generator = config_from_json(plain.get("generator"))

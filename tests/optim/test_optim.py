@@ -379,7 +379,7 @@ def test_a_last_step_into_nothing_is_told() -> None:
 @every_method
 def test_a_state_of_another_kind_is_refused(config) -> None:
     other = minimise(quadratic, jnp.zeros(12), Adam(1) if not isinstance(config, Adam) else Lbfgs(1)).saved
-    with pytest.raises(nstjax.InputError, match="another optimiser or size"):
+    with pytest.raises(nstjax.InputError, match="another optimizer or size"):
         minimise(quadratic, jnp.zeros(12), config, resume=other)
 
 
