@@ -51,8 +51,21 @@ def _sentence(box: str) -> str:
     return text.rstrip(".")
 
 
-def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None = None) -> T:
+def parse(
+    kind: type[T],
+    arguments: Sequence[str],
+    prog: str,
+    default: T | None = None,
+    unset: Mapping[str, str] | None = None,
+) -> T:
     """Parse arguments to a record of ``kind``.
+
+    Args:
+        kind: the options class.
+        arguments: the arguments after the command's name.
+        prog: the command, for messages and help.
+        default: an instance whose values are the defaults, or None.
+        unset: for the help, see :func:`nstjax.cli.help.show_help`.
 
     Raises:
         InputError: If they cannot be parsed, or a number is out of range; the message says which and why.
@@ -65,7 +78,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
         import_statistic(statistic)
     help_flag = asked(arguments)
     if help_flag is not None:
-        show_help(kind, prog, default, help_flag == HELP_ALL)
+        show_help(kind, prog, default, help_flag == HELP_ALL, unset)
     # An encoding lets tyro draw its box as it does on a terminal; a plain StringIO has none.
     captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     try:

@@ -14,8 +14,8 @@ from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.options_train import TrainOptions, train_defaults
-from nstjax.cli.parse import parse, scan
+from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
+from nstjax.cli.parse import hyphens, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.errors import InputError, within
@@ -197,8 +197,11 @@ def run_train(arguments: Sequence[str]) -> int:
     Raises:
         InputError: If the input is not valid, or the folder cannot be written.
     """
+    arguments = [hyphens(argument) for argument in arguments]
+    TrainOptions.layout.check("train", scan(arguments))
     base, record, known = _base(arguments)
-    options = parse(TrainOptions, arguments, "nstjax train", default=TrainOptions(**known))
+    unset = generator_fallbacks(base.generator)
+    options = parse(TrainOptions, arguments, "nstjax train", TrainOptions(**known), unset)
     config = options.config(base)
     folder = _check(options, config)
     assert options.style is not None

@@ -19,7 +19,7 @@ class Cadence:
     keep: int = 2
     """Number of newest checkpoints to keep."""
     keep_period: int | None = None
-    """Also keep checkpoints whose step is a multiple of this."""
+    """Also keep checkpoints whose step is a multiple of this; by default no others are kept."""
 
     def __post_init__(self) -> None:
         within("log_every", self.log_every, 1, MOST)

@@ -20,7 +20,7 @@ class TrainSettings:
     """The optimizer and its schedule."""
 
     steps: int = 40_000
-    """Number of optimizer steps; Johnson et al. use 40,000."""
+    """Number of optimizer steps."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     epsilon: float = 1e-8
@@ -34,7 +34,7 @@ class TrainSettings:
     decay_steps: int = 2000
     """exponential: number of steps between decays."""
     clip: float | None = None
-    """Largest norm of the gradient; larger gradients are scaled down to it."""
+    """Maximum norm of the gradient; a larger gradient is scaled down to it; by default there is no limit."""
     accumulate: int = 1
     """Number of batches whose gradients are averaged for one optimizer step."""
     compute: Literal["float32", "bfloat16", "float64"] = "float32"
