@@ -134,7 +134,9 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
         ("-o OUT", options.output, True),
     ):
         if wanted and not there:
-            raise InputError(f"{what} is missing: {prog} {options.usage[0].removesuffix(' [OPTIONS]')} (see {prog} --help)")
+            raise InputError(
+                f"{what} is missing: {prog} {options.usage[0].removesuffix(' [OPTIONS]')} (see {prog} --help)"
+            )
     size, scales = given.get("--size"), options.settings.scales
     if size is not None and scales and given.get("--scales") and int(size) != scales[-1]:
         raise InputError(
