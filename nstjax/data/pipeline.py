@@ -139,7 +139,7 @@ class Batches(Iterator[Batch]):
         return {"batch": self._batch, **self._order}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a position. The following batches are bit for bit those that followed it originally.
+        """Restore a position. The following batches are bit-identical to those that followed it originally.
 
         Args:
             state: from :meth:`get_state`.

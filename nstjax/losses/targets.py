@@ -121,7 +121,7 @@ def _pooled(
 def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
     """Return the mask at a layer, ``(1, h, w)``, or None if all of it is 1.
 
-    A mask of ones and no mask then give bitwise equal results.
+    A mask of ones and no mask then give bit-identical results.
 
     Raises:
         InputError: If the mask is empty.

@@ -136,7 +136,7 @@ def minimize(
         config: the optimizer, for example :class:`nstjax.optim.Lbfgs`.
         callback: called after every iteration with a :class:`Step`; returning true stops.
         resume: state to start from instead of ``x0``, which then only gives shape and dtype. The result is
-            bitwise the same as that of the uninterrupted run.
+            bit-identical to that of the uninterrupted run.
 
     Returns:
         The last iterate, or the average of the iterates if the optimizer computes it, with its loss and the

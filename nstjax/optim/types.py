@@ -17,7 +17,7 @@ Status = Literal["done", "stopped", "converged", "stalled"]
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """The state of a minimization between two iterations. A resumed run gives bitwise the same result.
+    """The state of a minimization between two iterations. The result of a resumed run is bit-identical.
 
     Attributes:
         method: name of the optimizer's class.

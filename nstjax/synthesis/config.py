@@ -20,7 +20,7 @@ class Settings:
     """Scales, initialization and network of a synthesis."""
 
     size: int = 512
-    """Longer side in pixels; a smaller content image is enlarged."""
+    """Longer side of the result in pixels; a smaller content image is enlarged."""
     scales: tuple[int, ...] = ()
     """Longer sides in pixels from coarse to fine, the last one of the result; by default `size` and its halves, down to 128."""
     iterations: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ class Settings:
     style_mask_carry: Literal["average", "all", "inside"] = "inside"
     """As `mask_carry`, for the masks of the style images."""
     colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
-    """Colors: the style image's (style), with the content image's chrominance (luminance), or matched to the content image by the other methods."""
+    """Colors: the style image's (style), the content image's chrominance (luminance), or matched to the content image by the other methods."""
     colors_of: Literal["style", "result"] = "style"
     """Apply the content image's colors to the style image before the run, or to the result after it."""
     style_strength: float | None = None

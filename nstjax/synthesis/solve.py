@@ -46,8 +46,8 @@ class HistoryEntry:
 class TransferState:
     """The state of a synthesis between two iterations.
 
-    Given as ``resume`` to the function that made it, it leads to bitwise the same result as the uninterrupted
-    run.
+    If it is given as ``resume`` to the function that made it, the result is bit-identical to that of the
+    uninterrupted run.
 
     Attributes:
         scale: index of the scale in the pyramid.

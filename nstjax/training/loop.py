@@ -1,4 +1,4 @@
-"""The training loop. A run that resumes from a checkpoint gives the same result, bit for bit."""
+"""The training loop. The result of a run that resumes from a checkpoint is bit-identical."""
 
 import contextlib
 import dataclasses
