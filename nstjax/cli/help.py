@@ -1,6 +1,7 @@
 """The help of a command: ``--help`` shows the common options, ``--help-all`` every option in named groups."""
 
 import ast
+import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -10,8 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -282,7 +282,7 @@ def show_help(
     default: Any = None,
     everything: bool = False,
     unset: Mapping[str, str] | None = None,
-) -> None:
+) -> NoReturn:
     """Print the help of a command and exit.
 
     The text is tyro's, of a dataclass made for this: with the fields to show, in the groups to show. If the options
@@ -328,16 +328,15 @@ def show_help(
     shown = dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
     config = (tyro.conf.OmitArgPrefixes,)
     captured = _Captured()
-    try:
-        with redirect_stdout(captured):
-            tyro.cli(shown, args=["--help"], prog=prog, description=inspect.getdoc(kind), config=config)
-    finally:
-        captured.seek(0)
-        text = captured.read()
-        usage = "\n       ".join(f"{prog} {line}" for line in getattr(kind, "usage", ()))
-        if usage:
-            text = f"usage: {usage}\n\n{text.partition(f'{chr(10)}{chr(10)}')[2]}"
-        print(text, end="")
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(captured):
+        tyro.cli(shown, args=["--help"], prog=prog, description=inspect.getdoc(kind), config=config)
+    captured.seek(0)
+    text = captured.read()
+    usage = "\n       ".join(f"{prog} {line}" for line in getattr(kind, "usage", ()))
+    if usage:
+        text = "\n\n".join((f"usage: {usage}", text.partition("\n\n")[2]))
+    print(text, end="")
+    raise SystemExit(0)
 
 
 class _Captured(io.TextIOWrapper):
