@@ -24,7 +24,7 @@ def to_png(*images: Any) -> bytes:
         The bytes of an 8-bit RGB PNG file. Its pixels are ``round(255 * image)``.
 
     Raises:
-        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
             finite.
     """
     parts: list[np.ndarray] = []
@@ -86,7 +86,7 @@ def show(*images: Any) -> ShownImage:
         A :class:`ShownImage`, which holds the pixels as an 8-bit PNG.
 
     Raises:
-        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
             finite.
     """
     return ShownImage(to_png(*images))
