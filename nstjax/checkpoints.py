@@ -49,7 +49,10 @@ def _orbax() -> Any:
 
 
 def _alone(ocp: Any) -> Any:
-    """Return a checkpointer that involves this process only. By default Orbax waits for all processes of a training."""
+    """Return a checkpointer that involves this process only.
+
+    By default Orbax waits for all processes of a training run.
+    """
     import jax
 
     index = jax.process_index()

@@ -28,9 +28,10 @@ _loaded: dict[Any, Any] = {}  # programs that this process has loaded or compile
 def enable_compilation_cache() -> str | None:
     """Store compiled programs in the user's cache, so that the next run need not compile them.
 
-    The folder ``xla`` of the cache holds two kinds: the complete programs of :func:`run`, and, through JAX's
-    compilation cache, the compiled code of all other programs. The folder has mode 0700. If it is a symbolic link,
-    belongs to another user, or cannot be written, programs are not cached and the run continues.
+    The programs are files in the folder ``xla`` of the cache. There are two kinds: complete programs, which
+    :func:`run` stores and loads without tracing; and the compiled code of all other programs, which JAX's own
+    compilation cache stores. The folder has mode 0700. If it is a symbolic link, belongs to another user, or cannot
+    be written, programs are not cached and the run continues.
 
     Returns:
         None, or a sentence that says why programs are not cached.

@@ -33,11 +33,7 @@ def check_given(command: str, given: Mapping[str, str | None]) -> None:
             contradict(strength, weight, " (the strength finds the weights)")
     contradict("--style-strength", "--strength-grid")
     contradict("--content-layer", "--content-layers")
-    for flag in COMMANDS[command].layout.refused:
-        if flag in given:
-            raise InputError(
-                f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"
-            )
+    COMMANDS[command].layout.check(command, given)
     init = given.get("--init")
     if given.get("--init-image") is not None and init not in (None, "image"):
         raise InputError(f"--init {init} and --init-image contradict each other: leave one of them out")

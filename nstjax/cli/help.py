@@ -1,17 +1,22 @@
 """The help of a command: ``--help`` shows the common options, ``--help-all`` every option in named groups."""
 
 import ast
+import contextlib
 import dataclasses
 import fnmatch
 import functools
 import inspect
+import io
+import re
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import tyro
 
 from nstjax.cli.flags import with_flags
+from nstjax.errors import InputError
 
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
 HelpAll = Annotated[
@@ -36,6 +41,11 @@ class Choices:
 
 
 @dataclasses.dataclass(frozen=True)
+class Required:
+    """An annotation of a field that must be given although its type has a default: its help says so."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
     """The arrangement of a command's options in its help.
 
@@ -47,11 +57,40 @@ class Layout:
         groups: titles of the groups of ``--help-all``, each with patterns (see :mod:`fnmatch`) of the paths in it. An
             option belongs to the first group that matches.
         refused: flags that the command refuses although its options class has them; no help shows them.
+        hidden_values: by path, values that the command refuses although the option's type has them; no help shows them.
+        texts: by path, texts for this command in place of the documentation of the field.
     """
 
     essential: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]]
     refused: tuple[str, ...] = ()
+    hidden_values: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def apply(self, option: "Option") -> "Option":
+        """Return an option as the help of this command shows it: with its own text, without hidden values."""
+        option = dataclasses.replace(option, text=self.texts.get(option.path, option.text))
+        values = self.hidden_values.get(option.path)
+        if values:
+            kept = tuple(value for value in get_args(option.hint) if value not in values)
+            option = dataclasses.replace(option, hint=Literal[kept])
+        return option
+
+    def check(self, command: str, given: Mapping[str, str | None]) -> None:
+        """Check that the command has the given options.
+
+        Args:
+            command: its name, for the message.
+            given: the options on the command line, from :func:`nstjax.cli.parse.scan`.
+
+        Raises:
+            InputError: If it refuses one of them.
+        """
+        for flag in self.refused:
+            if flag in given:
+                raise InputError(
+                    f"{flag} does not go with nstjax {command}, which has no use for it: leave it out"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +101,17 @@ class Option:
         path: its place in the options class.
         hint: its type, with the annotations for tyro.
         default: its default, or :data:`dataclasses.MISSING` if it is required.
-        text: its documentation, with fields in backticks; the help shows their flags.
+        text: its documentation, with fields in backticks; the help shows their flags. A clause of the form
+            ``; by default ...`` or ``; ... by default`` describes a default that is no value of the option; the help
+            leaves it out where it shows another default.
+        fallback: the default, for an option whose default value stands for a value from elsewhere; or empty.
     """
 
     path: str
     hint: Any
     default: Any
     text: str
+    fallback: str = ""
 
     @property
     def name(self) -> str:
@@ -98,15 +141,24 @@ class Option:
         """
         base = get_args(self.hint)[0] if self._annotations() else self.hint
         choices = [data for data in self._annotations() if isinstance(data, Choices)]
-        text = "\n".join([with_flags(self.text), *map(str, choices)])
         switch = short and self.default is False
-        hint = "" if switch or choices else _default
+        hint: Any = "" if switch or choices else _default
+        text = self.text
+        if self.default in (None, (), ""):
+            required = any(isinstance(data, Required) for data in self._annotations())
+            fallback = f"(default: {self.fallback})" if self.fallback else ""
+            hint = "(required)" if required else fallback
+        if hint is _default or self.fallback:
+            text = _BY_DEFAULT.sub("", text)
+        text = "\n".join([with_flags(text), *map(str, choices)])
         shown = tyro.conf.arg(help=text, help_behavior_hint=hint, metavar=_metavar(base))
         markers = [tyro.conf.FlagCreatePairsOff] if switch else []
-        if bool not in get_args(base):  # tyro would take that for a switch
-            markers.append(tyro.conf.DisallowNone)
+        markers.append(tyro.conf.DisallowNone)
         annotated = Annotated[(base, shown, *self._annotations(), *markers)]  # type: ignore[valid-type]
         return self.name, annotated, dataclasses.field(default=self.default)
+
+
+_BY_DEFAULT = re.compile(r"; (by default [^.;]*|[^.;]* by default)(?=[.;]|$)")
 
 
 def _default(label: str) -> str:
@@ -115,13 +167,13 @@ def _default(label: str) -> str:
 
 
 def _metavar(hint: Any) -> str | None:
-    """The placeholder of a list of numbers or names, or of an optional truth value; None for tyro's placeholder."""
-    if bool in get_args(hint):
-        return "{True,False}"
+    """The placeholder of a list of numbers or names; None for tyro's placeholder."""
     kind, *rest = get_args(hint) if get_origin(hint) is tuple else (None,)
-    if rest == [...] and kind in (int, float, str):
+    if rest != [...]:
+        return None
+    if kind in (int, float, str):
         return f"{kind.__name__.upper()} ..."
-    return None
+    return f"{{{','.join(get_args(kind))}}} ..." if get_origin(kind) is Literal else None
 
 
 @functools.cache
@@ -159,6 +211,46 @@ def options_of(kind: type, default: Any = None, path: str = "") -> Iterator[Opti
             yield Option(f"{path}{field.name}", hints[field.name], value, _texts(kind).get(field.name, ""))
 
 
+def fallbacks(
+    records: Mapping[str, Any], options: Mapping[str, str], words: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the defaults of options whose defaults are those of one of several records.
+
+    Args:
+        records: dataclass instances by name, for example one for each optimizer.
+        options: for each path of an option, the field of the records.
+        words: texts for fields that are None; by default ``none``.
+
+    Returns:
+        For each path a text: the value if all records that have the field agree, else the value of each, such as
+        ``20 for lbfgs and optax-lbfgs, 10 for scipy``.
+    """
+    found: dict[str, str] = {}
+    for path, field in options.items():
+        names: dict[str, list[str]] = {}
+        for name, record in records.items():
+            if any(own.name == field for own in dataclasses.fields(record)):
+                value = getattr(record, field)
+                text = (words or {}).get(field, "none") if value is None else _plain(value)
+                names.setdefault(text, []).append(name)
+        if len(names) == 1:
+            (found[path],) = names
+        else:
+            found[path] = ", ".join(f"{value} for {_listed(those)}" for value, those in names.items())
+    return found
+
+
+def _plain(value: Any) -> str:
+    """Return a value as it is written on the command line."""
+    values: Iterable[Any] = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def group_of(option: Option, layout: Layout) -> str:
     """Return the title of the group of an option in ``--help-all``."""
     for title, patterns in layout.groups.items():
@@ -184,19 +276,34 @@ def help_for(kind: type, message: str) -> str:
     return HELP[1] if shown.intersection(message.split()[:1]) else HELP_ALL
 
 
-def show_help(kind: type, prog: str, default: Any = None, everything: bool = False) -> None:
-    """Print the help of a command.
+def show_help(
+    kind: type,
+    prog: str,
+    default: Any = None,
+    everything: bool = False,
+    unset: Mapping[str, str] | None = None,
+) -> NoReturn:
+    """Print the help of a command and exit.
 
-    The text is tyro's, of a dataclass made for this: with the fields to show, in the groups to show.
+    The text is tyro's, of a dataclass made for this: with the fields to show, in the groups to show. If the options
+    class has a ``usage``, a tuple of what may follow the command, these lines replace tyro's usage.
 
     Args:
         kind: the options class; if it has a ``layout`` (:class:`Layout`), ``--help`` shows the essential options.
         prog: the command, such as ``"nstjax transfer"``.
         default: an instance whose values are shown as defaults, or None.
         everything: show all options, as for ``--help-all``.
+        unset: by path, the defaults of options whose default value stands for a value from elsewhere; see
+            :func:`fallbacks`.
     """
     layout: Layout | None = getattr(kind, "layout", None)
-    options = {option.path: option for option in options_of(kind, default)}
+    known = dict(unset or {})
+    options = {
+        option.path: dataclasses.replace(option, fallback=known.get(option.path, ""))
+        for option in options_of(kind, default)
+    }
+    if layout is not None:
+        options = {path: layout.apply(option) for path, option in options.items()}
     positional = [option for option in options.values() if option.is_positional]
     groups: dict[str, list[Option]] = {"": []}
     if layout is None:
@@ -220,4 +327,26 @@ def show_help(kind: type, prog: str, default: Any = None, everything: bool = Fal
             fields.append((f"group{number}", Annotated[group, tyro.conf.arg(name=title, help="")]))
     shown = dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
     config = (tyro.conf.OmitArgPrefixes,)
-    tyro.cli(shown, args=["--help"], prog=prog, description=inspect.getdoc(kind), config=config)
+    captured = _Captured()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(captured):
+        tyro.cli(shown, args=["--help"], prog=prog, description=inspect.getdoc(kind), config=config)
+    captured.seek(0)
+    text = captured.read()
+    usage = "\n       ".join(f"{prog} {line}" for line in getattr(kind, "usage", ()))
+    if usage:
+        text = "\n\n".join((f"usage: {usage}", text.partition("\n\n")[2]))
+    print(text, end="")
+    raise SystemExit(0)
+
+
+class _Captured(io.TextIOWrapper):
+    """A text file in memory that looks like the standard output to what writes into it."""
+
+    def __init__(self) -> None:
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        super().__init__(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+        self._terminal = sys.stdout.isatty()
+
+    def isatty(self) -> bool:
+        """Return whether the standard output is a terminal."""
+        return self._terminal

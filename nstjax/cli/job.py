@@ -60,8 +60,11 @@ class Sources:
         """Return the arrangement as JSON.
 
         Args:
-            arrangement: another arrangement to describe in the same way; by default this one.
-            paths: write absolute paths of mask files; otherwise only their names.
+            arrangement: the arrangement to describe; by default that of these sources.
+            paths: whether to write the absolute paths of mask files. If not, their names alone are written.
+
+        Returns:
+            The options in ``fields`` and their values.
         """
         chosen = self.arrangement if arrangement is None else arrangement
         found = {name: list(getattr(chosen, name)) for name in self.fields}
@@ -74,7 +77,12 @@ class Sources:
 
 
 def _with_path(spec: str, path: Callable[[Path], str]) -> str:
-    """Return a mask spec in which the file is written as the function ``path`` returns it."""
+    """Return a mask spec with its file replaced.
+
+    Args:
+        spec: the spec; one without a file is returned unchanged.
+        path: returns the text for the file, for example its absolute path or only its name.
+    """
     item = parse_mask(spec)
     if item.file is None:
         return spec

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nstjax import optim
+from nstjax.cli.help import Required, fallbacks
 from nstjax.errors import InputError
 from nstjax.losses import Objective
+from nstjax.optim.sgd import RATE_PER_VALUE
 from nstjax.synthesis import Settings, TransferConfig
 
 LOSS_GROUPS = {
@@ -46,17 +48,17 @@ class OptimizerOptions:
     """The optimizer; options of other optimizers are refused."""
 
     optimizer: Literal["lbfgs", "scipy", "adam", "sgd", "optax-lbfgs"] = "lbfgs"
-    """lbfgs is L-BFGS of JAXopt, scipy is L-BFGS-B of SciPy, optax-lbfgs is L-BFGS of Optax."""
+    """L-BFGS of JAXopt (lbfgs) or Optax, L-BFGS-B of SciPy, Adam, or gradient descent. A preset sets options of its own optimizer only."""
     history_size: int | None = None
     """lbfgs, scipy, optax-lbfgs: number of stored curvature pairs."""
     initial_step: float | None = None
     """lbfgs: largest change of a pixel in the first iteration."""
     maxfun: int | None = None
-    """scipy: largest number of evaluations in a round."""
+    """scipy: maximum number of evaluations in a round."""
     rounds: int | None = None
     """scipy: number of rounds; each starts from the result of the one before."""
     learning_rate: float | None = None
-    """adam: step size, for pixels in [0, 1]; sgd: factor on the gradient with respect to pixels in [0, 1]."""
+    """adam: step size, for pixels in [0, 1]. sgd: factor on the gradient with respect to pixels in [0, 1]."""
     b1: float | None = None
     """adam: decay rate of the mean gradient."""
     b2: float | None = None
@@ -64,17 +66,17 @@ class OptimizerOptions:
     average: float | None = None
     """adam: decay rate of an exponential moving average of the iterates, which becomes the result; 0 turns it off."""
     decay_rate: float | None = None
-    """sgd: factor on the step size after every --decay-steps iterations."""
+    """sgd: factor by which the step size decreases over `decay_steps` iterations; it decreases smoothly, in every iteration."""
     decay_steps: int | None = None
-    """sgd: number of iterations between two changes of the step size."""
-    bounds: tuple[float, float] | None = None
-    """scipy, adam, sgd: clip pixels to this range after each step, for example 0 1."""
+    """sgd: number of iterations over which the factor `decay_rate` applies."""
+    bounds: Annotated[tuple[float, float] | None, arg(metavar="MIN MAX")] = None
+    """scipy, adam, sgd: range of the pixels, for example 0 1. scipy keeps them in it; adam and sgd clip them to it after each step."""
 
     def build(self, base: optim.Optimizer) -> optim.Optimizer:
         """Return the optimizer: ``base``, or a default one if another method is chosen, with the given options.
 
         Raises:
-            InputError: an option was given that the method does not have.
+            InputError: If an option was given that the method does not have.
         """
         kind = optim.optimizer_class(self.optimizer)
         record = base if type(base) is kind else kind()
@@ -94,19 +96,19 @@ class NetworkOptions:
     """The feature network."""
 
     weights: Annotated[str, arg(aliases=["-w"])] = "auto"
-    """Weights of the network: auto (VGG-19 if installed, else the embedded network), a name from nstjax weights list, a weights file, or a folder of converted weights."""
+    """Weights of the feature network: auto (VGG-19 if installed, else the embedded network), a name from nstjax weights list, a weights file, or a folder of converted weights."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
+    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Preprocessing, instead of the one recognized from the weights file."""
+    """Preprocessing of the weights; by default recognized from the file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
     """Options of every command that makes a picture."""
 
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """Output picture: .png, .jpg, .webp or .tiff. OUT.run.json is its run record."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
+    """The result: .png, .jpg, .webp or .tiff. Its record is OUT.run.json."""
     from_record: Annotated[Path | None, arg(name="from", metavar="RUN.json")] = None
     """Repeat the run of a record, with the changes that other options make."""
     init_image: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -122,13 +124,13 @@ class RunOptions:
     plot: Annotated[Path | None, arg(metavar="FILE.png")] = None
     """Write a plot of the losses."""
     median_filter: bool = False
-    """Apply a 3×3 median filter to saved pictures, not to the iterate."""
+    """Apply a 3×3 median filter to the result and the snapshots; the optimization does not see it."""
     bits: int = 8
     """Bits per channel: 8, or 16 for .png and .tiff."""
     quality: int = 95
     """Quality of .jpg and .webp files, from 1 to 100."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Do not show progress."""
+    """Print errors only."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
     network: NetworkOptions = NetworkOptions()
@@ -143,7 +145,7 @@ class RunOptions:
             base: config of the preset or run record, for settings of its optimizer that have no option.
 
         Raises:
-            InputError: options contradict each other.
+            InputError: If options contradict each other.
         """
         settings = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
         if self.init_image is not None:
@@ -170,3 +172,22 @@ def shared_defaults(base: TransferConfig) -> dict[str, Any]:
         "objective": base.objective,
         "optimizer": OptimizerOptions(optimizer=method),  # type: ignore[arg-type]
     }
+
+
+def optimizer_fallbacks(base: TransferConfig) -> dict[str, str]:
+    """Return the defaults of the optimizer's options for the help; see :func:`nstjax.cli.help.fallbacks`.
+
+    Args:
+        base: config of the preset or run record.
+    """
+    records = {
+        name: base.optimizer if type(base.optimizer) is kind else kind()
+        for name, kind in optim.OPTIMIZERS.items()
+    }
+    paths = {
+        f"optimizer.{field.name}": field.name
+        for field in dataclasses.fields(OptimizerOptions)
+        if field.name != "optimizer"
+    }
+    rate = f"{RATE_PER_VALUE:g} times the number of values of the result"
+    return fallbacks(records, {**paths, "settings.iterations": "iterations"}, {"learning_rate": rate})

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from nstjax.cli.help import Layout
+from nstjax.cli.help import Layout, Required
 
 Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"]
 
@@ -15,6 +15,7 @@ Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetri
 class StylizeOptions:
     """Stylize photographs, animations and videos with a trained generator, in one pass."""
 
+    usage: ClassVar[tuple[str, ...]] = ("[PHOTO ...] -m MODEL -o OUT [OPTIONS]", "--list")
     layout: ClassVar[Layout] = Layout(
         essential=("model", "output", "list", "size", "strength", "colors", "seed", "tile", "quiet"),
         groups={
@@ -27,9 +28,9 @@ class StylizeOptions:
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
     """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
-    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
     """The output: a picture, an animation (.gif, .webp or .png) or a video, like PHOTO; a folder for several PHOTOs or a folder."""
     list: FlagCreatePairsOff[bool] = False
     """List the installed generators and exit."""
@@ -44,7 +45,7 @@ class StylizeOptions:
     strength: float = 1.0
     """Weight of the stylized picture, from 0 to 1, in a blend with the photograph."""
     tile: int | None = None
-    """Rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices above 4 megapixels."""
+    """Rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     """Format of the pictures in an output folder."""
     bits: int = 8
@@ -52,7 +53,7 @@ class StylizeOptions:
     quality: int = 95
     """Quality of .jpg and .webp files, from 1 to 100."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Do not show progress."""
+    """Print errors only."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
 
@@ -64,9 +65,11 @@ class ExportOptions:
     Load it with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs.
     """
 
-    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
+    usage: ClassVar[tuple[str, ...]] = ("-m MODEL -o OUT.stablehlo [OPTIONS]",)
+
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see nstjax stylize --list), or the folder of a checkpoint or a training run."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo")] = None
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo"), Required()] = None
     """The output file."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
     """Size of the photographs; by default the program takes photographs of any size."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
-from nstjax.cli.help import Choices, Layout
+from nstjax.cli.help import Choices, Layout, Required
 from nstjax.cli.job import Arrangement, Sources
 from nstjax.cli.options import SYNTHESIS_GROUPS, RunOptions, shared_defaults
 from nstjax.errors import InputError
@@ -47,8 +47,12 @@ class StyleOptions(RunOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TransferOptions(StyleOptions):
-    """Stylize CONTENT, a photograph or a folder of photographs, with one or more STYLE images."""
+    """Stylize a content image, usually a photograph, with one or more style images."""
 
+    usage: ClassVar[tuple[str, ...]] = (
+        "CONTENT STYLE [STYLE ...] -o OUT [OPTIONS]",
+        "--from RUN.json -o OUT [OPTIONS]",
+    )
     layout: ClassVar[Layout] = Layout(
         essential=(
             *("output", "preset", "settings.size", "settings.iterations", "settings.style_strength"),
@@ -58,12 +62,12 @@ class TransferOptions(StyleOptions):
         groups=SYNTHESIS_GROUPS,
     )
 
-    content: Positional[Annotated[Path | None, arg(metavar="CONTENT")]] = None
-    """A photograph, or a folder of photographs; OUT is then a folder."""
-    styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
+    content: Positional[Annotated[Path | None, arg(metavar="CONTENT"), Required()]] = None
+    """The content image, usually a photograph; or a folder of content images, and OUT is then a folder."""
+    styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE"), Required()]] = ()
     """A style image. Several are blended, or assigned to one mask each."""
     masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
-    """Regions of the photograph: a gray image FILE (white is inside), FILE#RRGGBB (its pixels of one color), labels:FILE (a region for every color), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V or darker:V (thresholds), not:MASK, all, or rest (everything outside the other regions)."""
+    """Regions of the content image: a gray image FILE (white is inside), FILE#RRGGBB (its pixels of one color), labels:FILE (a region for every color), box:LEFT,TOP,RIGHT,BOTTOM (fractions), brighter:V or darker:V (thresholds), not:MASK, all, or rest (everything outside the other regions)."""
     style_masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
     """For each region the part of its style image to use, like --masks; all of it by default."""
     style_regions: tuple[int, ...] = ()
@@ -71,7 +75,7 @@ class TransferOptions(StyleOptions):
     region_weights: tuple[float, ...] = ()
     """Factor on the style loss of each region; 1 by default."""
     strength_grid: tuple[float, ...] = ()
-    """Make a picture for each of these --style-strength values, and OUT as a sheet of them."""
+    """Make a result for each of these values of --style-strength; OUT is a sheet of them."""
 
     def sources(self) -> Sources:
         """Return the image files and their arrangement."""
@@ -91,6 +95,10 @@ class TransferOptions(StyleOptions):
 class TextureOptions(StyleOptions):
     """Make a texture of any size with the statistics of STYLE."""
 
+    usage: ClassVar[tuple[str, ...]] = (
+        "STYLE [STYLE ...] -o OUT [OPTIONS]",
+        "--from RUN.json -o OUT [OPTIONS]",
+    )
     layout: ClassVar[Layout] = Layout(
         essential=(
             *("output", "preset", "settings.size", "proportions", "settings.iterations"),
@@ -99,11 +107,12 @@ class TextureOptions(StyleOptions):
         ),
         groups=SYNTHESIS_GROUPS,
         refused=(*_CONTENT, *_CONTROLS),
+        hidden_values={"settings.init": ("content",)},
     )
 
-    styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE")]] = ()
+    styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE"), Required()]] = ()
     """A style image. Several are blended."""
-    proportions: tuple[int, int] = (1, 1)
+    proportions: Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")] = (1, 1)
     """Width and height of the texture, whose longer side is --size."""
 
     def sources(self) -> Sources:
@@ -117,6 +126,10 @@ class TextureOptions(StyleOptions):
 class ReconstructOptions(RunOptions):
     """Reconstruct IMAGE from noise by its activations, or by the statistics of its activations."""
 
+    usage: ClassVar[tuple[str, ...]] = (
+        "IMAGE -o OUT [OPTIONS]",
+        "--from RUN.json -o OUT [OPTIONS]",
+    )
     layout: ClassVar[Layout] = Layout(
         essential=(
             *("output", "content_layer", "objective.style_layers", "settings.size", "settings.iterations"),
@@ -124,12 +137,13 @@ class ReconstructOptions(RunOptions):
         ),
         groups=SYNTHESIS_GROUPS,
         refused=(*_CONTROLS, "--blend"),
+        hidden_values={"settings.init": ("content", "style")},
     )
 
-    image: Positional[Annotated[Path | None, arg(metavar="IMAGE")]] = None
-    """The image."""
+    image: Positional[Annotated[Path | None, arg(metavar="IMAGE"), Required()]] = None
+    """The image to reconstruct."""
     content_layer: str | None = None
-    """The layer to invert; short for --content-layers with one layer. Not used with --style-layers alone."""
+    """The layer to invert; short for `content_layers` with one layer; by default relu4_2, or the nearest layer that the weights have. Not used with `style_layers` alone."""
 
     def sources(self) -> Sources:
         """Return the image file."""
@@ -148,7 +162,7 @@ def base_config(command: str, preset: str | None) -> TransferConfig:
     """The settings that a command, with a preset, starts from.
 
     Raises:
-        InputError: there is no preset of that name.
+        InputError: If there is no preset of that name.
     """
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--preset {preset!r} does not exist: the presets are {', '.join(PRESETS)}")

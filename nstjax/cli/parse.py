@@ -51,12 +51,25 @@ def _sentence(box: str) -> str:
     return text.rstrip(".")
 
 
-def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None = None) -> T:
+def parse(
+    kind: type[T],
+    arguments: Sequence[str],
+    prog: str,
+    default: T | None = None,
+    unset: Mapping[str, str] | None = None,
+) -> T:
     """Parse arguments to a record of ``kind``.
 
+    Args:
+        kind: the options class.
+        arguments: the arguments after the command's name.
+        prog: the command, for messages and help.
+        default: an instance whose values are the defaults, or None.
+        unset: for the help, see :func:`nstjax.cli.help.show_help`.
+
     Raises:
-        InputError: they cannot be parsed, or a number is out of range; the message says which and why.
-        SystemExit: with code 0, after ``--help`` or ``--help-all``.
+        InputError: If they cannot be parsed, or a number is out of range; the message says which and why.
+        SystemExit: With code 0, after ``--help`` or ``--help-all``.
     """
     statistic = scan(arguments).get("--style-statistic")
     if statistic is not None and ":" in statistic:
@@ -65,7 +78,7 @@ def parse(kind: type[T], arguments: Sequence[str], prog: str, default: T | None 
         import_statistic(statistic)
     help_flag = asked(arguments)
     if help_flag is not None:
-        show_help(kind, prog, default, help_flag == HELP_ALL)
+        show_help(kind, prog, default, help_flag == HELP_ALL, unset)
     # An encoding lets tyro draw its box as it does on a terminal; a plain StringIO has none.
     captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     try:
@@ -121,7 +134,7 @@ def run_action(command: str, usage: str, actions: Mapping[str, Action], argument
     """Run the action that the first argument names, or print the usage; returns the exit code.
 
     Raises:
-        InputError: there is no such action, or its input is bad.
+        InputError: If there is no such action, or its input is bad.
     """
     if not arguments or arguments[0] in (*HELP, HELP_ALL):
         print(usage, end="")

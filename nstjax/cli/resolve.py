@@ -7,7 +7,7 @@ from typing import Any
 
 from nstjax.cli.checks import check_given, check_overwriting, check_sources, check_values, check_wants
 from nstjax.cli.job import Job, OutputFiles
-from nstjax.cli.options import NetworkOptions
+from nstjax.cli.options import NetworkOptions, optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
 from nstjax.cli.parse import hyphens, parse, scan
 from nstjax.cli.run_record import RunRecord, check_output_of
@@ -21,11 +21,6 @@ from nstjax.synthesis import TransferConfig
 from nstjax.weights.store import name_of
 
 LONGEST_WEBP_SIDE = 16383
-_USAGE = {
-    "transfer": "nstjax transfer CONTENT STYLE -o OUT",
-    "texture": "nstjax texture STYLE -o OUT",
-    "reconstruct": "nstjax reconstruct IMAGE -o OUT",
-}
 EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
         "gram": 180.0,
@@ -71,8 +66,8 @@ def resolve_command(command: str, arguments: Sequence[str]) -> Request:
         arguments: those after the command's name.
 
     Raises:
-        InputError: the arguments cannot be parsed, contradict each other or lack something; an output cannot be written
-            or would replace an input; or the folder of photographs has none.
+        InputError: If the arguments cannot be parsed, contradict each other or lack something; an output cannot
+            be written or would replace an input; or the folder of photographs has none.
     """
     options, config, record = _parse(command, arguments)
     check_values(options)
@@ -132,7 +127,7 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
     given = scan(arguments)
     check_given(command, given)
     base, default, record = _base(command, given)
-    options = parse(type(default), arguments, prog, default)
+    options = parse(type(default), arguments, prog, default, optimizer_fallbacks(base))
     sources = options.sources()
     for what, there, wanted in (
         ("IMAGE" if command == "reconstruct" else "CONTENT", sources.content, command != "texture"),
@@ -140,7 +135,9 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
         ("-o OUT", options.output, True),
     ):
         if wanted and not there:
-            raise InputError(f"{what} is missing: {_USAGE[command]} (see {prog} --help)")
+            raise InputError(
+                f"{what} is missing: {prog} {options.usage[0].removesuffix(' [OPTIONS]')} (see {prog} --help)"
+            )
     size, scales = given.get("--size"), options.settings.scales
     if size is not None and scales and given.get("--scales") and int(size) != scales[-1]:
         raise InputError(
@@ -154,7 +151,20 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
 
 
 def _base(command: str, given: Mapping[str, str | None]) -> tuple[TransferConfig, Options, dict[str, Any]]:
-    """The settings and options that a preset or a run record stands for, and the record."""
+    """Return the settings to start from: those of ``--preset`` or of the run record of ``--from``.
+
+    Args:
+        command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
+        given: the options on the command line.
+
+    Returns:
+        The config; the options of the command with the config's values as defaults; and the run record, which is
+        empty without ``--from``.
+
+    Raises:
+        InputError: If the preset does not exist; or the run record cannot be read, is damaged, or is of another
+            command.
+    """
     source = given.get("--from")
     if source is None:
         base = base_config(command, given.get("--preset"))

@@ -115,7 +115,7 @@ def _one(spec: str, image: np.ndarray) -> np.ndarray | None:
         return None
     masks = read_masks([spec], image)
     if len(masks) != 1:
-        raise InputError(f"{spec} has {len(masks)} regions where one is wanted: name a colour, FILE#RRGGBB")
+        raise InputError(f"{spec} has {len(masks)} regions where one is wanted: name a color, FILE#RRGGBB")
     return masks[0].values
 
 
@@ -128,13 +128,13 @@ def _style_mask(arrangement: Arrangement, region: int, mask: Mask, painting: np.
     spec = arrangement.style_masks[0]
     if not mask.color:
         raise InputError(
-            f"--style-masks {spec} needs --masks labels:FILE, whose colours its own are matched with"
+            f"--style-masks {spec} needs --masks labels:FILE, whose colors its own are matched with"
         )
     for candidate in read_masks([spec], painting):
         if candidate.color == mask.color:
             return candidate.values
     raise InputError(
-        f"--style-masks {spec} has no region for {mask.name}: paint a part of it in that colour, #{mask.color}"
+        f"--style-masks {spec} has no region for {mask.name}: paint a part of it in that color, #{mask.color}"
     )
 
 

@@ -14,8 +14,8 @@ from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.options_train import TrainOptions, train_defaults
-from nstjax.cli.parse import parse, scan
+from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
+from nstjax.cli.parse import hyphens, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.errors import InputError, within
@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[TrainConfig, _Record]:
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
         return config, whole
     except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): start the training again") from error
+        raise InputError(f"{path} is damaged ({error}): start a new run") from error
 
 
 def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[str, Any]]:
@@ -207,8 +207,11 @@ def run_train(arguments: Sequence[str]) -> int:
     Raises:
         InputError: If the input is not valid, or the folder cannot be written.
     """
+    arguments = [hyphens(argument) for argument in arguments]
+    TrainOptions.layout.check("train", scan(arguments))
     base, record, known = _base(arguments)
-    options = parse(TrainOptions, arguments, "nstjax train", default=TrainOptions(**known))
+    unset = generator_fallbacks(base.generator)
+    options = parse(TrainOptions, arguments, "nstjax train", TrainOptions(**known), unset)
     config = options.config(base)
     folder = _check(options, config)
     assert options.style is not None
@@ -232,7 +235,7 @@ def run_train(arguments: Sequence[str]) -> int:
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
-    if layers.issuperset(config.objective.layers):  # else the training reports the missing layer
+    if layers.issuperset(config.objective.layers):  # else training reports the missing layer
         check_training_memory(config, backbone)
     style_facts = file_facts(options.style)
     now = {

@@ -52,11 +52,13 @@ def _fetch(arguments: Sequence[str], prog: str) -> None:
     options = parse(FetchOptions, arguments, prog)
 
     def report(message: str) -> None:
-        print(f"nstjax: {message}", file=sys.stderr)
+        if not options.quiet:
+            print(f"nstjax: {message}", file=sys.stderr)
 
     store = fetch(options.name, options.to, options.url, progressbar=not options.quiet, report=report)
-    print(f"installed {options.name} in {store}")
-    print(f"source         {load_record(store)['source']}")
+    if not options.quiet:
+        print(f"installed {options.name} in {store}")
+        print(f"source         {load_record(store)['source']}")
 
 
 def _convert(arguments: Sequence[str], prog: str) -> None:

@@ -15,7 +15,7 @@ class Fake:
         spec: ``"fake"`` for ``DEFAULT_COUNT`` images, or ``"fake:COUNT"``.
 
     Raises:
-        InputError: the count is not a positive integer.
+        InputError: If the count is not a positive integer.
     """
 
     def __init__(self, spec: str = "fake"):

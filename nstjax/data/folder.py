@@ -28,7 +28,7 @@ def find_photographs(folder: Path) -> list[str]:
         Paths relative to ``folder``, with ``/`` as separator, sorted by name.
 
     Raises:
-        InputError: the folder does not exist, is a file, cannot be listed, or has no image.
+        InputError: If the folder does not exist, is a file, cannot be listed, or has no image.
     """
     if not folder.exists():
         raise InputError(f"`data.source` {folder} does not exist: name a folder of photographs, or tfds:NAME")
@@ -77,7 +77,7 @@ class Folder:
         folder: the folder; its photographs are sorted by name.
 
     Raises:
-        InputError: as for :func:`find_photographs`.
+        InputError: As for :func:`find_photographs`.
     """
 
     def __init__(self, folder: str | Path):

@@ -139,13 +139,13 @@ class Batches(Iterator[Batch]):
         return {"batch": self._batch, **self._order}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore a position. The following batches are bit for bit those that followed it originally.
+        """Restore a position. The following batches are bit-identical to those that followed it originally.
 
         Args:
             state: from :meth:`get_state`.
 
         Raises:
-            InputError: the state belongs to other photographs or to another ``data.seed``, ``batch_size`` or
+            InputError: If the state belongs to other photographs or to another ``data.seed``, ``batch_size`` or
                 ``shuffle``, or is damaged.
         """
         names = {"seed": "data.seed", "batch_size": "batch_size", "shuffle": "shuffle"}
@@ -223,7 +223,7 @@ def open_source(config: DataConfig) -> Source:
     """Open the source of photographs that ``config.source`` names.
 
     Raises:
-        InputError: it does not exist or has no photograph.
+        InputError: If it does not exist or has no photograph.
     """
     if config.kind == TFDS:
         from nstjax.data.tfds import Tfds
@@ -247,7 +247,7 @@ def open_batches(config: DataConfig, process_index: int = 0, process_count: int 
         The iterator, which is also a context manager that closes it.
 
     Raises:
-        InputError: the source does not exist or has fewer photographs than a batch, or the batch cannot be
+        InputError: If the source does not exist or has fewer photographs than a batch, or the batch cannot be
             divided equally.
     """
     if config.batch_size % process_count:

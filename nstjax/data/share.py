@@ -42,7 +42,7 @@ class Share:
             ``{"images": (b, size, size, 3) uint8, "skipped": names of damaged photographs}``.
 
         Raises:
-            InputError: no photograph of the source can be read.
+            InputError: If no photograph of the source can be read.
         """
         config, skipped, views = self._config, list[int](), list[np.ndarray]()
         for record, key in plans[slice(*self._positions)]:
@@ -67,7 +67,7 @@ class Share:
         side = self._config.side
         try:
             photograph = bring_to(self.source.decode(record, side), side)
-        except Exception:  # one damaged photograph must not end the training, whatever its decoder raises
+        except Exception:  # one damaged photograph must not end the run, whatever its decoder raises
             self._damaged.add(record)
             return None
         # Nothing is evicted from the cache: every epoch has a new order, so no photograph is more likely than
@@ -79,9 +79,20 @@ class Share:
         return photograph
 
     def _another(self, rng: np.random.Generator, skipped: list[int]) -> tuple[int, np.ndarray]:
-        """Return another photograph in place of a damaged one, drawn with the random key of the position.
+        """Return a readable photograph to use in place of a damaged one.
 
-        The choice does not depend on the process, so that processes stay in step without communication.
+        The photographs are tried in a random order that depends only on the position in the batch. All processes
+        therefore make the same choice without communication.
+
+        Args:
+            rng: random generator of the position in the batch.
+            skipped: the indices of the photographs that cannot be read are appended to it.
+
+        Returns:
+            The index of the photograph in the source, and the resized photograph.
+
+        Raises:
+            InputError: If no photograph of the source can be read.
         """
         for record in rng.permutation(len(self.source)).tolist():
             photograph = self._load(record)

@@ -35,5 +35,5 @@ class Source(Protocol):
             ``(h, w, 3)`` uint8, sRGB.
 
         Raises:
-            InputError: the photograph is damaged.
+            InputError: If the photograph is damaged.
         """

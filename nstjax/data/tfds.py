@@ -28,7 +28,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
         The name with its config and version, and the split, ``"train"`` by default.
 
     Raises:
-        InputError: the name is missing or malformed.
+        InputError: If the name is missing or malformed.
     """
     _, name, *rest = spec.split(":", 2)
     split = rest[0] if rest else ""
@@ -47,7 +47,7 @@ def check_installed() -> None:
     """Check that the packages of the extra ``datasets`` are installed.
 
     Raises:
-        InputError: one of them is not.
+        InputError: If one of them is not.
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -79,7 +79,7 @@ def _known_features(place: str) -> Iterator[None]:
         place: description of the data set for the message.
 
     Raises:
-        InputError: a class of another module is named.
+        InputError: If a class of another module is named.
     """
     import tensorflow_datasets as tfds
 
@@ -107,7 +107,7 @@ def _find(name: str, data_dir: str) -> Any:
     The builder is made from the files of the data set, so no code of the data set runs.
 
     Raises:
-        InputError: the data set cannot be opened.
+        InputError: If the data set cannot be opened.
     """
     from tensorflow_datasets.core import read_only_builder, registered
 
@@ -133,7 +133,7 @@ def stock_builder(name: str, data_dir: str = "") -> Any:
         data_dir: folder of data sets; empty for TensorFlow Datasets' default.
 
     Raises:
-        InputError: there is no data set with this name, config or version; it needs TensorFlow or another
+        InputError: If there is no data set with this name, config or version; it needs TensorFlow or another
             package that is not installed; or the extra ``datasets`` is not installed.
     """
     check_installed()
@@ -176,7 +176,7 @@ def prepare_dataset(name: str, data_dir: str = "") -> Path:
         The folder of the data set.
 
     Raises:
-        InputError: as for :func:`stock_builder`, or the download failed.
+        InputError: As for :func:`stock_builder`, or the download failed.
     """
     builder = stock_builder(name, data_dir)
     import tensorflow_datasets as tfds
@@ -204,7 +204,7 @@ class Tfds:
         download: whether to prepare the data set if it is missing.
 
     Raises:
-        InputError: the data set is missing, damaged or not in ArrayRecord format, has no such split or no
+        InputError: If the data set is missing, damaged or not in ArrayRecord format, has no such split or no
             feature of images, or the extra ``datasets`` is not installed.
     """
 
@@ -237,7 +237,7 @@ class Tfds:
         Without this check, the records of a missing or truncated file would be silently lost.
 
         Raises:
-            InputError: a file is missing or truncated.
+            InputError: If a file is missing or truncated.
         """
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 

@@ -166,7 +166,7 @@ def generate(
         ``(n, h, w, 3)``, at least float32, approximately in [0, 1] and not clipped.
 
     Raises:
-        InputError: images or noise do not match the generator's inputs, or the images are integers.
+        InputError: If images or noise do not match the generator's inputs, or the images are integers.
     """
     return _run(config, variables, images, noise, size, dtype, False, None)[0]
 
@@ -196,7 +196,7 @@ def generate_train(
         The images, and the updated running statistics (empty without batch normalization).
 
     Raises:
-        InputError: as for :func:`generate`.
+        InputError: As for :func:`generate`.
     """
     return _run(config, variables, images, noise, size, dtype, True, axis_name)
 
@@ -211,7 +211,7 @@ def config_from_json(record: object) -> GeneratorConfig:
     """Return the config for a dict from :func:`config_to_json`.
 
     Raises:
-        InputError: the dict is damaged, or was written by a version with other fields.
+        InputError: If the dict is damaged, or was written by a version with other fields.
     """
     try:
         fields = checked(record, dict[str, Any], "the generator's config")

@@ -42,7 +42,7 @@ class JohnsonConfig:
             has 3.
 
     Raises:
-        InputError: a field is outside its range.
+        InputError: If a field is outside its range.
     """
 
     norm: NormKind = "instance"

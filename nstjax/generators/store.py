@@ -64,7 +64,7 @@ def save_generator(
             float16.
 
     Raises:
-        InputError: the store cannot be written, or a parameter exceeds the range of ``dtype``.
+        InputError: If the store cannot be written, or a parameter exceeds the range of ``dtype``.
     """
     dtype = np.dtype(dtype)
 
@@ -114,7 +114,7 @@ def read_generator(path: Path) -> Generator:
         path: folder of the store.
 
     Raises:
-        InputError: the store does not exist, is damaged, holds something else or non-finite values, or has a
+        InputError: If the store does not exist, is damaged, holds something else or non-finite values, or has a
             later format.
     """
     record = checkpoints.load_record(path)  # first, so that the arrays of another kind of store are not read
@@ -171,7 +171,7 @@ def load_generator(spec: str | Path) -> Generator:
             generator (see :func:`installed_generators`). A folder takes precedence over a name.
 
     Raises:
-        InputError: there is no such folder or name, or the store cannot be read.
+        InputError: If there is no such folder or name, or the store cannot be read.
     """
     path = Path(spec)
     if checkpoints.is_checkpoint(path / IN_A_RUN):

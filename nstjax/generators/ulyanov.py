@@ -31,7 +31,7 @@ class UlyanovConfig:
             a ReLU.
 
     Raises:
-        InputError: a field is outside its range.
+        InputError: If a field is outside its range.
     """
 
     norm: NormKind = "batch"

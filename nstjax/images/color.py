@@ -167,7 +167,7 @@ def _samples(name: str, image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if not inside.any():
         raise InputError(
             f"the {name} weights are nowhere over 0.5, and the histogram counts only such pixels: mark more "
-            f"of the mask, or choose another colour transfer"
+            f"of the mask, or choose another color transfer"
         )
     return image[inside]
 

@@ -117,9 +117,9 @@ def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
         )
     if page.photometric not in (*_GREYS, _RGB, _CMYK):
         what = _PHOTOMETRIC.get(int(page.photometric), f"kind {int(page.photometric)}")
-        raise InputError(f"{name} has colours of {what} in {bits} bits: save it as RGB")
+        raise InputError(f"{name} has colors of {what} in {bits} bits: save it as RGB")
     if page.imagedepth != 1 or page.samplesperpixel > _MAX_CHANNELS:
-        raise InputError(f"{name} has more channels than an image of colours: save it as RGB")
+        raise InputError(f"{name} has more channels than an image of colors: save it as RGB")
 
 
 def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
@@ -157,17 +157,17 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
         top, highest = float(2**bits - 1), float(samples.max())
         if bits > 16:  # float32 has a precision of 24 bits, and screens show at most 12
             samples, top = (samples / top).astype(np.float32), 1.0
-    colours = {_RGB: 3, _CMYK: 4}.get(int(page.photometric), 1)
+    colors = {_RGB: 3, _CMYK: 4}.get(int(page.photometric), 1)
     alpha, premultiplied = None, False
     extra = tuple(page.extrasamples or ())
     for index, kind in enumerate(extra):
-        if kind in (_PREMULTIPLIED, _STRAIGHT) and colours + index < samples.shape[-1]:
-            alpha, premultiplied = samples[..., colours + index], kind == _PREMULTIPLIED
+        if kind in (_PREMULTIPLIED, _STRAIGHT) and colors + index < samples.shape[-1]:
+            alpha, premultiplied = samples[..., colors + index], kind == _PREMULTIPLIED
             break
-    samples = samples[..., :colours]
-    if samples.shape[-1] != colours:
+    samples = samples[..., :colors]
+    if samples.shape[-1] != colors:
         raise InputError(
-            f"{name} has {samples.shape[-1]} channels where its tags tell of {colours}: save it again"
+            f"{name} has {samples.shape[-1]} channels where its tags tell of {colors}: save it again"
         )
     if page.photometric == _WHITE_IS_ZERO:
         samples = (top - samples).astype(samples.dtype)

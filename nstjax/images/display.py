@@ -1,6 +1,7 @@
 """Display of images in notebooks."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def to_png(*images: Any) -> bytes:
         The bytes of an 8-bit RGB PNG file. Its pixels are ``round(255 * image)``.
 
     Raises:
-        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
             finite.
     """
     parts: list[np.ndarray] = []
@@ -57,8 +58,8 @@ class ShownImage:
 
     def __init__(self, png: bytes) -> None:
         self.png = png
-        with Image.open(io.BytesIO(png)) as image:
-            self.size = image.height, image.width
+        width, height = struct.unpack(">II", png[16:24])  # in the header of every PNG file
+        self.size = height, width
 
     def _repr_png_(self) -> bytes:
         return self.png
@@ -85,7 +86,7 @@ def show(*images: Any) -> ShownImage:
         A :class:`ShownImage`, which holds the pixels as an 8-bit PNG.
 
     Raises:
-        InputError: there is no image, or one has another shape or type, values of 0 to 255, or values that are not
+        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
             finite.
     """
     return ShownImage(to_png(*images))

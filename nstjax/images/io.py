@@ -174,7 +174,11 @@ def _decode(file: Path | BinaryIO, name: str, need: _Need) -> Picture:
 
 
 def _is_transparent(alpha: np.ndarray) -> bool:
-    """Return True if a pixel is transparent by more than the rounding error of 16 bits."""
+    """Return True if at least one pixel is not opaque.
+
+    An 8-bit value is not opaque if it is below 255. A float32 value, from a file with more bits, is not opaque if it
+    is below 0.999: a smaller difference from 1 can be a rounding error, and is not visible.
+    """
     return bool(alpha.min() < (255 if alpha.dtype == np.uint8 else 0.999))
 
 

@@ -80,7 +80,7 @@ def _split_color(spec: str, text: str) -> tuple[str, str]:
         return text, ""
     if not file or not re.fullmatch("[0-9a-fA-F]{6}", color):
         raise InputError(
-            f"the mask {spec} is no file, nor a file and the six digits of a colour: write FILE#RRGGBB"
+            f"the mask {spec} is no file, nor a file and the six digits of a color: write FILE#RRGGBB"
         )
     return file, color
 
@@ -108,7 +108,7 @@ def parse_mask(spec: str) -> Spec:
             raise InputError(f"the mask {spec} has no file: write labels:FILE")
         file, color = _split_color(spec, value)
         if color:
-            raise InputError(f"the mask {spec} names one colour of all: write {value} or labels:{file}")
+            raise InputError(f"the mask {spec} names one color of all: write {value} or labels:{file}")
         return Spec(spec, kind, file=Path(file))
     file, color = _split_color(spec, text)
     return Spec(spec, "color" if color else "file", inverted, Path(file), int(color or "0", 16))

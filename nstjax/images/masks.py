@@ -21,7 +21,7 @@ ROUNDING = 1e-6  # error of resampling and sums in float32; less than a tenth of
 
 _EMPTY = {  # advice for an empty mask, by kind
     "file": "make some of it white, or write not:FILE for its black part",
-    "color": "name a colour that the file has",
+    "color": "name a color that the file has",
     "labels": "enlarge that region, or save the file at the image's size",
     "box": "enlarge the box",
     "brighter": "choose a smaller number",
@@ -98,7 +98,7 @@ def _grey(picture: Picture) -> tuple[np.ndarray, str]:
     """Return the mask that a file contains, ``(h, w)`` in [0, 1], and a note on how it was read."""
     alpha = _opacity(picture)
     if alpha is not None:
-        return alpha, "has transparency: what is opaque is inside, whatever its colour"
+        return alpha, "has transparency: what is opaque is inside, whatever its color"
     grey = _luma(picture.colors)
     if picture.bits == 0 or picture.highest > MAX_LABELS or picture.highest == 0:
         return grey, ""
@@ -123,14 +123,14 @@ def _codes(spec: str, picture: Picture, size: tuple[int, int]) -> tuple[np.ndarr
     levels = np.rint(picture.colors * 255)
     if (np.abs(picture.colors * 255 - levels) * opaque[..., None]).max() > 1e-3:
         # For example class numbers in 16 bits, which would all be black in 8 bits.
-        raise InputError(f"the mask {spec} has colours of more than 8 bits: save the file as an 8-bit PNG")
+        raise InputError(f"the mask {spec} has colors of more than 8 bits: save the file as an 8-bit PNG")
     weights = np.array([1 << 16, 1 << 8, 1], np.float32)  # float32 is exact for integers up to 2^24
     codes = np.where(opaque, levels @ weights, np.float32(-1))
     # The colors of the file before resampling: a color that resampling removes is an error, not a missing region.
     colors = np.unique(codes[opaque])
     if len(colors) > MAX_LABELS:
         raise InputError(
-            f"the mask {spec} has {len(colors):,} colours, more than {MAX_LABELS}: save the file as a PNG, "
+            f"the mask {spec} has {len(colors):,} colors, more than {MAX_LABELS}: save the file as a PNG, "
             f"painted and scaled without smoothing"
         )
     return _resampled(codes[..., None], size, "nearest")[..., 0], colors
@@ -145,7 +145,7 @@ def _note(item: Spec, picture: Picture, size: tuple[int, int]) -> str:
     if item.kind == "file":
         notes.append(_grey(picture)[1])
     elif _opacity(picture) is not None:
-        notes.append("has transparency: what is transparent belongs to no colour")
+        notes.append("has transparency: what is transparent belongs to no color")
     return "; it ".join(note for note in notes if note)
 
 

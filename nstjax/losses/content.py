@@ -31,7 +31,7 @@ def content_loss(
         A scalar, summed over the batch (averaged for ``mean``).
 
     Raises:
-        InputError: A name is unknown.
+        InputError: If a name is unknown.
     """
     one_of("normalization", normalization, CONTENT_LOSSES)
     d = distance(features - target, kind)
@@ -51,7 +51,7 @@ def content_of_sum(total: Scalar, target: FeatureMap, normalization: str, kind: 
         A scalar.
 
     Raises:
-        InputError: A name is unknown.
+        InputError: If a name is unknown.
     """
     one_of("normalization", normalization, CONTENT_LOSSES)
     if normalization == "half_sum":

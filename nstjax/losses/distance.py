@@ -24,7 +24,7 @@ def distance(difference: Array, kind: str) -> Array:
         An array of the same shape.
 
     Raises:
-        InputError: ``kind`` is neither ``"squared"`` nor ``"absolute"``.
+        InputError: If ``kind`` is neither ``"squared"`` nor ``"absolute"``.
     """
     one_of("kind", kind, DISTANCES)
     if kind == "squared":

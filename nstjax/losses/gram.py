@@ -79,7 +79,7 @@ def gram_matrix(features: FeatureMap, normalization: str = "none") -> GramMatrix
         ``(n, c, c)``, symmetric and positive semidefinite.
 
     Raises:
-        InputError: The normalization is unknown.
+        InputError: If the normalization is unknown.
     """
     one_of("normalization", normalization, GRAM_NORMALIZATIONS)
     n, h, w, c = features.shape
@@ -133,7 +133,7 @@ def style_loss(
         A scalar, summed over the batch (averaged for ``johnson``).
 
     Raises:
-        InputError: A name is unknown, or ``raw_sum`` is used without ``positions``.
+        InputError: If a name is unknown, or ``raw_sum`` is used without ``positions``.
     """
     one_of("normalization", normalization, STYLE_LOSSES)
     if normalization == "raw_sum":

@@ -46,7 +46,7 @@ def kernel_matrix(
         The kernel matrix, ``(m, k)``.
 
     Raises:
-        InputError: The kernel is unknown.
+        InputError: If the kernel is unknown.
     """
     one_of("kernel", kernel, KERNELS)
     inner = jnp.matmul(x, y.T, precision=lax.Precision.HIGHEST)
@@ -221,7 +221,7 @@ def mmd2(
         A scalar.
 
     Raises:
-        InputError: The shapes of the points do not match, a name is unknown, the parameters of the polynomial
+        InputError: If the shapes of the points do not match, a name is unknown, the parameters of the polynomial
             do not give a kernel, the Gaussian's bandwidth is a number of 0 or less, or the unbiased estimate
             is asked for with weights or with fewer than two points in a sample.
     """
@@ -285,7 +285,7 @@ def mmd2_linear_time(
         A scalar.
 
     Raises:
-        InputError: The shapes of the points do not match, the kernel is unknown, the parameters of the
+        InputError: If the shapes of the points do not match, the kernel is unknown, the parameters of the
             polynomial do not give a kernel, the Gaussian's bandwidth is a number of 0 or less, or a sample
             has fewer than two points.
     """

@@ -40,7 +40,7 @@ def make_targets(
         The targets.
 
     Raises:
-        InputError: A mask is empty or does not have the shape of the layer, shapes are missing, or the
+        InputError: If a mask is empty or does not have the shape of the layer, shapes are missing, or the
             weights of all regions, or of all style images of a region, are 0.
     """
     regions = style if isinstance(style, Sequence) else (RegionFeatures((StyleFeatures(style),)),)

@@ -31,7 +31,7 @@ def check_parts(record: Objective) -> None:
     """Check that the loss can be computed in parts.
 
     Raises:
-        InputError: The objective has a window loss, or its style statistic is not made of sums over
+        InputError: If the objective has a window loss, or its style statistic is not made of sums over
             positions.
     """
     if record.window_weight:

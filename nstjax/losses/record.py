@@ -32,21 +32,21 @@ class Objective:
     content_weight: float = 1.0
     """α, the weight of the content loss."""
     style_weight: float | None = None
-    """β, the weight of the style loss; the default depends on statistic and network: 8 for Gram matrices and VGG-19."""
+    """β, the weight of the style loss; by default chosen for the statistic and the network, 8 for Gram matrices and VGG-19."""
     tv_weight: float = 3.0
     """γ, the weight of the total variation loss."""
     window_weight: float = 0.0
-    """Weight, relative to β, of a style loss of each window of the picture, which makes the texture uniform; only for Gram matrices without masks."""
+    """Weight, relative to β, of an additional style loss on overlapping windows, which makes a texture even; gram only, without masks or tiles."""
     windows: int = 8
-    """Number of windows along the shorter side."""
+    """Number of windows of the `window_weight` loss along the shorter side of the result."""
     content_layer_weights: tuple[float, ...] = ()
     """Factor for each content layer; 1 by default."""
     style_layer_weights: tuple[float, ...] = ()
-    """Factor for each style layer; by default 1 divided by their number."""
+    """Factor for each style layer; by default 1 divided by the number of style layers."""
     content_loss: Literal["half_sum", "sum", "mean", "relative"] = "relative"
-    """Normalization of the content loss: ½Σ, Σ, the mean, or Σ divided by that of the target."""
+    """Content loss at a layer, for activations F and target P with N channels and M positions: half_sum, ½ Σ(F − P)²; sum, Σ(F − P)²; mean, Σ(F − P)² / (NM); relative, Σ(F − P)² / ΣP²."""
     style_loss: Literal["gatys", "johnson", "relative", "sum", "raw_sum"] = "relative"
-    """Normalization of the style loss: Σ/(4N²M²), mean for FᵀF/(CHW), Σ divided by that of the target, Σ for FᵀF/M, or Σ for FᵀF."""
+    """Style loss at a layer, for Gram matrices G = FᵀF / M and target A with N channels and M positions: gatys, Σ(G − A)² / (4N²); johnson, Σ(G − A)² / N⁴; relative, Σ(G − A)² / ΣA²; sum, Σ(G − A)²; raw_sum, Σ(MG − M′A)², where M′ are the positions of the style image. Other statistics have relative and sum."""
     style_statistic: str = "gram"
     """Statistic of the style loss: gram, linear, moments, polynomial, gaussian, wasserstein, covariance, sliced or long-range; or your own as module:Name, file.py:Name or the name of an entry point, whose code is run."""
     kernel_degree: int = 2
@@ -54,21 +54,21 @@ class Objective:
     kernel_offset: float = 0.0
     """polynomial: c of the kernel."""
     bandwidth: float | None = None
-    """gaussian: width of the kernel in units of the median distance between the style's activations."""
+    """gaussian: width of the kernel in units of the median distance between the style's activations; 1 by default."""
     kernel_samples: int = 512
-    """gaussian, sliced, polynomial of degree 3 and more: number of positions to compare at a time; 0 compares all, which is exact and slow."""
+    """gaussian, and polynomial of degree 3 or more: number of positions compared at a time; 0 compares all (exact, slow). sliced: 0 projects every position on every direction; other values have no effect."""
     guidance: Literal["gram", "sums"] = "gram"
-    """Statistics of each region (gram), or sums over regions with one statistic of the whole picture (faster)."""
+    """gram: compare the statistic of each region. sums: compare each region's mean activation, and one statistic of the whole image (faster)."""
     blend: Literal["losses", "statistics"] = "losses"
-    """Blend several styles by the sum of their losses, or by one loss for their mixed statistics."""
+    """Blend of several style images: losses, the sum of their losses; statistics, one loss for their mixed statistics."""
     content_distance: Literal["squared", "absolute"] = "squared"
-    """Distance between activations."""
+    """Distance between activations: the square, or the absolute value."""
     style_distance: Literal["squared", "absolute"] = "squared"
-    """Distance between statistics."""
+    """Distance between statistics: the square, or the absolute value."""
     tv_distance: Literal["absolute", "squared"] = "absolute"
-    """Distance between neighboring pixels."""
+    """Distance between neighboring pixels: the absolute value, or the square."""
     tv_reduction: Literal["mean", "sum"] = "mean"
-    """Reduction of the total variation over the picture."""
+    """Reduction of the total variation over the image."""
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -50,7 +50,7 @@ def carry_down(masks: Masks, steps: Sequence[str], how: str = "average", least: 
         ``(k, h', w')`` in [0, 1], of the layer's size and a floating dtype.
 
     Raises:
-        InputError: The name is unknown, or the masks are not ``(k, h, w)``.
+        InputError: If the name is unknown, or the masks are not ``(k, h, w)``.
     """
     one_of("how", how, CARRIES)
     masks = jnp.asarray(masks)
@@ -117,7 +117,7 @@ def guided_gram(features: FeatureMap, masks: Masks) -> Float[Array, "n k c c"]:
         ``(n, k, c, c)``.
 
     Raises:
-        InputError: The masks do not have the shape of the features.
+        InputError: If the masks do not have the shape of the features.
     """
     _check(features, masks)
     n, h, w, c = features.shape
@@ -144,7 +144,7 @@ def guided_sum(features: FeatureMap, masks: Masks) -> Float[Array, "n k c"]:
         ``(n, k, c)``.
 
     Raises:
-        InputError: The masks do not have the shape of the features.
+        InputError: If the masks do not have the shape of the features.
     """
     _check(features, masks)
     n, h, w, c = features.shape

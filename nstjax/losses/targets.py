@@ -121,10 +121,10 @@ def _pooled(
 def _mask_at(masks: LayerMasks | None, layer: str, dtype: Any) -> Array | None:
     """Return the mask at a layer, ``(1, h, w)``, or None if all of it is 1.
 
-    A mask of ones and no mask then give bitwise equal results.
+    A mask of ones and no mask then give bit-identical results.
 
     Raises:
-        InputError: The mask is empty.
+        InputError: If the mask is empty.
     """
     if masks is None or bool((masks[layer] == 1).all()):
         return None
@@ -173,7 +173,7 @@ def layer_targets(
         first.
 
     Raises:
-        InputError: A mask is empty or does not have the shape of the layer, or the weights of all regions, or
+        InputError: If a mask is empty or does not have the shape of the layer, or the weights of all regions, or
             of all style images of a region, are 0.
     """
     dtype = regions[0].sources[0].features[layer].dtype

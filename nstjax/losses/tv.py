@@ -26,7 +26,7 @@ def total_variation(images: Images, kind: str = "absolute", reduction: str = "su
         A scalar; 0 for constant images and for single pixels.
 
     Raises:
-        InputError: A name is unknown, or the pixels are integers, whose differences would wrap around.
+        InputError: If a name is unknown, or the pixels are integers, whose differences would wrap around.
     """
     one_of("reduction", reduction, TV_REDUCTIONS)
     images = jnp.asarray(images)

@@ -132,10 +132,19 @@ def _kernel_gradient_strided(x: Array, dy: Array, high: int, wide: int) -> Array
 
 @dataclasses.dataclass(frozen=True)
 class _Convolution:
-    """The convolution and its two transposes. Two are equal if their strides and shapes are."""
+    """A convolution of given shapes, with the functions that compute its two gradients.
+
+    Instances with equal fields are equal and share a compiled program.
+
+    Attributes:
+        stride: 1 or 2.
+        x: shape of the input. The gradients need the shapes, because with stride 2 the last rows and columns may
+            not be read, so the output does not determine them.
+        kernel: shape of the kernel.
+    """
 
     stride: int
-    x: tuple[int, ...]  # shapes: the transposes need them, because a stride may leave rows and columns unread
+    x: tuple[int, ...]
     kernel: tuple[int, ...]
 
     def product(self, x: Array, kernel: Array) -> Array:

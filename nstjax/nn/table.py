@@ -14,7 +14,7 @@ def conv_names(arch: str) -> tuple[str, ...]:
         arch: ``"vgg16"``, ``"vgg19"``, or ``"embedded"``, which has the names of VGG-19.
 
     Raises:
-        InputError: ``arch`` is none of these.
+        InputError: If ``arch`` is none of these.
     """
     arch = "vgg19" if arch == EMBEDDED else arch
     one_of("arch", arch, (*CONVS_PER_BLOCK, EMBEDDED))
@@ -45,7 +45,7 @@ def layer_names(arch: str, convs: int | None = None) -> tuple[str, ...]:
         convs: number of convolutions; None for all.
 
     Raises:
-        InputError: ``arch`` is unknown.
+        InputError: If ``arch`` is unknown.
     """
     names = conv_names(arch)
     present = names if convs is None else names[:convs]

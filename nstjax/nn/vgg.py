@@ -40,7 +40,7 @@ def make_backbone(
         sha256: hash of the weights file, for run records.
 
     Raises:
-        InputError: There is no convolution or one that ``arch`` does not have, a convolution is missing
+        InputError: If there is no convolution or one that ``arch`` does not have, a convolution is missing
             before the deepest one, or a kernel or bias has a wrong shape.
     """
     names = conv_names(arch)
@@ -239,7 +239,7 @@ def features(
         ``{name: (n, h', w', c)}``, shallow to deep, in the dtype of the images.
 
     Raises:
-        InputError: A layer is unknown or too deep for the network or the image, an option has an unknown
+        InputError: If a layer is unknown or too deep for the network or the image, an option has an unknown
             value, or the images have a wrong shape or dtype.
     """
     one_of("pooling", pooling, get_args(Pooling))

@@ -6,7 +6,7 @@ Each optimizer is one class in one file: a frozen dataclass that extends :class:
 from nstjax.optim.adam import Adam
 from nstjax.optim.base import Iterate, Optimizer
 from nstjax.optim.lbfgs import Lbfgs
-from nstjax.optim.loop import Run, minimise
+from nstjax.optim.loop import Run, minimise, minimize
 from nstjax.optim.optax_lbfgs import OptaxLbfgs
 from nstjax.optim.registry import OPTIMIZERS, optimizer_class, optimizer_name, register_optimizer
 from nstjax.optim.scipy_lbfgsb import ScipyLbfgsb
@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "StepCallback",
     "minimise",
+    "minimize",
     "optimizer_class",
     "optimizer_name",
     "register_optimizer",

@@ -37,7 +37,7 @@ class Optimizer(abc.ABC):
     """Base class of the optimizers. Extend it with a frozen dataclass.
 
     A state is any pytree of arrays. It must hold everything that the next step depends on, because its leaves
-    are what is saved. The loop (:func:`nstjax.optim.minimise`) counts iterations, checks the loss, calls the
+    are what is saved. The loop (:func:`nstjax.optim.minimize`) counts iterations, checks the loss, calls the
     callback, stops, saves and resumes.
 
     Attributes:

@@ -18,7 +18,10 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 # function. :func:`nstjax.programs.run` does not cache a program whose key has an address; JAX's own cache does.
 @dataclasses.dataclass(frozen=True, repr=False)
 class _Traced:
-    """A traced function. Two are equal if they have the same trace."""
+    """A traced function: its program (jaxpr), and the structure of its result.
+
+    Instances with the same jaxpr object and structure are equal, so JAX compiles the function only once.
+    """
 
     jaxpr: Any
     structure: Any

@@ -76,7 +76,7 @@ class Run:
             x: the last iterate whose loss was finite.
 
         Raises:
-            NonFiniteLoss: The value is infinite or NaN.
+            NonFiniteLoss: If the value is infinite or NaN.
         """
         if not math.isfinite(value):
             raise NonFiniteLoss(x, self.iteration, terms)
@@ -120,7 +120,7 @@ class Run:
                 raise _Stopped
 
 
-def minimise(
+def minimize(
     fun: ObjectiveFn,
     x0: jax.Array,
     config: Optimizer,
@@ -136,15 +136,15 @@ def minimise(
         config: the optimizer, for example :class:`nstjax.optim.Lbfgs`.
         callback: called after every iteration with a :class:`Step`; returning true stops.
         resume: state to start from instead of ``x0``, which then only gives shape and dtype. The result is
-            bitwise the same as that of the uninterrupted run.
+            bit-identical to that of the uninterrupted run.
 
     Returns:
         The last iterate, or the average of the iterates if the optimizer computes it, with its loss and the
         state.
 
     Raises:
-        InputError: ``config.iterations`` is less than 1, or ``resume`` belongs to another optimizer or shape.
-        NonFiniteLoss: The loss or the result is not finite. The exception holds the last iterate with a
+        InputError: If ``config.iterations`` is less than 1, or ``resume`` belongs to another optimizer or shape.
+        NonFiniteLoss: If the loss or the result is not finite. The exception holds the last iterate with a
             finite loss.
     """
     if config.iterations < 1:
@@ -174,6 +174,10 @@ def minimise(
     if not bool(jnp.isfinite(x).all()):  # some methods do not evaluate the loss at the last iterate
         raise NonFiniteLoss(good, run.iteration, {})
     return Result(x, run.value, run.iteration, run.evaluations, status, run.saved())
+
+
+minimise = minimize
+"""The same function under its earlier name."""
 
 
 def to_floats(value: Scalar | float, terms: Terms | dict[str, float]) -> tuple[float, dict[str, float]]:
@@ -207,11 +211,11 @@ def check_saved(saved: Saved, optimizer: Optimizer, template: Any) -> Any:
         template: a state of the same structure, shapes and kinds of numbers.
 
     Raises:
-        InputError: The state belongs to another method, or has other shapes or kinds of numbers.
+        InputError: If the state belongs to another method, or has other shapes or kinds of numbers.
     """
     found, expected = (
         [_form(leaf) for leaf in leaves] for leaves in (saved.leaves, jax.tree.leaves(template))
     )
     if saved.method != type(optimizer).__name__ or found != expected:
-        raise InputError("the saved state is of another optimiser or size: start without `resume`")
+        raise InputError("the saved state is of another optimizer or size: start without `resume`")
     return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(leaf) for leaf in saved.leaves])

@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def register_optimizer(name: str, kind: type[Optimizer]) -> None:
-    """Give an optimizer a name for run records and the command line. :func:`minimise` needs no name.
+    """Give an optimizer a name for run records and the command line. :func:`minimize` needs no name.
 
     A name that was registered before gets the new class.
 
@@ -28,13 +28,13 @@ def register_optimizer(name: str, kind: type[Optimizer]) -> None:
         kind: a frozen dataclass that extends :class:`Optimizer`, with a default for every field.
 
     Raises:
-        InputError: ``kind`` does not extend :class:`Optimizer`, or the name is nstjax's own; or a new name is
+        InputError: If ``kind`` does not extend :class:`Optimizer`, or the name is nstjax's own; or a new name is
             given to a class of nstjax.
     """
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
         raise InputError(f"`optimizer` {name} is not a class that extends Optimizer: name one")
     if OPTIMIZERS.get(name, kind).__module__.startswith("nstjax."):
-        raise InputError(f"`optimizer` {name} is the name of an optimiser of nstjax: choose another name")
+        raise InputError(f"`optimizer` {name} is the name of an optimizer of nstjax: choose another name")
     OPTIMIZERS[name] = kind
 
 
@@ -42,7 +42,7 @@ def optimizer_class(name: str) -> type[Optimizer]:
     """Return the optimizer class with a name.
 
     Raises:
-        InputError: No optimizer has the name.
+        InputError: If no optimizer has the name.
     """
     one_of("optimizer", name, tuple(OPTIMIZERS))
     return OPTIMIZERS[name]
@@ -52,7 +52,7 @@ def optimizer_name(kind: type[Optimizer]) -> str:
     """Return the name of an optimizer class.
 
     Raises:
-        InputError: The class has no name.
+        InputError: If the class has no name.
     """
     for name, registered in OPTIMIZERS.items():
         if registered is kind:

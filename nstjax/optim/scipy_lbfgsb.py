@@ -27,7 +27,7 @@ class ScipyLbfgsb(Optimizer):
 
     SciPy runs its own loop and does not give access to its state. All rounds are therefore one step, which
     reports each iteration itself. A saved state is that of the start of the current round; a resumed run
-    repeats that round with bitwise the same result.
+    repeats that round, and its result is bit-identical.
     """
 
     iterations: int = 300

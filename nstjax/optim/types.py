@@ -1,4 +1,4 @@
-"""Argument and result types of :func:`nstjax.optim.minimise`."""
+"""Argument and result types of :func:`nstjax.optim.minimize`."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ Status = Literal["done", "stopped", "converged", "stalled"]
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """The state of a minimization between two iterations. A resumed run gives bitwise the same result.
+    """The state of a minimization between two iterations. The result of a resumed run is bit-identical.
 
     Attributes:
         method: name of the optimizer's class.
@@ -41,7 +41,7 @@ class Step:
         value: the loss: at the new iterate for the L-BFGS methods, before the update for Adam and SGD.
         terms: terms of the loss by name.
         evaluations: number of evaluations of value and gradient so far.
-        seconds: time since the call of :func:`nstjax.optim.minimise`.
+        seconds: time since the call of :func:`nstjax.optim.minimize`.
         x: returns the iterate, or the average of the iterates if the optimizer computes it.
         saved: returns the last state that a run can resume from.
     """

@@ -40,7 +40,7 @@ def paint(name: str, height: int = 768, width: int = 768, seed: int = 0) -> Imag
         ``(1, height, width, 3)`` float32 sRGB in [0, 1].
 
     Raises:
-        InputError: the name is unknown, a side is outside [16, 8192], or the seed is negative.
+        InputError: If the name is unknown, a side is outside [16, 8192], or the seed is negative.
     """
     one_of("name", name, tuple(PAINTINGS))
     for side, pixels in (("height", height), ("width", width)):

@@ -46,7 +46,7 @@ def file_facts(path: Path) -> FileFacts:
     """Return the absolute path and the SHA-256 of an input file.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: If the file cannot be read.
     """
     return {"path": str(path.absolute()), "sha256": file_digest(path)}
 
@@ -61,7 +61,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         record: the record; the field ``format`` is added.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: If the file cannot be written.
     """
     text = json.dumps(_finite({"format": _FORMAT, **record}), indent=1, allow_nan=False)
     write_atomically(path, text.encode())
@@ -82,7 +82,7 @@ def read_record(path: Path) -> dict[str, Any]:
         path: the file.
 
     Raises:
-        InputError: the file is missing, is not JSON or not a run record, or has another format version.
+        InputError: If the file is missing, is not JSON or not a run record, or has another format version.
     """
     try:
         record = read_json(path)

@@ -23,7 +23,7 @@ def _own_settings() -> Iterator[None]:
     A ``matplotlibrc`` in the working folder is not trusted: it could start LaTeX.
 
     Raises:
-        InputError: Matplotlib cannot be imported because of such a file.
+        InputError: If Matplotlib cannot be imported because of such a file.
     """
     if "MPLCONFIGDIR" not in os.environ:  # Matplotlib's own default may not be writable
         os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
@@ -70,8 +70,8 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
         title: title of the plot.
 
     Raises:
-        OutputError: the file cannot be written.
-        InputError: Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
+        OutputError: If the file cannot be written.
+        InputError: If Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
     """
     figure = _figure(7, 4.2)
     axes = figure.subplots()
@@ -102,8 +102,8 @@ def contact_sheet(path: Path, rows: Sequence[Sequence[Cell]], title: str = "", c
         cell: width of a cell in inches.
 
     Raises:
-        OutputError: the file cannot be written.
-        InputError: Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
+        OutputError: If the file cannot be written.
+        InputError: If Matplotlib cannot be imported because of a ``matplotlibrc`` in the working folder.
     """
     columns = max(len(row) for row in rows)
     heights = []  # height of each row in inches, for its tallest image and its captions

@@ -38,7 +38,7 @@ def prepare_colors(
         The content image and the regions, unchanged if ``colors`` is "style" or ``colors_of`` is "result".
 
     Raises:
-        InputError: The colors cannot be transferred.
+        InputError: If the colors cannot be transferred.
     """
     if config.colors == "style" or config.colors_of == "result":
         return content, regions

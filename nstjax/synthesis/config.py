@@ -19,21 +19,21 @@ class Settings:
     """Scales, initialization and network of a synthesis."""
 
     size: int = 512
-    """Longer side of the result in pixels, unless `scales` are given."""
+    """Longer side of the result in pixels; a smaller content image is enlarged."""
     scales: tuple[int, ...] = ()
-    """Longer sides in pixels from coarse to fine, the last one of the result; by default `size`, halved down to 128."""
+    """Longer sides in pixels from coarse to fine, the last one of the result; by default `size` and its halves, down to 128."""
     iterations: tuple[int, ...] = ()
-    """Iterations at each scale, or one number for all; by default the optimizer's."""
+    """Iterations at each scale, or one number for all; by default those of the optimizer."""
     init: Literal["content", "noise", "style", "image"] = "content"
-    """Image to start from: the content image, noise, the style image, or another image."""
+    """Image to start from; image is the one that `init_image` gives."""
     noise: float = 1.0
     """Amplitude of the initial noise around mid-gray; 1 covers the whole range of values."""
     seed: int = 0
     """Seed of the initial noise."""
     style_scale: float = 1.0
-    """Size of the style image relative to the content image; the style image is never enlarged."""
+    """Longer side of the style image relative to that of the result; the style image is never enlarged."""
     style_size: int | None = None
-    """Longer side of the style image in pixels, the same at every scale."""
+    """Longer side of the style image in pixels, the same at every scale; by default `style_scale` times that of the result."""
     pooling: Pooling = "max"
     """Pooling of the network."""
     pooling_scale: float = 1.0
@@ -43,19 +43,19 @@ class Settings:
     precision: Precision = "float32"
     """Precision of the network; tf32 and bfloat16 are faster on GPUs and TPUs, but not on a CPU."""
     mask_carry: Literal["average", "all", "inside"] = "inside"
-    """How masks of the content image are resized for a layer: average keeps fractions, all selects every position whose receptive field touches the region, inside only those whose receptive field lies in it."""
+    """Which positions of a layer belong to a region: inside, those whose receptive field lies in it; all, those whose receptive field touches it; average, each in part, by the share of its cell."""
     style_mask_carry: Literal["average", "all", "inside"] = "inside"
-    """The same for masks of the style images."""
+    """As `mask_carry`, for the masks of the style images."""
     colors: Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetric"] = "style"
-    """Colors of the result: style; luminance, with the content image's chrominance; or matched to the content image's distribution of colors by one of the other methods."""
+    """Colors: the style image's (style), the content image's chrominance (luminance), or matched to the content image by the other methods."""
     colors_of: Literal["style", "result"] = "style"
     """Apply the content image's colors to the style image before the run, or to the result after it."""
     style_strength: float | None = None
-    """Ratio of style to content, instead of their weights: 0.1 is weak, 1 the default look, 10 strong."""
+    """Strength of the style: 0.1 weak, 1 about the default look, 10 strong. Replaces `style_weight` and `content_weight`; off by default."""
     tile: int = 0
-    """Side in pixels of tiles in which loss and gradient are computed, for pictures that do not fit in memory; 0 uses no tiles."""
+    """Side in pixels of tiles in which loss and gradient are computed, for results that do not fit in memory; 0 uses no tiles."""
     shard: bool = False
-    """Distribute the rows of the picture over all devices."""
+    """Distribute the rows of the result over all devices."""
 
     def __post_init__(self) -> None:
         for option, sides in (
@@ -148,7 +148,7 @@ class TransferConfig(Settings):
         """Return the config for plain data from :meth:`to_json`.
 
         Raises:
-            InputError: a field is unknown, or of a wrong type or value.
+            InputError: If a field is unknown, or of a wrong type or value.
         """
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         optimizer = checked(plain.get("optimizer", {}), dict[str, Any], "the record's optimizer")

@@ -115,7 +115,7 @@ class LossNetwork:
         backbone: feature network from :func:`nstjax.load_backbone`.
 
     Raises:
-        InputError: The config asks for tiles, but the loss cannot be computed in tiles.
+        InputError: If the config asks for tiles, but the loss cannot be computed in tiles.
     """
 
     def __init__(self, config: TransferConfig, backbone: Backbone) -> None:
@@ -233,7 +233,7 @@ def targets_at(
         The targets.
 
     Raises:
-        InputError: A mask covers nothing of a layer, or the weights of all regions are 0.
+        InputError: If a mask covers nothing of a layer, or the weights of all regions are 0.
     """
     config, record = network.config, network.config.objective
     whole = all(_is_whole(r.mask) and all(_is_whole(s.mask) for s in r.styles) for r in regions)

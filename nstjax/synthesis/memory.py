@@ -117,7 +117,7 @@ def check_transfer_memory(
         styles: the style images, ``(1, h, w, 3)``.
 
     Raises:
-        InputError: The synthesis does not fit. The message gives the memory that it needs, the memory that is
+        InputError: If the synthesis does not fit. The message gives the memory that it needs, the memory that is
             free, and settings to try.
     """
     config = config.for_backbone(backbone)

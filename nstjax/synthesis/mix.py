@@ -49,7 +49,7 @@ def mix_scales(
 
     Raises:
         InputError: As :func:`nstjax.transfer`.
-        TransferFailed: The loss became non-finite.
+        TransferFailed: If the loss became non-finite.
     """
     coarse = check_image("coarse style", coarse)
     check_layers(backbone, layers)

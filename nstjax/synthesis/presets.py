@@ -67,8 +67,8 @@ def keras_layer_weights(layers: int = 5) -> tuple[float, ...]:
 
 
 PRESET_NOTES = {
-    "default": "up to 512 pixels, 100 iterations at each scale",
-    "fast": "up to 256 pixels, 60 iterations at each scale: a quick look",
+    "default": "512 pixels, coarse to fine, 100 iterations at each scale",
+    "fast": "256 pixels, coarse to fine, 60 iterations at each scale",
     "gatys": "Gatys et al. 2016, as in the paper",
     "gatys-code": "Gatys et al., as in their published code",
     "crowson": "style-transfer-pytorch: Wasserstein style loss, Adam",

@@ -68,7 +68,7 @@ class Problem:
         """Check the sizes of images and masks at every scale.
 
         Raises:
-            InputError: An image is too small for a layer, or a mask is empty at a layer.
+            InputError: If an image is too small for a layer, or a mask is empty at a layer.
         """
         config, backbone = self.network.config, self.network.backbone
         record, smallest = config.objective, config.pyramid()[0]
@@ -130,7 +130,7 @@ def make_problem(
         extra_terms: terms that are added to the loss.
 
     Raises:
-        InputError: Settings contradict each other, the network lacks a layer, an image has a wrong shape or
+        InputError: If settings contradict each other, the network lacks a layer, an image has a wrong shape or
             wrong values or is too small for a layer, a mask is empty at a layer, a texture has region masks,
             or an extra term has the name of a built-in one.
     """

@@ -48,9 +48,10 @@ def style_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int
 def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[int, int]:
     """Return the height and width of a texture's style image at one scale.
 
-    At the last scale they are those of :func:`style_size_at`. In a transfer the style image follows the size
-    of the output image, but is not enlarged. A texture may be larger than its style image. The style image is
-    then still reduced at coarse scales, in proportion to the output image.
+    The style image has its full size at the last scale: the one that :func:`style_size_at` returns there. At a
+    coarser scale it is smaller by the same factor as the output image. This also holds for a texture that is
+    larger than its style image; with :func:`style_size_at` such a style image would have its full size at every
+    scale that is larger than it.
 
     Args:
         style: the style image, ``(1, h, w, 3)``.
@@ -96,7 +97,7 @@ def first_image(
         init_image: the image for ``init == "image"``, of any size.
 
     Raises:
-        InputError: ``config.init`` names an image that is not given.
+        InputError: If ``config.init`` names an image that is not given.
     """
     if config.init == "noise":
         uniform = jax.random.uniform(jax.random.key(config.seed), (1, *size, 3), jnp.float32)

@@ -52,7 +52,7 @@ def reconstruct(
     Raises:
         InputError: As :func:`nstjax.transfer`, or ``config.init`` is ``"content"`` or ``"style"``, which is
             the image itself.
-        TransferFailed: The loss became non-finite.
+        TransferFailed: If the loss became non-finite.
     """
     config = config or RECONSTRUCT
     if config.init in ("content", "style"):

@@ -46,8 +46,8 @@ class HistoryEntry:
 class TransferState:
     """The state of a synthesis between two iterations.
 
-    Given as ``resume`` to the function that made it, it leads to bitwise the same result as the uninterrupted
-    run.
+    If it is given as ``resume`` to the function that made it, the result is bit-identical to that of the
+    uninterrupted run.
 
     Attributes:
         scale: index of the scale in the pyramid.
@@ -172,8 +172,8 @@ def solve(
         The image and the history of the run.
 
     Raises:
-        InputError: ``resume`` does not belong to these scales, this optimizer or this image size.
-        TransferFailed: The loss became non-finite.
+        InputError: If ``resume`` does not belong to these scales, this optimizer or this image size.
+        TransferFailed: If the loss became non-finite.
     """
     sides = config.pyramid()
     if resume is not None and not 0 <= resume.scale < len(sides):
@@ -235,7 +235,7 @@ def solve(
             )
 
         try:
-            result = optim.minimise(here.fun, x0, settings, on_step, carried)
+            result = optim.minimize(here.fun, x0, settings, on_step, carried)
         except NonFiniteLoss as error:
             begun = index > 0 or resume is not None or not np.array_equal(error.x, x0)
             image = finish(_clamped(error.x)) if begun else None

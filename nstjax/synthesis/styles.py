@@ -73,7 +73,7 @@ def check_image(name: str, image: Any) -> jax.Array:
         ``(1, height, width, 3)``, float32.
 
     Raises:
-        InputError: The array is not ``(1, height, width, 3)``, not of a floating dtype, or has values that
+        InputError: If the array is not ``(1, height, width, 3)``, not of a floating dtype, or has values that
             are not finite or not about in [0, 1].
     """
     check_floating(f"{name} image", image)
@@ -118,7 +118,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
         One region or more, with float32 images and masks.
 
     Raises:
-        InputError: There is no style, an image or a mask has a wrong shape or wrong values, a mask is empty,
+        InputError: If there is no style, an image or a mask has a wrong shape or wrong values, a mask is empty,
             a weight is negative or not finite, or the style weights of a region are all 0.
     """
     given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
@@ -186,7 +186,7 @@ def check_masks(
             output image.
 
     Raises:
-        InputError: A mask covers nothing of a layer. Each pooling drops an odd last row or column.
+        InputError: If a mask covers nothing of a layer. Each pooling drops an odd last row or column.
     """
     cells = {layer: 2 ** steps_to(arch, layer).count("pool") for layer in config.objective.used_style_layers}
     for side, of_picture in sizes.items():
@@ -222,7 +222,7 @@ def layer_masks(
         Masks by layer.
 
     Raises:
-        InputError: The mask covers nothing of a layer.
+        InputError: If the mask covers nothing of a layer.
     """
     found, few = {}, []
     for layer in layers:
@@ -267,7 +267,7 @@ def regions_at(
         The regions with activations and layer masks. Each style image is evaluated once.
 
     Raises:
-        InputError: A mask covers nothing of a layer.
+        InputError: If a mask covers nothing of a layer.
     """
     layers = config.objective.used_style_layers
     known: dict[int, tuple[jax.Array, Features]] = {}  # several regions may have the same style image

@@ -55,7 +55,7 @@ def texture(
     Raises:
         InputError: As :func:`nstjax.transfer`; or ``config.init`` is ``"content"``, a side of ``shape`` is
             less than 1, or the styles are regions with masks.
-        TransferFailed: The loss became non-finite.
+        TransferFailed: If the loss became non-finite.
     """
     config = (config or TEXTURE).for_backbone(backbone)
     if config.init == "content":

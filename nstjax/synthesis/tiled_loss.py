@@ -256,7 +256,7 @@ def tiled_objective(
         ``fn(image) -> (total, terms)``. It supports reverse mode only; weights and targets are constants.
 
     Raises:
-        InputError: The objective has a window loss, or its style statistic is not made of sums over
+        InputError: If the objective has a window loss, or its style statistic is not made of sums over
             positions.
     """
     check_parts(record)

@@ -40,10 +40,10 @@ def transfer(
         The image and the history of the run.
 
     Raises:
-        InputError: Settings contradict each other, the network lacks a layer, an image has a wrong shape or
+        InputError: If settings contradict each other, the network lacks a layer, an image has a wrong shape or
             wrong values or is too small for a layer, a mask is empty, an extra term has the name of a
             built-in one, or ``resume`` does not fit the scales, the optimizer or the image size.
-        TransferFailed: The loss became non-finite. The exception holds the last image with a finite loss.
+        TransferFailed: If the loss became non-finite. The exception holds the last image with a finite loss.
     """
     config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content", content)

@@ -8,7 +8,7 @@ from nstjax.errors import MOST, within
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """How often a training writes; the result does not depend on it."""
+    """How often a training run writes; the result does not depend on it."""
 
     log_every: int = 50
     """Steps between entries of the metrics."""
@@ -19,7 +19,7 @@ class Cadence:
     keep: int = 2
     """Number of newest checkpoints to keep."""
     keep_period: int | None = None
-    """Also keep checkpoints whose step is a multiple of this."""
+    """Also keep checkpoints whose step is a multiple of this; by default no others are kept."""
 
     def __post_init__(self) -> None:
         within("log_every", self.log_every, 1, MOST)

@@ -1,4 +1,4 @@
-"""The frozen config of a training and its JSON form."""
+"""The frozen config of a training run and its JSON form."""
 
 import dataclasses
 from typing import Any, Literal
@@ -20,7 +20,7 @@ class TrainSettings:
     """The optimizer and its schedule."""
 
     steps: int = 40_000
-    """Number of optimizer steps; Johnson et al. use 40,000."""
+    """Number of optimizer steps."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     epsilon: float = 1e-8
@@ -34,7 +34,7 @@ class TrainSettings:
     decay_steps: int = 2000
     """exponential: number of steps between decays."""
     clip: float | None = None
-    """Largest norm of the gradient; larger gradients are scaled down to it."""
+    """Maximum norm of the gradient; a larger gradient is scaled down to it; by default there is no limit."""
     accumulate: int = 1
     """Number of batches whose gradients are averaged for one optimizer step."""
     compute: Literal["float32", "bfloat16", "float64"] = "float32"
@@ -78,7 +78,7 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(TrainSettings):
-    """All settings of a training; the style image and the feature network are its other inputs."""
+    """All settings of a training run; the style image and the feature network are its other inputs."""
 
     generator: GeneratorConfig = JohnsonConfig()
     """The generator to train."""
@@ -103,7 +103,7 @@ class TrainConfig(TrainSettings):
         """Return the config for plain data from :meth:`to_json`.
 
         Raises:
-            InputError: a field is unknown, or of a wrong type or value.
+            InputError: If a field is unknown, or of a wrong type or value.
         """
         plain: dict[str, Any] = checked(data, dict[str, Any], "the record's config")
         generator = config_from_json(plain.get("generator"))

@@ -1,4 +1,4 @@
-"""The training loop. A run that resumes from a checkpoint gives the same result, bit for bit."""
+"""The training loop. The result of a run that resumes from a checkpoint is bit-identical."""
 
 import contextlib
 import dataclasses
@@ -80,7 +80,7 @@ def train(
     """Train a generator. If ``folder`` has checkpoints, the run resumes from the newest one.
 
     In a run on several hosts, every process calls this function with the same arguments. Metrics and sample
-    pictures that cannot be written give an :class:`~nstjax.errors.InputWarning`, and the training continues.
+    pictures that cannot be written give an :class:`~nstjax.errors.InputWarning`, and the run continues.
 
     Args:
         config: all settings that determine the result.
@@ -99,10 +99,10 @@ def train(
         The trained generator, with NumPy arrays as variables and the record of its training.
 
     Raises:
-        InputError: a setting is invalid, the data cannot be read, the folder cannot be written, or its
+        InputError: If a setting is invalid, the data cannot be read, the folder cannot be written, or its
             checkpoint belongs to another run.
-        OutputError: a checkpoint or the model cannot be written.
-        TrainingFailed: the loss stays non-finite.
+        OutputError: If a checkpoint or the model cannot be written.
+        TrainingFailed: If the loss stays non-finite.
     """
     cadence = cadence or Cadence()
     config = config.for_backbone(backbone)
@@ -159,7 +159,7 @@ def _restored(
     """Restore the state and the sums of the metrics from a checkpoint, and the position of ``batches``.
 
     Raises:
-        InputError: the checkpoint is damaged or belongs to another run.
+        InputError: If the checkpoint is damaged or belongs to another run.
     """
     try:
         state = from_arrays(template, checked(arrays, dict[str, np.ndarray], "the state"))
@@ -202,11 +202,11 @@ class _Run:
         self._window = MetricWindow(sums)
 
     def record(self, state: TrainState) -> dict[str, Any]:
-        """Return the record of the training that is stored with the model."""
+        """Return the record of the run that is stored with the model."""
         return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
 
     def go(self, state: TrainState, step: Any, batches: Any, callback: TrainCallback | None) -> TrainState:
-        """Train until the last step, or until the callback stops the training; return the last state."""
+        """Train until the last step, or until the callback stops the run; return the last state."""
         window, speed = self._window, math.nan
         done = counted = int(state.step)
         began = time.perf_counter()
@@ -235,7 +235,7 @@ class _Run:
             if self.course and (last or stop or (every and done % every == 0)):
                 self._save(
                     done, state, batches, window.sums()
-                )  # window.sums() raises if the training has failed, so nothing is written then
+                )  # window.sums() raises if the run has failed, so nothing is written then
             if self.samples and (last or done % self.cadence.sample_every == 0):
                 self._write_samples(done, state)
             if stop:
@@ -249,7 +249,7 @@ class _Run:
             self._try(lambda log: log.scalars(step, line))
 
     def _try(self, write: Callable[[Log], None]) -> None:
-        """Write something optional. If that fails, warn and continue the training."""
+        """Write something optional. If that fails, warn and continue the run."""
         assert self.log is not None
         try:
             write(self.log)

@@ -19,13 +19,17 @@ _PICTURES = 12  # values per pixel: the images of the batch themselves
 def training_bytes(config: TrainConfig, backbone: Backbone, devices: int = 1) -> float:
     """Estimate the peak memory of a training step in bytes.
 
+    The peak is either that of a step or that of the style targets, which are computed before the first step; the
+    larger one counts. The batches that are prepared in advance and a constant for libraries and weights are added.
+
     Args:
-        config: settings with named layers.
+        config: the settings, whose objective names its layers.
         backbone: the feature network.
-        devices: number of devices that share the batch, each with its own memory.
+        devices: number of devices over which the batch is distributed. On a CPU it is 1, because all devices share
+            one memory.
 
     Returns:
-        Bytes of the process on a CPU, otherwise of each device.
+        The memory of each device; on a CPU, that of the process.
     """
     plan = config.generator.plan()
     generator = sum(step.channels / 4**step.level for step in plan.steps)
@@ -41,11 +45,11 @@ def check_training_memory(config: TrainConfig, backbone: Backbone) -> None:
     """Check that a training step fits into the free memory.
 
     Args:
-        config: settings with named layers.
+        config: the settings, whose objective names its layers.
         backbone: the feature network.
 
     Raises:
-        InputError: it does not. The message gives the needed and the free memory, and the settings to change.
+        InputError: If it does not fit. The message gives the needed and the free memory, and the settings to change.
     """
     devices = 1 if jax.default_backend() == "cpu" else jax.device_count()
     needed, there = training_bytes(config, backbone, devices), device_bytes()

@@ -34,7 +34,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
         ignored.
 
     Raises:
-        InputError: the file exists and cannot be read, or a line is damaged.
+        InputError: If the file exists and cannot be read, or a line is damaged.
     """
     path = folder / METRICS
     try:
@@ -63,7 +63,7 @@ class Log:
         step: step at which the run begins or resumes; lines of later steps are removed.
 
     Raises:
-        InputError: the folder cannot be written, or its metrics file is damaged.
+        InputError: If the folder cannot be written, or its metrics file is damaged.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -87,7 +87,7 @@ class Log:
             values: the metrics by name.
 
         Raises:
-            InputError: the file cannot be written, for example because the disk is full.
+            InputError: If the file cannot be written, for example because the disk is full.
         """
         try:
             self._lines.write(json.dumps({"step": step, **values}) + "\n")
@@ -110,7 +110,7 @@ class Log:
             pictures: the stylized photographs in the same order, with the same sizes.
 
         Raises:
-            InputError: the sheet cannot be written.
+            InputError: If the sheet cannot be written.
         """
         sheet = np.concatenate([np.concatenate(row, axis=1) for row in (photographs, pictures)])
         save_image(self._folder / SAMPLES / f"step-{step:07d}.jpg", sheet[None], quality=90)
@@ -172,7 +172,7 @@ class MetricWindow:
             metrics: scalars by name, possibly still being computed.
 
         Raises:
-            TrainingFailed: the metrics of the last ``MOST_BAD`` steps that were read are not finite.
+            TrainingFailed: If the metrics of the last ``MOST_BAD`` steps that were read are not finite.
         """
         self.flush()
         self._pending = step, metrics
@@ -181,7 +181,7 @@ class MetricWindow:
         """Read the metrics of the last step that was added.
 
         Raises:
-            TrainingFailed: as for :meth:`add`.
+            TrainingFailed: As for :meth:`add`.
         """
         if self._pending is None:
             return
@@ -211,7 +211,7 @@ class MetricWindow:
             The averages by name, and as ``not_finite`` the number of other steps, if any.
 
         Raises:
-            TrainingFailed: as for :meth:`add`.
+            TrainingFailed: As for :meth:`add`.
         """
         self.flush()
         found = {name: value / self._all.count for name, value in self._all.sums.items()}
@@ -227,7 +227,7 @@ class MetricWindow:
         """Return the sums over all steps added since the last line.
 
         Raises:
-            TrainingFailed: as for :meth:`add`.
+            TrainingFailed: As for :meth:`add`.
         """
         self.flush()
         return self._all
@@ -239,7 +239,7 @@ class MetricWindow:
             step: number of steps so far.
 
         Raises:
-            TrainingFailed: no step had, or as for :meth:`add`.
+            TrainingFailed: If no step had, or as for :meth:`add`.
         """
         self.flush()
         if self._all.bad_in_a_row >= step:

@@ -35,7 +35,7 @@ def join_hosts(address: str | None = None, count: int | None = None, index: int 
         index: index of this process, from 0.
 
     Raises:
-        InputError: the processes cannot be connected.
+        InputError: If the processes cannot be connected.
     """
     try:
         jax.distributed.initialize(address, count, index)
@@ -50,7 +50,7 @@ def check_batch(size: int) -> None:
     """Check that a batch of ``size`` images can be divided equally among all devices.
 
     Raises:
-        InputError: it cannot.
+        InputError: If it cannot.
     """
     if size % jax.device_count():
         raise InputError(

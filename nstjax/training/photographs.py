@@ -36,14 +36,14 @@ def open_share(config: TrainConfig) -> Any:
     """Open this process's share of every batch.
 
     Args:
-        config: settings of the training; ``data.batch_size`` must be a multiple of the number of processes.
+        config: settings of the training run; ``data.batch_size`` must be a multiple of the number of processes.
 
     Returns:
         A :class:`nstjax.data.Batches`, or an object with the same methods that yields zeros if the generator
         takes no photograph.
 
     Raises:
-        InputError: as for :func:`nstjax.data.open_batches`.
+        InputError: As for :func:`nstjax.data.open_batches`.
     """
     index, count = jax.process_index(), jax.process_count()
     if config.generator.content:
@@ -56,14 +56,14 @@ def first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
     """Return the first training photographs for the sample pictures; a resumed run gets the same ones.
 
     Args:
-        config: settings of the training.
+        config: settings of the training run.
         count: number of photographs.
 
     Returns:
         Crops ``(1, size, size, 3)``, float32 in [0, 1]; for generators of textures a single array of zeros.
 
     Raises:
-        InputError: as for :func:`nstjax.data.open_batches`.
+        InputError: As for :func:`nstjax.data.open_batches`.
     """
     if not config.generator.content:
         return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]

@@ -40,11 +40,11 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         data=DataConfig(_NONE, size=128, batch_size=4, zoom=(1.0, 1.5)),
     ),
     # Johnson et al. 2016, Perceptual Losses, ECCV (arXiv 1603.08155), section 4.1 and supplement. It prints no weights;
-    # those are of the released code, jcjohnson/fast-neural-style, which also changes layer and normalisation.
+    # those are of the released code, jcjohnson/fast-neural-style, which also changes layer and normalization.
     "johnson": TrainConfig(
         steps=40_000,  # 4.1
         learning_rate=1e-3,  # 4.1: Adam
-        # Supplement, table 1; the code has instance normalisation by default
+        # Supplement, table 1; the code has instance normalization by default
         generator=JohnsonConfig(norm="batch", upsampling="transposed", output="tanh"),
         objective=Objective(
             content_layers=("relu2_2",),  # 4.1, of VGG-16; the code has relu3_3
@@ -53,7 +53,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
             content_weight=1.0,  # train.lua: -content_weights 1.0
             style_weight=5.0,  # train.lua: -style_weights 5.0
             # train.lua: -tv_strength 1e-6 (the paper: 1e-6 to 1e-4). TotalVariation.lua has no loss, only a gradient: a
-            # pixel gets strength·(x_ij − x_i+1,j) and its neighbour the opposite, the gradient of ½·strength·Σd². Here
+            # pixel gets strength·(x_ij − x_i+1,j) and its neighbor the opposite, the gradient of ½·strength·Σd². Here
             # the loss is Σd². Values there are 0 to 255, here 0 to 1: a factor of 255². And there the other losses are
             # means over the batch of 4, but this gradient is not divided by 4: relative to them it counts 4 times. In
             # all ½·4·1e-6·255² = 0.13.
@@ -77,7 +77,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         generator=UlyanovConfig(norm="batch", padding="circular", join_norm=True),  # section 4.1; 6 scales
         objective=Objective(
             content_layers=("relu4_2",),  # section 4.2
-            style_layers=_FIRST_RELUS,  # the code; the paper's stylisation leaves relu5_1 out
+            style_layers=_FIRST_RELUS,  # the code; the paper's stylization leaves relu5_1 out
             style_layer_weights=(1.0,) * 5,
             content_weight=0.6,  # -content_weight 6e-1
             style_weight=1e3,  # -style_weight 1e3
@@ -143,7 +143,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         generator=JohnsonConfig(norm="instance", upsampling="bilinear"),  # sections 4.1 and 4.2
         # Layers: those of chapter 2 on a whole VGG-16, relu4_2 and relu1_1 to relu5_1, as the default chooses them.
         # Chapter 5 selects a ratio of style to content of 500 and a total variation of 1/1000, without the
-        # normalisation that gives these numbers a meaning. Relative losses take its place: a style weight of 60
+        # normalization that gives these numbers a meaning. Relative losses take its place: a style weight of 60
         # stands for the ratio of 500, and 300 times the mean variation for a total variation of 1. Both were chosen
         # by eye so that the sweeps of Fig. 5.5 and 5.6 span what the thesis shows.
         objective=Objective(
@@ -156,7 +156,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         ),
         style_size=512,  # not given
         # Chapter 5 gives no crop: nearly the whole photograph, since a crop without contrast leaves instance
-        # normalisation nothing to divide by. 256 and batches of 4 are Johnson's.
+        # normalization nothing to divide by. 256 and batches of 4 are Johnson's.
         data=DataConfig(_NONE, size=256, batch_size=4, zoom=(1.0, 1.25)),
     ),
 }

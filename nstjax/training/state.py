@@ -90,13 +90,13 @@ def from_arrays(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainSta
         arrays: the leaves, keyed by their paths.
 
     Raises:
-        InputError: keys, shapes or dtypes differ from the template's, or a value is not finite.
+        InputError: If keys, shapes or dtypes differ from the template's, or a value is not finite.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = {jax.tree_util.keystr(path): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
     if wanted != {name: (np.shape(array), np.asarray(array).dtype) for name, array in arrays.items()}:
         raise InputError(
-            "the checkpoint is of another generator or optimiser than this run's: start a new run"
+            "the checkpoint is of another generator or optimizer than this run's: start a new run"
         )
     found = [np.asarray(arrays[jax.tree_util.keystr(path)]) for path, _ in leaves]
     if not all(np.isfinite(leaf).all() for leaf in found):

@@ -71,5 +71,5 @@ def normalize(backbone: Backbone, images: Iterable[Images]) -> Backbone:
             "bias": jnp.asarray(np.asarray(weights["bias"], np.float64) / scale, weights["bias"].dtype),
         }
         before = scale
-    source = f"{backbone.source}; activations normalised to mean 1"
+    source = f"{backbone.source}; activations normalized to mean 1"
     return dataclasses.replace(backbone, params=params, source=source)

@@ -80,7 +80,12 @@ def read_matconvnet(path: Path) -> tuple[Arrays, Preprocessing | None]:
 
 
 class _Namespace:
-    """A dict whose entries are attributes, so that files of both formats can be read in the same way."""
+    """Gives access to the entries of a dict as attributes.
+
+    In one of the two formats the network is a MATLAB struct, which SciPy returns as an object with attributes; in the
+    other its fields are variables of the file, which SciPy returns as a dict. With this class both are read by the
+    same code.
+    """
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.__dict__.update(content)

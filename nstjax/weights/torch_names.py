@@ -97,7 +97,7 @@ def from_torch_names(state: Mapping[str, np.ndarray], path: object) -> tuple[Arr
                 }
     if not networks:
         raise InputError(
-            f"{path} holds tensors, but not those of VGG-16 or VGG-19 (variants with batch normalisation are not "
+            f"{path} holds tensors, but not those of VGG-16 or VGG-19 (variants with batch normalization are not "
             f"supported): name another file"
         )
     return from_pairs(_only(networks, path), path, oihw=True), "torchvision"

@@ -137,7 +137,9 @@ def _unpickle(file: BinaryIO, storage_of: Callable[[str, np.dtype, int], _Storag
     Python's unpickler allocates a table as long as the largest index, so a large index would exhaust the memory.
 
     Raises:
-        InputError, pickle.UnpicklingError, ValueError: If the pickle is rejected or damaged.
+        InputError: If the pickle asks to load anything other than tensors.
+        pickle.UnpicklingError: If the pickle is damaged.
+        ValueError: If a memo index is larger than the number of objects that can have been stored before it.
     """
     start = file.tell()
     for count, (opcode, index, _) in enumerate(pickletools.genops(file)):

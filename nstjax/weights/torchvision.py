@@ -30,7 +30,7 @@ def _with_default(state: Mapping[str, np.ndarray], path: Path, sha256: str) -> t
     tree, naming = from_torch_names(state, path)
     if sha256.startswith(CAFFE_IN_TORCH_NAMES):
         return tree, Recognised(
-            CAFFE_BGR, "recognised by the file's SHA-256 as that of the original VGG weights"
+            CAFFE_BGR, "recognized by the file's SHA-256 as that of the original VGG weights"
         )
     return tree, _BY_NAMES[naming]
 

@@ -511,14 +511,14 @@ KINDS: dict[str, Kind] = {
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
-        "the mask photo.png#12 is no file, nor a file and the six digits of a colour",
+        "the mask photo.png#12 is no file, nor a file and the six digits of a color",
     ),
     "mask of a colour that is not there": (
         black("m.png"),
         [*GOOD, "--masks", "m.png#ff0000"],
-        "m.png#ff0000 is empty at 32×24 pixels: name a colour",
+        "m.png#ff0000 is empty at 32×24 pixels: name a color",
     ),
-    "labels of a photograph": (nothing, [*GOOD, "--masks", "labels:photo.png"], "colours, more than 32"),
+    "labels of a photograph": (nothing, [*GOOD, "--masks", "labels:photo.png"], "colors, more than 32"),
     "labels without a partner": (
         black("m.png"),
         [*GOOD, "--masks", "all", "--style-masks", "labels:m.png"],

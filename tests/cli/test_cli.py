@@ -303,14 +303,14 @@ def test_a_run_that_diverges_keeps_its_last_good_picture(
 
     from nstjax.synthesis import solve
 
-    real = solve.optim.minimise
+    real = solve.optim.minimize
 
     def fails_at_the_second_scale(fun, x0, config, *rest):
         if x0.shape[2] == 24:
             raise solve.NonFiniteLoss(x0, 0, {"style": np.inf})
         return real(fun, x0, config, *rest)
 
-    monkeypatch.setattr(solve.optim, "minimise", fails_at_the_second_scale)
+    monkeypatch.setattr(solve.optim, "minimize", fails_at_the_second_scale)
     assert transfer() == 1
     assert "the last good picture is kept" in capsys.readouterr().err
     assert pixels("out.png").shape == (18, 24, 3)
@@ -397,7 +397,7 @@ def test_convert_and_info_say_what_was_recognised(
 ) -> None:
     monkeypatch.setenv("NSTJAX_CACHE", str(folder / "cache"))
     weight_files.write_pth(folder / "w.pth", weight_files.torch_names(like_the_original(), "vgg19"))
-    recognised = "recognised from conv1_1's values as that of the original VGG weights: BGR, values 0 to 255"
+    recognised = "recognized from conv1_1's values as that of the original VGG weights: BGR, values 0 to 255"
     for command in (["info", "w.pth"], ["convert", "w.pth", "--name", "mine"], ["info", "mine"]):
         assert main(["weights", *command, "--network", "vgg19"]) == 0
         out = capsys.readouterr().out

@@ -300,7 +300,7 @@ def test_a_state_of_another_run() -> None:
         with pytest.raises(InputError, match="other scales"):
             solve(TransferConfig(size=16), lambda side: pytest.fail("nothing is to be solved"), resume=other)
     for leaves in ((), (np.zeros((1, 2, 2, 3)),), (np.zeros((1, 2, 2, 3), bool),) * 9):
-        with pytest.raises(InputError, match="another optimiser or size"):
+        with pytest.raises(InputError, match="another optimizer or size"):
             minimise(
                 lambda x: ((x**2).sum(), {}),
                 np.zeros((1, 2, 2, 3), np.float32),

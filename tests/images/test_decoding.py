@@ -330,8 +330,8 @@ class TestTiff:
             (np.full((H, W), 255, np.uint32), {}, "has 32 bits but no value over 255 of 4294967295"),
             (np.full((H, W, 3), 2, np.float32), {"photometric": "rgb"}, "values outside [0, 1]"),
             (np.full((H, W, 3), np.nan, np.float32), {"photometric": "rgb"}, "values outside [0, 1]"),
-            (np.ones((H, W, 3), np.uint16), {"photometric": "cielab"}, "has colours of CIELab in 16 bits"),
-            (np.ones((H, W, 3), np.uint8), {"photometric": "cielab"}, "has colours of CIELab in 8 bits"),
+            (np.ones((H, W, 3), np.uint16), {"photometric": "cielab"}, "has colors of CIELab in 16 bits"),
+            (np.ones((H, W, 3), np.uint8), {"photometric": "cielab"}, "has colors of CIELab in 8 bits"),
             (np.ones((H, W), np.uint16), {"photometric": "cfa"}, "is a camera's raw file"),
         ],
     )

@@ -107,7 +107,7 @@ def test_class_numbers_are_labels(tmp_path: Path) -> None:
     found = read_masks(["labels:" + save(tmp_path / "l.png", classes)], IMAGE)
     assert [mask.color for mask in found] == ["000000", "010101", "020202"]
     np.testing.assert_array_equal(found[1].values, classes == 1)
-    with pytest.raises(InputError, match="colours of more than 8 bits: save the file as an 8-bit PNG"):
+    with pytest.raises(InputError, match="colors of more than 8 bits: save the file as an 8-bit PNG"):
         read_masks(["labels:" + save(tmp_path / "deep.png", classes.astype(np.uint16))], IMAGE)
 
 
@@ -118,7 +118,7 @@ def test_too_many_labels(tmp_path: Path, colours: int, fits: bool) -> None:
     if fits:
         assert len(read_masks([spec], IMAGE)) == colours
     else:
-        with pytest.raises(InputError, match=r"l\.png has 33 colours.*PNG.*without smoothing"):
+        with pytest.raises(InputError, match=r"l\.png has 33 colors.*PNG.*without smoothing"):
             read_masks([spec], IMAGE)
 
 
@@ -290,11 +290,11 @@ def test_mask_files() -> None:
         ("not:labels:a.png", "cannot be inverted: name one mask after not:"),
         ("not:not:labels:a.png", "cannot be inverted"),
         ("labels:", "has no file: write labels:FILE"),
-        ("labels:a.png#ff0000", "names one colour of all: write a.png#ff0000 or labels:a.png"),
-        ("a.png#12", "six digits of a colour: write FILE#RRGGBB"),
-        ("a.png#", "six digits of a colour: write FILE#RRGGBB"),
-        ("a.png#gg0000", "six digits of a colour: write FILE#RRGGBB"),
-        ("#ff0000", "six digits of a colour: write FILE#RRGGBB"),
+        ("labels:a.png#ff0000", "names one color of all: write a.png#ff0000 or labels:a.png"),
+        ("a.png#12", "six digits of a color: write FILE#RRGGBB"),
+        ("a.png#", "six digits of a color: write FILE#RRGGBB"),
+        ("a.png#gg0000", "six digits of a color: write FILE#RRGGBB"),
+        ("#ff0000", "six digits of a color: write FILE#RRGGBB"),
     ],
 )
 def test_malformed_specs(spec: str, phrase: str) -> None:
@@ -324,7 +324,7 @@ def test_specs_of_missing_files_are_well_formed() -> None:
         (["darker:0"], "the mask darker:0 is empty at 20×12 pixels: choose a larger number"),
         (["box:0,0,1e-12,1"], "is empty at 20×12 pixels: enlarge the box"),
         (["black.png"], "the mask black.png is empty at 20×12 pixels: make some of it white"),
-        (["all", "black.png#ff0000"], "the mask black.png#ff0000 is empty at 20×12 pixels: name a colour"),
+        (["all", "black.png#ff0000"], "the mask black.png#ff0000 is empty at 20×12 pixels: name a color"),
         (["no.png"], "no.png does not exist"),
         (["labels:no.png"], "no.png does not exist"),
         (["no.png#ff0000"], "no.png does not exist"),
@@ -398,7 +398,7 @@ class TestTransparency:
         labels[clear] = (255, 255, 255)
         alpha = np.where(clear, 0, 255).astype(np.uint8)
         file = save(tmp_path / "l.png", np.dstack([labels, alpha]))
-        with pytest.warns(InputWarning, match="what is transparent belongs to no colour") as caught:
+        with pytest.warns(InputWarning, match="what is transparent belongs to no color") as caught:
             found = read_masks([f"labels:{file}", f"{file}#ff0000"], IMAGE)
         assert len(caught) == 1
         assert [mask.color for mask in found[:4]] == ["0000fe", "0000ff", "00ff00", "ff0000"]
@@ -406,7 +406,7 @@ class TestTransparency:
             np.testing.assert_array_equal(mask.values, (labels == color).all(-1) & ~clear)
         hidden = label_image()  # the same colour under transparency
         file = save(tmp_path / "l2.png", np.dstack([hidden, alpha]))
-        with pytest.warns(InputWarning, match="belongs to no colour"):
+        with pytest.warns(InputWarning, match="belongs to no color"):
             np.testing.assert_array_equal(values(f"{file}#ff0000"), (hidden == RED).all(-1) & ~clear)
 
 

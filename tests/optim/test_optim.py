@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import nstjax
-from nstjax.optim import Adam, Lbfgs, NonFiniteLoss, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise
+from nstjax.optim import Adam, Lbfgs, NonFiniteLoss, OptaxLbfgs, ScipyLbfgsb, Sgd, minimise, minimize
 from nstjax.optim.sgd import RATE_PER_VALUE
 from nstjax.paintings import paint
 
@@ -379,7 +379,7 @@ def test_a_last_step_into_nothing_is_told() -> None:
 @every_method
 def test_a_state_of_another_kind_is_refused(config) -> None:
     other = minimise(quadratic, jnp.zeros(12), Adam(1) if not isinstance(config, Adam) else Lbfgs(1)).saved
-    with pytest.raises(nstjax.InputError, match="another optimiser or size"):
+    with pytest.raises(nstjax.InputError, match="another optimizer or size"):
         minimise(quadratic, jnp.zeros(12), config, resume=other)
 
 
@@ -406,3 +406,7 @@ def test_sgd_s_rate_scales_with_the_number_of_values(x64: None) -> None:
     for size in (3, 300):
         found = minimise(lambda x: (x.sum(), {}), jnp.zeros(size), Sgd(iterations=1))
         np.testing.assert_allclose(found.x, -RATE_PER_VALUE * size, rtol=1e-6)  # the schedule is in float32
+
+
+def test_minimize_has_an_earlier_name() -> None:
+    assert minimise is minimize

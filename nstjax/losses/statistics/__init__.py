@@ -48,7 +48,7 @@ def register_statistic(name: str, kind: type[Statistic]) -> None:
         kind: a frozen dataclass that extends :class:`Means` or :class:`Points`.
 
     Raises:
-        InputError: ``kind`` does not extend either class, or the name or the class is nstjax's own.
+        InputError: If ``kind`` does not extend either class, or the name or the class is nstjax's own.
     """
     if not (isinstance(kind, type) and issubclass(kind, Means | Points)):
         raise InputError(f"`style_statistic` {name} is not a class that extends Means or Points: name one")
@@ -90,7 +90,7 @@ def import_statistic(spec: str) -> None:
         spec: ``package.module:Name`` or ``file.py:Name``.
 
     Raises:
-        InputError: The module or the name does not exist, or it is not a statistic.
+        InputError: If the module or the name does not exist, or it is not a statistic.
     """
     place, _, name = spec.rpartition(":")
     try:
@@ -113,7 +113,7 @@ def statistic_class(name: str) -> type[Statistic]:
         name: name of the statistic.
 
     Raises:
-        InputError: There is no such statistic.
+        InputError: If there is no such statistic.
     """
     if name in STATISTICS:
         return STATISTICS[name]
