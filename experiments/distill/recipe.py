@@ -29,7 +29,7 @@ class Recipe:
     """Number of batches of eight crops for the least-squares fit."""
     refits: int = 1
     """Number of times to repeat the fit with transfers of the fitted student as additional batches. The first fit then uses only a quarter of the batches."""
-    steps: int = 12000
+    steps: int = 5000
     """Number of training steps with Adam."""
     batch: int = 4
     """Number of crops of photographs and paintings in each batch."""
