@@ -9,7 +9,7 @@ from nstjax.cli.checks import check_given, check_overwriting, check_sources, che
 from nstjax.cli.job import Job, OutputFiles
 from nstjax.cli.options import optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
-from nstjax.cli.parse import hyphens, parse, scan
+from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.run_record import RunRecord, check_output_of
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
@@ -168,6 +168,7 @@ def _base(command: str, given: Mapping[str, str | None]) -> tuple[TransferConfig
     if source is None:
         base = base_config(command, given.get("--preset"))
         return base, default_options(command, base), {}
+    import_own_statistic(given)  # the record may name it
     record = read_record(Path(source))
     made_by = record.get("command", "transfer")
     if made_by not in tuple(COMMANDS):
