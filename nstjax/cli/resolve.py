@@ -125,6 +125,7 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
         raise InputError(f"{after} is empty: is a variable of the shell not set?")
     given = scan(arguments)
     check_given(command, given)
+    import_own_statistic(given)
     base, default, record = _base(command, given)
     options = parse(type(default), arguments, prog, default, optimizer_fallbacks(base))
     sources = options.sources()
@@ -168,7 +169,6 @@ def _base(command: str, given: Mapping[str, str | None]) -> tuple[TransferConfig
     if source is None:
         base = base_config(command, given.get("--preset"))
         return base, default_options(command, base), {}
-    import_own_statistic(given)  # the record may name it
     record = read_record(Path(source))
     made_by = record.get("command", "transfer")
     if made_by not in tuple(COMMANDS):
