@@ -18,13 +18,10 @@ from typing import Any
 import pytest
 
 from nstjax import optim
-from nstjax.cli import options_weights as weights
 from nstjax.cli import train_command
 from nstjax.cli.cache_command import CACHE_ACTIONS
-from nstjax.cli.completion_command import WHERE
-from nstjax.cli.demo_command import DemoOptions
+from nstjax.cli.completion_command import OPTIONS, WHERE
 from nstjax.cli.main import main
-from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
 from nstjax.cli.options_train import TrainOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.resolve import resolve_command
@@ -72,19 +69,6 @@ SLOW = {"docs/tutorials/training.md", "docs/tutorials/large.md", "docs/tutorials
 """Pages whose programs take XLA long to compile."""
 
 SIDE = 32
-_KINDS: dict[str, type] = {
-    "demo": DemoOptions,
-    "stylize": StylizeOptions,
-    "export": ExportOptions,
-    "info": weights.InfoOptions,
-    "weights fetch": weights.FetchOptions,
-    "weights convert": weights.ConvertOptions,
-    "weights list": weights.ListOptions,
-    "weights info": weights.WeightsInfoOptions,
-    "weights normalize": weights.NormalizeOptions,
-    "cache sizes": weights.SizesOptions,
-    "cache clear": weights.ClearOptions,
-}
 _SYNTHESIS = ("transfer", "texture", "reconstruct")
 
 
@@ -110,9 +94,9 @@ def resolve(arguments: list[str]) -> None:
     if command in ("weights", "cache"):
         assert rest[0] in {**WEIGHTS_ACTIONS, **CACHE_ACTIONS}, rest[0]
         command, rest = f"{command} {rest[0]}", rest[1:]
-    if command not in _KINDS:
+    if command not in OPTIONS:
         raise InputError(f"there is no command {command!r}")
-    parse(_KINDS[command], rest, f"nstjax {command}")
+    parse(OPTIONS[command], rest, f"nstjax {command}")
 
 
 def tiny(arguments: list[str]) -> list[str]:

@@ -16,6 +16,22 @@ from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.cli.options_train import TrainOptions
 from nstjax.errors import InputError
 
+OPTIONS: dict[str, type] = {
+    "demo": DemoOptions,
+    **COMMANDS,
+    "train": TrainOptions,
+    "stylize": StylizeOptions,
+    "export": ExportOptions,
+    "weights fetch": weights.FetchOptions,
+    "weights convert": weights.ConvertOptions,
+    "weights list": weights.ListOptions,
+    "weights info": weights.WeightsInfoOptions,
+    "weights normalize": weights.NormalizeOptions,
+    "cache sizes": weights.SizesOptions,
+    "cache clear": weights.ClearOptions,
+    "info": weights.InfoOptions,
+}
+"""The options class of every command and action."""
 WHERE = {
     "bash": "~/.local/share/bash-completion/completions/nstjax",
     "zsh": "~/.zfunc/_nstjax  (a folder of $fpath)",
@@ -51,23 +67,14 @@ def _with_actions(name: str, kinds: dict[str, type]) -> type:
 
 def script(shell: str) -> str:
     """Return the completion script of ``"bash"``, ``"zsh"`` or ``"fish"``."""
-    weights_actions: dict[str, type] = {
-        "fetch": weights.FetchOptions,
-        "convert": weights.ConvertOptions,
-        "list": weights.ListOptions,
-        "info": weights.WeightsInfoOptions,
-        "normalize": weights.NormalizeOptions,
-    }
-    commands: dict[str, type] = {
-        "demo": DemoOptions,
-        **COMMANDS,
-        "train": TrainOptions,
-        "stylize": StylizeOptions,
-        "export": ExportOptions,
-        "weights": _with_actions("Weights", weights_actions),
-        "cache": _with_actions("Cache", {"sizes": weights.SizesOptions, "clear": weights.ClearOptions}),
-        "info": weights.InfoOptions,
-    }
+    commands: dict[str, type] = {}
+    actions: dict[str, dict[str, type]] = {}
+    for name, kind in OPTIONS.items():
+        command, _, action = name.partition(" ")
+        if action:
+            actions.setdefault(command, {})[action] = kind
+            kind = _with_actions(command.title(), actions[command])
+        commands[command] = kind
     printed = io.StringIO()
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):

@@ -101,10 +101,11 @@ class Option:
         path: its place in the options class.
         hint: its type, with the annotations for tyro.
         default: its default, or :data:`dataclasses.MISSING` if it is required.
-        text: its documentation, with fields in backticks; the help shows their flags. A clause of the form
-            ``; by default ...`` or ``; ... by default`` describes a default that is no value of the option; the help
-            leaves it out where it shows another default.
-        fallback: the default, for an option whose default value stands for a value from elsewhere; or empty.
+        text: its documentation. The help replaces field names in backticks with flags. A clause ``; by default ...``
+            or ``; ... by default`` describes the effect of leaving the option out. The help omits the clause if it
+            shows a default value.
+        fallback: the default to show if the option's own default, such as None, selects a value from elsewhere; or
+            empty.
     """
 
     path: str

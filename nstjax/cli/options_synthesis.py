@@ -162,7 +162,7 @@ def base_config(command: str, preset: str | None) -> TransferConfig:
     """The settings that a command, with a preset, starts from.
 
     Raises:
-        InputError: If there is no preset of that name.
+        InputError: If the preset does not exist.
     """
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--preset {preset!r} does not exist: the presets are {', '.join(PRESETS)}")

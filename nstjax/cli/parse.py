@@ -51,6 +51,24 @@ def _sentence(box: str) -> str:
     return text.rstrip(".")
 
 
+def import_own_statistic(given: Mapping[str, str | None]) -> None:
+    """Import the statistic of ``--style-statistic module:Name``.
+
+    Call it before run records are read or arguments are parsed: both may contain the name.
+
+    Args:
+        given: the options on the command line, from :func:`scan`.
+
+    Raises:
+        InputError: If the statistic cannot be imported.
+    """
+    statistic = given.get("--style-statistic")
+    if statistic is not None and ":" in statistic:
+        from nstjax.losses.statistics import import_statistic  # JAX, which --help does without
+
+        import_statistic(statistic)
+
+
 def parse(
     kind: type[T],
     arguments: Sequence[str],
@@ -71,11 +89,6 @@ def parse(
         InputError: If they cannot be parsed, or a number is out of range; the message says which and why.
         SystemExit: With code 0, after ``--help`` or ``--help-all``.
     """
-    statistic = scan(arguments).get("--style-statistic")
-    if statistic is not None and ":" in statistic:
-        from nstjax.losses.statistics import import_statistic  # JAX, which --help does without
-
-        import_statistic(statistic)
     help_flag = asked(arguments)
     if help_flag is not None:
         show_help(kind, prog, default, help_flag == HELP_ALL, unset)

@@ -9,7 +9,7 @@ from nstjax.cli.checks import check_given, check_overwriting, check_sources, che
 from nstjax.cli.job import Job, OutputFiles
 from nstjax.cli.options import NetworkOptions, optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
-from nstjax.cli.parse import hyphens, parse, scan
+from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.run_record import RunRecord, check_output_of
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
@@ -126,6 +126,7 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
         raise InputError(f"{after} is empty: is a variable of the shell not set?")
     given = scan(arguments)
     check_given(command, given)
+    import_own_statistic(given)
     base, default, record = _base(command, given)
     options = parse(type(default), arguments, prog, default, optimizer_fallbacks(base))
     sources = options.sources()

@@ -15,7 +15,7 @@ from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
-from nstjax.cli.parse import hyphens, parse, scan
+from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.errors import InputError, within
@@ -83,6 +83,7 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
     the default preset. So the command that started a run resumes it if ``--resume`` is added.
     """
     given = scan(arguments)
+    import_own_statistic(given)
     preset, folder = given.get("--preset"), given.get("--output") or given.get("-o")
     record, known, base = None, {}, TRAIN_PRESETS["default"]
     if "--resume" in given and folder is not None and (Path(folder) / RUN_RECORD).is_file():

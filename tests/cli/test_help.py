@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 import tyro
 
-from nstjax.cli import options_weights as weights
-from nstjax.cli.demo_command import PHOTOGRAPHS, DemoOptions
+from nstjax.cli.completion_command import OPTIONS
+from nstjax.cli.demo_command import PHOTOGRAPHS
 from nstjax.cli.help import HELP_ALL, Layout, asked, group_of, options_of
 from nstjax.cli.main import main
-from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
+from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.options_synthesis import COMMANDS, base_config, default_options
 from nstjax.cli.options_train import TrainOptions
 from nstjax.cli.parse import _CONFIG, parse
@@ -28,18 +28,7 @@ from nstjax.training.presets import TRAIN_PRESET_NOTES
 from nstjax.weights import REGISTRY
 
 LONG = {**COMMANDS, "train": TrainOptions, "stylize": StylizeOptions}
-SHORT = {
-    "export": ExportOptions,
-    "demo": DemoOptions,
-    "info": weights.InfoOptions,
-    "weights fetch": weights.FetchOptions,
-    "weights convert": weights.ConvertOptions,
-    "weights list": weights.ListOptions,
-    "weights info": weights.WeightsInfoOptions,
-    "weights normalize": weights.NormalizeOptions,
-    "cache sizes": weights.SizesOptions,
-    "cache clear": weights.ClearOptions,
-}
+SHORT = {command: kind for command, kind in OPTIONS.items() if command not in LONG}
 UNGROUPED = {"preset", "from_record", "style"}
 """Options that are about the whole command and stand in no group of ``--help-all``."""
 
@@ -91,7 +80,7 @@ def words(text: str) -> str:
 
 @pytest.mark.parametrize("command", [*LONG, *SHORT])
 def test_help_is_short_and_help_all_is_whole(command: str) -> None:
-    kind = {**LONG, **SHORT}[command]
+    kind = OPTIONS[command]
     common, everything = shown(*command.split(), "--help"), shown(*command.split(), HELP_ALL)
     assert len(common.splitlines()) <= 64
     refused = set(kind.layout.refused) if command in LONG else set()
@@ -125,7 +114,7 @@ def test_every_pattern_of_a_group_matches_an_option() -> None:
 
 @pytest.mark.parametrize("command", [*LONG, *SHORT])
 def test_every_option_has_a_text(command: str) -> None:
-    for option in options_of({**LONG, **SHORT}[command]):
+    for option in options_of(OPTIONS[command]):
         assert option.text, option.path
     assert "`" not in shown(*command.split(), HELP_ALL)
 

@@ -45,6 +45,24 @@ def test_a_training_that_diverges_says_which_flags_to_change(
     assert "lower --learning-rate" in err
 
 
+def test_a_run_with_an_own_statistic_is_resumed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nstjax.losses.statistics.STATISTICS", dict(nstjax.losses.statistics.STATISTICS))
+    Path("own.py").write_text(
+        "from nstjax.losses.statistics.gram import Gram\n\n\nclass Own(Gram):\n    pass\n"
+    )
+    own = ["--style-statistic", "own.py:Own"]
+    new = shlex.split("--style painting.png --data photographs -o run -q --schedule constant")
+    assert train(*new, *QUICK, *own, "--steps", "1") == 0
+    capsys.readouterr()
+    del nstjax.losses.statistics.STATISTICS["own.py:Own"]  # as in a new process
+    assert train("--resume", "-o", "run", "-q", "--steps", "2") == 2
+    assert "own.py:Own is not loaded" in capsys.readouterr().err
+    assert train("--resume", "-o", "run", "-q", "--steps", "2", *own) == 0
+    assert load_generator("run").record["steps"] == 2
+
+
 @pytest.mark.slow
 def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     place: Path, capsys: pytest.CaptureFixture[str]

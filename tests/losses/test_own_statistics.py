@@ -196,6 +196,9 @@ def test_a_statistic_of_ones_own_with_masks_scales_tiles_and_resumption(
     assert record["config"]["objective"]["style_weight"] == 15.0
     capsys.readouterr()
     again = ["transfer", "--from", "whole.png.run.json", "-o", "again.png", "-q"]
+    del nstjax.losses.statistics.STATISTICS["logs.py:Logarithms"]  # as in a new process
+    assert main(again) == 2
+    assert "logs.py:Logarithms is not loaded" in capsys.readouterr().err
     assert main([*again, *own]) == 0
     np.testing.assert_array_equal(pixels("again.png"), pixels("whole.png"))
 
