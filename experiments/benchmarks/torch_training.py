@@ -95,7 +95,7 @@ class Johnson(nn.Module):
 
 
 class Network(nn.Module):
-    """The first blocks of VGG-19 with max pooling, or the embedded network with average pooling and heads.
+    """The first blocks of VGG-19, or the embedded network with its heads, with max pooling.
 
     The weights are those of nstjax.
     """

@@ -915,10 +915,10 @@ KINDS: dict[str, Kind] = {
             "-w",
             "embedded",
             "--preset",
-            "gatys",
+            "ahmedabad",
             "-q",
         ],
-        "the embedded network has no layer relu4_2, only relu1_1, relu2_1, relu3_1, relu3_2: name one of these",
+        "the embedded network has no layer relu5_4, only relu1_1, relu2_1, relu3_1, relu4_1, relu4_2, relu5_1: name one of these",
     ),
     "network that is not installed": (
         nothing,
