@@ -145,7 +145,7 @@ def _make(
             return code
         label = f"{name}, seed {options.seed}"
         rows.append([(photo, options.photograph), (painted[name], label), (load_image(result), "result")])
-    contact_sheet(folder / "sheet.png", rows, f"nstjax demo, weights {options.weights}")
+    contact_sheet(folder / "sheet.png", rows, f"nstjax demo, weights {options.weights}", cell=3.6)
     if not options.quiet:
         print(f"wrote {folder / 'sheet.png'}; now your own: nstjax transfer PHOTO PAINTING -o OUT.png")
     return 0

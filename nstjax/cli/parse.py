@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import io
 import itertools
 import re
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from nstjax.cli.help import HELP, HELP_ALL, asked, help_for, show_help
+from nstjax.cli.help import HELP, HELP_ALL, asked, help_for, options_of, show_help
 from nstjax.errors import InputError, within
 
 T = TypeVar("T")
@@ -49,6 +50,23 @@ def _sentence(box: str) -> str:
     for pattern, sentence in _SENTENCES:
         text = re.sub(pattern, sentence, text)
     return text.rstrip(".")
+
+
+def _unknown_option(sentence: str, kind: type, prog: str) -> str:
+    """Return the message about an option that does not exist, with the option that has the most similar name.
+
+    Args:
+        sentence: the parser's message; one about anything else is returned as it is.
+        kind: the options class.
+        prog: the command.
+    """
+    found = re.match(r"Unrecognized options: (-[^\s,=]+)", sentence)
+    if found is None:
+        return sentence
+    flags = [option.flag for option in options_of(kind) if not option.is_positional]
+    near = difflib.get_close_matches(found[1], flags, 1, 0.75)
+    meant = f": did you mean {near[0]}?" if near else ""
+    return f"{prog} has no option {found[1]}{meant}"
 
 
 def import_own_statistic(given: Mapping[str, str | None]) -> None:
@@ -99,7 +117,7 @@ def parse(
             result: Any = tyro.cli(kind, args=arguments, prog=prog, default=default, config=_CONFIG)
     except SystemExit as error:
         captured.seek(0)
-        sentence = _sentence(captured.read())
+        sentence = _unknown_option(_sentence(captured.read()), kind, prog)
         raise InputError(f"{sentence} (see {prog} {help_for(kind, sentence)})") from error
     check_numbers(result)
     parsed: T = result

@@ -48,6 +48,8 @@ def check_output(path: Path, bits: int = 8) -> str:
             written.
     """
     kind = FORMATS.get(path.suffix.lower())
+    if kind is None and path.is_dir():
+        raise InputError(f"the output {path} is a folder: name a file in it, such as {path / 'result.png'}")
     if kind is None:
         raise InputError(f"the output {path} has no known suffix: it must end in one of {', '.join(FORMATS)}")
     if bits not in (8, 16):

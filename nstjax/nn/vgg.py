@@ -249,6 +249,8 @@ def features(
     if images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"images have shape {images.shape}: they must be (n, height, width, 3)")
     check_floating("image", images)
+    if isinstance(layers, str):
+        raise InputError(f"`layers` is the string {layers!r}: give a tuple of names, such as ({layers!r},)")
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(

@@ -119,7 +119,7 @@ class TransferConfig(Settings):
 
     objective: Objective = Objective()
     """The loss to minimize."""
-    optimizer: optim.Optimizer = optim.Lbfgs()
+    optimizer: optim.Optimizer = optim.Lbfgs(iterations=100)
     """The optimizer; its class is the method. Its ``iterations`` apply if this config's are empty."""
 
     def optimizer_at(self, scale: int) -> optim.Optimizer:

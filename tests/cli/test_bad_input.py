@@ -356,7 +356,11 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--content-layers", "relu4_2"],
         "they end at relu2_1; name a shallower",
     ),
-    "option unknown": (nothing, [*GOOD, "--colour"], "--colour (see nstjax transfer --help-all)"),
+    "option unknown": (
+        nothing,
+        [*GOOD, "--colour"],
+        "nstjax transfer has no option --colour: did you mean --colors? (see nstjax transfer --help-all)",
+    ),
     "command unknown": (nothing, ["paint"], "there is no command 'paint': the commands are"),
     "action unknown": (nothing, ["weights", "steal"], "has no action 'steal': the actions are"),
     "preset unknown": (
@@ -837,7 +841,17 @@ KINDS: dict[str, Kind] = {
     "reconstruction with masks": (
         nothing,
         ["reconstruct", "photo.png", *TEXTURE[2:], "--masks", "all"],
-        "Unrecognized options: --masks, all (see nstjax reconstruct --help-all)",
+        "nstjax reconstruct has no option --masks (see nstjax reconstruct --help-all)",
+    ),
+    "option misspelled": (
+        nothing,
+        [*GOOD, "--stlye-weight", "3"],
+        "nstjax transfer has no option --stlye-weight: did you mean --style-weight? (see nstjax transfer --help-all)",
+    ),
+    "option shortened": (
+        nothing,
+        [*GOOD, "--iteration=3"],
+        "nstjax transfer has no option --iteration: did you mean --iterations?",
     ),
     # Records.
     "record missing": (nothing, ["transfer", "--from", "no.json"], "cannot read the run record no.json"),
@@ -1040,6 +1054,11 @@ KINDS: dict[str, Kind] = {
     ),
     "stylize an empty folder": (folder_of("empty"), stylize("photo.png", "photos"), "photos has no image"),
     "stylize to no format": (nothing, stylize("out.png", "out.xyz"), "out.xyz has no known suffix"),
+    "stylize a file to a folder": (
+        lambda f: (f / "done").mkdir(),
+        stylize("out.png", "done/"),
+        "the output done is a folder: name a file in it, such as done/result.png",
+    ),
     "stylize a photograph to a GIF": (
         nothing,
         stylize("out.png", "out.gif"),

@@ -127,6 +127,26 @@ class Logarithms(Means):
 '''
 
 
+BROKEN = """
+import dataclasses
+from nstjax.losses.statistics import Means
+
+@dataclasses.dataclass(frozen=True)
+class NoDefault(Means):
+    scale: float
+
+@dataclasses.dataclass(frozen=True)
+class NoTuple(Means):
+    def maps(self, features):
+        return features
+
+@dataclasses.dataclass(frozen=True)
+class Scalar(Means):
+    def maps(self, features):
+        return (features.mean(),)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -218,8 +238,11 @@ def test_a_record_does_not_run_code(folder: Path, capsys: pytest.CaptureFixture)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("missing.py:Logarithms", "cannot be imported"),
-        ("logs.py:Wrong", "cannot be imported"),
+        ("missing.py:Logarithms", "cannot be imported: there is no file missing.py"),
+        ("logs.py:Wrong", "cannot be imported: logs.py has no class 'Wrong'"),
+        ("broken.py:NoDefault", "give the field scale of NoDefault a default value"),
+        ("broken.py:NoTuple", "the method maps of NoTuple must return a tuple of arrays (n, h, w, c)"),
+        ("broken.py:Scalar", "the method maps of Scalar must return a tuple of arrays (n, h, w, c)"),
         ("json:loads", "is not a class"),
         ("nowhere.at.all:Logarithms", "cannot be imported"),
         ("logs", "is 'logs': it must be gram"),
@@ -228,9 +251,11 @@ def test_a_record_does_not_run_code(folder: Path, capsys: pytest.CaptureFixture)
 def test_what_is_no_statistic_is_refused(
     folder: Path, spec: str, message: str, capsys: pytest.CaptureFixture
 ) -> None:
+    (folder / "broken.py").write_text(BROKEN)
     assert main([*RUN, "--style-statistic", spec, "-o", "out.png"]) == 2
     said = capsys.readouterr().err
     assert message in said
+    assert not (folder / "out.png").exists()
     assert len(said.splitlines()) == 1
 
 

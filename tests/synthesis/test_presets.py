@@ -215,6 +215,10 @@ def _field(record: Any, path: str) -> Any:
     return record
 
 
+def test_the_default_config_is_the_default_preset() -> None:
+    assert nstjax.TransferConfig() == PRESETS["default"]
+
+
 def test_every_preset_has_its_source() -> None:
     assert set(PRESETS) - GENERIC == set(SOURCES)
     assert set(TRAIN_PRESETS) - GENERIC == set(TRAIN_SOURCES)

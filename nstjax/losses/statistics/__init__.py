@@ -1,5 +1,6 @@
 """Style statistics: one class in each file, found by name."""
 
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
@@ -48,10 +49,20 @@ def register_statistic(name: str, kind: type[Statistic]) -> None:
         kind: a frozen dataclass that extends :class:`Means` or :class:`Points`.
 
     Raises:
-        InputError: If ``kind`` does not extend either class, or the name or the class is nstjax's own.
+        InputError: If ``kind`` does not extend either class, a field has no default value, or the name or the
+            class is nstjax's own.
     """
     if not (isinstance(kind, type) and issubclass(kind, Means | Points)):
         raise InputError(f"`style_statistic` {name} is not a class that extends Means or Points: name one")
+    without = [
+        field.name
+        for field in (dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ())
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if without and "from_record" not in vars(kind):
+        raise InputError(
+            f"`style_statistic` {name}: give the field {without[0]} of {kind.__name__} a default value"
+        )
     taken = STATISTICS.get(name, kind)
     if taken.__module__.startswith(f"{__name__}."):
         raise InputError(f"`style_statistic` {name} is nstjax's own: choose another name")
@@ -93,12 +104,15 @@ def import_statistic(spec: str) -> None:
         InputError: If the module or the name does not exist, or it is not a statistic.
     """
     place, _, name = spec.rpartition(":")
+    if place.endswith(".py") and not Path(place).is_file():
+        raise InputError(f"`style_statistic` {spec} cannot be imported: there is no file {place}")
     try:
-        kind = getattr(_module(place), name)
+        module = _module(place)
     except (ImportError, AttributeError, OSError, SyntaxError) as error:
-        raise InputError(
-            f"`style_statistic` {spec} cannot be imported: {error}; check the file and the name"
-        ) from error
+        raise InputError(f"`style_statistic` {spec} cannot be imported: {error}; check {place}") from error
+    kind = getattr(module, name, None)
+    if kind is None:
+        raise InputError(f"`style_statistic` {spec} cannot be imported: {place} has no class {name!r}")
     register_statistic(spec, kind)
 
 

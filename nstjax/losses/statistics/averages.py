@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from nstjax.errors import InputError
 from nstjax.losses.gram import gram_matrix
 from nstjax.losses.spatial import MaskPlan, Masks, guided_gram, guided_sum, planned_gram
 from nstjax.losses.statistics.base import Description, Means, Points, Statistic
@@ -56,6 +57,21 @@ def _square(x: FeatureMap, masks: Masks | None, shift: Array | None) -> Array:
     return jnp.concatenate(parts, 1)
 
 
+def _maps(statistic: Means, features: FeatureMap) -> tuple[FeatureMap, ...]:
+    """Call ``statistic.maps``, which a user may have written, and check the result.
+
+    Raises:
+        InputError: If it is not a tuple of arrays ``(n, h, w, c)``.
+    """
+    maps = statistic.maps(features)
+    if not isinstance(maps, tuple) or any(jnp.ndim(x) != 4 for x in maps):
+        raise InputError(
+            f"`style_statistic`: the method maps of {type(statistic).__name__} must return a tuple of arrays "
+            f"(n, h, w, c), such as (features,)"
+        )
+    return maps
+
+
 @partial(jax.jit, static_argnums=0)
 def describe(
     statistic: Means, features: FeatureMap, masks: Masks | None, plan: MaskPlan | None = None
@@ -72,7 +88,7 @@ def describe(
         Arrays ``(n, k, ...)`` by name; without masks ``k`` is 1.
     """
     found: Description = {}
-    for index, x in enumerate(statistic.maps(features)):
+    for index, x in enumerate(_maps(statistic, features)):
         shift = None
         if statistic.about_mean or "mean" in statistic.averages:
             mean = _mean(x, masks)
@@ -112,7 +128,7 @@ def part_sums(
     root = jnp.sqrt(weights).reshape(k, -1, 1).astype(features.dtype)
     weight = jnp.square(root).sum(1)[None]
     found: Description = {"weight": weight} if statistic.about_mean else {}
-    for index, x in enumerate(statistic.maps(features)):
+    for index, x in enumerate(_maps(statistic, features)):
         f = x.reshape(1, -1, x.shape[-1])
         if statistic.about_mean or "mean" in statistic.averages:
             mean = jnp.matmul(jnp.square(root)[..., 0], f[0], precision=lax.Precision.HIGHEST)[None]
