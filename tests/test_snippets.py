@@ -126,8 +126,9 @@ def tiny(arguments: list[str]) -> list[str]:
     elif words[0] == "train" and "--resume" not in words:
         for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 16), ("--sample-every", 0)):
             put(flag, value)
-        put("--width", 0.1)
-        put("--residual-blocks", 1)
+        if "--add-to" not in words:
+            put("--width", 0.1)
+            put("--residual-blocks", 1)
     elif words[0] == "stylize" and "--size" in words:
         put("--size", SIDE)
     elif words[:2] == ["weights", "convert"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nstjax.cli.models import the_model
+from nstjax.cli.models import in_style, the_model
 from nstjax.cli.options_stylize import ExportOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.runtime import check_device
@@ -39,7 +39,7 @@ def run_export(arguments: Sequence[str]) -> int:
     check_place(output)
     check_replaceable(header_path(output))
     check_device()
-    generator = the_model(options.model)
+    generator = in_style(the_model(options.model), options.style, str(options.model))
     say = (lambda line: None) if options.quiet else print
     header = export_generator(generator, output, options.size, say)
     shapes = ", ".join(f"{of['name']} ({'×'.join(of['shape'])})" for of in header["inputs"])

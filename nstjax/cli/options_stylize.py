@@ -17,9 +17,21 @@ class StylizeOptions:
 
     usage: ClassVar[tuple[str, ...]] = ("[PHOTO ...] -m MODEL -o OUT [OPTIONS]", "--list")
     layout: ClassVar[Layout] = Layout(
-        essential=("model", "output", "list", "size", "strength", "colors", "seed", "tile", "quiet"),
+        essential=(
+            "model",
+            "style",
+            "output",
+            "list",
+            "sheet",
+            "size",
+            "strength",
+            "colors",
+            "seed",
+            "tile",
+            "quiet",
+        ),
         groups={
-            "generator": ("model", "list", "seed", "noise_scale"),
+            "generator": ("model", "style", "list", "sheet", "seed", "noise_scale"),
             "picture": ("size", "colors", "strength"),
             "output": ("output", "format", "bits", "quality"),
             "runtime": ("tile", "quiet", "compilation_cache"),
@@ -30,6 +42,10 @@ class StylizeOptions:
     """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
+    style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
+    """For a model of several styles (see --list): the name or number of a style, or several with weights, such as 3:0.5,waves:0.5."""
+    sheet: FlagCreatePairsOff[bool] = False
+    """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
     """The output: a picture, an animation (.gif, .webp or .png) or a video, like PHOTO; a folder for several PHOTOs or a folder."""
     list: FlagCreatePairsOff[bool] = False
@@ -69,6 +85,8 @@ class ExportOptions:
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see nstjax stylize --list), or the folder of a checkpoint or a training run."""
+    style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
+    """For a model of several styles: the style to export, as for nstjax stylize."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo"), Required()] = None
     """The output file."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None

@@ -39,6 +39,8 @@ class TrainSettings:
     """Number of batches whose gradients are averaged for one optimizer step."""
     compute: Literal["float32", "bfloat16", "float64"] = "float32"
     """Type of the activations of generator and feature network; parameters, statistics and losses are at least float32. float64 needs JAX_ENABLE_X64=1."""
+    parameters: Literal["all", "norms"] = "all"
+    """Parameters to train: all, or only the scales and biases of the normalizations, for styles that are added to a trained generator."""
     style_size: int = 256
     """Longer side of the resized style image in pixels; it is never enlarged."""
     pooling: Pooling = "max"
