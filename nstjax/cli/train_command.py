@@ -175,7 +175,8 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
             if len(hashes[0]) == len(hashes[1]) == 1
             else f"the paintings are not those that {folder} was started with: start a new run"
         )
-    if (record.get("add_to") or {}).get("sha256") != (now.get("add_to") or {}).get("sha256"):
+    models = [one["add_to"]["sha256"] if "add_to" in one else None for one in (record, now)]
+    if models[0] != models[1]:
         raise InputError(f"--add-to is not the model that {folder} was started with: start a new run")
     if record["weights"]["sha256"] != now["weights"]["sha256"]:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from nstjax.data import Batch
@@ -153,7 +154,7 @@ def batch_loss(
     return losses.mean(), {name: value.mean() for name, value in terms.items()}
 
 
-def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array) -> jax.Array:
+def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """Return the number of the style of each image of a batch: the styles take turns.
 
     Args:
