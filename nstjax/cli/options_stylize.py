@@ -76,20 +76,23 @@ class StylizeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Write a trained generator as one portable program (StableHLO) that contains its weights and needs only JAX to run.
+    """Write a trained generator as one file that contains its weights: a StableHLO program, which needs only JAX to run, or an ONNX model.
 
-    Load it with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs.
+    Load a .stablehlo file with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs. An .onnx file runs in ONNX Runtime and other programs; it needs the extra onnx.
     """
 
-    usage: ClassVar[tuple[str, ...]] = ("-m MODEL -o OUT.stablehlo [OPTIONS]",)
+    usage: ClassVar[tuple[str, ...]] = (
+        "-m MODEL -o OUT.stablehlo [OPTIONS]",
+        "-m MODEL -o OUT.onnx [OPTIONS]",
+    )
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see nstjax stylize --list), or the folder of a checkpoint or a training run."""
     style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
     """For a model of several styles: the style to export, as for nstjax stylize."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo"), Required()] = None
-    """The output file."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
+    """The output file; its suffix, .stablehlo or .onnx, selects the format."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
-    """Size of the photographs; by default the program takes photographs of any size."""
+    """.stablehlo: size of the photographs; by default the program takes photographs of any size."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""
