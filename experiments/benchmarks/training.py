@@ -102,8 +102,8 @@ def nstjax_programs(
     """
     state = init_state(config)
     targets = style_targets(config, backbone, style)
-    step = parallel.pmap_step(config, make_optimizer(config))
-    batch = parallel.split(Batch(photographs, np.arange(len(photographs), dtype=np.int32)))
+    step = parallel.step_on_devices(config, make_optimizer(config))
+    batch = Batch(photographs, np.arange(len(photographs), dtype=np.int32))
     fixed = parallel.on_every_device((state, prepared(backbone, config.objective.layers), targets))
     after, metrics = step(fixed, batch)
     first = {name: float(metrics[name]) for name in ("loss", "gradient_norm")}

@@ -207,7 +207,7 @@ class _Run:
         finish: Callable[[Generator], Generator] | None,
     ) -> None:
         self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
-        self.step = parallel.pmap_step(config, make_optimizer(config))
+        self.step = parallel.step_on_devices(config, make_optimizer(config))
         self.total = config.steps * config.accumulate
         self.log: Log | None = None
         self.samples: list[np.ndarray] = []
@@ -232,7 +232,7 @@ class _Run:
         done = counted = int(state.step)
         began = time.perf_counter()
         while done < self.total:
-            state, metrics = step(state, parallel.split(next(batches)))
+            state, metrics = step(state, next(batches))
             done += 1
             window.add(done, metrics)
             last, line = done == self.total, done % self.cadence.log_every == 0
