@@ -39,11 +39,11 @@ class StylizeOptions:
     )
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
+    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none and needs --size."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
     style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
-    """For a model of several styles (see --list): the name or number of a style, or several with weights, such as 3:0.5,waves:0.5."""
+    """For a model of several styles: the name or number (from 1) of a style, or several with weights, such as 3:0.5,waves:0.5. Without it, a message lists the styles of the model."""
     sheet: FlagCreatePairsOff[bool] = False
     """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
@@ -78,7 +78,7 @@ class StylizeOptions:
 class ExportOptions:
     """Write a trained generator as one file that contains its weights: a StableHLO program, which needs only JAX to run, or an ONNX model.
 
-    Load a .stablehlo file with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs. An .onnx file runs in ONNX Runtime and other programs; it needs the extra onnx.
+    Load a .stablehlo file with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.stablehlo.json, which must stay beside it, describes its inputs and outputs. An .onnx file runs in ONNX Runtime and other programs; it needs the extra onnx.
     """
 
     usage: ClassVar[tuple[str, ...]] = (
@@ -93,6 +93,6 @@ class ExportOptions:
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
     """The output file; its suffix, .stablehlo or .onnx, selects the format."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
-    """.stablehlo: size of the photographs; by default the program takes photographs of any size."""
+    """.stablehlo: size of the photographs; by default the program takes all sizes that are multiples of the network's factor (4 for Johnson's), and load_exported pads others. Required for textures."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""

@@ -75,7 +75,7 @@ class DataOptions:
     """The training photographs."""
 
     data: Annotated[str | None, arg(metavar="FOLDER|tfds:NAME"), Required()] = None
-    """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation."""
+    """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation; textures need none."""
     crop: int = 256
     """Side of the training crops in pixels."""
     batch_size: int = 4
@@ -83,7 +83,7 @@ class DataOptions:
     data_seed: int = 0
     """Seed of the order, the crops and the flips."""
     zoom: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (1.0, 1.0)
-    """Range of the random size of a photograph before cropping: its shorter side in units of --crop."""
+    """Before cropping, the shorter side of a photograph is resized to a random size between MIN and MAX times --crop."""
     flip: bool = True
     """Mirror half of the crops."""
     workers: int = 0

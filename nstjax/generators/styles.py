@@ -22,13 +22,15 @@ def style_names(generator: Generator) -> tuple[str, ...]:
     Returns:
         One name for each style; a style without a name has its number, from 1.
     """
-    known = generator.record.get("styles", [generator.record.get("style")])
+    known, single = generator.record.get("styles"), generator.record.get("style")
+    if known is None and isinstance(single, dict) and isinstance(single.get("name"), str):
+        known = [{"name": Path(single["name"]).stem}]  # models of earlier versions have the name of the file
     entries: list[Any] = known if isinstance(known, list) else []
     names = []
     for number in range(generator.config.styles):
         entry = entries[number] if number < len(entries) else None
         name = entry.get("name") if isinstance(entry, dict) else None
-        names.append(Path(name).stem if isinstance(name, str) and name else str(number + 1))
+        names.append(name if isinstance(name, str) and name else str(number + 1))
     return tuple(names)
 
 
@@ -79,15 +81,22 @@ def select_style(generator: Generator, style: str | Sequence[float] | np.ndarray
 
     Args:
         generator: the generator.
-        style: a text as for :func:`style_weights`, or one weight for each style, with a sum of 1.
+        style: a text as for :func:`style_weights`, or one weight for each style; weights are divided by their sum.
 
     Returns:
         A generator of one style, whose record has the names and weights as ``"selected"``.
 
     Raises:
-        InputError: If there is no such style.
+        InputError: If there is no such style, or the number of weights is not that of the styles, or their sum is
+            not positive.
     """
-    weights = style_weights(generator, style) if isinstance(style, str) else np.asarray(style, np.float32)
+    if isinstance(style, str):
+        weights = style_weights(generator, style)
+    else:
+        weights = np.asarray(style, np.float32)
+        if not 0 < weights.sum() < float("inf"):
+            raise InputError(f"`style` is {list(style)}: the sum of the weights must be positive")
+        weights = weights / weights.sum()
     config, variables = blend_styles(generator.config, generator.variables, jnp.asarray(weights))
     names = style_names(generator)
     chosen = {name: round(float(w), 6) for name, w in zip(names, weights, strict=True) if w}
@@ -110,7 +119,7 @@ def one_style(generator: Generator) -> Generator:
 
 
 def with_styles(generator: Generator, styles: int) -> Generator:
-    """Return a generator of ``styles`` styles that all are the mean of a generator's styles.
+    """Return a generator of ``styles`` equal styles, each the mean of the styles of a generator.
 
     It is the start of a training run that adds styles to the generator.
 

@@ -27,14 +27,15 @@ def write_safetensors(backbone: Backbone, path: Path) -> None:
         path: the file to write; an existing one is replaced.
 
     Raises:
-        InputError: If the network is the embedded one, whose heads other programs do not have.
+        InputError: If the network is the embedded one: its layers are computed by additional 1×1 convolutions that
+            other programs lack.
         OutputError: If the file cannot be written.
     """
     import safetensors.numpy
 
     if backbone.arch == EMBEDDED:
         raise InputError(
-            "the weights are of the embedded network, which has heads: name weights of VGG-16 or VGG-19"
+            "the embedded network cannot be exported, because no other program reads it: name weights of VGG-16 or VGG-19"
         )
     tensors: dict[str, np.ndarray] = {}
     for name, layer in backbone.params.items():

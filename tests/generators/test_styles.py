@@ -59,6 +59,11 @@ def test_styles_are_named_by_name_number_and_weight(gallery: Generator) -> None:
         "waves,waves": (1, 0, 0),
     }.items():
         np.testing.assert_allclose(style_weights(gallery, spec), weights)
+    dotted = dataclasses.replace(gallery, record={"styles": [{"name": "oil.v1"}, {"name": "oil.v2"}, {"name": "c"}]})
+    assert style_names(dotted) == ("oil.v1", "oil.v2", "c")
+    np.testing.assert_allclose(style_weights(dotted, "oil.v2"), (0, 1, 0))
+    earlier = Generator(dataclasses.replace(THREE, styles=1), {}, {"style": {"name": "wave.jpg"}})
+    assert style_names(earlier) == ("wave",)
     for spec, said in {
         "monet": "no style 'monet': its styles are 1 waves, 2 knife, 3 glass",
         "4": "no style '4'",
@@ -82,8 +87,12 @@ def test_a_selected_style_is_that_style(gallery: Generator) -> None:
     assert select_style(gallery, "glass").record["selected"] == {"glass": 1.0}
     with pytest.raises(nstjax.InputError, match="the generator has 3 styles, waves, knife, glass"):
         stylize(gallery, photo)
+    np.testing.assert_array_equal(stylize(gallery, photo, style=[1, 0, 3], tile=0), found)
     with pytest.raises(nstjax.InputError, match="give 3, one for each style"):
         stylize(gallery, photo, style=[1.0, 0.0])
+    for weights in ([0.0, 0.0, 0.0], [1.0, -2.0, 0.0], [float("nan"), 1, 0]):
+        with pytest.raises(nstjax.InputError, match="the sum of the weights must be positive"):
+            stylize(gallery, photo, style=weights)
     with pytest.raises(
         nstjax.InputError, match="`style` is missing: give weights of the generator's 3 styles"
     ):

@@ -61,7 +61,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert metadata["arch"] == "vgg19"
     assert json.loads(metadata["preprocessing"])["order"] == "BGR"
     for arguments, said in (
-        (["embedded", "-o", str(again)], "the weights are of the embedded network"),
+        (["embedded", "-o", str(again)], "the embedded network cannot be exported"),
         ([str(again), "-o", str(tmp_path / "c.pth")], "must end in .safetensors"),
         (["nothing", "-o", str(tmp_path / "c.safetensors")], "no weights called 'nothing'"),
     ):
