@@ -63,7 +63,7 @@ class Backbone:
     sha256: str = dataclasses.field(default="", metadata={"static": True})
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the network for a run record, as JSON."""
+        """Return a description of the network for a run record, as a dict that can be written as JSON."""
         return {
             "arch": self.arch,
             "deepest_layer": self.layers[-1],

@@ -286,16 +286,18 @@ def show_help(
 ) -> NoReturn:
     """Print the help of a command and exit.
 
-    The text is tyro's, of a dataclass made for this: with the fields to show, in the groups to show. If the options
-    class has a ``usage``, a tuple of what may follow the command, these lines replace tyro's usage.
+    tyro writes the text. For this, the function builds a dataclass that has only the fields to show, arranged in
+    groups. If the options class has a ``usage``, a tuple of texts such as ``"STYLE -o OUT"``, the usage lines are made
+    of these and replace tyro's.
 
     Args:
-        kind: the options class; if it has a ``layout`` (:class:`Layout`), ``--help`` shows the essential options.
+        kind: the options class; if it has a ``layout`` (:class:`Layout`), ``--help`` shows only the essential
+            options.
         prog: the command, such as ``"nstjax transfer"``.
         default: an instance whose values are shown as defaults, or None.
         everything: show all options, as for ``--help-all``.
-        unset: by path, the defaults of options whose default value stands for a value from elsewhere; see
-            :func:`fallbacks`.
+        unset: for each path of an option whose own default, such as None, stands for the value of another record,
+            the text to show as its default; see :func:`fallbacks`.
     """
     layout: Layout | None = getattr(kind, "layout", None)
     known = dict(unset or {})

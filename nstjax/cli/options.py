@@ -175,7 +175,9 @@ def shared_defaults(base: TransferConfig) -> dict[str, Any]:
 
 
 def optimizer_fallbacks(base: TransferConfig) -> dict[str, str]:
-    """Return the defaults of the optimizer's options for the help; see :func:`nstjax.cli.help.fallbacks`.
+    """Return the text that the help shows as the default of each optimizer option, by path.
+
+    The defaults depend on the optimizer; see :func:`nstjax.cli.help.fallbacks`.
 
     Args:
         base: config of the preset or run record.

@@ -23,7 +23,10 @@ def check_device() -> None:
 
 
 def keep_programs(wanted: bool, quiet: bool = False) -> None:
-    """Enable the cache of compiled programs if ``wanted``; print a note, unless ``quiet``, if it cannot be used."""
+    """Enable the persistent compilation cache if ``wanted``.
+
+    If the cache cannot be used, print a note, unless ``quiet``.
+    """
     if wanted and (refused := enable_compilation_cache()) is not None and not quiet:
         print(f"note: {refused}", file=sys.stderr)
 

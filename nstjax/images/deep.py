@@ -1,4 +1,7 @@
-"""Decoders for images with more than 8 bits and for TIFF, which Pillow reads wrongly or reduces to 8 bits."""
+"""Decoders for images with more than 8 bits per sample, and for TIFF files that Pillow does not read correctly.
+
+Pillow reduces most color images with 16 bits per sample to 8.
+"""
 
 import logging
 import sys

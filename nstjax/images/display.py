@@ -19,16 +19,16 @@ def to_png(*images: Any) -> bytes:
     """Encode images as one PNG file, side by side.
 
     Args:
-        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB; values outside [0, 1]
-            are clamped. The images of a batch are placed side by side, in order. Images of different heights are
+        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB. Values slightly
+            outside [0, 1] are clamped. The images of a batch are placed side by side, in order. Images of different heights are
             aligned at the top, with white below.
 
     Returns:
-        The bytes of an 8-bit RGB PNG file. Its pixels are ``round(255 * image)``.
+        The bytes of an 8-bit RGB PNG file. Its pixels are ``round(255 * image)``, after clamping.
 
     Raises:
-        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
-            finite.
+        InputError: If there is no image, or one has another shape or dtype, values that are not finite, or a value
+            outside [−2, 2], such as 8-bit values.
     """
     parts: list[np.ndarray] = []
     for image in map(np.asarray, images):
@@ -119,15 +119,15 @@ def show(*images: Any) -> ShownImage:
     >>> nstjax.show(photo, painting, result.image)
 
     Args:
-        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB; values outside [0, 1]
-            are clamped. The images of a batch are placed side by side, in order. Images of different heights are
+        images: one or more arrays ``(n, h, w, 3)`` or ``(h, w, 3)``, floating point, sRGB. Values slightly
+            outside [0, 1] are clamped. The images of a batch are placed side by side, in order. Images of different heights are
             aligned at the top, with white below.
 
     Returns:
         A :class:`ShownImage`, which holds the pixels as an 8-bit PNG.
 
     Raises:
-        InputError: If there is no image, or one has another shape or type, values of 0 to 255, or values that are not
-            finite.
+        InputError: If there is no image, or one has another shape or dtype, values that are not finite, or a value
+            outside [−2, 2], such as 8-bit values.
     """
     return ShownImage(to_png(*images))

@@ -237,7 +237,11 @@ def generate_in_bands(
 
 
 def _work(plan: GeneratorPlan, step: LayerStep) -> float:
-    """Return the number of multiplications of a step per pixel of the image; 1 for steps without multiplications."""
+    """Return the approximate work of a step, for the progress.
+
+    For a convolution it is the number of multiplications per pixel of the image (for a transposed one, an upper bound);
+    for all other steps it is 1.
+    """
     if step.op != "conv":
         return 1.0
     inputs = plan.channels()[step.sources[0]]

@@ -1,6 +1,6 @@
-"""The loss of an image that is computed in parts, such as tiles.
+"""Computes the loss of an image in parts, such as tiles.
 
-Sums over positions are added up before the loss is computed.
+Each part gives sums over its positions. The loss is computed from the totals over all parts.
 """
 
 from collections.abc import Mapping

@@ -16,7 +16,9 @@ _SMALLEST = 1e-6  # added to each relative loss: the derivative of the root is i
 
 
 def cell_side(height: int, width: int, windows: int) -> int:
-    """Return the side of a cell in positions: half the side of a window, at least 1.
+    """Return the side of a cell in positions: half the side of a window, rounded, at least 1.
+
+    Cells are the squares that make up the windows; see :func:`window_grams`.
 
     Args:
         height: rows of the layer.

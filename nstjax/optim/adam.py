@@ -74,7 +74,7 @@ class Adam(FirstOrder):
         def carried(leaf: jax.Array) -> jax.Array:
             return resample(leaf) if leaf.shape == old_shape else leaf
 
-        def not_negative(moments: Any) -> Any:  # resampling may overshoot
+        def not_negative(moments: Any) -> Any:  # a `resample` of the caller may overshoot
             if not isinstance(moments, ScaleByAdamState):
                 return moments
             return moments._replace(nu=jnp.maximum(moments.nu, 0))

@@ -253,7 +253,12 @@ class Canvas:
         return np.stack([*halves[0][::-1], starts, *halves[1]], 1)
 
     def _lookup(self, table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """Return the values of the marks at each pixel, averaged over the raster's pixels in it."""
+        """Return ``table[numbers]``, averaged from the raster down to the pixels of the image.
+
+        Args:
+            table: one value for each mark, ``(marks,)``.
+            numbers: number of the mark at each pixel of the raster.
+        """
         values = table[numbers]
         if self._zoom == 1:
             return values

@@ -106,15 +106,15 @@ def _slabs(
     bristles: int,
     color: np.ndarray,
 ) -> None:
-    """Draw straight flat strokes with the colors of a sketch, each with two colors.
+    """Draw straight strokes. Each blends two colors of a sketch, taken at its center and near it.
 
     Args:
         canvas: the canvas.
         rng: random generator.
         starts: centers of the strokes, ``(n, 2)`` in units.
         turn: directions of the strokes, ``(n,)`` in radians.
-        width: mean width in units.
-        length: mean length in units.
+        width: nominal width in units; a stroke has 0.6 to 1.2 times this.
+        length: nominal length in units; a stroke has 0.6 to 1.3 times this.
         bristles: number of bristles of each stroke.
         color: sketch of the colors.
     """

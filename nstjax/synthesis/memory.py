@@ -7,7 +7,7 @@ import jax
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
 from nstjax.images.resize import fit_long_side
-from nstjax.losses.statistics import Means
+from nstjax.losses.parts import check_parts
 from nstjax.losses.windows import cell_side
 from nstjax.nn.table import CHANNELS_OF_BLOCK
 from nstjax.nn.vgg import steps_to, values_per_pixel
@@ -73,9 +73,10 @@ def transfer_bytes(
 
 
 def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: int) -> float:
-    """Return the largest number of values that the window loss of a layer holds.
+    """Estimate the number of values that the window loss holds, for the layer that needs the most.
 
-    These are the Gram matrices of the windows and their gradients.
+    The values are the Gram matrices of the windows and their gradients, :data:`WINDOW_COPIES` copies in all. Without a
+    window loss it is 0.
     """
     record, most = config.objective, 0.0
     if record.window_weight:
@@ -88,15 +89,18 @@ def _of_windows(config: TransferConfig, backbone: Backbone, height: int, width: 
 
 
 def _tileable(config: TransferConfig) -> bool:
-    """Return True if the style statistic can be computed in tiles."""
-    statistic = config.objective.statistic
-    return isinstance(statistic, Means) and statistic.local
+    """Return True if the objective can be computed in tiles."""
+    try:
+        check_parts(config.objective)
+    except InputError:
+        return False
+    return True
 
 
 def devices_sharing(config: TransferConfig, height: int) -> int:
-    """Return the number of devices with their own memory that share the rows of the image.
+    """Return the number of devices among which the rows of the image are divided.
 
-    It is 1 on a CPU, whose devices share its memory.
+    It is 1 on a CPU: its devices use the same memory, so that dividing the rows does not reduce what is needed.
     """
     sharding = rows_on_devices(height) if config.shard else None
     return 1 if sharding is None or jax.default_backend() == "cpu" else sharding.num_devices

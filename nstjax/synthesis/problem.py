@@ -28,7 +28,10 @@ ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
 
 @dataclasses.dataclass(frozen=True)
 class _WithTerms:
-    """A loss with additional terms. It is hashable, so that compiled programs are shared."""
+    """A function that adds the caller's terms to a loss.
+
+    Instances with equal names are equal, so they share compiled programs.
+    """
 
     names: tuple[str, ...]
 

@@ -116,10 +116,10 @@ def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:
-    """Resize a moment ``(1, h, w, 3)`` of an optimizer to ``(height, width)`` for the next scale.
+    """Resize a moment ``(1, h, w, 3)`` of Adam to ``(height, width)`` for the next scale.
 
-    The interpolation is bilinear, so that no value leaves the range of the old ones. The values are not
-    rescaled: at the next scale the gradient of a pixel is smaller by the square of the enlargement, since
-    more pixels share it, but a common factor cancels in Adam's step, which is a ratio of moments.
+    Bilinear interpolation keeps the values within their old range. The moments are not rescaled, although the
+    gradient of a pixel is smaller at the larger size. Adam divides the first moment by the square root of the
+    second, so a common factor of the gradients cancels.
     """
     return resize(moment, height, width, "linear")

@@ -31,7 +31,9 @@ jax.tree_util.register_dataclass(Batch, ["images", "index"], [])
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorApply:
-    """The feature network with fixed pooling and dtype, as a hashable function for the loss.
+    """:func:`nstjax.nn.vgg.features` with fixed pooling and dtype, as the loss of a generator uses it.
+
+    Instances with equal options are equal, so they share compiled programs.
 
     Attributes:
         pooling: as for :func:`nstjax.nn.vgg.features`.

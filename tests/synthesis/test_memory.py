@@ -71,6 +71,11 @@ def test_what_does_not_fit_is_refused_with_advice(
         match=r"4096×3072 pixels needs about .* 2.0 GiB are free.*`tile` 512.*`history_size` 5",
     ):
         memory.check_transfer_memory(config, small, (300, 400), (painting,))
+    windowed = dataclasses.replace(config, objective=dataclasses.replace(CONFIG.objective, window_weight=1.0))
+    with pytest.raises(
+        nstjax.InputError, match=r"are free: try `history_size` 5"
+    ):  # no tiles with a window loss
+        memory.check_transfer_memory(windowed, small, (300, 400), (painting,))
     fits = dataclasses.replace(config, size=256)
     memory.check_transfer_memory(fits, small, (300, 400), (painting,))
 

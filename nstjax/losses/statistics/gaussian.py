@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(KernelPoints):
-    """The MMD with a Gaussian kernel.
+    """The squared maximum mean discrepancy (MMD) with a Gaussian kernel.
 
-    Its width is in units of the median distance between the style's activations.
+    ``bandwidth`` is the width of the kernel in units of the median distance between the style's activations.
     """
 
     kernel: str = "gaussian"
