@@ -21,11 +21,10 @@ from nstjax.cli.parse import Action, parse, run_action
 from nstjax.cli.pictures import print_damaged, print_skipped
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError, within
-from nstjax.files import cache_folder
+from nstjax.files import cache_folder, shipped_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
 from nstjax.images.encode import check_place
 from nstjax.images.folder import Skipped
-from nstjax.nn.vgg import EMBEDDED
 from nstjax.typing import Backbone
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
 from nstjax.weights.store import AUTO, fetch, installed, resolve, save_backbone
@@ -47,7 +46,7 @@ def _store(folder: Path | None, name: str) -> Path:
     """Return the path of a store; raise :class:`InputError` if its name is not allowed."""
     if not name or "/" in name or name.startswith(".") or "." in name:
         raise InputError(f"--name {name!r} cannot name weights: use letters, digits, '-' and '_'")
-    if name in (AUTO, EMBEDDED):
+    if name == AUTO or (shipped_folder() / name).exists():
         raise InputError(f"--name {name} is the name of what nstjax comes with: choose another")
     return (folder or cache_folder() / "weights") / name
 

@@ -982,6 +982,11 @@ KINDS: dict[str, Kind] = {
         ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "embedded"],
         "--name embedded is the name of what nstjax comes with",
     ),
+    "weights named as the previous embedded network": (
+        nothing,
+        ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "embedded-v1"],
+        "--name embedded-v1 is the name of what nstjax comes with",
+    ),
     "fetch unknown": (nothing, ["weights", "fetch", "vgg11"], "no published weights are called 'vgg11'"),
     "fetch a package from an address": (
         nothing,

