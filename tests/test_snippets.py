@@ -115,7 +115,7 @@ def tiny(arguments: list[str]) -> list[str]:
             put("--scales", *range(SIDE - scales + 1, SIDE + 1))
             put("--iterations", *[1] * len(values_of(words, "--iterations")))
         elif "--from" not in words:
-            put("--size", SIDE)
+            put("--size", 2 * SIDE if "--style-scale" in words else SIDE)
             put("--iterations", 1)
         if "--tile" in words:
             put("--size", SIDE + 8)
@@ -124,7 +124,7 @@ def tiny(arguments: list[str]) -> list[str]:
         put("--size", SIDE)
         put("--iterations", 1)
     elif words[0] == "train" and "--resume" not in words:
-        for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 16), ("--sample-every", 0)):
+        for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 32), ("--sample-every", 0)):
             put(flag, value)
         if "--add-to" not in words:
             put("--width", 0.1)
