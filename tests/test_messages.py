@@ -98,7 +98,12 @@ def test_every_name_in_a_message_has_a_flag(flags: set[str]) -> None:
     for name in PYTHON_ONLY:
         assert with_flags(f"`{name}` is 0") == f"`{name}` is 0"
     assert set(FLAGS.values()) <= flags
-    others = {"generator.kind", "data.size", "data.seed"}  # used by --resume, and in a loop of DataConfig
+    others = {
+        "generator.kind",
+        "generator.styles",
+        "data.size",
+        "data.seed",
+    }  # used by --resume, and in a loop of DataConfig
     assert set(FLAGS) - others <= names, "an entry that no message needs"
 
 

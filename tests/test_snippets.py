@@ -48,7 +48,7 @@ from tests.helpers.paths import ROOT
 
 NOT_RUN = {
     r"weights fetch": "downloads",
-    r"weights (info|normalize) vgg19": "VGG-19 is not installed",
+    r"weights (info|normalize|export) vgg19": "VGG-19 is not installed",
     r"--preset gatys$": "needs the whole VGG-19",
     r"--data tfds:coco": "downloads 25 GB",
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -15,15 +15,14 @@ from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.models import digest
-from nstjax.cli.options_train import GeneratorOptions, TrainOptions, generator_fallbacks, train_defaults
+from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
+from nstjax.cli.train_styles import names_of, styles_start
 from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
-from nstjax.generators import GeneratorConfig, Variables
-from nstjax.generators.store import Generator, is_shipped, load_generator
-from nstjax.generators.styles import join_styles, with_styles
+from nstjax.generators.store import is_shipped
 from nstjax.images import resize
 from nstjax.images.display import thumbnail
 from nstjax.locks import lock
@@ -216,59 +215,6 @@ class _Display(Display):
         self.update(progress.step / progress.steps, text, due)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Start:
-    """The start of a run that adds styles to a generator.
-
-    Attributes:
-        earlier: the generator that gets the styles.
-        config: config of the generator to train, with the new styles only.
-        variables: its weights: those of ``earlier``, with the mean of its styles for each new one.
-    """
-
-    earlier: Generator
-    config: GeneratorConfig
-    variables: Variables
-
-    def finish(self, trained: Generator) -> Generator:
-        """Return the earlier generator with the trained styles added."""
-        return join_styles(self.earlier, trained)
-
-
-def _start(model: str, styles: int, given: Mapping[str, str | None]) -> _Start:
-    """Return the start of a run with ``--add-to``.
-
-    Args:
-        model: name or folder of the generator that gets the styles.
-        styles: number of new styles.
-        given: the options on the command line.
-
-    Raises:
-        InputError: If the generator cannot be loaded or has batch normalization, or an option changes the generator.
-    """
-    own = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(GeneratorOptions)}
-    for flag in sorted(own & set(given)):
-        raise InputError(
-            f"{flag} does not go with --add-to, which keeps the network of its model: leave it out"
-        )
-    earlier = load_generator(model)
-    if earlier.config.norm != "instance":
-        raise InputError(f"--add-to {model} has batch normalization: styles need instance normalization")
-    start = with_styles(earlier, max(styles, 1))
-    return _Start(earlier, start.config, start.variables)
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each style image: the stem of its file, with a number where several have the same."""
-    names: list[str] = []
-    for path in paths:
-        name, number = path.stem, 2
-        while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names.append(name)
-    return names
-
-
 def run_train(arguments: Sequence[str]) -> int:
     """Run ``nstjax train``.
 
@@ -286,7 +232,9 @@ def run_train(arguments: Sequence[str]) -> int:
     base, record, known = _base(arguments)
     unset = generator_fallbacks(base.generator)
     options = parse(TrainOptions, arguments, "nstjax train", TrainOptions(**known), unset)
-    start = None if options.add_to is None else _start(options.add_to, len(options.style), scan(arguments))
+    start = (
+        None if options.add_to is None else styles_start(options.add_to, len(options.style), scan(arguments))
+    )
     config = options.config(base)
     config = dataclasses.replace(
         config,
@@ -318,7 +266,7 @@ def run_train(arguments: Sequence[str]) -> int:
     if layers.issuperset(config.objective.layers):  # else training reports the missing layer
         check_training_memory(config, backbone)
     facts = [file_facts(path) for path in options.style]
-    names = _names(options.style)
+    names = names_of(options.style)
     now = {
         "command": "train",
         "config": config.to_json(),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.images.encode import to_integers
+from nstjax.images.io import decode_image
 from nstjax.images.resize import resize
 from nstjax.pixels import check_range
 from nstjax.typing import Images
@@ -79,14 +80,15 @@ def read_thumbnail(text: str) -> np.ndarray:
     Raises:
         InputError: If the text is not such a data URL.
     """
+    damaged = "a thumbnail is damaged: train or copy the model again"
     try:
         content = base64.b64decode(text.removeprefix("data:image/jpeg;base64,"), validate=True)
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as found:
-            if max(found.size) > MAX_THUMBNAIL:
-                raise ValueError("too large")
-            return np.asarray(found.convert("RGB"), np.float32)[None] / 255
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError("a thumbnail is damaged: train or copy the model again") from error
+        image = decode_image(io.BytesIO(content), "a thumbnail")
+    except ValueError as error:  # an InputError is a ValueError
+        raise InputError(damaged) from error
+    if max(image.shape[:2]) > MAX_THUMBNAIL or image.dtype != np.uint8:
+        raise InputError(damaged)
+    return image[None].astype(np.float32) / 255
 
 
 class ShownImage:

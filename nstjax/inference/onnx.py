@@ -16,9 +16,9 @@ from nstjax.generators.plan import GeneratorPlan, LayerStep
 from nstjax.generators.steps import GREY, MEAN, REACH
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
+from nstjax.inference.export import TOLERANCE
 
 OPSET, IR_VERSION = 19, 9  # opset 19 has Pad with mode "wrap"; onnxruntime reads both from version 1.16 on
-TOLERANCE = 1e-4
 CHECKED_SIDES = (
     (64, 96),
     (80, 64),

@@ -62,11 +62,11 @@ def check_batch(size: int) -> None:
 
 
 Fixed = tuple[TrainState, Backbone, Targets]
-Step = Callable[[Fixed, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[Fixed, Batch], tuple[TrainState, Metrics]]
 """``step((state, network, style), batch) -> (state, metrics)``, where ``batch`` is this process's part of the batch."""
 
 
-def pmap_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> Step:
+def pmap_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> TrainStep:
     """Return :func:`nstjax.training.step.train_step` as a function that runs on all devices, by ``jax.pmap``.
 
     Args:
@@ -103,7 +103,7 @@ def _mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), (AXIS,))
 
 
-def sharded_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> Step:
+def sharded_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> TrainStep:
     """Return the same function as :func:`pmap_step`, by ``jax.jit`` and ``jax.shard_map``.
 
     Args:

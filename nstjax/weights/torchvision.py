@@ -9,6 +9,7 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION, Arrays, preprocessing_from
 from nstjax.weights.codebook import read_wheel
+from nstjax.weights.npz import PREPROCESSING_KEY
 from nstjax.weights.recognise import Recognised
 from nstjax.weights.torch_names import from_torch_names
 from nstjax.weights.torch_pickle import read_state_dict
@@ -17,7 +18,6 @@ from nstjax.weights.torch_pickle import read_state_dict
 # their file names: vgg19-d01eb7cb.pth and vgg16-00b39a1b.pth, made by jcjohnson/pytorch-vgg.
 CAFFE_IN_TORCH_NAMES = ("d01eb7cb", "00b39a1b")
 
-PREPROCESSING_KEY = "preprocessing"  # in the metadata of a .safetensors file
 STATED = "as stated in the file's metadata"
 
 # The preprocessing that the names imply, used if the values do not determine it. Gatys's vgg_conv.pth is the original

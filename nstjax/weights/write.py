@@ -10,7 +10,7 @@ from nstjax.errors import InputError
 from nstjax.files import write_atomically
 from nstjax.nn.table import EMBEDDED
 from nstjax.typing import Backbone
-from nstjax.weights.torchvision import PREPROCESSING_KEY
+from nstjax.weights.npz import PREPROCESSING_KEY
 
 SUFFIX = ".safetensors"
 

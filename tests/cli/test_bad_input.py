@@ -1112,7 +1112,11 @@ KINDS: dict[str, Kind] = {
     ),
     "export without a model": (nothing, ["export", "-o", "out.stablehlo"], "--model is missing: name"),
     "export without an output": (nothing, EXPORT[:3], "-o is missing: name the file to write with -o OUT"),
-    "export to another suffix": (nothing, [*EXPORT[:4], "out.onnx"], "out.onnx must end in .stablehlo"),
+    "export to another suffix": (
+        nothing,
+        [*EXPORT[:4], "out.tflite"],
+        "out.tflite must end in .stablehlo or .onnx",
+    ),
     "export into a missing folder": (
         nothing,
         [*EXPORT[:4], "no/out.stablehlo"],

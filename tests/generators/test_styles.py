@@ -59,7 +59,9 @@ def test_styles_are_named_by_name_number_and_weight(gallery: Generator) -> None:
         "waves,waves": (1, 0, 0),
     }.items():
         np.testing.assert_allclose(style_weights(gallery, spec), weights)
-    dotted = dataclasses.replace(gallery, record={"styles": [{"name": "oil.v1"}, {"name": "oil.v2"}, {"name": "c"}]})
+    dotted = dataclasses.replace(
+        gallery, record={"styles": [{"name": "oil.v1"}, {"name": "oil.v2"}, {"name": "c"}]}
+    )
     assert style_names(dotted) == ("oil.v1", "oil.v2", "c")
     np.testing.assert_allclose(style_weights(dotted, "oil.v2"), (0, 1, 0))
     earlier = Generator(dataclasses.replace(THREE, styles=1), {}, {"style": {"name": "wave.jpg"}})

@@ -372,7 +372,9 @@ def test_store_round_trip_and_names(
     assert load_backbone(tmp_path / "cache" / "weights" / "mine").source == backbone.source
     with pytest.raises(nstjax.InputError, match="nstjax weights fetch vgg19"):
         load_backbone("vgg19")
-    with pytest.raises(nstjax.InputError, match="no weights called 'yours'.* mine, embedded, embedded-v1, vgg19"):
+    with pytest.raises(
+        nstjax.InputError, match="no weights called 'yours'.* mine, embedded, embedded-v1, vgg19"
+    ):
         load_backbone("yours")
 
 
