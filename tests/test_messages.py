@@ -32,7 +32,16 @@ COMMANDS = (
     *(["weights", "fetch"], ["weights", "convert"]),
 )
 PARAMETERS = ("convolution", "estimate", "how", "kernel", "kind", "method", "normalization", "reduction")
-PYTHON_ONLY = {*PARAMETERS, "frames", "images", "max_backtracks", "shuffle", "x_weights", "y_weights"}
+PYTHON_ONLY = {
+    *PARAMETERS,
+    "frames",
+    "images",
+    "layers",
+    "max_backtracks",
+    "shuffle",
+    "x_weights",
+    "y_weights",
+}
 """Names without a flag: the command line never passes them, or passes only valid values."""
 HELPERS = {"one_of": 0, "within": 0, "check_positive": 0, "check_layers": 2}
 """Functions that put backticks around an argument, and its position."""

@@ -225,7 +225,8 @@ def place(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     def small_transfer(self: TransferConfig, backbone: Any) -> TransferConfig:
         most = dataclasses.replace(self.optimizer, iterations=min(self.optimizer.iterations, 2))
         scales = self.scales if self.scales and self.scales[-1] <= SIDE else ()
-        size = min(self.size, SIDE + 8 if self.tile else SIDE)
+        side = 2 * SIDE if self.style_scale < 1 else SIDE  # the smaller style image must fit relu5_1
+        size = min(self.size, side + 8 if self.tile else side)
         tile = min(self.tile, SIDE)
         iterations = self.iterations if scales else self.iterations[:1]
         small = dataclasses.replace(
@@ -236,7 +237,7 @@ def place(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     def small_training(self: TrainConfig, backbone: Any) -> TrainConfig:
         data = dataclasses.replace(self.data, size=16)
         return trainings(
-            dataclasses.replace(self, steps=min(self.steps, 2), data=data, style_size=16), backbone
+            dataclasses.replace(self, steps=min(self.steps, 2), data=data, style_size=32), backbone
         )
 
     monkeypatch.setattr(TransferConfig, "for_backbone", small_transfer)
