@@ -26,8 +26,8 @@ LINES = 60  # approximate number of lines of metrics in a training run
 class TrainArguments(Arguments):
     """Command-line arguments of an experiment with training runs."""
 
-    weights: str = "embedded"
-    """Name of installed weights, a weights file, or the folder of a store."""
+    weights: str = "embedded-v1"
+    """Name of installed weights, a weights file, or the folder of a store. The default made the shown figures."""
     photographs: Path = Path("photographs")
     """Folder of training photographs, searched with its subfolders."""
     full: bool = False

@@ -32,8 +32,6 @@ Params: TypeAlias = Mapping[str, Mapping[str, Any]]
 convolution may also have a ``"head"``, ``(out, k)``, a linear map whose outputs are the layer's activations."""
 
 Pooling: TypeAlias = Literal["max", "average"]
-PoolingChoice: TypeAlias = Literal["network", "max", "average"]
-"""``network`` is the pooling with which the network was trained."""
 Padding: TypeAlias = Literal["zeros", "replicate"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 """Precision of a network's products: full float32; float32 operands rounded to 10 fraction bits, on devices with such

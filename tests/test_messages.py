@@ -32,7 +32,16 @@ COMMANDS = (
     *(["weights", "fetch"], ["weights", "convert"]),
 )
 PARAMETERS = ("convolution", "estimate", "how", "kernel", "kind", "method", "normalization", "reduction")
-PYTHON_ONLY = {*PARAMETERS, "frames", "images", "max_backtracks", "shuffle", "x_weights", "y_weights"}
+PYTHON_ONLY = {
+    *PARAMETERS,
+    "frames",
+    "images",
+    "layers",
+    "max_backtracks",
+    "shuffle",
+    "x_weights",
+    "y_weights",
+}
 """Names without a flag: the command line never passes them, or passes only valid values."""
 HELPERS = {"one_of": 0, "within": 0, "check_positive": 0, "check_layers": 2}
 """Functions that put backticks around an argument, and its position."""
@@ -98,7 +107,12 @@ def test_every_name_in_a_message_has_a_flag(flags: set[str]) -> None:
     for name in PYTHON_ONLY:
         assert with_flags(f"`{name}` is 0") == f"`{name}` is 0"
     assert set(FLAGS.values()) <= flags
-    others = {"generator.kind", "data.size", "data.seed"}  # used by --resume, and in a loop of DataConfig
+    others = {
+        "generator.kind",
+        "generator.styles",
+        "data.size",
+        "data.seed",
+    }  # used by --resume, and in a loop of DataConfig
     assert set(FLAGS) - others <= names, "an entry that no message needs"
 
 

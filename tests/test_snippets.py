@@ -48,7 +48,7 @@ from tests.helpers.paths import ROOT
 
 NOT_RUN = {
     r"weights fetch": "downloads",
-    r"weights (info|normalize) vgg19": "VGG-19 is not installed",
+    r"weights (info|normalize|export) vgg19": "VGG-19 is not installed",
     r"--preset gatys$": "needs the whole VGG-19",
     r"--data tfds:coco": "downloads 25 GB",
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",
@@ -115,7 +115,7 @@ def tiny(arguments: list[str]) -> list[str]:
             put("--scales", *range(SIDE - scales + 1, SIDE + 1))
             put("--iterations", *[1] * len(values_of(words, "--iterations")))
         elif "--from" not in words:
-            put("--size", SIDE)
+            put("--size", 2 * SIDE if "--style-scale" in words else SIDE)
             put("--iterations", 1)
         if "--tile" in words:
             put("--size", SIDE + 8)
@@ -124,10 +124,11 @@ def tiny(arguments: list[str]) -> list[str]:
         put("--size", SIDE)
         put("--iterations", 1)
     elif words[0] == "train" and "--resume" not in words:
-        for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 16), ("--sample-every", 0)):
+        for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 32), ("--sample-every", 0)):
             put(flag, value)
-        put("--width", 0.1)
-        put("--residual-blocks", 1)
+        if "--add-to" not in words:
+            put("--width", 0.1)
+            put("--residual-blocks", 1)
     elif words[0] == "stylize" and "--size" in words:
         put("--size", SIDE)
     elif words[:2] == ["weights", "convert"]:
@@ -224,7 +225,8 @@ def place(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     def small_transfer(self: TransferConfig, backbone: Any) -> TransferConfig:
         most = dataclasses.replace(self.optimizer, iterations=min(self.optimizer.iterations, 2))
         scales = self.scales if self.scales and self.scales[-1] <= SIDE else ()
-        size = min(self.size, SIDE + 8 if self.tile else SIDE)
+        side = 2 * SIDE if self.style_scale < 1 else SIDE  # the smaller style image must fit relu5_1
+        size = min(self.size, side + 8 if self.tile else side)
         tile = min(self.tile, SIDE)
         iterations = self.iterations if scales else self.iterations[:1]
         small = dataclasses.replace(
@@ -235,7 +237,7 @@ def place(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     def small_training(self: TrainConfig, backbone: Any) -> TrainConfig:
         data = dataclasses.replace(self.data, size=16)
         return trainings(
-            dataclasses.replace(self, steps=min(self.steps, 2), data=data, style_size=16), backbone
+            dataclasses.replace(self, steps=min(self.steps, 2), data=data, style_size=32), backbone
         )
 
     monkeypatch.setattr(TransferConfig, "for_backbone", small_transfer)

@@ -31,7 +31,7 @@ from nstjax.reports import environment
 from nstjax.synthesis.loss import LossNetwork
 
 HISTORY = 3  # curvature pairs of L-BFGS, each as large as two images
-BLOCKS = Objective(("relu3_2",), ("relu1_1", "relu2_1", "relu3_1"))
+BLOCKS = Objective(("relu3_1",), ("relu1_1", "relu2_1", "relu3_1"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,7 +95,7 @@ class Johnson(nn.Module):
 
 
 class Network(nn.Module):
-    """The first blocks of VGG-19 with max pooling, or the embedded network with average pooling and heads.
+    """The first blocks of VGG-19, or the embedded network with its heads, with max pooling.
 
     The weights are those of nstjax.
     """
@@ -107,7 +107,7 @@ class Network(nn.Module):
         self.register_buffer("scale", torch.tensor([how.scale / s for s in how.std]).view(1, 3, 1, 1))
         offset = [m / s for m, s in zip(how.mean, how.std, strict=True)]
         self.register_buffer("offset", torch.tensor(offset).view(1, 3, 1, 1))
-        pool = nn.AvgPool2d(2) if backbone.arch == "embedded" else nn.MaxPool2d(2)
+        pool = nn.MaxPool2d(2)
         self.steps, self.heads = nn.ModuleDict(), nn.ModuleDict()
         for name in layer_names("vgg19"):
             if name.startswith("pool"):

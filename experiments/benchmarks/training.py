@@ -47,7 +47,7 @@ class Arguments:
     widths: tuple[float, ...] = (0.5, 1.0)
     """Of the generator."""
     networks: tuple[Literal["vgg19", "embedded"], ...] = ("vgg19", "embedded")
-    """Feature networks to relu3_2; VGG-19 with random weights, which take the same time."""
+    """Feature networks: VGG-19 to relu3_2, with random weights, which take the same time, and the embedded network."""
     upsamplings: tuple[Literal["bilinear", "nearest"], ...] = ("bilinear", "nearest")
     """Of the generator; parts are measured for the first."""
     batch: int = 4
@@ -58,11 +58,19 @@ class Arguments:
     """Where the numbers go."""
 
 
-def make_config(size: int, width: float, upsampling: Any, batch: int) -> TrainConfig:
+LAYERS = {
+    "vgg19": (("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")),
+    "embedded": (("relu4_2",), ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
+}
+"""Content and style layers for each feature network."""
+
+
+def make_config(size: int, width: float, upsampling: Any, batch: int, network: str = "vgg19") -> TrainConfig:
     """Return a config with mean squared errors, and with content and style losses of similar size."""
+    content_layers, style_layers = LAYERS[network]
     objective = Objective(
-        content_layers=("relu3_2",),
-        style_layers=("relu1_1", "relu2_1", "relu3_1"),
+        content_layers=content_layers,
+        style_layers=style_layers,
         style_weight=10.0,
         content_loss="mean",
         style_loss="johnson",
@@ -94,8 +102,8 @@ def nstjax_programs(
     """
     state = init_state(config)
     targets = style_targets(config, backbone, style)
-    step = parallel.pmap_step(config, make_optimizer(config))
-    batch = parallel.split(Batch(photographs, np.arange(len(photographs), dtype=np.int32)))
+    step = parallel.step_on_devices(config, make_optimizer(config))
+    batch = Batch(photographs, np.arange(len(photographs), dtype=np.int32))
     fixed = parallel.on_every_device((state, prepared(backbone, config.objective.layers), targets))
     after, metrics = step(fixed, batch)
     first = {name: float(metrics[name]) for name in ("loss", "gradient_norm")}
@@ -207,7 +215,7 @@ def main(arguments: Arguments) -> None:
     for upsampling, network, size, width in product(
         arguments.upsamplings, arguments.networks, arguments.sizes, arguments.widths
     ):
-        config = make_config(size, width, upsampling, arguments.batch)
+        config = make_config(size, width, upsampling, arguments.batch, network)
         found = case(config, backbones[network], arguments.repeats, upsampling == arguments.upsamplings[0])
         cases.append({"network": network, "size": size, "width": width, "upsampling": upsampling, **found})
         print(json.dumps(cases[-1], indent=1), flush=True)

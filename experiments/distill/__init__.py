@@ -1,1 +1,1 @@
-"""A small feature network distilled from VGG-19."""
+"""Distillation of the embedded network, a small feature network, from VGG-19."""

@@ -1,4 +1,4 @@
-"""Train a student: ``python -m experiments.distill --photographs FOLDER --paintings FILES``."""
+"""Training of a student: ``python -m experiments.distill --photographs FOLDER --paintings FILES``."""
 
 import dataclasses
 from pathlib import Path
@@ -9,36 +9,39 @@ import nstjax
 from experiments.distill.data import read_pictures
 from experiments.distill.recipe import Recipe
 from experiments.distill.train import train
+from nstjax.heap import keep_freed_memory
 from nstjax.weights.store import save_backbone
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What is trained, on what, and where it goes."""
+    """Command-line arguments."""
 
     photographs: Path
-    """A folder of photographs."""
+    """Folder of photographs. The last 48 by name are held out."""
     paintings: tuple[Path, ...] = ()
-    """Pictures of paintings."""
+    """Image files of paintings."""
     teacher: str = "vgg19"
-    """An installed name, a weights file, or a store's folder."""
+    """Weights of VGG-19: name of installed weights, a weights file, or the folder of a store."""
     name: str = "embedded"
-    """Of the folder under figures/runs for checkpoints, log, and the network."""
+    """Name of the folder in figures/runs for the checkpoints, the log and the network."""
     ship: bool = False
-    """Put the network into ckpts/embedded, too, from where it is packed into the wheel."""
+    """Also write the network to ckpts/embedded, which becomes part of the wheel."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = Recipe()
 
 
 def main(arguments: Arguments) -> None:
-    """Train, and write the network."""
+    """Train a student and write the network."""
+    keep_freed_memory()  # as the command line of nstjax does; repeated evaluations are then faster
     teacher = nstjax.load_backbone(arguments.teacher)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.recipe.own_paintings)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
-    source = "distilled from VGG-19 to relu3_2 (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
+    deepest = arguments.recipe.layers[-1]
+    source = f"distilled from VGG-19 to {deepest} (K. Simonyan and A. Zisserman, VGG, Oxford; CC BY 4.0)"
     student = train(arguments.recipe, teacher, pictures, folder, source)
-    save_backbone(student, folder / "network")
+    save_backbone(student, folder / "network", eight_bit=True)
     if arguments.ship:
-        save_backbone(student, Path(__file__).parents[2] / "ckpts" / "embedded")
+        save_backbone(student, Path(__file__).parents[2] / "ckpts" / "embedded", eight_bit=True)
     print(f"wrote {folder / 'network'}")
 
 

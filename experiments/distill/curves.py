@@ -1,4 +1,7 @@
-"""A training's curves from its log: ``python -m experiments.distill.curves``."""
+"""Curves of a training from its log: ``python -m experiments.distill.curves``.
+
+The command writes ``figures/curves.png``.
+"""
 
 import dataclasses
 import json
@@ -11,7 +14,15 @@ FOLDER = Path(__file__).parent / "figures"
 
 
 def curves(log: Path, path: Path) -> None:
-    """Plot the errors of ``log.jsonl`` against the steps: those trained on, and those held out."""
+    """Plot the errors in a log against the steps: one panel for activations and one for Gram matrices.
+
+    Solid lines are errors on held-out photographs, dotted lines errors on the training batches. Both are for
+    the first pooling of the recipe: max pooling, unless all batches use average pooling.
+
+    Args:
+        log: the file ``log.jsonl`` of a training.
+        path: output file.
+    """
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), ("features", "gram"), strict=True):
@@ -28,10 +39,10 @@ def curves(log: Path, path: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which training."""
+    """Command-line arguments."""
 
     name: str = "embedded"
-    """Of its folder under figures/runs."""
+    """Name of the training's folder in figures/runs."""
 
 
 if __name__ == "__main__":

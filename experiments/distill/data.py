@@ -1,4 +1,8 @@
-"""What the students see: crops of photographs and paintings, made as unlike photographs as iterates are."""
+"""Training images of the students: crops of photographs and paintings, with random disturbances.
+
+The disturbances change colors and contrast and add blur and noise, because the iterates of a transfer also
+differ from photographs in these ways.
+"""
 
 import dataclasses
 import hashlib
@@ -15,20 +19,25 @@ from nstjax.images import find_images
 from nstjax.images.io import decode_image, to_bytes
 from nstjax.paintings import PAINTINGS, paint
 
-CROP = 96  # pixels a side
-LARGEST = 288  # pixels of a picture that become one crop, at most: detail of every size is seen
-KEPT_SHORT_SIDE = 576  # pixels; paintings are larger than any use here
+CROP = 128  # side of a crop in pixels
+LARGEST = 288  # pixels; crops are scaled down from squares of up to this side, to show details of all sizes
+KEPT_SHORT_SIDE = 576  # pixels; larger pictures are scaled down, because crops need no more
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures, each ``(h, w, 3)`` uint8."""
+    """Decoded pictures.
+
+    Attributes:
+        photographs: each ``(h, w, 3)`` uint8, RGB.
+        paintings: each ``(h, w, 3)`` uint8, RGB.
+    """
 
     photographs: tuple[np.ndarray, ...]
     paintings: tuple[np.ndarray, ...]
 
     def digest(self) -> str:
-        """SHA-256 of all pixels."""
+        """Return the SHA-256 of the shapes and pixels of all pictures."""
         found = hashlib.sha256()
         for picture in (*self.photographs, *self.paintings):
             found.update(repr(picture.shape).encode() + picture.tobytes())
@@ -51,15 +60,18 @@ def _own_painting(number: int) -> np.ndarray:
 
 
 def read_pictures(photographs: Path, paintings: Sequence[Path], own: int = 0) -> Pictures:
-    """Decode a folder of photographs, and some paintings; what is smaller than a crop is left out.
+    """Decode photographs and paintings, and leave out those with a side smaller than a crop.
+
+    Pictures whose shorter side has more than ``KEPT_SHORT_SIDE`` pixels are scaled down to it.
 
     Args:
-        photographs: a folder.
-        paintings: files.
-        own: how many of the project's own paintings to add, in turn by manner, then by seed from 1.
+        photographs: folder of the photographs.
+        paintings: files of the paintings.
+        own: number of the project's own paintings (:func:`nstjax.paintings.paint`) to add. They cycle through
+            the motifs by name. The first cycle has seed 1, the next seed 2, and so on.
 
     Raises:
-        InputError: none is left.
+        InputError: The folder has no image, a file cannot be decoded, or no photograph is large enough.
     """
     with ThreadPoolExecutor() as pool:
         groups = [list(pool.map(_decode, paths)) for paths in (find_images(photographs), paintings)]
@@ -70,18 +82,39 @@ def read_pictures(photographs: Path, paintings: Sequence[Path], own: int = 0) ->
 
 
 def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """A random square of a random size, scaled to ``(CROP, CROP, 3)`` float32 in [0, 1], perhaps mirrored."""
+    """Return a random square of a picture, scaled to the size of a crop.
+
+    The side of the square is log-uniform between ``CROP`` and ``LARGEST`` pixels, or the picture's shorter
+    side if that is smaller. With probability 1/2 it is mirrored.
+
+    Args:
+        rng: source of the random numbers.
+        picture: ``(h, w, 3)`` uint8 with ``h, w ≥ CROP``.
+
+    Returns:
+        ``(CROP, CROP, 3)`` float32 in [0, 1].
+    """
     height, width = picture.shape[:2]
     side = int(np.exp(rng.uniform(np.log(CROP), np.log(min(LARGEST, height, width)))))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    square = picture[top : top + side, left : left + side, :: rng.choice((-1, 1))]
+    square = picture[top : top + side, left : left + side][:, :: rng.choice((-1, 1))]
     if side != CROP:
         square = np.asarray(Image.fromarray(square).resize((CROP, CROP), Image.Resampling.LANCZOS))
     return square.astype(np.float32) / 255
 
 
 def disturb(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
-    """Colour, contrast, blur and noise, each at random: ``(h, w, 3)`` in [0, 1], to the same."""
+    """Change an image at random: permute its channels, change colors and contrast, blur it, add noise.
+
+    Each change has its own probability, so some images stay as they are.
+
+    Args:
+        rng: source of the random numbers.
+        x: ``(h, w, 3)`` in [0, 1].
+
+    Returns:
+        The same shape, float32 in [0, 1].
+    """
     if rng.random() < 0.2:
         x = x[..., rng.permutation(3)]
     if rng.random() < 0.6:
@@ -90,7 +123,7 @@ def disturb(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
     if rng.random() < 0.1:
         x = ndimage.gaussian_filter(x, (sigma := rng.uniform(0.4, 1.5), sigma, 0))
     if rng.random() < 0.4:
-        # Of one pixel, or of a few: what an optimiser leaves is not always white.
+        # Half of the time the noise is blurred: the noise in the result of an optimizer is not always white.
         noise = rng.normal(size=x.shape)
         if rng.random() < 0.5:
             sigma = rng.uniform(0.4, 1.2)
@@ -101,31 +134,48 @@ def disturb(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
 
 
 class Crops:
-    """An endless source of crops; equal seeds and steps give equal crops.
+    """Source of random crops. Equal pictures, seeds and batch numbers give equal crops.
 
     Args:
         pictures: from :func:`read_pictures`.
-        seed: of the whole training.
-        painted: share of crops of paintings.
+        seed: seed of the training.
+        painted: share of crops that are taken from paintings, 0 to 1.
     """
 
     def __init__(self, pictures: Pictures, seed: int, painted: float = 0.25) -> None:
         self.pictures, self.seed, self.painted = pictures, seed, painted
 
     def one(self, rng: np.random.Generator, painted: float | None = None) -> np.ndarray:
-        """A crop, undisturbed; of a painting with probability ``painted``."""
+        """Return a crop without disturbances, ``(CROP, CROP, 3)`` float32 in [0, 1].
+
+        Args:
+            rng: source of the random numbers.
+            painted: probability of a painting, by default that of this source. Without paintings, every crop
+                is taken from a photograph.
+        """
         share = self.painted if painted is None else painted
         paintings = self.pictures.paintings
         group = paintings if rng.random() < share and paintings else self.pictures.photographs
         return crop(rng, group[rng.integers(len(group))])
 
     def batch(self, step: int, count: int) -> np.ndarray:
-        """The disturbed crops of a step: ``(count, CROP, CROP, 3)``."""
+        """Return a batch of disturbed crops, ``(count, CROP, CROP, 3)`` float32 in [0, 1].
+
+        Args:
+            step: number of the batch, which seeds the crops.
+            count: number of crops.
+        """
         rng = np.random.default_rng((self.seed, 1, step))
         return np.stack([disturb(rng, self.one(rng)) for _ in range(count)])
 
     def ahead(self, first: int, last: int, count: int) -> Iterator[np.ndarray]:
-        """Batches of steps ``first`` to ``last − 1``, made while the caller computes."""
+        """Yield the batches ``first`` to ``last − 1``. A thread computes them up to three batches ahead.
+
+        Args:
+            first: number of the first batch.
+            last: number after that of the last batch.
+            count: number of crops in each batch.
+        """
         with ThreadPoolExecutor(1) as pool:
             waiting = [pool.submit(self.batch, step, count) for step in range(first, min(first + 3, last))]
             for step in range(first, last):

@@ -1,7 +1,9 @@
-"""Quality beside speed and bytes: ``python -m experiments.distill.frontier``, with the arguments of the training.
+"""Quality, speed and size of students of several shapes: ``python -m experiments.distill.frontier``.
 
-Students of several widths and depths are trained by one short schedule, scored on some of the unseen pairs, and
-timed; each is also scored as it begins, pruned and not trained. Writes ``frontier.json`` and ``frontier.png``.
+The shapes differ in width and depth. All students are trained with one short schedule, from a start that is
+fitted without transfers. Each is scored on two of the unseen pairs, after the fit and again after the
+training, and timed. The command needs ``--photographs`` and ``--paintings`` as in the training, and
+``--weights`` and ``--images`` as in the score. It writes ``frontier.json`` and ``frontier.png``.
 """
 
 import dataclasses
@@ -17,73 +19,109 @@ from experiments import common
 from experiments.benchmarks.embedded import speeds
 from experiments.common import Lab
 from experiments.distill.data import Pictures, read_pictures
-from experiments.distill.prune import prune
 from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
-from experiments.distill.teacher import find_directions
-from experiments.distill.train import every_layer, export, kept_moments, split, train
+from experiments.distill.teacher import find_directions, mixed
+from experiments.distill.train import every_layer, export, fitted_start, kept_moments, split, train
 from nstjax.reports import environment
 from nstjax.typing import Backbone
+from nstjax.weights.store import save_backbone
 
 SHAPES: dict[str, Recipe] = {
-    "tiny": Recipe(channels=(8, 8, 16, 16, 32, 32), heads=(8, 16, 32, 32)),
-    "small": Recipe(channels=(16, 16, 32, 32, 64, 64), heads=(16, 32, 64, 64)),
-    "medium": Recipe(channels=(16, 16, 48, 48, 96, 96), heads=(16, 48, 96, 96)),
+    "tiny": Recipe(channels=(8, 16, 16, 32, 32, 0, 0, 32, 64, 64, 0, 64, 64), heads=(8, 16, 32, 64, 64, 64)),
+    "small": Recipe(
+        channels=(16, 32, 32, 48, 80, 0, 0, 64, 96, 96, 0, 96, 128), heads=(16, 32, 80, 96, 96, 128)
+    ),
     "default": Recipe(),
-    "large": Recipe(channels=(24, 32, 64, 80, 160, 160), heads=(24, 64, 128, 128)),
-    # Without the second convolutions of blocks 1 and 2: nothing to prune, so it begins at random, and learns
-    # by larger steps.
-    "shallow": Recipe(channels=(16, 0, 64, 0, 128, 128), pruned=False, learning_rate=2e-3),
+    "to relu4_2": Recipe(heads=(16, 48, 96, 160, 160, 0)),
+    "every convolution": Recipe(channels=(16, 32, 48, 64, 80, 80, 80, 80, 192, 192, 192, 192, 320)),
+    "large": Recipe(
+        channels=(32, 64, 64, 96, 160, 0, 0, 160, 384, 384, 0, 384, 512), heads=(32, 64, 128, 256, 256, 384)
+    ),
 }
-CONTENTS, STYLES = ("golden_gate", "tubingen"), ("starry_night",)
+"""Recipes by name of the shape. Second moments are measured only at the convolutions of "every convolution",
+so every shape must choose its convolutions from these."""
+PAIRS = (("golden_gate", "starry_night"), ("tubingen", "starry_night"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(common.Arguments):
-    """What is trained, on what, and for how long."""
+    """Command-line arguments."""
 
     photographs: Path = Path("photographs")
-    """A folder of photographs."""
+    """Folder of photographs. The last 48 by name are held out."""
     paintings: tuple[Path, ...] = ()
-    """Pictures of paintings."""
+    """Image files of paintings."""
     steps: int = 250
-    """Of each student."""
+    """Training steps of each student."""
 
 
 class _Trainer:
-    """Students of one teacher and one set of pictures, whose second moments are measured once."""
+    """Fits and trainings of students of one teacher on one set of pictures.
+
+    The teacher's second moments are measured once, and kept in ``runs/frontier_moments.npz``. The file is
+    used again whenever it exists: delete it before a run with another teacher or other pictures.
+
+    Args:
+        lab: the teacher and the output folder.
+        pictures: the pictures to train on.
+    """
 
     def __init__(self, lab: Lab, pictures: Pictures) -> None:
         self.lab, self.pictures, self.runs = lab, pictures, lab.out / "runs"
 
     def begun(self, name: str, recipe: Recipe) -> Backbone:
-        """A student as it begins."""
+        """Return a fitted student before its training.
+
+        Args:
+            name: description of the network's source.
+            recipe: settings of the student.
+        """
         crops, _ = split(recipe, self.pictures)
-        moments = kept_moments(
-            self.runs / "frontier_moments.npz", self.lab.backbone, crops, every_layer(recipe)
+        each = kept_moments(
+            self.runs / "frontier_moments.npz",
+            self.lab.backbone,
+            crops,
+            every_layer(SHAPES["every convolution"]),
+            recipe.poolings,
         )
-        directions = find_directions(moments, dict(zip(recipe.layers, recipe.heads, strict=True)))
-        return export(prune(self.lab.backbone, moments, directions, recipe.widths), directions, name)
+        moments = mixed(each, recipe.poolings)
+        directions = find_directions(moments, recipe.directions)
+        params = fitted_start(recipe, self.lab.backbone, crops, moments, directions)
+        return export(params, directions, name)
 
     def trained(self, name: str, recipe: Recipe) -> Backbone:
-        """A student after its schedule."""
+        """Return a student after its training. The method needs the moments that :meth:`begun` measures.
+
+        Args:
+            name: name of the shape, used for the folder and as the description of the network's source.
+            recipe: settings of the training.
+        """
         folder = self.runs / f"frontier_{name}_{recipe.steps}"
-        if recipe.pruned:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.runs / "frontier_moments.npz", folder / "moments.npz")
         return train(recipe, self.lab.backbone, self.pictures, folder, name)
 
 
+def _bytes(network: Backbone, path: Path) -> int:
+    """Write a network with 8-bit weights, like the shipped one, and return the total size of its files."""
+    save_backbone(network, path, eight_bit=True)
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
 def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
-    """Ratio against speed, the area of a mark being the bytes."""
+    """Plot the teacher-loss ratio against the speed. The area of a mark shows the size in bytes.
+
+    Args:
+        path: output file.
+        points: entries by name of the shape, as in ``frontier.json``.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for key, color, label in (("pruned", "tab:gray", "pruned alone"), ("trained", "tab:blue", "and trained")):
+    for key, color, label in (("fitted", "tab:gray", "fitted alone"), ("trained", "tab:blue", "and trained")):
         for name, point in points.items():
-            if key not in point:
-                continue
             x, y = point["times_faster"], point[key]["mean"]
             axes.scatter(x, y, s=point["bytes"] / 2000, color=color, alpha=0.6, label=label)
             axes.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8)
@@ -92,7 +130,7 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
     axes.legend(unique.values(), unique.keys(), fontsize="small")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="evaluations at 512², times faster than VGG-19 to conv3_4",
+        xlabel="evaluations at 512², times faster than VGG-19",
         ylabel="teacher-loss ratio, mean",
         yscale="log",
     )
@@ -101,22 +139,21 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 
 
 def main(arguments: Arguments) -> None:
-    """Train, score, time, plot."""
+    """Train, score and time the students of all shapes; write ``frontier.json`` and ``frontier.png``."""
     lab = Lab(arguments, Path(__file__).parent)
-    pairs = teacher_runs(lab, CONTENTS, STYLES)
+    pairs = list(teacher_runs(lab, PAIRS).values())
     points: dict[str, dict[str, Any]] = {}
     networks: dict[str, Backbone] = {}
     trainer = _Trainer(lab, read_pictures(arguments.photographs, arguments.paintings, Recipe().own_paintings))
     for name, shape in SHAPES.items():
-        recipe = dataclasses.replace(shape, steps=arguments.steps)
+        recipe = dataclasses.replace(shape, steps=arguments.steps, fit_batches=64, refits=0)
         point: dict[str, Any] = {"channels": recipe.channels, "heads": recipe.heads}
         points[name] = point
-        if recipe.pruned:
-            point["pruned"] = score(lab, pairs, f"frontier_{name}_pruned", trainer.begun(name, recipe))
+        point["fitted"] = score(lab, pairs, f"frontier_{name}_fitted", trainer.begun(name, recipe))
         networks[name] = trainer.trained(name, recipe)
         point["trained"] = score(lab, pairs, f"frontier_{name}", networks[name])
         point["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(networks[name].params))
-        point["bytes"] = 2 * point["parameters"]
+        point["bytes"] = _bytes(networks[name], trainer.runs / f"frontier_{name}_network")
     timed = speeds(lab.backbone, networks, 512, 9)
     for name in networks:
         points[name]["times_faster"] = timed["times_faster"][name]

@@ -1,9 +1,10 @@
-"""Transfers under way, made with the student that is being trained, as its training data.
+"""Iterates of transfers as training data, made with the student that is being trained.
 
-An optimiser looks for pictures that please the student; where these are not like any picture that it was
-trained on, it may be pleased by what the teacher would refuse. So the student is shown the teacher's answer on
-pictures that its own gradients made, as imitation learning shows a learner the states that it itself comes
-to (Ross, Gordon and Bagnell, AISTATS 2011).
+A transfer minimizes a loss that the student computes. If the iterates are unlike the training images, the
+student's errors are large there, and the loss can be small for a picture for which the teacher's loss is
+large. The training therefore includes iterates that the student's own gradients produced, with the teacher's
+activations as targets. In the same way, imitation learning trains a learner on the states that it reaches
+itself (Ross, Gordon and Bagnell, AISTATS 2011).
 """
 
 import dataclasses
@@ -19,25 +20,24 @@ from nstjax.nn.student import make_student
 from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Params
 
-GROUPS = 8  # of transfers, one of which goes on at each step of the training
-ADAM_STEPS = 2  # each time
-LIFE = 45  # times that a group goes on before it is made anew
-APPLY = FeatureExtractor("average", 1.0, "replicate")
+GROUPS = 8  # groups of transfers; each new batch advances one of them, in turn
+ADAM_STEPS = 2  # Adam steps of one advance
+LIVES = (20, 150)  # advances before a group starts again: from slightly changed to converged iterates
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Transfers of one age.
+    """Transfers that start and advance together.
 
     Attributes:
-        x: iterates, ``(n, CROP, CROP, 3)``.
-        contents: photographs, likewise.
-        styles: paintings, likewise.
-        mean: Adam's mean of gradients.
-        square: Adam's mean of squared gradients.
-        rate: Adam's step, in units of the pixels' range.
-        life: times that the group goes on before it is made anew.
-        age: times that it has.
+        x: iterates, ``(n, CROP, CROP, 3)`` in [−0.15, 1.15].
+        contents: content images, ``(n, CROP, CROP, 3)`` in [0, 1]: crops of photographs and paintings.
+        styles: style images, ``(n, CROP, CROP, 3)`` in [0, 1]: such crops with a larger share of paintings.
+        mean: Adam's mean of the gradients, of the shape of ``x``.
+        square: Adam's mean of the squared gradients, of the shape of ``x``.
+        rate: Adam's step size; 1 is the range of the pixel values.
+        life: number of advances after which the group starts again with new images.
+        age: number of advances so far.
     """
 
     x: jax.Array
@@ -51,15 +51,26 @@ class Group:
 
 
 def _loss(params: Params, x: jax.Array, content: jax.Array, style: jax.Array) -> jax.Array:
-    """The objective of a default transfer, of one picture ``(CROP, CROP, 3)``."""
+    """Compute the objective of a transfer with default settings, thus with max pooling.
+
+    Args:
+        params: weights of the student.
+        x: the iterate, ``(CROP, CROP, 3)``.
+        content: the content image, of the same shape.
+        style: the style image, of the same shape.
+
+    Returns:
+        The loss, a scalar.
+    """
     student = make_student(params)
-    record = TransferConfig().for_backbone(student).objective
+    config = TransferConfig().for_backbone(student)
+    record, apply = config.objective, FeatureExtractor(config.pooling, 1.0, config.padding)
     found = make_targets(
         record,
-        APPLY(student, content[None], record.used_content_layers),
-        APPLY(student, style[None], record.used_style_layers),
+        apply(student, content[None], record.used_content_layers),
+        apply(student, style[None], record.used_style_layers),
     )
-    total, _ = objective(record, APPLY, student, found)(x[None])
+    total, _ = objective(record, apply, student, found)(x[None])
     return total
 
 
@@ -74,11 +85,12 @@ def _advance(
     rate: jax.Array,
     age: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Advance the transfers of a :class:`Group`; return its new ``x``, ``mean`` and ``square``."""
     gradient = jax.vmap(jax.grad(_loss, argnums=1), in_axes=(None, 0, 0, 0))
     for i in range(ADAM_STEPS):
         g = gradient(params, x, contents, styles)
-        # A relative loss has a gradient of any size, by the painting; of one size, its first and its last
-        # steps count alike in Adam's moments, and none is lost in Adam's epsilon.
+        # The norm of a relative loss's gradient varies with the painting and during the transfer. Normalized
+        # gradients have equal weights in Adam's moments, and are large compared with Adam's epsilon.
         g = g / (jnp.sqrt(jnp.mean(g * g, axis=(1, 2, 3), keepdims=True)) + 1e-20)
         mean, square = 0.9 * mean + 0.1 * g, 0.99 * square + 0.01 * g * g
         t = age * ADAM_STEPS + i + 1
@@ -88,19 +100,24 @@ def _advance(
 
 
 class Iterates:
-    """Groups of transfers that go on while the student learns.
+    """Groups of transfers that advance during the training of a student.
 
     Args:
-        crops: where photographs and paintings come from.
-        count: transfers in a group.
+        crops: source of the content and style images.
+        count: number of transfers in a group.
+
+    Attributes:
+        groups: the ``GROUPS`` groups; None for one that has not started.
     """
 
     def __init__(self, crops: Crops, count: int) -> None:
         self.crops, self.count = crops, count
         self.groups: list[Group | None] = [None] * GROUPS
 
-    def _fresh(self, step: int, life: int) -> Group:
+    def _fresh(self, step: int) -> Group:
+        """Return a group of age 0. An iterate starts from its content image or, with probability 1/4, noise."""
         rng = np.random.default_rng((self.crops.seed, 2, step))
+        life = int(np.exp(rng.uniform(*np.log(LIVES))))
         contents = np.stack([self.crops.one(rng) for _ in range(self.count)])
         styles = np.stack([self.crops.one(rng, painted=0.6) for _ in range(self.count)])
         x = contents.copy()
@@ -112,13 +129,19 @@ class Iterates:
         return Group(jnp.asarray(x), contents, styles, zeros, zeros, rate, life)
 
     def next(self, step: int, params: Params) -> jax.Array:
-        """The iterates of a step, ``(count, CROP, CROP, 3)``, taken further with the student of ``params``."""
+        """Advance one group by ``ADAM_STEPS`` Adam steps, and return its iterates.
+
+        Args:
+            step: number of the batch. It selects the group, and seeds a group that starts.
+            params: weights of the student.
+
+        Returns:
+            ``(count, CROP, CROP, 3)`` in [−0.15, 1.15].
+        """
         slot = step % GROUPS
         group = self.groups[slot]
-        if group is None:  # lives of differing length at first, lest all groups stay of one age
-            group = self._fresh(step, LIFE * (slot + 1) // GROUPS)
-        elif group.age >= group.life:
-            group = self._fresh(step, LIFE)
+        if group is None or group.age >= group.life:
+            group = self._fresh(step)
         x, mean, square = _advance(
             params,
             group.x,

@@ -1,12 +1,14 @@
-"""The score of feature networks by what they make: ``python -m experiments.distill.score --students NAMES``.
+"""Scores of feature networks by their transfers: ``python -m experiments.distill.score --students NAMES``.
 
-The teacher-loss ratio of a network: L(picture made with it) / L(picture made with the teacher), L being the
-teacher's objective, same start, iterations and weights. The pairs are of photographs and paintings that
-the training never saw.
+The teacher-loss ratio of a network is L(result with the network) / L(result with VGG-19). L is the default
+objective computed with VGG-19: five style layers, content at relu4_2, and total variation. Both transfers
+have the same initial image, iterations and loss weights. The training used none of the photographs and
+paintings. The command writes ``score.json``, ``pairs.jpg``, ``score.jpg`` and ``large.jpg``.
 """
 
 import dataclasses
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,33 @@ from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.synthesis.pyramid import content_at, style_at
 from nstjax.typing import Backbone
 
-# Not among these: rhone_night, the_scream and udnie, on which the students are trained.
+# rhone_night, the_scream and udnie are left out because they are used for training.
 STYLES = ("starry_night", "wheatfield", "woman_with_hat", "great_wave", "shipwreck")
 CONTENTS = ("golden_gate", "tubingen", "timber_houses", "chelsea")
-SKIMAGE = {"chelsea": "chelsea.png"}  # in its wheel
+SKIMAGE = {"chelsea": "chelsea.png"}  # files in scikit-image's wheel
 CONFIG = TransferConfig(size=256, optimizer=Lbfgs(iterations=150))
+LARGE = TransferConfig(size=512, optimizer=Lbfgs(iterations=150))
+LARGE_PAIRS = (
+    ("golden_gate", "starry_night"),
+    ("tubingen", "wheatfield"),
+    ("timber_houses", "great_wave"),
+    ("chelsea", "woman_with_hat"),
+    ("golden_gate", "shipwreck"),
+)
+SHEET_PAIRS = (
+    *LARGE_PAIRS,
+    *(
+        ("tubingen", "starry_night"),
+        ("timber_houses", "shipwreck"),
+        ("chelsea", "starry_night"),
+        ("golden_gate", "woman_with_hat"),
+        ("tubingen", "great_wave"),
+    ),
+)
 
 
 def photograph(lab: Lab, name: str) -> np.ndarray:
-    """A photograph of the images' folder, or of scikit-image's wheel."""
+    """Load a photograph from the image folder or scikit-image; return ``(1, h, w, 3)`` in [0, 1]."""
     import skimage
 
     if name not in SKIMAGE:
@@ -48,7 +68,18 @@ _evaluate = jax.jit(lambda fun, image: fun(image))
 def teacher_terms(
     image: np.ndarray, content: np.ndarray, style: np.ndarray, teacher: Backbone, config: TransferConfig
 ) -> dict[str, float]:
-    """The teacher's weighted terms of a picture at its size, and their sum as ``"total"``."""
+    """Compute the teacher's objective for the result of a transfer, at the size of the result.
+
+    Args:
+        image: the result, ``(1, h, w, 3)``.
+        content: the photograph, ``(1, h', w', 3)`` in [0, 1].
+        style: the painting, ``(1, h'', w'', 3)`` in [0, 1].
+        teacher: VGG-19.
+        config: settings of the transfer.
+
+    Returns:
+        The weighted terms by name, and their sum as ``"total"``.
+    """
     config = config.for_backbone(teacher)
     record, side = config.objective, max(image.shape[1:3])
     apply = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
@@ -63,28 +94,51 @@ def teacher_terms(
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A photograph, a painting, the teacher's picture of them and its terms there."""
+    """A photograph and a painting, with the result of VGG-19's transfer.
+
+    Attributes:
+        name: names of the photograph and the painting, and the size of the result in pixels.
+        content: the photograph, ``(1, h, w, 3)`` in [0, 1].
+        style: the painting, ``(1, h', w', 3)`` in [0, 1].
+        config: settings of the transfers.
+        image: result of the transfer with VGG-19, ``(1, h'', w'', 3)`` in [0, 1].
+        terms: terms of ``image`` from :func:`teacher_terms`.
+    """
 
     name: str
     content: np.ndarray
     style: np.ndarray
+    config: TransferConfig
     image: np.ndarray
     terms: dict[str, float]
 
 
+def all_pairs() -> tuple[tuple[str, str], ...]:
+    """Return the names of all pairs: each photograph with each painting."""
+    return tuple((content, style) for content in CONTENTS for style in STYLES)
+
+
 def teacher_runs(
-    lab: Lab, contents: tuple[str, ...] = CONTENTS, styles: tuple[str, ...] = STYLES
-) -> list[Pair]:
-    """The teacher's own pictures of all pairs; kept by the lab."""
-    found = []
-    for content_name in contents:
-        content = photograph(lab, content_name)
-        for style_name in styles:
-            name, style = f"{content_name}_{style_name}", lab.picture("style", style_name)
-            run = lab.run(f"teacher_{name}", content, style, CONFIG)
-            terms = teacher_terms(run.image, content, style, lab.backbone, CONFIG)
-            found.append(Pair(name, content, style, run.image, terms))
-            print(f"{name}: the teacher's loss is {terms['total']:.4g}", flush=True)
+    lab: Lab, pairs: Sequence[tuple[str, str]], config: TransferConfig = CONFIG
+) -> dict[tuple[str, str], Pair]:
+    """Run the transfers of pairs with VGG-19, or read their results from the lab's cache.
+
+    Args:
+        lab: the lab; its network is VGG-19.
+        pairs: names of the photographs and paintings.
+        config: settings of the transfers.
+
+    Returns:
+        The pairs by their names.
+    """
+    found = {}
+    for content_name, style_name in pairs:
+        content, style = photograph(lab, content_name), lab.picture("style", style_name)
+        name = f"{content_name}_{style_name}_{config.size}"
+        run = lab.run(f"teacher_{name}", content, style, config)
+        terms = teacher_terms(run.image, content, style, lab.backbone, config)
+        found[content_name, style_name] = Pair(name, content, style, config, run.image, terms)
+        print(f"{name}: VGG-19's loss is {terms['total']:.4g}", flush=True)
     return found
 
 
@@ -92,16 +146,35 @@ def _style(terms: dict[str, float]) -> float:
     return sum(term for name, term in terms.items() if name.startswith("style/"))
 
 
-def score(lab: Lab, pairs: list[Pair], label: str, network: Backbone) -> dict[str, Any]:
-    """Ratios of a network on all pairs.
+def picture_of(lab: Lab, pair: Pair, label: str, network: Backbone) -> np.ndarray:
+    """Return the result of a pair's transfer with a network, ``(1, h, w, 3)`` in [0, 1].
+
+    Args:
+        lab: the lab, which caches the result.
+        pair: the photograph and the painting.
+        label: name of the network, for the cache.
+        network: the feature network.
+    """
+    return lab.run(f"{label}_{pair.name}", pair.content, pair.style, pair.config, network).image
+
+
+def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dict[str, Any]:
+    """Compute the teacher-loss ratios of a network on pairs.
+
+    Args:
+        lab: the lab; its network is the teacher.
+        pairs: from :func:`teacher_runs`.
+        label: name of the network, for the cache and the output.
+        network: the feature network.
 
     Returns:
-        ``"mean"``, ``"worst"``, and ``"pairs"``: of the whole loss; ``"style_mean"``: of its style terms alone.
+        ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss; and
+        ``"style_mean"``, the mean ratio of the sum of the style terms.
     """
     ratios, style_ratios = {}, []
     for pair in pairs:
-        run = lab.run(f"{label}_{pair.name}", pair.content, pair.style, CONFIG, network)
-        terms = teacher_terms(run.image, pair.content, pair.style, lab.backbone, CONFIG)
+        image = picture_of(lab, pair, label, network)
+        terms = teacher_terms(image, pair.content, pair.style, lab.backbone, pair.config)
         ratios[pair.name] = terms["total"] / pair.terms["total"]
         style_ratios.append(_style(terms) / _style(pair.terms))
         print(f"{label}, {pair.name}: {ratios[pair.name]:.3f} (style {style_ratios[-1]:.3f})", flush=True)
@@ -115,7 +188,7 @@ def score(lab: Lab, pairs: list[Pair], label: str, network: Backbone) -> dict[st
 
 
 def random_twin(network: Backbone, seed: int = 0) -> Backbone:
-    """A network of the same shape with random weights."""
+    """Return a network with the shapes of another one and random weights."""
     widths = {name: layer["bias"].shape[0] for name, layer in network.params.items()}
     heads = {name: layer["head"].shape[1] for name, layer in network.params.items() if "head" in layer}
     params = init_student(jax.random.key(seed), widths, heads, head_scale=1.0)
@@ -124,47 +197,48 @@ def random_twin(network: Backbone, seed: int = 0) -> Backbone:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(common.Arguments):
-    """What is scored."""
+    """Command-line arguments."""
 
     students: tuple[str, ...] = ("embedded",)
-    """Installed names, or folders of stores."""
-    shown: tuple[str, ...] = (
-        "golden_gate_starry_night",
-        "tubingen_wheatfield",
-        "timber_houses_great_wave",
-        "chelsea_woman_with_hat",
-    )
-    """Pairs of the figure."""
+    """Networks to score: names of installed weights, or folders of stores."""
+    large: bool = True
+    """Also score five pairs at 512 pixels. VGG-19's transfers then take 15 minutes more."""
+
+
+def _sheet(lab: Lab, path: Path, pairs: list[Pair], networks: dict[str, Backbone], title: str) -> None:
+    """Write a sheet with a row for each pair: photograph, painting, results of VGG-19 and of the networks."""
+    rows = []
+    for pair in pairs:
+        side = pair.config.size
+        row = [(fit(pair.content, side), pair.name), (fit(pair.style, side), ""), (pair.image, "VGG-19")]
+        row += [(picture_of(lab, pair, label, network), label) for label, network in networks.items()]
+        rows.append(row)
+    contact_sheet(path, rows, title, cell=2.4)
 
 
 def main(arguments: Arguments) -> None:
-    """Score students on all pairs and their random twins on those shown; write ``score.json``, ``score.jpg``."""
+    """Score students, and random networks of the same shapes; write ``score.json`` and the sheets."""
     lab = Lab(arguments, Path(__file__).parent)
-    pairs = teacher_runs(lab)
-    shown = [pair for pair in pairs if pair.name in arguments.shown]
     if len({Path(name).name for name in arguments.students}) < len(arguments.students):
         raise nstjax.InputError("two --students end in one name: give their folders different names")
-    networks: dict[str, Backbone] = {}
-    found: dict[str, Any] = {}
-    for name in arguments.students:
-        label, network = Path(name).name, nstjax.load_backbone(name)
-        for each, weights, on in ((label, network, pairs), (f"{label}, random", random_twin(network), shown)):
-            networks[each], found[each] = weights, score(lab, on, each, weights)
-            print(f"{each}: mean {found[each]['mean']}, worst {found[each]['worst']}", flush=True)
-    settings = {"size": CONFIG.size, "scales": CONFIG.pyramid(), "iterations": CONFIG.optimizer.iterations}
-    (lab.out / "score.json").write_text(
-        json.dumps({**settings, **found, "environment": environment()}, indent=1)
-    )
-    rows = []
-    for pair in shown:
-        row = [(fit(pair.content, 256), pair.name), (fit(pair.style, 256), ""), (pair.image, "VGG-19: 1")]
-        for label, network in networks.items():
-            run = lab.run(f"{label}_{pair.name}", pair.content, pair.style, CONFIG, network)
-            row.append((run.image, f"{label}: {found[label]['pairs'][pair.name]:.2f}"))
-        rows.append(row)
-    contact_sheet(
-        lab.out / "score.jpg", rows, "Teacher-loss ratios on pairs that the training never saw", cell=2.4
-    )
+    students = {Path(name).name: nstjax.load_backbone(name) for name in arguments.students}
+    networks = students | {f"{name}, random": random_twin(network) for name, network in students.items()}
+    pairs = teacher_runs(lab, all_pairs())
+    found: dict[str, Any] = {"size": CONFIG.size, "scales": CONFIG.pyramid(), "iterations": 150}
+    for label, network in networks.items():
+        found[label] = score(lab, pairs.values(), label, network)
+        print(f"{label}: mean {found[label]['mean']}, worst {found[label]['worst']}", flush=True)
+    title = "Pictures of pairs that the training never saw"
+    _sheet(lab, lab.out / "pairs.jpg", [pairs[names] for names in SHEET_PAIRS], students, title)
+    _sheet(lab, lab.out / "score.jpg", [pairs[names] for names in SHEET_PAIRS[:4]], networks, title)
+    if arguments.large:
+        large = teacher_runs(lab, LARGE_PAIRS, LARGE)
+        found["at 512 px"] = {
+            label: score(lab, large.values(), label, network) for label, network in students.items()
+        }
+        _sheet(lab, lab.out / "large.jpg", list(large.values()), students, f"{title}, 512 px")
+    found["environment"] = environment()
+    (lab.out / "score.json").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

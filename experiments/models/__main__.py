@@ -1,6 +1,6 @@
 """The generators that ship: ``python -m experiments.models --photographs DIR --images DIR``.
 
-Trains each generator with the embedded network, saves it in float16 to ``ckpts/`` (or ``--to``), and stylizes
+Trains each generator with ``embedded-v1``, saves it in float16 to ``ckpts/`` (or ``--to``), and stylizes
 photographs that were not used for training. Run time: about a quarter of an hour each on 2 cores. An
 interrupted training is resumed.
 """

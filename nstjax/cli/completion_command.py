@@ -24,6 +24,7 @@ OPTIONS: dict[str, type] = {
     "export": ExportOptions,
     "weights fetch": weights.FetchOptions,
     "weights convert": weights.ConvertOptions,
+    "weights export": weights.ExportWeightsOptions,
     "weights list": weights.ListOptions,
     "weights info": weights.WeightsInfoOptions,
     "weights normalize": weights.NormalizeOptions,

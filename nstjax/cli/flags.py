@@ -11,6 +11,8 @@ FLAGS = {
     "data.seed": "--data-seed",
     "generator.kind": "--generator",
     "generator.output": "--generator-output",
+    "generator.styles": "--style",
+    "styles": "--style",
     "optimizer.method": "--optimizer",
     "address": "--coordinator",
     "arch": "--network",

@@ -12,6 +12,7 @@ from rich.table import Table
 from nstjax.cli.pictures import print_damaged
 from nstjax.errors import InputError
 from nstjax.generators.store import Generator, installed_generators, load_generator
+from nstjax.generators.styles import select_style, style_names
 
 
 def _names() -> str:
@@ -38,6 +39,25 @@ def the_model(spec: str | None) -> Generator:
     return load_generator(spec)
 
 
+def in_style(generator: Generator, style: str | None, model: str) -> Generator:
+    """Return the generator of one style that ``--style`` selects.
+
+    Args:
+        generator: the generator of ``--model``.
+        style: the value of ``--style``, or None.
+        model: the value of ``--model``, for the message.
+
+    Raises:
+        InputError: If the generator has several styles and none is selected, or not the selected one.
+    """
+    if style is not None:
+        return select_style(generator, style)
+    if generator.config.styles > 1:
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(style_names(generator), 1))
+        raise InputError(f"--style is missing: the styles of --model {model} are {names}")
+    return generator
+
+
 def list_models() -> None:
     """Print the installed generators."""
     damaged: list[Path] = []
@@ -55,10 +75,13 @@ def list_models() -> None:
 
 
 def _about(record: dict[str, Any]) -> str:
-    """Return the name of the style image and the number of training steps, as far as the record contains them."""
-    style = record.get("style", "")
+    """Return the names of the style images and the number of training steps, as far as the record contains them."""
+    style, styles = record.get("style", ""), record.get("styles")
     if isinstance(style, dict):
         style = style.get("name") or Path(str(style.get("path", ""))).name
+    if isinstance(styles, list) and len(styles) > 1:
+        names = [str(entry.get("name", "")) if isinstance(entry, dict) else "" for entry in styles]
+        style = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, 1))
     steps = record.get("steps")
     return str(style) + (f"; {steps} steps" if isinstance(steps, int) else "")
 

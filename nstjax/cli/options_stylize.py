@@ -17,9 +17,21 @@ class StylizeOptions:
 
     usage: ClassVar[tuple[str, ...]] = ("[PHOTO ...] -m MODEL -o OUT [OPTIONS]", "--list")
     layout: ClassVar[Layout] = Layout(
-        essential=("model", "output", "list", "size", "strength", "colors", "seed", "tile", "quiet"),
+        essential=(
+            "model",
+            "style",
+            "output",
+            "list",
+            "sheet",
+            "size",
+            "strength",
+            "colors",
+            "seed",
+            "tile",
+            "quiet",
+        ),
         groups={
-            "generator": ("model", "list", "seed", "noise_scale"),
+            "generator": ("model", "style", "list", "sheet", "seed", "noise_scale"),
             "picture": ("size", "colors", "strength"),
             "output": ("output", "format", "bits", "quality"),
             "runtime": ("tile", "quiet", "compilation_cache"),
@@ -27,9 +39,13 @@ class StylizeOptions:
     )
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
-    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none."""
+    """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none and needs --size."""
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
+    style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
+    """For a model of several styles: the name or number (from 1) of a style, or several with weights, such as 3:0.5,waves:0.5. Without it, a message lists the styles of the model."""
+    sheet: FlagCreatePairsOff[bool] = False
+    """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
     """The output: a picture, an animation (.gif, .webp or .png) or a video, like PHOTO; a folder for several PHOTOs or a folder."""
     list: FlagCreatePairsOff[bool] = False
@@ -60,18 +76,23 @@ class StylizeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Write a trained generator as one portable program (StableHLO) that contains its weights and needs only JAX to run.
+    """Write a trained generator as one file that contains its weights: a StableHLO program, which needs only JAX to run, or an ONNX model.
 
-    Load it with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.json describes its inputs and outputs.
+    Load a .stablehlo file with nstjax.inference.load_exported or jax.export.deserialize, on CPU, CUDA or TPU. The file OUT.stablehlo.json, which must stay beside it, describes its inputs and outputs. An .onnx file runs in ONNX Runtime and other programs; it needs the extra onnx.
     """
 
-    usage: ClassVar[tuple[str, ...]] = ("-m MODEL -o OUT.stablehlo [OPTIONS]",)
+    usage: ClassVar[tuple[str, ...]] = (
+        "-m MODEL -o OUT.stablehlo [OPTIONS]",
+        "-m MODEL -o OUT.onnx [OPTIONS]",
+    )
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
     """The generator: the name of an installed one (see nstjax stylize --list), or the folder of a checkpoint or a training run."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.stablehlo"), Required()] = None
-    """The output file."""
+    style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
+    """For a model of several styles: the style to export, as for nstjax stylize."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
+    """The output file; its suffix, .stablehlo or .onnx, selects the format."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
-    """Size of the photographs; by default the program takes photographs of any size."""
+    """.stablehlo: size of the photographs; by default the program takes all sizes that are multiples of the network's factor (4 for Johnson's), and load_exported pads others. Required for textures."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""

@@ -75,7 +75,7 @@ class DataOptions:
     """The training photographs."""
 
     data: Annotated[str | None, arg(metavar="FOLDER|tfds:NAME"), Required()] = None
-    """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation."""
+    """A folder of photographs, with its subfolders, or a data set of TensorFlow Datasets, such as tfds:coco/2017 or tfds:coco/2017:validation; textures need none."""
     crop: int = 256
     """Side of the training crops in pixels."""
     batch_size: int = 4
@@ -83,7 +83,7 @@ class DataOptions:
     data_seed: int = 0
     """Seed of the order, the crops and the flips."""
     zoom: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (1.0, 1.0)
-    """Range of the random size of a photograph before cropping: its shorter side in units of --crop."""
+    """Before cropping, the shorter side of a photograph is resized to a random size between MIN and MAX times --crop."""
     flip: bool = True
     """Mirror half of the crops."""
     workers: int = 0
@@ -119,10 +119,10 @@ class HostOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """Train a generator that stylizes any photograph with one style image in one pass."""
+    """Train a generator that stylizes any photograph in one pass, with one style or with several."""
 
     usage: ClassVar[tuple[str, ...]] = (
-        "--style PAINTING --data FOLDER -o FOLDER [OPTIONS]",
+        "--style PAINTING [PAINTING ...] --data FOLDER -o FOLDER [OPTIONS]",
         "-o FOLDER --resume [OPTIONS]",
     )
     layout: ClassVar[Layout] = Layout(
@@ -133,7 +133,7 @@ class TrainOptions:
             *("network.weights", "samples", "settings.seed", "resume", "quiet"),
         ),
         groups={
-            "generator": ("generator.*",),
+            "generator": ("generator.*", "add_to", "settings.parameters"),
             "training photograph": ("data.*",),
             "style image": ("settings.style_size",),
             **LOSS_GROUPS,
@@ -150,14 +150,16 @@ class TrainOptions:
         },
     )
 
-    style: Annotated[Path | None, arg(metavar="PAINTING"), Required()] = None
-    """The style image."""
+    style: Annotated[tuple[Path, ...], arg(metavar="PAINTING ..."), Required()] = ()
+    """The style image, or several for one generator of several styles."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER"), Required()] = None
     """Folder of the run: model (for nstjax stylize), checkpoints, metrics, samples and train.json."""
     preset: Annotated[str, arg(metavar="NAME"), Choices(TRAIN_PRESET_NOTES)] = "default"
     """Settings to start from; other options change them."""
     resume: bool = False
     """Resume the run in the output folder from its newest checkpoint."""
+    add_to: Annotated[str | None, arg(metavar="NAME|FOLDER")] = None
+    """Add the styles to a trained generator with instance normalization: only their scales and biases are trained, and the model has the earlier styles and the new ones."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()
     """Photographs for sample pictures during training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
@@ -181,8 +183,11 @@ class TrainOptions:
         Raises:
             InputError: If options contradict each other.
         """
+        settings = vars(self.settings)
+        if self.add_to is not None:
+            settings = {**settings, "parameters": "norms"}
         return TrainConfig(
-            **vars(self.settings),
+            **settings,
             generator=self.generator.build(base.generator),
             objective=self.objective,
             data=self.data.build(),

@@ -38,6 +38,18 @@ class ConvertOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportWeightsOptions:
+    """Write weights of VGG-16 or VGG-19 as a .safetensors file for other programs."""
+
+    weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
+    """An installed name, a weights file, or a folder of converted weights."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="OUT.safetensors")]
+    """The output file. Kernels have PyTorch's layout and the names conv1_1.weight and so on; the preprocessing is in the metadata."""
+    network: Literal["vgg16", "vgg19"] | None = None
+    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ListOptions:
     """List the installed weights and those that can be fetched."""
 

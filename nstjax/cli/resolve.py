@@ -7,7 +7,7 @@ from typing import Any
 
 from nstjax.cli.checks import check_given, check_overwriting, check_sources, check_values, check_wants
 from nstjax.cli.job import Job, OutputFiles
-from nstjax.cli.options import optimizer_fallbacks
+from nstjax.cli.options import NetworkOptions, optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.run_record import RunRecord, check_output_of
@@ -18,6 +18,7 @@ from nstjax.images.folder import Skipped
 from nstjax.plain import checked
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
+from nstjax.weights.store import name_of
 
 LONGEST_WEBP_SIDE = 16383
 EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
@@ -206,7 +207,7 @@ def _recorded_options(record: RunRecord, default: Options) -> Options:
         "bits": output["bits"],
         "quality": output["quality"],
         "median_filter": output["median_filter"],
-        "network": record["weights_option"],
+        "network": _recorded_network(record),
         "content": paths.get("content"),
         "image": paths.get("content"),
         "styles": tuple(path for name, path in paths.items() if name.split("_")[0] == "style"),
@@ -216,6 +217,12 @@ def _recorded_options(record: RunRecord, default: Options) -> Options:
     }
     own = {field.name for field in dataclasses.fields(default)}
     return dataclasses.replace(default, **{name: value for name, value in known.items() if name in own})
+
+
+def _recorded_network(record: RunRecord) -> NetworkOptions:
+    """The network options of a run record, whose name may stand for other weights in this version."""
+    option = record["weights_option"]
+    return dataclasses.replace(option, weights=name_of(option.weights, record["weights"]["sha256"]))
 
 
 def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:

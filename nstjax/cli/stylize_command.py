@@ -13,7 +13,7 @@ from nstjax.cli.display import Display
 from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code
 from nstjax.cli.job import record_path
-from nstjax.cli.models import digest, list_models, the_model
+from nstjax.cli.models import digest, in_style, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
@@ -23,9 +23,11 @@ from nstjax.errors import InputError, within
 from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
+from nstjax.generators.styles import select_style, style_names
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import combine, transfer_color
+from nstjax.images.display import read_thumbnail
 from nstjax.images.folder import Skipped
 from nstjax.images.video import change_video
 from nstjax.images.video_input import open_video
@@ -33,8 +35,10 @@ from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.memory import check_generator_memory
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
 from nstjax.locks import lock
-from nstjax.reports import environment, file_facts, write_record
+from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_record
 
+INSET_FRAME = 2  # pixels
+SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
 
@@ -161,9 +165,63 @@ def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
             "name": Path(str(options.model)).name,
             "config": config_to_json(generator.config),
             "sha256": digest(generator),
+            **({"style": generator.record["selected"]} if "selected" in generator.record else {}),
         },
         "config": {name: getattr(options, name) for name in own},
     }
+
+
+def _check_sheet(options: StylizeOptions, jobs: Sequence[StylizeJob], together: bool) -> None:
+    """Raise :class:`InputError` if a sheet cannot be made of the given options."""
+    if options.style is not None:
+        raise InputError("--sheet shows every style of the model: leave out --style")
+    if together or jobs[0].kind != "photograph":
+        raise InputError("--sheet is made of one photograph: give one PHOTO")
+    if jobs[0].output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"the sheet {jobs[0].output} must end in .png or .jpg")
+
+
+def _thumbnails(generator: Generator) -> dict[int, np.ndarray]:
+    """Return the thumbnails of the style images, by number from 0, as far as the model has them."""
+    entries = generator.record.get("styles")
+    found: dict[int, np.ndarray] = {}
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        text = entry.get("thumbnail") if isinstance(entry, dict) else None
+        if isinstance(text, str):
+            found[number] = read_thumbnail(text)
+    return found
+
+
+def _with_inset(picture: np.ndarray, inset: np.ndarray | None) -> np.ndarray:
+    """Return the picture with a small image, framed in white, in its lower right corner."""
+    if inset is None or min(picture.shape[1:3]) < 2 * inset.shape[1]:
+        return picture
+    framed = np.pad(inset, ((0, 0), (INSET_FRAME,) * 2, (INSET_FRAME,) * 2, (0, 0)), constant_values=1)
+    result = picture.copy()
+    result[:, -framed.shape[1] :, -framed.shape[2] :] = framed
+    return result
+
+
+def _write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob) -> int:
+    """Write a sheet with the photograph in every style; return the exit code."""
+    assert job.source is not None
+    photo = load_picture(job.source, options.size or 0)
+    if options.size is None and max(photo.shape[1:3]) > SHEET_SIDE:
+        options = dataclasses.replace(options, size=SHEET_SIDE)
+    cells: list[Cell] = [(photo, "photograph")]
+    names, thumbnails = style_names(generator), _thumbnails(generator)
+    with Display(job.output.name, options.quiet) as display:
+        for number, name in enumerate(names):
+            weights = np.eye(len(names), dtype=np.float32)[number]
+            picture = _painter(select_style(generator, weights), options)(photo)
+            cells.append((_with_inset(picture, thumbnails.get(number)), f"{number + 1} {name}"))
+            display.update((number + 1) / len(names), job.output.name)
+        rows = [cells[at : at + SHEET_COLUMNS] for at in range(0, len(cells), SHEET_COLUMNS)]
+        save_elsewhere(
+            job.output, lambda path: contact_sheet(path, rows, f"the styles of {options.model}"), "the sheet"
+        )
+        display.say(f"wrote {job.output} ({len(names)} styles)")
+    return 0
 
 
 def _finish(
@@ -210,13 +268,16 @@ def run_stylize(arguments: Sequence[str]) -> int:
         )
     skipped: list[Skipped] = []
     jobs, together = stylize_jobs(options, skipped)
+    if options.sheet:
+        _check_sheet(options, jobs, together)
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     # Report a bad image before loading the model, which takes seconds.
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
-    generator = the_model(options.model)
+    whole = the_model(options.model)
+    generator = in_style(whole, "1" if options.sheet else options.style, str(options.model))
     if takes_photographs(generator) != (jobs[0].kind != "texture"):
         raise InputError(
             f"PHOTO is missing: --model {options.model} paints photographs"
@@ -225,6 +286,8 @@ def run_stylize(arguments: Sequence[str]) -> int:
         )
     if jobs[0].kind == "texture" and options.size is None:
         raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
+    if options.sheet:
+        return _write_sheet(whole, options, jobs[0])
     settings, paint = _settings(options, generator), _painter(generator, options)
     began = time.perf_counter()
     folder = jobs[0].output.parent

@@ -14,22 +14,26 @@ from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
+from nstjax.cli.models import digest
 from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
+from nstjax.cli.train_styles import names_of, styles_start
 from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
 from nstjax.generators.store import is_shipped
 from nstjax.images import resize
+from nstjax.images.display import thumbnail
 from nstjax.locks import lock
+from nstjax.nn.table import EMBEDDED
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
 from nstjax.training import TRAIN_PRESETS, TrainConfig, TrainingFailed, TrainProgress, train
 from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
-from nstjax.weights.store import AUTO, resolve
+from nstjax.weights.store import AUTO, name_of, resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
@@ -38,8 +42,9 @@ MAX_PROCESSES = 2**16
 _FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
-class _Inputs(TypedDict):
-    style: FileFacts
+class _AddTo(TypedDict):
+    model: str
+    sha256: str
 
 
 class _Weights(TypedDict):
@@ -50,17 +55,29 @@ class _Record(TypedDict):
     """The fields of a training run's record that are read back."""
 
     config: dict[str, Any]
-    inputs: _Inputs
+    inputs: dict[str, FileFacts]  # "style", "style_2", ...
     weights: NetworkFacts
+    add_to: NotRequired[_AddTo]
     weights_option: NotRequired[_Weights]
+
+
+def _with_pooling(record: dict[str, Any]) -> object:
+    """The config of a record; the pooling "network" of earlier versions is replaced by the one it stood for."""
+    config, weights = record["config"], record.get("weights")
+    if not isinstance(config, dict) or config.get("pooling") != "network":
+        return config
+    embedded = isinstance(weights, dict) and weights.get("arch") == EMBEDDED
+    return {**config, "pooling": "average" if embedded else "max"}
 
 
 def _read(path: Path) -> tuple[TrainConfig, _Record]:
     """Read a training run's record; an :class:`InputError` names the file."""
     record = read_record(path)
     try:
-        config = TrainConfig.from_json(record["config"])
+        config = TrainConfig.from_json(_with_pooling(record))
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
+        if len(whole["inputs"]) != config.generator.styles:
+            raise InputError("it does not name a painting for each style")
         return config, whole
     except InputError as error:
         raise InputError(f"{path} is damaged ({error}): start a new run") from error
@@ -78,7 +95,11 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
     record, known, base = None, {}, TRAIN_PRESETS["default"]
     if "--resume" in given and folder is not None and (Path(folder) / RUN_RECORD).is_file():
         base, record = _read(Path(folder) / RUN_RECORD)
-        known = {"style": Path(record["inputs"]["style"]["path"]), "output": Path(folder)}
+        known = {
+            "style": tuple(Path(facts["path"]) for facts in record["inputs"].values()),
+            "output": Path(folder),
+            "add_to": record["add_to"]["model"] if "add_to" in record else None,
+        }
         source = train_defaults(base)["data"].data
     if preset is not None:
         if preset not in TRAIN_PRESETS:
@@ -98,7 +119,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     Raises:
         InputError: If they are not.
     """
-    if options.style is None:
+    if not options.style:
         raise InputError("no painting is given: nstjax train --style PAINTING --data FOLDER -o RUN")
     if options.output is None:
         raise InputError("no folder is given for the run: name one with -o RUN")
@@ -146,8 +167,16 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
     """Raise :class:`InputError` if a run would be resumed with another style image, network or settings."""
     if record is None:
         return
-    if record["inputs"]["style"]["sha256"] != now["inputs"]["style"]["sha256"]:
-        raise InputError(f"the painting is not the one that {folder} was started with: start a new run")
+    hashes = [[facts["sha256"] for facts in one["inputs"].values()] for one in (record, now)]
+    if hashes[0] != hashes[1]:
+        raise InputError(
+            f"the painting is not the one that {folder} was started with: start a new run"
+            if len(hashes[0]) == len(hashes[1]) == 1
+            else f"the paintings are not those that {folder} was started with: start a new run"
+        )
+    models = [one["add_to"]["sha256"] if "add_to" in one else None for one in (record, now)]
+    if models[0] != models[1]:
+        raise InputError(f"--add-to is not the model that {folder} was started with: start a new run")
     if record["weights"]["sha256"] != now["weights"]["sha256"]:
         raise InputError(
             f"the feature network is not the one that {folder} was started with: see --weights in its {RUN_RECORD}"
@@ -203,16 +232,24 @@ def run_train(arguments: Sequence[str]) -> int:
     base, record, known = _base(arguments)
     unset = generator_fallbacks(base.generator)
     options = parse(TrainOptions, arguments, "nstjax train", TrainOptions(**known), unset)
+    start = (
+        None if options.add_to is None else styles_start(options.add_to, len(options.style), scan(arguments))
+    )
     config = options.config(base)
+    config = dataclasses.replace(
+        config,
+        generator=start.config
+        if start
+        else dataclasses.replace(config.generator, styles=len(options.style) or 1),
+    )
     folder = _check(options, config)
-    assert options.style is not None
     # Before any use of JAX, which would otherwise be initialized for this machine only.
     if options.hosts.coordinator is not None:
         auto = options.hosts.coordinator == "auto"
         join_hosts(
             None if auto else options.hosts.coordinator, options.hosts.processes, options.hosts.process_index
         )
-    style = load_picture(options.style)
+    styles = [load_picture(path) for path in options.style]
     photographs = [load_picture(path) for path in options.samples]
     heights = [min(SAMPLE_HEIGHT, photo.shape[1]) for photo in photographs]
     samples = [resize_to_height(photo, min(heights)) for photo in photographs] or None
@@ -221,25 +258,34 @@ def run_train(arguments: Sequence[str]) -> int:
     network = options.network
     weights = network.weights
     if record is not None and weights == AUTO and "weights_option" in record:
-        weights = record["weights_option"]["weights"]
+        weights = name_of(record["weights_option"]["weights"], record["weights"]["sha256"])
     spec = resolve(weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
     if layers.issuperset(config.objective.layers):  # else training reports the missing layer
         check_training_memory(config, backbone)
-    style_facts = file_facts(options.style)
+    facts = [file_facts(path) for path in options.style]
+    names = names_of(options.style)
     now = {
         "command": "train",
         "config": config.to_json(),
-        "inputs": {"style": style_facts},
+        "inputs": {"style" if i == 0 else f"style_{i + 1}": one for i, one in enumerate(facts)},
         "weights_option": {"weights": str(spec)},
         "weights": backbone.describe(),
         "environment": environment(),
     }
+    if start is not None:
+        now["add_to"] = {"model": str(options.add_to), "sha256": digest(start.earlier)}
     _check_same(record, now, folder)
     first = jax.process_index() == 0
-    about = {"style": {"name": options.style.name, "sha256": style_facts["sha256"]}}
+    entries = [
+        {"name": name, "sha256": one["sha256"], "thumbnail": thumbnail(style)}
+        for name, one, style in zip(names, facts, styles, strict=True)
+    ]
+    about: dict[str, Any] = {"styles": entries}
+    if len(facts) == 1:
+        about["style"] = {"name": options.style[0].name, "sha256": facts[0]["sha256"]}
     display = _Display(folder.name, options.quiet or not first, options.cadence.log_every)
     kind = type(config.generator).__name__.removesuffix("Config")
 
@@ -269,7 +315,7 @@ def run_train(arguments: Sequence[str]) -> int:
         try:
             train(
                 config,
-                style,
+                styles,
                 backbone,
                 folder,
                 tell,
@@ -277,6 +323,8 @@ def run_train(arguments: Sequence[str]) -> int:
                 about=about,
                 samples=samples,
                 begin=begin,
+                start=start.variables if start else None,
+                finish=start.finish if start else None,
             )
         except TrainingFailed as error:
             print(f"nstjax: error: {with_flags(str(error))}", file=sys.stderr)

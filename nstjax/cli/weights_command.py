@@ -1,4 +1,4 @@
-"""``nstjax weights``: fetches, converts, lists, describes and normalizes network weights."""
+"""``nstjax weights``: fetches, converts, exports, lists, describes and normalizes network weights."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from rich.table import Table
 from nstjax.checkpoints import load_record
 from nstjax.cli.options_weights import (
     ConvertOptions,
+    ExportWeightsOptions,
     FetchOptions,
     ListOptions,
     NormalizeOptions,
@@ -20,19 +21,21 @@ from nstjax.cli.parse import Action, parse, run_action
 from nstjax.cli.pictures import print_damaged, print_skipped
 from nstjax.cli.runtime import check_device
 from nstjax.errors import InputError, within
-from nstjax.files import cache_folder
+from nstjax.files import cache_folder, shipped_folder
 from nstjax.images import find_images, fit_long_side, load_image, resize
+from nstjax.images.encode import check_place
 from nstjax.images.folder import Skipped
-from nstjax.nn.vgg import EMBEDDED
 from nstjax.typing import Backbone
 from nstjax.weights import REGISTRY, load_backbone, normalize, read_weights
 from nstjax.weights.store import AUTO, fetch, installed, resolve, save_backbone
+from nstjax.weights.write import SUFFIX, write_safetensors
 
 _USAGE = """usage: nstjax weights ACTION ...
 
 actions:
   fetch      download published weights, check their hash, install them
   convert    convert and install a weights file of another program
+  export     write weights as a .safetensors file
   list       what is installed, and what can be fetched
   info       network, layers, preprocessing and hash of weights
   normalize  rescale filters to a mean activation of 1 over photographs
@@ -43,7 +46,7 @@ def _store(folder: Path | None, name: str) -> Path:
     """Return the path of a store; raise :class:`InputError` if its name is not allowed."""
     if not name or "/" in name or name.startswith(".") or "." in name:
         raise InputError(f"--name {name!r} cannot name weights: use letters, digits, '-' and '_'")
-    if name in (AUTO, EMBEDDED):
+    if name == AUTO or (shipped_folder() / name).exists():
         raise InputError(f"--name {name} is the name of what nstjax comes with: choose another")
     return (folder or cache_folder() / "weights") / name
 
@@ -67,6 +70,18 @@ def _convert(arguments: Sequence[str], prog: str) -> None:
     store = _store(options.to, options.name or options.file.name.split(".")[0])
     save_backbone(backbone, store)
     print(f"installed {store.name} in {store}: {backbone.arch} to {backbone.layers[-1]}")
+    _print_origin(backbone)
+
+
+def _export(arguments: Sequence[str], prog: str) -> None:
+    options = parse(ExportWeightsOptions, arguments, prog)
+    if options.output.suffix != SUFFIX:
+        raise InputError(f"the output {options.output} must end in {SUFFIX}")
+    check_place(options.output)
+    check_device()
+    backbone = load_backbone(options.weights, options.network)
+    write_safetensors(backbone, options.output)
+    print(f"wrote {options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     _print_origin(backbone)
 
 
@@ -131,6 +146,7 @@ def _normalize(arguments: Sequence[str], prog: str) -> None:
 ACTIONS: dict[str, Action] = {
     "fetch": _fetch,
     "convert": _convert,
+    "export": _export,
     "list": _list,
     "info": _info,
     "normalize": _normalize,

@@ -53,7 +53,8 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
         for name, channels in plan.inputs:
             size = side >> int(name.removeprefix("noise")) if name.startswith("noise") else side
             inputs[name] = jnp.zeros((1, size, size, channels))
-        return GeneratorModule(plan).init(key, inputs)
+        style = None if plan.styles == 1 else jnp.zeros((1, plan.styles))
+        return GeneratorModule(plan).init(key, inputs, style)
 
     # Flax gives the shapes. The weights are slices of one draw: XLA takes seconds to compile a draw per layer.
     shapes = jax.eval_shape(init)
@@ -115,10 +116,17 @@ def _run(
     noise: Sequence[Array],
     size: tuple[int, int] | None,
     dtype: DTypeLike,
+    style: Array | None,
     train: bool,
     axis_name: str | None,
 ) -> tuple[Array, Variables]:
     plan = config.plan()
+    if (style is None) != (plan.styles == 1):
+        raise InputError(
+            "`style` must be None: the generator has one style"
+            if style is not None
+            else f"`style` is missing: give weights of the generator's {plan.styles} styles"
+        )
     wants_image = any(name == "image" for name, _ in plan.inputs)
     if wants_image != (images is not None):
         raise InputError(
@@ -136,8 +144,11 @@ def _run(
         inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), high, wide)
     else:
         height, width = size or noise[0].shape[1:3]
+    if style is not None:
+        count = next(iter(inputs.values())).shape[0]
+        style = jnp.broadcast_to(jnp.asarray(style, jnp.float32), (count, plan.styles))
     network = GeneratorModule(plan, train, axis_name)
-    picture, changed = network.apply(dict(variables), inputs, mutable=["batch_stats"] if train else [])
+    picture, changed = network.apply(dict(variables), inputs, style, mutable=["batch_stats"] if train else [])
     picture = picture[:, :height, :width]
     return picture.astype(jnp.promote_types(picture.dtype, jnp.float32)), changed.get("batch_stats", {})
 
@@ -150,6 +161,7 @@ def generate(
     *,
     size: tuple[int, int] | None = None,
     dtype: DTypeLike = jnp.float32,
+    style: Array | None = None,
 ) -> Array:
     """Stylize images, or make textures. Batch normalization uses its running statistics.
 
@@ -161,6 +173,8 @@ def generate(
         noise: noise from :func:`draw_noise` for this size; empty for Johnson's network.
         size: height and width of a texture; by default those of the noise. Not used if there are images.
         dtype: dtype of the computation; statistics are at least float32.
+        style: weights of the generator's styles, ``(styles,)`` or one row for each image, ``(n, styles)``; their
+            sum should be 1. None for a generator of one style.
 
     Returns:
         ``(n, h, w, 3)``, at least float32, approximately in [0, 1] and not clipped.
@@ -168,7 +182,7 @@ def generate(
     Raises:
         InputError: If images or noise do not match the generator's inputs, or the images are integers.
     """
-    return _run(config, variables, images, noise, size, dtype, False, None)[0]
+    return _run(config, variables, images, noise, size, dtype, style, False, None)[0]
 
 
 def generate_train(
@@ -180,6 +194,7 @@ def generate_train(
     size: tuple[int, int] | None = None,
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
+    style: Array | None = None,
 ) -> tuple[Array, Variables]:
     """Run the generator in training mode: batch normalization uses the statistics of the batch.
 
@@ -191,6 +206,7 @@ def generate_train(
         size: as for :func:`generate`.
         axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
         dtype: as for :func:`generate`.
+        style: as for :func:`generate`.
 
     Returns:
         The images, and the updated running statistics (empty without batch normalization).
@@ -198,7 +214,40 @@ def generate_train(
     Raises:
         InputError: As for :func:`generate`.
     """
-    return _run(config, variables, images, noise, size, dtype, True, axis_name)
+    return _run(config, variables, images, noise, size, dtype, style, True, axis_name)
+
+
+def blend_styles(
+    config: GeneratorConfig, variables: Variables, weights: Array
+) -> tuple[GeneratorConfig, Variables]:
+    """Return a generator of one style from a generator of several.
+
+    Its scales and biases are the weighted means of those of the styles (Dumoulin et al. 2017, section 3.4), so it
+    gives the same images as :func:`generate` with these weights.
+
+    Args:
+        config: settings of the generator.
+        variables: its weights.
+        weights: of its styles, ``(styles,)``; their sum should be 1.
+
+    Returns:
+        Config and weights of the generator of one style.
+
+    Raises:
+        InputError: If the number of weights is not that of the styles.
+    """
+    if np.shape(weights) != (config.styles,):
+        raise InputError(f"`weights` has shape {np.shape(weights)}: give {config.styles}, one for each style")
+    if config.styles == 1:
+        return config, variables
+    norms = {step.name for step in config.plan().steps if step.op == "norm"}
+    params = {
+        name: {key: jnp.asarray(weights, jnp.float32) @ leaf for key, leaf in leaves.items()}
+        if name in norms
+        else leaves
+        for name, leaves in variables["params"].items()
+    }
+    return dataclasses.replace(config, styles=1), {**variables, "params": params}
 
 
 def config_to_json(config: GeneratorConfig) -> dict[str, Any]:
@@ -230,6 +279,7 @@ __all__ = [
     "JohnsonConfig",
     "UlyanovConfig",
     "Variables",
+    "blend_styles",
     "config_from_json",
     "config_to_json",
     "draw_noise",

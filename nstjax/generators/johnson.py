@@ -10,6 +10,7 @@ from nstjax.generators.plan import (
     NormKind,
     OutputKind,
     Upsampling,
+    check_styles,
 )
 
 _KERNELS = (9, 3, 3)  # kernel sizes of the downsampling part
@@ -40,6 +41,8 @@ class JohnsonConfig:
         last_kernel: kernel size of the last convolution, 9 or 3. The default is 9, as in Johnson et al.
             (supplement, table 1), in their code and in all checkpoints so far. Table 3.1 of the Pomona thesis
             has 3.
+        styles: number of styles, 1 to 256. With more than one, each instance normalization has a scale and a
+            bias for every style (Dumoulin et al. 2017, arXiv 1610.07629, section 2.2).
 
     Raises:
         InputError: If a field is outside its range.
@@ -52,6 +55,7 @@ class JohnsonConfig:
     width: float = 1.0
     residual_blocks: int = 5
     last_kernel: int = 9
+    styles: int = 1
 
     @property
     def content(self) -> bool:
@@ -68,6 +72,7 @@ class JohnsonConfig:
             raise InputError(
                 f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (the Pomona thesis)"
             )
+        check_styles(self.styles, self.norm)
 
     def plan(self) -> GeneratorPlan:
         """Return the steps of the network."""
@@ -109,4 +114,4 @@ def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
         norm()
     conv("last", 3, 0, kernel=config.last_kernel, bias=True)
     steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output=config.output))
-    return GeneratorPlan(tuple(steps), (("image", 3),), 4, config.norm)
+    return GeneratorPlan(tuple(steps), (("image", 3),), 4, config.norm, config.styles)

@@ -45,21 +45,32 @@ class NormLayer(nn.Module):
         train: use and update with the statistics of the batch; otherwise use the running ones (batch
             normalization).
         axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
+        styles: number of styles; with more than one, ``scale`` and ``bias`` are ``(styles, c)``.
     """
 
     step: LayerStep
     batch: bool
     train: bool
     axis_name: str | None
+    styles: int = 1
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Compute the step; ``x`` is ``(n, h, w, c)``."""
-        shape = (x.shape[-1],)
+    def __call__(self, x: Array, style: Array | None = None) -> Array:
+        """Compute the step.
+
+        Args:
+            x: ``(n, h, w, c)``.
+            style: weights of the styles for each image, ``(n, styles)``; None with one style.
+        """
+        shape: tuple[int, ...] = (x.shape[-1],)
+        stored = shape if self.styles == 1 else (self.styles, *shape)
         params = {
-            "scale": self.param("scale", nn.initializers.ones, shape),
-            "bias": self.param("bias", nn.initializers.zeros, shape),
+            "scale": self.param("scale", nn.initializers.ones, stored),
+            "bias": self.param("bias", nn.initializers.zeros, stored),
         }
+        if self.styles > 1:
+            assert style is not None
+            params = {name: (style @ table)[:, None, None] for name, table in params.items()}
         if not self.batch:
             return apply_step(self.step, params, (x,), moments(x, batch=False))
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -88,12 +99,13 @@ class GeneratorModule(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, inputs: dict[str, Array]) -> Array:
+    def __call__(self, inputs: dict[str, Array], style: Array | None = None) -> Array:
         """Compute the output image.
 
         Args:
             inputs: the plan's inputs by name, each ``(n, h, w, channels)``. Height and width of the image
                 must be multiples of ``plan.multiple``.
+            style: weights of the plan's styles for each image, ``(n, styles)``; None with one style.
 
         Returns:
             ``(n, h, w, 3)``, approximately in [0, 1].
@@ -104,8 +116,9 @@ class GeneratorModule(nn.Module):
             if step.op == "conv":
                 arrays[step.name] = Conv(step, name=step.name)(sources[0])
             elif step.op == "norm":
-                norm = NormLayer(step, self.plan.norm == "batch", self.train, self.axis_name, name=step.name)
-                arrays[step.name] = norm(sources[0])
+                batch, styles = self.plan.norm == "batch", self.plan.styles
+                norm = NormLayer(step, batch, self.train, self.axis_name, styles, name=step.name)
+                arrays[step.name] = norm(sources[0], style)
             else:
                 arrays[step.name] = apply_step(step, {}, sources)
             live = self.plan.live(index + 1) | {step.name}

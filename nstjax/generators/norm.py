@@ -44,8 +44,8 @@ def normalise(x: Array, mean: Array, variance: Array, scale: Array, bias: Array)
         x: ``(n, h, w, c)``.
         mean: means that broadcast to ``x``, from :func:`moments` or running statistics.
         variance: variances of the same shape.
-        scale: ``(c,)``.
-        bias: ``(c,)``.
+        scale: ``(c,)``, or ``(n, 1, 1, c)`` for a style of each image.
+        bias: like ``scale``.
 
     Returns:
         An array like ``x``, computed in at least float32 and converted to the dtype of ``x``.

@@ -22,6 +22,10 @@ import dataclasses
 import math
 from typing import Literal, TypeAlias
 
+from nstjax.errors import InputError, within
+
+MOST_STYLES = 256
+
 Op: TypeAlias = Literal["center", "pool", "concat", "conv", "norm", "relu", "add", "upsample", "picture"]
 NormKind: TypeAlias = Literal["batch", "instance"]
 Upsampling: TypeAlias = Literal["transposed", "nearest", "bilinear"]
@@ -75,12 +79,14 @@ class GeneratorPlan:
             ``noise<k>`` has level ``k``.
         multiple: images are padded to a multiple of this number, and the result is cropped.
         norm: kind of the norm steps.
+        styles: number of styles. With more than one, each norm step has a scale and a bias for every style.
     """
 
     steps: tuple[LayerStep, ...]
     inputs: tuple[tuple[str, int], ...]
     multiple: int
     norm: NormKind
+    styles: int = 1
 
     def live(self, index: int) -> set[str]:
         """Return the names of the arrays made before step ``index`` that it or a later step reads."""
@@ -108,6 +114,17 @@ class GeneratorPlan:
     def channels(self) -> dict[str, int]:
         """Return the number of channels of every array by name."""
         return dict(self.inputs) | {step.name: step.channels for step in self.steps}
+
+
+def check_styles(styles: int, norm: NormKind) -> None:
+    """Check a generator's number of styles.
+
+    Raises:
+        InputError: If it is outside its range, or the normalization cannot have several styles.
+    """
+    within("styles", styles, 1, MOST_STYLES)
+    if styles > 1 and norm != "instance":
+        raise InputError(f"`norm` is {norm}: a generator of several styles needs instance normalization")
 
 
 @dataclasses.dataclass(frozen=True)

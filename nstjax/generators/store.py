@@ -96,12 +96,13 @@ def _wanted(config: GeneratorConfig) -> dict[str, dict[str, tuple[int, ...]]]:
     params, running = dict[str, tuple[int, ...]](), dict[str, tuple[int, ...]]()
     for step in plan.steps:
         name, own = step.name, (step.channels,)
+        normed = own if plan.styles == 1 else (plan.styles, step.channels)
         if step.op == "conv":
             params[f"{name}/kernel"] = (step.kernel, step.kernel, channels[step.sources[0]], step.channels)
             if step.bias:
                 params[f"{name}/bias"] = own
         elif step.op == "norm":
-            params |= {f"{name}/scale": own, f"{name}/bias": own}
+            params |= {f"{name}/scale": normed, f"{name}/bias": normed}
             if plan.norm == "batch":
                 running |= {f"{name}/mean": own, f"{name}/var": own}
     return {"params": params, "batch_stats": running}

@@ -6,7 +6,14 @@ import jax
 from jax import Array
 
 from nstjax.errors import InputError, check_choices
-from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, NormKind, OutputKind
+from nstjax.generators.plan import (
+    GeneratorPadding,
+    GeneratorPlan,
+    LayerStep,
+    NormKind,
+    OutputKind,
+    check_styles,
+)
 
 NOISE = 3  # channels of each noise input
 SLOPE = 0.1  # slope of the leaky ReLU for negative values
@@ -29,6 +36,7 @@ class UlyanovConfig:
         join_norm: whether both inputs of a concatenation are normalized first, as in the paper (section 4.1).
             The report does not do this; both inputs come from blocks that already end in a normalization and
             a ReLU.
+        styles: number of styles, 1 to 256; see :class:`~nstjax.generators.johnson.JohnsonConfig`.
 
     Raises:
         InputError: If a field is outside its range.
@@ -41,6 +49,7 @@ class UlyanovConfig:
     channels: int = 8
     content: bool = True
     join_norm: bool = False
+    styles: int = 1
 
     def __post_init__(self) -> None:
         check_choices(self, output="generator.output")
@@ -50,6 +59,7 @@ class UlyanovConfig:
             raise InputError(
                 f"`channels` is {self.channels}: it must be between 1 and 256, and 8 is the paper's"
             )
+        check_styles(self.styles, self.norm)
 
     def plan(self) -> GeneratorPlan:
         """Return the steps of the network."""
@@ -104,7 +114,7 @@ def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
     inputs = ((("image", 3),) if config.content else ()) + tuple(
         (f"noise{level}", NOISE) for level in range(config.scales)
     )
-    return GeneratorPlan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm)
+    return GeneratorPlan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm, config.styles)
 
 
 def pyramid_noise(

@@ -1,5 +1,6 @@
 """Display of images in notebooks."""
 
+import base64
 import io
 import struct
 from typing import Any
@@ -9,7 +10,10 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.images.encode import to_integers
+from nstjax.images.io import decode_image
+from nstjax.images.resize import resize
 from nstjax.pixels import check_range
+from nstjax.typing import Images
 
 
 def to_png(*images: Any) -> bytes:
@@ -46,6 +50,45 @@ def to_png(*images: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(padded, axis=1)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+THUMBNAIL = 64  # side in pixels
+MAX_THUMBNAIL = 1024  # largest side that is read
+
+
+def thumbnail(image: Images) -> str:
+    """Encode the central square of an image as a small JPEG file.
+
+    Args:
+        image: ``(1, h, w, 3)`` in [0, 1].
+
+    Returns:
+        A data URL, ``data:image/jpeg;base64,...``, of an image of :data:`THUMBNAIL` pixels a side.
+    """
+    height, width = image.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = resize(image[:, top : top + side, left : left + side], THUMBNAIL, THUMBNAIL)
+    buffer = io.BytesIO()
+    Image.fromarray(to_integers(np.asarray(square)[0].clip(0, 1))).save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def read_thumbnail(text: str) -> np.ndarray:
+    """Return the image of a data URL from :func:`thumbnail`, ``(1, h, w, 3)`` float32 in [0, 1].
+
+    Raises:
+        InputError: If the text is not such a data URL.
+    """
+    damaged = "a thumbnail is damaged: train or copy the model again"
+    try:
+        content = base64.b64decode(text.removeprefix("data:image/jpeg;base64,"), validate=True)
+        image = decode_image(io.BytesIO(content), "a thumbnail")
+    except ValueError as error:  # an InputError is a ValueError
+        raise InputError(damaged) from error
+    if max(image.shape[:2]) > MAX_THUMBNAIL or image.dtype != np.uint8:
+        raise InputError(damaged)
+    return image[None].astype(np.float32) / 255
 
 
 class ShownImage:

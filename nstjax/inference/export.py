@@ -16,6 +16,7 @@ from nstjax.errors import InputError, within
 from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
+from nstjax.generators.styles import one_style
 from nstjax.inference.memory import check_generator_memory
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, stylize, takes_photographs
 from nstjax.plain import checked, read_json
@@ -195,7 +196,7 @@ def export_generator(
     generator's.
 
     Args:
-        generator: the generator.
+        generator: the generator, of one style; :func:`nstjax.generators.styles.select_style` selects one of several.
         path: the file to write; its header is written to :func:`header_path`.
         size: fixed height and width in pixels; required for a texture network.
         say: called with a message about the comparison.
@@ -204,11 +205,11 @@ def export_generator(
         The header.
 
     Raises:
-        InputError: If a texture network is given no size, the size is out of range or needs too much memory, the
+        InputError: If the generator has several styles, a texture network is given no size, the size is out of range or needs too much memory, the
             package flatbuffers is missing, or the program's result differs from the generator's.
         OutputError: If the files cannot be written.
     """
-    path = Path(path)
+    path, generator = Path(path), one_style(generator)
     if size is None and not takes_photographs(generator):
         raise InputError(
             "the generator makes textures, and a program of it has a fixed size: give `size` HEIGHT WIDTH"

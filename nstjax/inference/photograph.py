@@ -1,6 +1,6 @@
 """Applies a trained generator to a photograph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from nstjax.errors import InputError, within
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
+from nstjax.generators.styles import one_style, select_style
 from nstjax.inference.banded import generate_in_bands
 from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
@@ -81,6 +82,7 @@ def stylize(
     dtype: DTypeLike = jnp.float32,
     size: tuple[int, int] | None = None,
     progress: Callable[[float], None] = lambda done: None,
+    style: str | Sequence[float] | None = None,
 ) -> np.ndarray:
     """Stylize a photograph with a trained generator, in one forward pass.
 
@@ -101,6 +103,8 @@ def stylize(
         size: height and width of a texture in pixels; ignored for a photograph.
         progress: called with the fraction of the work that is done, in [0, 1]; only if the image is computed in
             bands.
+        style: for a generator of several styles, names or numbers with weights such as ``"3:0.5,waves:0.5"``, or one
+            weight for each style; see :func:`~nstjax.generators.styles.select_style`.
 
     Returns:
         The picture, ``(1, h, w, 3)`` float32 in [0, 1].
@@ -127,6 +131,7 @@ def stylize(
     if tile is not None:
         check_tile(tile)
     within("noise_scale", noise_scale, -MAX_SCALE, MAX_SCALE)
+    generator = one_style(generator) if style is None else select_style(generator, style)
     config, variables = generator.config, generator.variables
     noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
     if tile is None:

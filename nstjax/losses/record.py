@@ -157,7 +157,8 @@ class Objective:
         weight = statistic_class(self.style_statistic).default_weights[self.style_distance]
         if "relu4_1" not in layers:
             return weight * SHALLOW_FACTOR * strength**SHALLOW_POWER
-        return weight * strength * (1.0 if "relu4_4" in layers else VGG16_FACTOR)
+        vgg16 = "relu4_3" in layers and "relu4_4" not in layers
+        return weight * strength * (VGG16_FACTOR if vgg16 else 1.0)
 
     @property
     def beta(self) -> float:

@@ -1,9 +1,10 @@
-"""Small networks that imitate VGG-19, with fewer channels and a linear head at each imitated layer.
+"""Students: small networks that imitate VGG-19, with fewer channels and a linear head at each imitated layer.
 
 They follow PCA-based knowledge distillation (Chiu and Gurari, CVPR 2022). A head predicts VGG-19's
-activations in the leading directions of their uncentered second moments, so that Gram matrices and distances
-of activations are approximately those of VGG-19. The paper replaces VGG's channels by their projections and
-computes deeper layers from these. Here the heads are side outputs, and deeper layers do not depend on them.
+activations in the leading directions of their uncentered second moments. Gram matrices and distances of
+activations are therefore approximately those of VGG-19. The paper replaces VGG's channels by their
+projections and computes deeper layers from these. Here the heads are side outputs, and deeper layers do not
+depend on them.
 """
 
 import jax
@@ -19,17 +20,18 @@ PREPROCESSING = Preprocessing("RGB", 1.0, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 def init_student(
     key: jax.Array, channels: dict[str, int], heads: dict[str, int], head_scale: float = 0.1
 ) -> dict[str, dict[str, jax.Array]]:
-    """Return random weights of a small network.
+    """Return random weights of a student.
 
     Args:
         key: key from :func:`jax.random.key`.
-        channels: number of channels of each convolution, ``{"conv1_1": 16, …}``, shallow to deep.
-        heads: number of outputs of the heads, ``{"conv1_1": 16, …}``, for some of the convolutions.
-        head_scale: factor on the standard deviation of the heads; small, so that training starts near zero.
+        channels: number of output channels of each convolution, ``{"conv1_1": 16, …}``, shallow to deep.
+        heads: number of outputs of each head, ``{"conv1_1": 16, …}``, for some of the convolutions.
+        head_scale: factor on the standard deviation of the heads. It is small so that the outputs of the
+            heads are near 0 at the start of a training.
 
     Returns:
-        Kernels initialized as by He et al. (2015, arXiv 1502.01852, eq. 10), biases of 0, and heads
-        ``(channels, outputs)``.
+        By convolution: ``"kernel"``, ``(3, 3, in, out)``, initialized as by He et al. (2015, arXiv
+        1502.01852, eq. 10); ``"bias"``, ``(out,)``, zeros; and with a head ``"head"``, ``(out, outputs)``.
     """
     params: dict[str, dict[str, jax.Array]] = {}
     before = 3
@@ -50,18 +52,18 @@ def init_student(
 def make_student(
     params: Params, preprocessing: Preprocessing = PREPROCESSING, source: str = "", sha256: str = ""
 ) -> Backbone:
-    """Check the weights of a small network, and return it as a :class:`Backbone`.
+    """Check the weights of a student, and return it as a :class:`Backbone`.
 
     Args:
-        params: weights of convolutions with VGG-19's names. All but the first may be missing, and any number
-            of channels is allowed. ``"head"`` beside a kernel makes the following ``relu…`` a layer of the
-            network.
+        params: weights of convolutions with VGG-19's names. All but conv1_1 may be missing, and any number of
+            channels is allowed. If a convolution has a ``"head"``, the ``relu…`` after it is a layer of the
+            network, whose activations are the outputs of the head.
         preprocessing: preprocessing of the images that the weights were trained with.
         source: description of the source of the weights, for run records.
         sha256: hash of the weights, for run records.
 
     Raises:
-        InputError: A name is unknown, conv1_1, a kernel or a bias is missing, shapes do not fit together, or
+        InputError: A name is unknown; conv1_1, a kernel or a bias is missing; shapes do not fit together; or
             there is no head.
     """
     names = conv_names(EMBEDDED)

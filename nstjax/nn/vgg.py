@@ -4,7 +4,6 @@ A network is a table of layer names and a pure function of a tree of weights. Th
 are not used in style transfer and are left out.
 """
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import get_args
@@ -12,7 +11,7 @@ from typing import get_args
 import jax
 import jax.numpy as jnp
 
-from nstjax.errors import InputError, InputWarning, one_of
+from nstjax.errors import InputError, one_of
 from nstjax.nn.conv import Method, computed_apart, conv3x3, pool2x2
 from nstjax.nn.table import EMBEDDED, conv_names, kernel_shape, layer_names
 from nstjax.pixels import check_floating
@@ -23,7 +22,6 @@ from nstjax.typing import (
     Padding,
     Params,
     Pooling,
-    PoolingChoice,
     Precision,
     Preprocessing,
 )
@@ -106,21 +104,6 @@ def check_layers(backbone: Backbone, layers: tuple[str, ...], option: str = "") 
         raise InputError(
             f"{prefix}{backbone.arch} has no layer {layer!r}: layers are named like conv3_1 (before the ReLU), "
             f"relu3_1 (after it) and pool3"
-        )
-
-
-def default_pooling(backbone: Backbone) -> Pooling:
-    """Return the pooling that a network was trained with."""
-    return "average" if backbone.arch == EMBEDDED else "max"
-
-
-def check_pooling(backbone: Backbone, pooling: PoolingChoice) -> None:
-    """Warn if the embedded network, which was trained with average pooling, is used with maximum pooling."""
-    if backbone.arch == EMBEDDED and pooling == "max":
-        warnings.warn(
-            f"the embedded network was trained with average pooling, and with {pooling} pooling imitates VGG-19 less well",
-            InputWarning,
-            stacklevel=3,
         )
 
 
@@ -229,7 +212,7 @@ def features(
     backbone: Backbone,
     images: Images,
     layers: tuple[str, ...],
-    pooling: PoolingChoice = "network",
+    pooling: Pooling = "max",
     *,
     pooling_scale: float = 1.0,
     padding: Padding = "zeros",
@@ -243,8 +226,7 @@ def features(
         images: ``(n, h, w, 3)``, sRGB in [0, 1], of a floating dtype. Values outside [0, 1] are used as they
             are. Integers are refused: divide 8-bit values by 255.
         layers: names such as ``"conv4_2"``, ``"relu4_2"``, ``"pool4"``.
-        pooling: ``"max"``, ``"average"``, or ``"network"`` for the pooling that the network was trained with:
-            ``"max"`` for VGG, ``"average"`` for the embedded network.
+        pooling: ``"max"``, as in VGG's training, or ``"average"``. The embedded network was trained for both.
         pooling_scale: factor on the output of every pooling layer; see :func:`nstjax.nn.conv.pool2x2`.
         padding: padding of the first convolution only: ``"zeros"`` as in training, or ``"replicate"``.
         convolution: ``"auto"`` or ``"plain"``; see :func:`nstjax.nn.conv.conv3x3`.
@@ -260,8 +242,7 @@ def features(
         InputError: If a layer is unknown or too deep for the network or the image, an option has an unknown
             value, or the images have a wrong shape or dtype.
     """
-    one_of("pooling", pooling, get_args(PoolingChoice))
-    used = default_pooling(backbone) if pooling == "network" else pooling
+    one_of("pooling", pooling, get_args(Pooling))
     one_of("padding", padding, ("zeros", "replicate"))
     one_of("convolution", convolution, ("auto", "plain"))
     one_of("precision", precision or "float32", get_args(Precision))
@@ -273,7 +254,7 @@ def features(
     check_layers(backbone, layers)
     check_size(layers, images.shape[1], images.shape[2])
     found = _forward(
-        backbone, images, tuple(layers), used, float(pooling_scale), padding, convolution, precision
+        backbone, images, tuple(layers), pooling, float(pooling_scale), padding, convolution, precision
     )
     return {name: found[name] for name in backbone.layers if name in found}  # jit sorts a dict's keys
 

@@ -6,9 +6,8 @@ from typing import Any, Literal
 from nstjax import optim
 from nstjax.errors import MOST, InputError, check_choices, one_of, within
 from nstjax.losses import Objective
-from nstjax.nn.vgg import default_pooling
 from nstjax.plain import build, checked
-from nstjax.typing import Backbone, PoolingChoice, Precision
+from nstjax.typing import Backbone, Pooling, Precision
 
 MAX_SIDE = 16384
 LEAST_TILE = 32  # pixels; smaller tiles would be mostly halo
@@ -35,8 +34,8 @@ class Settings:
     """Longer side of the style image relative to that of the result; the style image is never enlarged."""
     style_size: int | None = None
     """Longer side of the style image in pixels, the same at every scale; by default `style_scale` times that of the result."""
-    pooling: PoolingChoice = "network"
-    """Pooling of the network; network is that of its own training: max for VGG, average for the embedded network."""
+    pooling: Pooling = "max"
+    """Pooling of the network."""
     pooling_scale: float = 1.0
     """Factor on the output of each pooling layer."""
     padding: Literal["zeros", "replicate"] = "replicate"
@@ -135,11 +134,8 @@ class TransferConfig(Settings):
         return self.optimizer_at(scale).most_iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
-        """This record with layers, style weight and pooling set, by the network's where they were not."""
-        pooling = default_pooling(backbone) if self.pooling == "network" else self.pooling
-        return dataclasses.replace(
-            self, objective=self.objective.for_layers(backbone.layers), pooling=pooling
-        )
+        """This config with the layers and the style weight chosen for a network where they were not set."""
+        return dataclasses.replace(self, objective=self.objective.for_layers(backbone.layers))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_json` is the inverse."""

@@ -17,12 +17,12 @@ from nstjax.losses.parts import check_parts
 from nstjax.losses.statistics import Means, Statistic
 from nstjax.nn.conv import Method
 from nstjax.nn.prepare import prepared
-from nstjax.nn.vgg import check_pooling, features
+from nstjax.nn.vgg import features
 from nstjax.optim import ObjectiveFn
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.styles import StyleRegion, regions_at
 from nstjax.synthesis.tiled_loss import tiled_features, tiled_objective
-from nstjax.typing import Backbone, Features, Images, Padding, PoolingChoice, Precision, Scalar, Terms
+from nstjax.typing import Backbone, Features, Images, Padding, Pooling, Precision, Scalar, Terms
 
 _LEAST_ROWS = 32  # for each device; with fewer, nearly all would be border rows, which devices exchange
 
@@ -71,7 +71,7 @@ class FeatureExtractor:
     Extractors with equal options are equal, so they share compiled programs.
     """
 
-    pooling: PoolingChoice
+    pooling: Pooling
     pooling_scale: float
     padding: Padding
     convolution: Method = "auto"
@@ -119,7 +119,6 @@ class LossNetwork:
     """
 
     def __init__(self, config: TransferConfig, backbone: Backbone) -> None:
-        check_pooling(backbone, config.pooling)
         if config.tile:
             check_parts(config.objective)
         self.config, self.backbone = config, backbone

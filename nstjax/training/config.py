@@ -10,7 +10,7 @@ from nstjax.errors import MOST, InputError, check_choices, check_positive, withi
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
-from nstjax.typing import Backbone
+from nstjax.typing import Backbone, Pooling
 
 MAX_STYLE_SIZE = 4096
 
@@ -39,10 +39,12 @@ class TrainSettings:
     """Number of batches whose gradients are averaged for one optimizer step."""
     compute: Literal["float32", "bfloat16", "float64"] = "float32"
     """Type of the activations of generator and feature network; parameters, statistics and losses are at least float32. float64 needs JAX_ENABLE_X64=1."""
+    parameters: Literal["all", "norms"] = "all"
+    """Parameters to train: all, or only the scales and biases of the normalizations, for styles that are added to a trained generator."""
     style_size: int = 256
     """Longer side of the resized style image in pixels; it is never enlarged."""
-    pooling: Literal["network", "average", "max"] = "network"
-    """Pooling of the feature network; network is that of its own training."""
+    pooling: Pooling = "max"
+    """Pooling of the feature network."""
     seed: int = 0
     """Seed of the initial parameters and noise of the generator; `data.seed` is that of the photographs."""
 

@@ -5,7 +5,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -16,7 +16,7 @@ import numpy as np
 from nstjax.checkpoints import Course
 from nstjax.errors import InputError, InputWarning, OutputError
 from nstjax.files import save_elsewhere
-from nstjax.generators import GeneratorConfig, draw_noise, generate
+from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
 from nstjax.nn.prepare import prepared
@@ -36,14 +36,19 @@ from nstjax.training.state import (
     make_schedule,
     to_arrays,
 )
-from nstjax.training.step import style_targets
+from nstjax.training.step import targets_of_styles
 from nstjax.typing import Backbone, Images
 
 CHECKPOINTS, MODEL = "checkpoints", "model"
+MOST_SAMPLES = 16  # sample pictures of a generator of many styles
 
 
-def _check(config: TrainConfig, backbone: Backbone) -> None:
+def _check(config: TrainConfig, backbone: Backbone, styles: int) -> None:
     record = config.objective
+    if styles != config.generator.styles:
+        raise InputError(
+            f"`styles` is {config.generator.styles} and there are {styles} style images: give one for each style"
+        )
     check_layers(backbone, record.used_content_layers, "content_layers")
     check_layers(backbone, record.used_style_layers, "style_layers")
     check_size(record.layers, config.data.size, config.data.size, "`data.size`: an image")
@@ -67,7 +72,7 @@ def scaled_style(config: TrainConfig, style: Images) -> np.ndarray:
 
 def train(
     config: TrainConfig,
-    style: Images,
+    style: Images | Sequence[Images],
     backbone: Backbone,
     folder: Path | None = None,
     callback: TrainCallback | None = None,
@@ -76,6 +81,8 @@ def train(
     about: dict[str, Any] | None = None,
     samples: list[np.ndarray] | None = None,
     begin: Callable[[], None] | None = None,
+    start: Variables | None = None,
+    finish: Callable[[Generator], Generator] | None = None,
 ) -> Generator:
     """Train a generator. If ``folder`` has checkpoints, the run resumes from the newest one.
 
@@ -84,7 +91,8 @@ def train(
 
     Args:
         config: all settings that determine the result.
-        style: the style image, ``(1, h, w, 3)`` in [0, 1].
+        style: the style image, ``(1, h, w, 3)`` in [0, 1], or a sequence of ``config.generator.styles`` of them. Of
+            several, each photograph of a batch gets one, in turns.
         backbone: the feature network.
         folder: folder for checkpoints, metrics, sample pictures and the model; None to write nothing.
         callback: function called after every step. If it returns True, a checkpoint is written and the
@@ -94,6 +102,10 @@ def train(
         samples: photographs ``(1, h, w, 3)`` in [0, 1], all of one height, for the sample pictures; by
             default the first ones of the training data.
         begin: function called once, after all checks and before anything is written.
+        start: weights to begin with, of a generator of this config; by default random ones. A checkpoint in
+            ``folder`` takes precedence.
+        finish: function applied to the generator before it is stored and returned, for example to add the trained
+            styles to those of another generator.
 
     Returns:
         The trained generator, with NumPy arrays as variables and the record of its training.
@@ -106,21 +118,22 @@ def train(
     """
     cadence = cadence or Cadence()
     config = config.for_backbone(backbone)
-    _check(config, backbone)
+    styles = [style] if isinstance(style, np.ndarray | jax.Array) else list(style)
+    _check(config, backbone, len(styles))
     batches = open_share(config)
     course = None if folder is None else Course(folder / CHECKPOINTS, cadence.keep, cadence.keep_period)
     first = jax.process_index() == 0
     log = None
     try:
-        state, sums = init_state(config), MetricSums()
+        state, sums = init_state(config, start), MetricSums()
         kept = course.load_newest() if course else None
         if course is not None and kept is not None:
             state, sums = _restored(state, *kept, batches, course.directory)
-        targets = style_targets(config, backbone, scaled_style(config, style))
+        targets = targets_of_styles(config, backbone, [scaled_style(config, image) for image in styles])
         state, network, targets = parallel.on_every_device(
             (state, prepared(backbone, config.objective.layers), targets)
         )
-        run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), sums)
+        run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), sums, finish)
         if begin is not None:
             begin()
         if folder is not None and first:
@@ -134,7 +147,7 @@ def train(
         state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
         if course is not None:
             course.close()
-        return Generator(config.generator, jax.tree.map(np.asarray, state.variables), run.record(state))
+        return run.generator(state)
     except BaseException:
         if course is not None:
             with contextlib.suppress(InputError):  # the error being raised already says more
@@ -171,12 +184,12 @@ def _restored(
 
 
 @partial(jax.jit, static_argnums=0)
-def _paint(config: GeneratorConfig, variables: Any, photograph: Any) -> jax.Array:
+def _paint(config: GeneratorConfig, variables: Any, photograph: Any, style: Any) -> jax.Array:
     """Stylize one photograph, always with the same noise; return ``(h, w, 3)`` in [0, 1]."""
     height, width = photograph.shape[1:3]
     noise = draw_noise(config, jax.random.key(0)[None], height, width)
     image = photograph if config.content else None
-    return generate(config, variables, image, noise, size=(height, width))[0].clip(0, 1)
+    return generate(config, variables, image, noise, size=(height, width), style=style)[0].clip(0, 1)
 
 
 class _Run:
@@ -191,12 +204,14 @@ class _Run:
         about: dict[str, Any],
         network: dict[str, Any],
         sums: MetricSums,
+        finish: Callable[[Generator], Generator] | None,
     ) -> None:
         self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
-        self.step = parallel.pmap_step(config, make_optimizer(config))
+        self.step = parallel.step_on_devices(config, make_optimizer(config))
         self.total = config.steps * config.accumulate
         self.log: Log | None = None
         self.samples: list[np.ndarray] = []
+        self._finish = finish
         self._about = {**about, "weights": network, "environment": environment()}
         self._rate = make_schedule(config)
         self._window = MetricWindow(sums)
@@ -205,13 +220,19 @@ class _Run:
         """Return the record of the run that is stored with the model."""
         return {**self._about, "training": self.config.to_json(), "steps": int(state.step)}
 
+    def generator(self, state: TrainState) -> Generator:
+        """Return the generator to store for a state."""
+        variables = jax.tree.map(np.asarray, state.variables)
+        generator = Generator(self.config.generator, variables, self.record(state))
+        return generator if self._finish is None else self._finish(generator)
+
     def go(self, state: TrainState, step: Any, batches: Any, callback: TrainCallback | None) -> TrainState:
         """Train until the last step, or until the callback stops the run; return the last state."""
         window, speed = self._window, math.nan
         done = counted = int(state.step)
         began = time.perf_counter()
         while done < self.total:
-            state, metrics = step(state, parallel.split(next(batches)))
+            state, metrics = step(state, next(batches))
             done += 1
             window.add(done, metrics)
             last, line = done == self.total, done % self.cadence.log_every == 0
@@ -267,12 +288,12 @@ class _Run:
         except OutputError as error:
             failure = error
         if jax.process_index() == 0 and sums.bad_in_a_row < step:  # otherwise nothing was trained
-            variables = jax.tree.map(np.asarray, state.variables)
+            made = self.generator(state)
 
             def write(path: Path) -> None:
                 if path.parent == self.folder:
                     self._check_folder()
-                save_generator(path, self.config.generator, variables, self.record(state))
+                save_generator(path, made.config, made.variables, made.record)
 
             save_elsewhere(self.folder / MODEL, write, "the model")
         if failure is not None:
@@ -286,6 +307,11 @@ class _Run:
     def _write_samples(self, step: int, state: TrainState) -> None:
         assert self.log is not None
         variables = jax.tree.map(np.asarray, state.variables)
-        pictures = [np.asarray(_paint(self.config.generator, variables, photo)) for photo in self.samples]
-        photographs = [np.asarray(photo)[0] for photo in self.samples]
+        styles = self.config.generator.styles
+        photographs, pictures = [], []
+        for number in range(max(len(self.samples), min(styles, MOST_SAMPLES))):  # every style once
+            photo = self.samples[number % len(self.samples)]
+            style = None if styles == 1 else np.eye(styles, dtype=np.float32)[number % styles]
+            photographs.append(np.asarray(photo)[0])
+            pictures.append(np.asarray(_paint(self.config.generator, variables, photo, style)))
         self._try(lambda log: log.samples(step, photographs, pictures))

@@ -1,6 +1,7 @@
 """The training step on all devices of all hosts. Only this module uses ``jax.pmap`` and ``jax.distributed``.
 
-The batch is divided among the devices, and all devices share one state: ``in_axes=(None, 0)`` broadcasts the
+There are two forms of the step with the same results: one by ``jax.pmap``, which training uses, and one by
+``jax.shard_map``. With pmap, the batch is divided among the devices, and all devices share one state: ``in_axes=(None, 0)`` broadcasts the
 state, and ``out_axes=None`` returns it without a device axis, so the code never replicates it explicitly.
 """
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nstjax.data import Batch
 from nstjax.errors import InputError
@@ -59,7 +61,28 @@ def check_batch(size: int) -> None:
         )
 
 
-def on_every_device(tree: Any) -> Any:
+Fixed = tuple[TrainState, Backbone, Targets]
+TrainStep = Callable[[Fixed, Batch], tuple[TrainState, Metrics]]
+"""``step((state, network, style), batch) -> (state, metrics)``, where ``batch`` is this process's part of the batch."""
+
+
+def pmap_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> TrainStep:
+    """Return :func:`nstjax.training.step.train_step` as a function that runs on all devices, by ``jax.pmap``.
+
+    Args:
+        config: settings with named layers.
+        optimizer: from :func:`nstjax.training.state.make_optimizer`.
+    """
+
+    @partial(jax.pmap, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+    def step(fixed: Fixed, batch: Batch) -> tuple[TrainState, Metrics]:
+        state, network, style = fixed
+        return train_step(config, optimizer, state, network, style, batch, AXIS)
+
+    return lambda fixed, batch: step(fixed, split(batch))
+
+
+def replicated_by_pmap(tree: Any) -> Any:
     """Copy the arrays of ``tree`` to each device of this process, so that no step has to transfer them again.
 
     Use it with one device too: the result has the same layout as the output of a step, so the step is
@@ -69,32 +92,56 @@ def on_every_device(tree: Any) -> Any:
     return spread(np.zeros(jax.local_device_count()), tree)
 
 
-def pmap_step(
-    config: TrainConfig, optimizer: optax.GradientTransformation
-) -> Callable[[tuple[TrainState, Backbone, Targets], Batch], tuple[TrainState, Metrics]]:
-    """Return :func:`nstjax.training.step.train_step` as a function that runs on all devices.
-
-    Args:
-        config: settings with named layers.
-        optimizer: from :func:`nstjax.training.state.make_optimizer`.
-
-    Returns:
-        ``step((state, network, style), batch) -> (state, metrics)``, where ``batch`` comes from
-        :func:`split`.
-    """
-
-    @partial(jax.pmap, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
-    def step(fixed: tuple[TrainState, Backbone, Targets], batch: Batch) -> tuple[TrainState, Metrics]:
-        state, network, style = fixed
-        return train_step(config, optimizer, state, network, style, batch, AXIS)
-
-    return step
-
-
 def split(batch: Batch) -> Batch:
     """Reshape the arrays of a process's batch to ``(devices, images per device, …)``."""
     devices = jax.local_device_count()
     return jax.tree.map(lambda x: np.reshape(x, (devices, x.shape[0] // devices, *x.shape[1:])), batch)
+
+
+def _mesh() -> Mesh:
+    """Return all devices of all processes in a row."""
+    return Mesh(np.array(jax.devices()), (AXIS,))
+
+
+def sharded_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> TrainStep:
+    """Return the same function as :func:`pmap_step`, by ``jax.jit`` and ``jax.shard_map``.
+
+    Args:
+        config: settings with named layers.
+        optimizer: from :func:`nstjax.training.state.make_optimizer`.
+    """
+    mesh = _mesh()
+
+    def step(fixed: Fixed, batch: Batch) -> tuple[TrainState, Metrics]:
+        state, network, style = fixed
+        return train_step(config, optimizer, state, network, style, batch, AXIS)
+
+    # The primitives of nstjax.linear have no rule for the check of replication; train_step averages over AXIS itself.
+    mapped = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    run, sharding = jax.jit(mapped), NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def on_devices(fixed: Fixed, batch: Batch) -> tuple[TrainState, Metrics]:
+        parts = jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
+        result: tuple[TrainState, Metrics] = run(fixed, parts)
+        return result
+
+    return on_devices
+
+
+def replicated_by_sharding(tree: Any) -> Any:
+    """Copy the arrays of ``tree`` to every device of all processes, for :func:`sharded_step`."""
+    sharding = NamedSharding(_mesh(), PartitionSpec())
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+# What training uses. With a JAX that has no pmap: sharded_step, replicated_by_sharding.
+step_on_devices, on_every_device = pmap_step, replicated_by_pmap
 
 
 def any_process(flag: bool) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from nstjax.errors import InputError
-from nstjax.generators import init_generator
+from nstjax.generators import Variables, init_generator
 from nstjax.training.config import TrainConfig, TrainSettings
 
 MOST_BAD = 10  # consecutive steps with a non-finite gradient; more have another cause than a photograph
@@ -69,11 +69,25 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     return optax.apply_if_finite(optimizer, MOST_BAD)
 
 
-def init_state(config: TrainConfig) -> TrainState:
-    """Return the state before the first step."""
-    variables = init_generator(config.generator, jax.random.key(config.seed))
-    opt_state = make_optimizer(config).init(variables["params"])
-    return TrainState(jnp.zeros((), jnp.int32), variables["params"], variables["batch_stats"], opt_state)
+def trained_part(config: TrainConfig, params: Any) -> Any:
+    """Return the parameters that a run trains, ``{step: {name: array}}``; see ``TrainSettings.parameters``."""
+    if config.parameters == "all":
+        return params
+    norms = {step.name for step in config.generator.plan().steps if step.op == "norm"}
+    return {name: leaves for name, leaves in params.items() if name in norms}
+
+
+def init_state(config: TrainConfig, start: Variables | None = None) -> TrainState:
+    """Return the state before the first step.
+
+    Args:
+        config: settings of the run.
+        start: weights to begin with, of a generator of this config; by default random ones.
+    """
+    variables = init_generator(config.generator, jax.random.key(config.seed)) if start is None else start
+    params = dict(variables["params"])
+    opt_state = make_optimizer(config).init(trained_part(config, params))
+    return TrainState(jnp.zeros((), jnp.int32), params, variables["batch_stats"], opt_state)
 
 
 def to_arrays(state: TrainState) -> dict[str, np.ndarray]:

@@ -6,20 +6,22 @@ target is the photograph's own activations (Johnson et al. 2016, arXiv 1603.0815
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from nstjax.data import Batch
+from nstjax.errors import InputError
 from nstjax.generators import draw_noise, generate_train
 from nstjax.losses import Objective, Targets, make_targets, objective
 from nstjax.nn.vgg import features
 from nstjax.training.config import TrainConfig
-from nstjax.training.state import TrainState
-from nstjax.typing import Backbone, Features, Images, PoolingChoice, Scalar, Terms
+from nstjax.training.state import TrainState, trained_part
+from nstjax.typing import Backbone, Features, Images, Pooling, Scalar, Terms
 
 Metrics = dict[str, jax.Array]
 
@@ -38,7 +40,7 @@ class GeneratorApply:
         dtype: dtype of the computation; the returned activations are at least float32.
     """
 
-    pooling: PoolingChoice
+    pooling: Pooling
     dtype: Any
 
     def __call__(self, network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
@@ -85,6 +87,35 @@ def style_targets(config: TrainConfig, network: Backbone, style: Images) -> Targ
     return make_targets(alone, {}, found, {name: value.shape[1:3] for name, value in shapes.items()})
 
 
+def targets_of_styles(config: TrainConfig, network: Backbone, styles: Sequence[Images]) -> Targets:
+    """Compute the style targets of one or several style images.
+
+    Args:
+        config: settings with named layers.
+        network: the feature network.
+        styles: the style images, each ``(1, h, w, 3)`` in [0, 1], already resized.
+
+    Returns:
+        The result of :func:`style_targets` for one image. For several, its arrays have an additional first axis,
+        ``(styles, ...)``.
+
+    Raises:
+        InputError: If there are several images, and the targets of two have different shapes, such as those of a
+            statistic that keeps all positions.
+    """
+    found = [style_targets(config, network, style) for style in styles]
+    if len(found) == 1:
+        return found[0]
+    shapes = [jax.tree.map(jnp.shape, targets) for targets in found]
+    if any(shape != shapes[0] for shape in shapes):
+        raise InputError(
+            f"`style_statistic` {config.objective.style_statistic}: the targets of several style images differ in "
+            f"shape; choose gram or another statistic of averages, or images of one size"
+        )
+    stacked: Targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+    return stacked
+
+
 def batch_loss(
     record: Objective,
     apply: Callable[..., Features],
@@ -92,6 +123,7 @@ def batch_loss(
     style: Targets,
     images: Images,
     photographs: Images,
+    chosen: jax.Array | None = None,
 ) -> tuple[Scalar, Terms]:
     """Compute the objective of each image and average it over the batch.
 
@@ -103,6 +135,8 @@ def batch_loss(
         images: output of the generator, ``(n, h, w, 3)``.
         photographs: input of the generator and content targets, same shape. No gradient flows through their
             activations.
+        chosen: number of the style of each image, ``(n,)`` integers, for the targets of several styles
+            (:func:`targets_of_styles`); None for those of one.
 
     Returns:
         The loss, a scalar, and its weighted terms by name, scalars that add up to it.
@@ -111,12 +145,30 @@ def batch_loss(
     content = apply(network, photographs, layers) if layers else {}
     content = {name: jax.lax.stop_gradient(value) for name, value in content.items()}
 
-    def one(image: Images, target: Features) -> tuple[Scalar, Terms]:
-        targets = dataclasses.replace(style, content={name: value[None] for name, value in target.items()})
+    def one(image: Images, target: Features, own: Targets) -> tuple[Scalar, Terms]:
+        targets = dataclasses.replace(own, content={name: value[None] for name, value in target.items()})
         return objective(record, apply, network, targets)(image[None])
 
-    losses, terms = jax.vmap(one)(images, content)
+    if chosen is None:
+        losses, terms = jax.vmap(one, (0, 0, None))(images, content, style)
+    else:
+        losses, terms = jax.vmap(one)(images, content, jax.tree.map(lambda leaf: leaf[chosen], style))
     return losses.mean(), {name: value.mean() for name, value in terms.items()}
+
+
+def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
+    """Return the number of the style of each image of a batch: the styles take turns.
+
+    Args:
+        config: settings of the run.
+        step: number of batches before this one.
+        index: indices of the images in the whole batch, ``(n,)``.
+
+    Returns:
+        ``(n,)`` integers, from 0.
+    """
+    styles = config.generator.styles
+    return ((step % styles) * (config.data.batch_size % styles) + index) % styles
 
 
 def train_step(
@@ -147,7 +199,11 @@ def train_step(
     Returns:
         The new state, and the metrics as scalars: ``loss``, its weighted terms and ``gradient_norm``.
     """
-    dtype = jnp.dtype(config.compute)
+    dtype, styles = jnp.dtype(config.compute), config.generator.styles
+    chosen = weights = None
+    if styles > 1:
+        chosen = style_numbers(config, state.step, batch.index)
+        weights = jax.nn.one_hot(chosen, styles)
     keys = jax.vmap(
         lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), state.step), i)
     )
@@ -155,19 +211,22 @@ def train_step(
     noise = draw_noise(config.generator, keys(batch.index), height, width)
     photographs = batch.images
 
-    def loss(params: Any) -> tuple[Scalar, tuple[Any, Terms]]:
+    def loss(part: Any) -> tuple[Scalar, tuple[Any, Terms]]:
         images, batch_stats = generate_train(
             config.generator,
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": {**state.params, **part}, "batch_stats": state.batch_stats},
             photographs if config.generator.content else None,
             noise,
             axis_name=axis_name,
             dtype=dtype,
+            style=weights,
         )
-        value, terms = batch_loss(config.objective, make_apply(config), network, style, images, photographs)
+        apply = make_apply(config)
+        value, terms = batch_loss(config.objective, apply, network, style, images, photographs, chosen)
         return value, (batch_stats, terms)
 
-    (value, (batch_stats, terms)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    part = trained_part(config, state.params)
+    (value, (batch_stats, terms)), gradient = jax.value_and_grad(loss, has_aux=True)(part)
     metrics = {"loss": value, **terms}
     if axis_name is not None:
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
@@ -176,8 +235,8 @@ def train_step(
     # norm is infinite, so it is replaced by NaN, which the optimizer skips.
     finite = jnp.isfinite(norm)
     gradient = jax.tree.map(lambda g: jnp.where(finite, g, jnp.nan), gradient)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, part)
+    params = {**state.params, **optax.apply_updates(part, updates)}
     batch_stats = jax.tree.map(lambda new, old: jnp.where(finite, new, old), batch_stats, state.batch_stats)
     metrics["gradient_norm"] = norm
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics

@@ -10,6 +10,7 @@ from nstjax.typing import Backbone
 from nstjax.weights.apart import read_apart
 from nstjax.weights.canonical import PREPROCESSINGS, recognise_arch
 from nstjax.weights.recognise import Recognised, recognise_original
+from nstjax.weights.torchvision import STATED
 
 # Formats whose tensor names do not show which training the weights are from; the values show it.
 _TOLD_BY_VALUES = ("pth", "safetensors", "wheel")
@@ -66,7 +67,7 @@ def read_weights(path: str | Path, arch: str | None = None, preprocessing: str |
         raise InputError(f"{path}: its preprocessing cannot be read: give one with `preprocessing`")
     else:
         found = Recognised(implied, reason)
-        if kind in _TOLD_BY_VALUES:
+        if kind in _TOLD_BY_VALUES and reason != STATED:
             found = recognise_original(tree, path) or found
     network = recognise_arch(tree, path, arch)
     source = f"{kind} file {path.name}; preprocessing: {found.reason}"

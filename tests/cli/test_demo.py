@@ -11,6 +11,7 @@ from nstjax.cli.demo_command import PHOTOGRAPHS, photograph
 from nstjax.cli.main import main
 from nstjax.cli.synthesis_command import HOW_TO_GET_VGG
 from nstjax.paintings import PAINTINGS, paint
+from nstjax.weights.store import name_of
 
 QUICK = ["--size", "32", "--iterations", "3"]
 
@@ -82,3 +83,38 @@ def test_without_weights_a_transfer_uses_the_embedded_network_and_says_so(
         == 0
     )
     np.testing.assert_array_equal(nstjax.load_image("again.png"), nstjax.load_image("out.png"))
+
+
+def test_a_record_of_the_previous_embedded_network_repeats_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of earlier versions name it "embedded", and have its hash."""
+    monkeypatch.chdir(tmp_path)
+    nstjax.save_image("painting.png", paint("knife", 96, 96))
+    tiny = ["--size", "32", "--iterations", "2", "-q", "--no-compilation-cache"]
+    earlier = [
+        "transfer",
+        str(photograph("cat")),
+        "painting.png",
+        "-w",
+        "embedded-v1",
+        "--pooling",
+        "average",
+    ]
+    assert main([*earlier, "-o", "out.png", *tiny]) == 0
+    record = json.loads(Path("out.png.run.json").read_text())
+    record["weights_option"]["weights"] = "embedded"
+    Path("old.run.json").write_text(json.dumps(record))
+    assert main(["transfer", "--from", "old.run.json", "-o", "again.png", *tiny[-2:]]) == 0
+    np.testing.assert_array_equal(nstjax.load_image("again.png"), nstjax.load_image("out.png"))
+    repeated = json.loads(Path("again.png.run.json").read_text())
+    assert repeated["weights"]["sha256"] == record["weights"]["sha256"]
+    assert repeated["weights_option"]["weights"] == "embedded-v1"
+
+
+def test_a_name_that_stands_for_other_weights_now() -> None:
+    former, present = (nstjax.load_backbone(name).sha256 for name in ("embedded-v1", "embedded"))
+    assert name_of("embedded", former) == "embedded-v1"
+    assert name_of("embedded", present) == "embedded"
+    assert name_of("embedded", "0" * 64) == "embedded"  # no installed weights have this hash
+    assert name_of("a/file.h5", former) == "a/file.h5"

@@ -12,6 +12,7 @@ from PIL import Image
 import nstjax
 from nstjax.cli.main import main
 from nstjax.generators.store import load_generator
+from nstjax.generators.styles import select_style, style_names
 from nstjax.training import read_metrics
 from tests.helpers.datasets import prepare_folder
 from tests.helpers.photographs import damage, write_marked
@@ -163,11 +164,11 @@ BAD: dict[str, tuple[list[str], str]] = {
     "seed": (["--seed", "-1"], "--seed is -1"),
     "data seed": (["--data-seed", "-1"], "--data-seed is -1"),
     "crop": (["--crop", "0"], "--crop is 0"),
-    "crop too small for a layer": (["--crop", "2", "--content-layers", "relu3_2"], "too small for layer"),
+    "crop too small for a layer": (["--crop", "2", "--content-layers", "relu3_1"], "too small for layer"),
     "batch": (["--batch-size", "0"], "--batch-size is 0"),
     "log": (["--log-every", "0"], "--log-every is 0"),
     "keep": (["--keep", "0"], "--keep is 0"),
-    "layer": (["--style-layers", "relu4_1"], "relu4_1"),
+    "layer": (["--style-layers", "relu4_4"], "relu4_4"),
     "hosts": (["--processes", "2"], "--coordinator"),
     "resume without a run": (["--resume", "--style", "nowhere.png"], "nowhere.png"),
     "weights": (["-w", "nowhere"], "nowhere"),
@@ -189,3 +190,56 @@ def test_bad_input(
     assert error.count("\n") == 1
     assert message in error
     assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
+
+
+def test_several_styles_are_trained_selected_shown_and_added(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("b", 1), ("c", 2)):
+        pixels = np.random.default_rng(seed).integers(0, 255, (30, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(f"{name}.png")
+    shutil.copy("b.png", "photographs/b.png")
+    common = [*QUICK, "-q", "--steps", "2", "--schedule", "constant"]
+    several = ["--style", "painting.png", "b.png", "photographs/b.png", "--data", "photographs", "-o", "run"]
+    assert train(*several, *common) == 0
+    assert train("--resume", "-o", "run", "-q", "--steps", "3") == 0  # the paintings are those of the record
+    assert load_generator("run").record["steps"] == 3
+    assert style_names(load_generator("run")) == ("painting", "b", "b-2")
+    record = json.loads(Path("run/train.json").read_text())
+    assert list(record["inputs"]) == ["style", "style_2", "style_3"]
+    assert train("--resume", "-o", "run", "--style", "painting.png", "c.png", "b.png") == 2
+    assert "the paintings are not those" in capsys.readouterr().err
+    assert train("--resume", "-o", "run", "--style", "painting.png") == 2
+    capsys.readouterr()
+
+    paint = ["stylize", "photographs/00.png", "--model", "run"]
+    assert main([*paint, "-o", "x.png"]) == 2
+    assert (
+        "--style is missing: the styles of --model run are 1 painting, 2 b, 3 b-2" in capsys.readouterr().err
+    )
+    assert main([*paint, "-o", "x.png", "--style", "d"]) == 2
+    assert "--style d: the generator has no style 'd'" in capsys.readouterr().err
+    assert not Path("x.png").exists()
+    assert main([*paint, "-o", "x.png", "--style", "b:1,1:3", "-q"]) == 0
+    assert json.loads(Path("x.png.run.json").read_text())["model"]["style"] == {"painting": 0.75, "b": 0.25}
+    assert main([*paint, "-o", "sheet.jpg", "--sheet", "-q"]) == 0
+    assert nstjax.load_image("sheet.jpg").shape[2] > 600
+    for more, said in (
+        (["-o", "s.png", "--sheet", "--style", "b"], "leave out --style"),
+        (["-o", "s.tiff", "--sheet"], "the sheet s.tiff must end in .png or .jpg"),
+    ):
+        assert main([*paint, *more]) == 2
+        assert said in capsys.readouterr().err
+
+    add = ["--style", "c.png", "--add-to", "run", "--data", "photographs", "-o", "more"]
+    own = [option for option in common if option not in ("--width", "0.125", "--residual-blocks", "0")]
+    assert train(*add, *common) == 2
+    assert "does not go with --add-to" in capsys.readouterr().err
+    assert train(*add, *own) == 0
+    assert train("--resume", "-o", "more", "-q", "--steps", "3") == 0
+    grown, before = load_generator("more"), load_generator("run")
+    assert style_names(grown) == ("painting", "b", "b-2", "c")
+    assert_same_bits(*(select_style(one, "b-2").variables for one in (grown, before)))
+    assert train(*add[:3], "more", *add[4:], *own, "--resume") == 2
+    assert "--add-to is not the model that more was started with" in capsys.readouterr().err
+    assert main(["stylize", "--list"]) == 0

@@ -77,7 +77,7 @@ def test_duke_s_layers_are_the_report_s_where_the_weights_have_them() -> None:
     assert config.objective.style_layers == first
     assert config.objective.content_layers == ("conv2_2",)
     assert (config.learning_rate, config.schedule, config.data.batch_size) == (0.1, "constant", 1)
-    embedded = nstjax.load_backbone("embedded")
+    embedded = nstjax.load_backbone("embedded-v1")
     config = duke_settings.config(
         embedded, duke_settings.Size(128, 2, 2, 2), "photographs", reported=False
     ).for_backbone(embedded)

@@ -212,8 +212,7 @@ def test_a_statistic_of_ones_own_with_masks_scales_tiles_and_resumption(
     np.testing.assert_array_equal(pixels("parts.png"), pixels("whole.png"))
     record = json.loads(Path("whole.png.run.json").read_text())
     assert record["config"]["objective"]["style_statistic"] == "logs.py:Logarithms"
-    # Its weight is its own, times the embedded network's factor.
-    assert record["config"]["objective"]["style_weight"] == 15.0
+    assert record["config"]["objective"]["style_weight"] == 5.0  # the weight of the class
     capsys.readouterr()
     again = ["transfer", "--from", "whole.png.run.json", "-o", "again.png", "-q"]
     del nstjax.losses.statistics.STATISTICS["logs.py:Logarithms"]  # as in a new process

@@ -1,4 +1,4 @@
-"""The embedded network: the forward pass of small networks, and what is shipped."""
+"""Tests of students: forward pass, weights that are refused, storage, and the shipped embedded network."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import nstjax
 from nstjax.files import shipped_folder
 from nstjax.nn.student import PREPROCESSING, init_student, make_student
 from nstjax.nn.vgg import EMBEDDED, steps_to
+from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.store import load_backbone, read_store, resolve, save_backbone
 from tests.helpers.networks import random_backbone
 
@@ -47,7 +48,7 @@ def test_with_vgg_s_weights_and_heads_of_one_it_is_vgg(pooling: str) -> None:
 def test_a_missing_convolution_is_one_that_changes_nothing() -> None:
     without = student({"conv1_1": 5, "conv2_1": 6})
     params = dict(without.params)
-    # Activations are not negative, so that a rectified copy is a copy.
+    # The kernel copies its input. Activations after a ReLU are not negative, so the next ReLU keeps the copy.
     kernel = np.zeros((3, 3, 5, 5), np.float32)
     kernel[1, 1] = np.eye(5)
     params["conv1_2"] = {"kernel": kernel, "bias": np.zeros(5, np.float32)}
@@ -66,22 +67,6 @@ def test_heads_are_linear_maps_of_what_runs_on() -> None:
     a, b = (nstjax.features(net, image, net.layers) for net in (one, make_student(params)))
     np.testing.assert_array_equal(a["relu1_1"], b["relu1_1"])
     np.testing.assert_allclose(a["relu2_1"] @ turn, b["relu2_1"], rtol=1e-4, atol=1e-5)
-
-
-def test_the_pooling_is_that_of_the_training() -> None:
-    image = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
-    for network, own, other in ((student(), "average", "max"), (random_backbone(convs=3), "max", "average")):
-        unsaid, said, not_own = (
-            nstjax.features(network, image, ("relu2_1",), how) for how in ("network", own, other)
-        )
-        np.testing.assert_array_equal(unsaid["relu2_1"], said["relu2_1"])
-        assert np.abs(unsaid["relu2_1"] - not_own["relu2_1"]).max() > 1e-3
-
-
-def test_max_pooling_is_warned_of(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    config = nstjax.TransferConfig(size=16, pooling="max", optimizer=nstjax.optim.Lbfgs(iterations=1))
-    with pytest.warns(nstjax.errors.InputWarning, match="average pooling"):
-        nstjax.transfer(*pictures, student(), config)
 
 
 def test_gradient_by_central_differences(x64: None) -> None:
@@ -138,34 +123,70 @@ def test_store_keeps_half_precision_and_gives_single(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_store_of_eight_bits(tmp_path: Path) -> None:
+    network = student()
+    save_backbone(network, tmp_path / "net", eight_bit=True)
+    found = read_store(tmp_path / "net")
+    assert jax.tree.structure(found.params) == jax.tree.structure(network.params)
+    for name, layer in network.params.items():
+        np.testing.assert_allclose(found.params[name]["bias"], layer["bias"], atol=1e-3)
+        for key in {"kernel", "head"} & set(layer):
+            value = np.asarray(layer[key])
+            largest = np.abs(value).max(tuple(range(value.ndim - 1)))
+            assert np.all(np.abs(found.params[name][key] - value) <= largest / 254 * 1.0001)
+    # Storing weights that are already rounded does not change them.
+    save_backbone(found, tmp_path / "again", eight_bit=True)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(read_store(tmp_path / "again")), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    kernel = np.zeros((3, 3, 2, 2), np.float32)
+    kernel[..., 1] = 0.5
+    stored = quantize({"conv1_1": {"kernel": kernel, "bias": np.ones(2, np.float32)}})["conv1_1"]
+    assert (stored["kernel"].dtype, stored["kernel_scale"].dtype) == (np.int8, np.float32)
+    np.testing.assert_array_equal(dequantize({"conv1_1": stored})["conv1_1"]["kernel"], kernel)
+    del stored["kernel_scale"]
+    with pytest.raises(KeyError):
+        dequantize({"conv1_1": stored})
+
+
 def test_shipped_network() -> None:
     folder = shipped_folder() / "embedded"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert size <= 1_000_000
+    assert size <= 4_000_000
     network = load_backbone("embedded")
-    assert network.layers == ("relu1_1", "relu2_1", "relu3_1", "relu3_2")
+    assert network.layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
     assert "VGG-19" in network.source
     assert len(network.sha256) == 64
 
 
 def test_shipped_network_has_vgg_s_energies_on_a_drawn_image() -> None:
-    y, x = np.mgrid[0:32, 0:32] / 32.0
+    y, x = np.mgrid[0:96, 0:96] / 96.0
     image = np.stack([x, y, 0.5 + 0.5 * np.sin(9 * x * y)], -1)[None].astype(np.float32)
-    # Mean squared norms of an activation in VGG-19, average pooling, from the real weights to conv3_4 (SHA-256
-    # 03ebcbf1…), by nstjax.features with JAX 0.10.2 on a CPU; heads leave out up to 4 % of them.
-    vgg = {"relu1_1": 420_979.7, "relu2_1": 12_686_678.0, "relu3_1": 34_007_572.0, "relu3_2": 38_389_504.0}
+    # Mean squared norms of VGG-19's activations with max pooling, computed from the real weights (SHA-256
+    # 03ebcbf1…) by nstjax.features with JAX 0.10.2 on a CPU. The directions of the heads leave out up to 10%
+    # of them. The rest of the tolerance is for the student's errors.
+    vgg = {
+        "relu1_1": 431_254.2,
+        "relu2_1": 7_952_271.0,
+        "relu3_1": 22_973_940.0,
+        "relu4_1": 587_953_792.0,
+        "relu4_2": 387_038_880.0,
+        "relu5_1": 9_094_414.0,
+    }
     found = nstjax.features(load_backbone("embedded"), image, tuple(vgg))
     for layer, energy in vgg.items():
-        assert 0.9 * energy < jnp.mean(jnp.sum(found[layer] ** 2, -1)) < 1.02 * energy, layer
+        assert 0.6 * energy < jnp.mean(jnp.sum(found[layer] ** 2, -1)) < 1.1 * energy, layer
 
 
 def test_auto_is_vgg_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSTJAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert load_backbone("auto").arch == EMBEDDED
-    (tmp_path / "ckpts" / "vgg19" / "record").mkdir(parents=True)  # what is left of a store hides nothing
+    (tmp_path / "ckpts" / "vgg19" / "record").mkdir(parents=True)  # an incomplete store is ignored
     assert load_backbone("auto").arch == EMBEDDED
-    assert resolve("auto", "vgg16") == "vgg16"  # who names a network means it
+    assert resolve("auto", "vgg16") == "vgg16"  # the name of a network is used as given
     assert resolve("some.h5") == "some.h5"
     save_backbone(random_backbone(convs=3), tmp_path / "weights" / "vgg19")
     assert load_backbone("auto").arch == "vgg19"
@@ -182,14 +203,19 @@ def test_what_does_not_go_with_it() -> None:
 
 
 @pytest.mark.shared
-def test_shipped_network_imitates_its_teacher_on_unseen_paintings(shared: Path) -> None:
-    teacher = load_backbone(shared / "weights" / "vgg19_blocks1-3_keras_layout.h5", "vgg19")
+@pytest.mark.parametrize(("pooling", "tolerance", "least"), [("max", 0.25, 0.78), ("average", 0.35, 0.72)])
+def test_shipped_network_imitates_its_teacher_on_unseen_paintings(
+    shared: Path, pooling: str, tolerance: float, least: float
+) -> None:
+    teacher = load_backbone(shared / "weights" / "vgg19_keras_layout.h5")
     network = load_backbone("embedded")
     for name in ("starry_night", "great_wave"):
         image = nstjax.images.resize(nstjax.load_image(shared / "images" / "style" / f"{name}.jpg"), 192, 256)
-        theirs, ours = (nstjax.features(b, image, network.layers, "average") for b in (teacher, network))
+        theirs, ours = (nstjax.features(b, image, network.layers, pooling) for b in (teacher, network))
         for layer in network.layers:
-            # Gram matrices are known up to a turn of the channels; their singular values are not changed by it.
+            # The heads give the activations in rotated channels. The rotation does not change the eigenvalues
+            # of the Gram matrix. The heads leave out some of the second moments, and an imperfect fit shrinks
+            # the rest, so the sum of all is smaller.
             a, b = (
                 np.linalg.eigvalsh(
                     np.asarray(nstjax.losses.gram_matrix(f[layer], "positions"), np.float64)[0]
@@ -197,5 +223,5 @@ def test_shipped_network_imitates_its_teacher_on_unseen_paintings(shared: Path) 
                 for f in (theirs, ours)
             )
             count = 8
-            np.testing.assert_allclose(b[:count], a[:count], rtol=0.25, err_msg=f"{name} {layer}")
-            np.testing.assert_allclose(b.sum(), a.sum(), rtol=0.1, err_msg=f"{name} {layer}")
+            np.testing.assert_allclose(b[:count], a[:count], rtol=tolerance, err_msg=f"{name} {layer}")
+            assert least < b.sum() / a.sum() < 1.02, f"{name} {layer}"

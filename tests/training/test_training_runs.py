@@ -44,11 +44,20 @@ DEVICES = """
     original = parallel.train_step
     parallel.train_step = lambda *args: (traces.append(1), original(*args))[1]
     assert jax.device_count() == 8
-    step = parallel.pmap_step(config, optimizer)
-    state, network, targets = parallel.on_every_device((state, network, targets))
-    spread, metrics = step((state, network, targets), parallel.split(batch))
-    again, _ = step((spread, network, targets), parallel.split(batch))
+    plain = (state, network, targets)
+    step, (state, network, targets) = parallel.pmap_step(config, optimizer), parallel.replicated_by_pmap(plain)
+    spread, metrics = step((state, network, targets), batch)
+    again, _ = step((spread, network, targets), batch)
     assert len(traces) == 1, traces
+    # The other form of the step: the same to 1e-6, parameters, statistics and metrics, after one step and after two.
+    other, fixed = parallel.sharded_step(config, optimizer), parallel.replicated_by_sharding(plain)
+    sharded, sharded_metrics = other(fixed, batch)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(sharded)} == {8}
+    twice, _ = other((sharded, *fixed[1:]), batch)
+    assert len(traces) == 2, traces
+    for one, two in (((spread, metrics), (sharded, sharded_metrics)), (again, twice)):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-6)
     assert int(again.step) == 2
     for part in ("params", "batch_stats"):
         one, other = (dict(jax.tree_util.tree_leaves_with_path(getattr(s, part))) for s in (alone, spread))
@@ -72,10 +81,13 @@ def test_eight_devices_give_the_parameters_of_one(kind: str) -> None:
 HOST = """
     import sys
     from pathlib import Path
-    port, index, folder = sys.argv[1:]
+    port, index, folder, how = sys.argv[1:]
     import jax
-    from nstjax.training import Cadence, train
+    from nstjax.training import Cadence, parallel, train
     from nstjax.training.parallel import join_hosts
+    if how == "sharded":
+        parallel.step_on_devices = parallel.sharded_step
+        parallel.on_every_device = parallel.replicated_by_sharding
     if port != "none":
         join_hosts(f"127.0.0.1:{port}", 2, int(index))
         assert jax.process_count() == 2
@@ -85,10 +97,11 @@ HOST = """
 
 
 @pytest.mark.slow
-def test_two_processes_train_to_the_parameters_of_one(tmp_path: Path) -> None:
-    port = str(random.Random(os.getpid()).randint(20000, 60000))
+@pytest.mark.parametrize("how", ["pmap", "sharded"])
+def test_two_processes_train_to_the_parameters_of_one(how: str, tmp_path: Path) -> None:
+    port = str(random.Random(os.getpid() + len(how)).randint(20000, 60000))
     runs = [("none", "0", "one"), (port, "0", "two"), (port, "1", "two")]
-    processes = [run_python(HOST, p, i, str(tmp_path / name)) for p, i, name in runs]
+    processes = [run_python(HOST, p, i, str(tmp_path / name), how) for p, i, name in runs]
     for process in processes:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err[-2000:]

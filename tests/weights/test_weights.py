@@ -365,14 +365,16 @@ def test_store_round_trip_and_names(
     found = load_backbone("mine")
     assert dataclasses.replace(found, params={}) == dataclasses.replace(backbone, params={})
     assert_same_weights(found, {k: dict(v) for k, v in backbone.params.items()})
-    assert list(installed()) == ["mine", "embedded"]  # the second ships with the package
+    assert list(installed()) == ["mine", "embedded", "embedded-v1"]  # the last two ship with the package
     # A store in ckpts/ comes before one of the same name in the cache.
     save_backbone(dataclasses.replace(backbone, source="local"), tmp_path / "ckpts" / "mine")
     assert load_backbone("mine").source == "local"
     assert load_backbone(tmp_path / "cache" / "weights" / "mine").source == backbone.source
     with pytest.raises(nstjax.InputError, match="nstjax weights fetch vgg19"):
         load_backbone("vgg19")
-    with pytest.raises(nstjax.InputError, match="no weights called 'yours'.* mine, embedded, vgg19"):
+    with pytest.raises(
+        nstjax.InputError, match="no weights called 'yours'.* mine, embedded, embedded-v1, vgg19"
+    ):
         load_backbone("yours")
 
 
