@@ -276,8 +276,9 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
-    whole = the_model(options.model)
-    generator = in_style(whole, "1" if options.sheet else options.style, str(options.model))
+    generator = the_model(options.model)
+    if not options.sheet:
+        generator = in_style(generator, options.style, str(options.model))
     if takes_photographs(generator) != (jobs[0].kind != "texture"):
         raise InputError(
             f"PHOTO is missing: --model {options.model} paints photographs"
@@ -287,7 +288,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if jobs[0].kind == "texture" and options.size is None:
         raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
     if options.sheet:
-        return _write_sheet(whole, options, jobs[0])
+        return _write_sheet(generator, options, jobs[0])
     settings, paint = _settings(options, generator), _painter(generator, options)
     began = time.perf_counter()
     folder = jobs[0].output.parent

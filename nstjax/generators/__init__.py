@@ -58,7 +58,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
 
     # Flax gives the shapes. The weights are slices of one draw: XLA takes seconds to compile a draw per layer.
     shapes = jax.eval_shape(init)
-    convs = {step.name for step in plan.steps if step.op == "conv"}
+    convs = plan.named("conv")
     drawn = {name: leaves for name, leaves in shapes["params"].items() if name in convs}
     units = np.asarray(
         jax.random.uniform(key, (sum(leaf.size for leaf in jax.tree.leaves(drawn)),), jnp.float32, -1.0, 1.0)
@@ -240,7 +240,7 @@ def blend_styles(
         raise InputError(f"`weights` has shape {np.shape(weights)}: give {config.styles}, one for each style")
     if config.styles == 1:
         return config, variables
-    norms = {step.name for step in config.plan().steps if step.op == "norm"}
+    norms = config.plan().named("norm")
     params = {
         name: {key: jnp.asarray(weights, jnp.float32) @ leaf for key, leaf in leaves.items()}
         if name in norms

@@ -88,6 +88,10 @@ class GeneratorPlan:
     norm: NormKind
     styles: int = 1
 
+    def named(self, op: Op) -> set[str]:
+        """Return the names of the steps with an operation."""
+        return {step.name for step in self.steps if step.op == op}
+
     def live(self, index: int) -> set[str]:
         """Return the names of the arrays made before step ``index`` that it or a later step reads."""
         made = {step.name for step in self.steps[:index]} | {name for name, _ in self.inputs}

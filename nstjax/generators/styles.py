@@ -130,7 +130,7 @@ def with_styles(generator: Generator, styles: int) -> Generator:
     own = generator.config.styles
     config, variables = blend_styles(generator.config, generator.variables, jnp.full(own, 1 / own))
     if styles > 1:
-        norms = _norms(generator)
+        norms = config.plan().named("norm")
         params = {
             name: {key: jnp.tile(leaf, (styles, 1)) for key, leaf in leaves.items()}
             if name in norms
@@ -154,7 +154,7 @@ def join_styles(first: Generator, second: Generator) -> Generator:
     styles = first.config.styles + second.config.styles
     if dataclasses.replace(first.config, styles=1) != dataclasses.replace(second.config, styles=1):
         raise InputError("the generators are of different networks: styles are joined in equal ones only")
-    norms, params = _norms(first), {}
+    norms, params = first.config.plan().named("norm"), {}
     for name, leaves in first.variables["params"].items():
         other = second.variables["params"][name]
         if name in norms:
@@ -179,7 +179,3 @@ def _entries(generator: Generator) -> list[dict[str, Any]]:
     names = style_names(generator)
     entries = known if isinstance(known, list) and len(known) == len(names) else [{}] * len(names)
     return [{**entry, "name": name} for entry, name in zip(entries, names, strict=True)]
-
-
-def _norms(generator: Generator) -> set[str]:
-    return {step.name for step in generator.config.plan().steps if step.op == "norm"}

@@ -12,7 +12,7 @@ from nstjax.errors import InputError
 from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.norm import EPSILON
-from nstjax.generators.plan import GeneratorPlan, LayerStep
+from nstjax.generators.plan import LayerStep
 from nstjax.generators.steps import GREY, MEAN, REACH
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
@@ -145,7 +145,7 @@ def onnx_model(generator: Generator) -> Any:
     for name, channels in plan.inputs:
         level = plan.levels()[name]
         sides = [f"{side}_{2**level}" if level else side for side in ("height", "width")]
-        inputs.append(helper.make_tensor_value_info(f"{name}", kind, ["n", *sides, channels]))
+        inputs.append(helper.make_tensor_value_info(name, kind, ["n", *sides, channels]))
     outer = {name: f"{name}/nchw" for name, _ in plan.inputs}
     for name, inner in outer.items():
         graph.node("Transpose", [name], inner, perm=[0, 3, 1, 2])
@@ -178,20 +178,6 @@ def _onnx() -> Any:
     return onnx
 
 
-def random_inputs(plan: GeneratorPlan, height: int, width: int) -> dict[str, np.ndarray]:
-    """Return a random image for a plan, without its noise, of about the given size: ``{"image": (1, h, w, 3)}``.
-
-    Args:
-        plan: the plan of a generator.
-        height: height in pixels, rounded up to the plan's multiple.
-        width: width in pixels, rounded up to it.
-    """
-    sides = [-(-side // plan.multiple) * plan.multiple for side in (height, width)]
-    rng = np.random.default_rng(0)
-    image = rng.uniform(size=(1, *sides, 3)).astype(np.float32)
-    return {"image": image} if any(name == "image" for name, _ in plan.inputs) else {}
-
-
 def _difference(generator: Generator, model: Any) -> float | None:
     """Return the largest difference between onnxruntime's results and the generator's; None without onnxruntime."""
     try:
@@ -203,15 +189,16 @@ def _difference(generator: Generator, model: Any) -> float | None:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    plan, largest = generator.config.plan(), 0.0
-    for height, width in CHECKED_SIDES:
-        sides = [-(-side // plan.multiple) * plan.multiple for side in (height, width)]
-        noise = draw_noise(generator.config, jax.random.key(0)[None], *sides)
-        inputs = random_inputs(plan, height, width)
-        own = generate(
-            generator.config, generator.variables, inputs.get("image"), noise, size=(sides[0], sides[1])
-        )
-        inputs |= {f"noise{k}": np.asarray(z) for k, z in enumerate(noise)}
+    config, largest, rng = generator.config, 0.0, np.random.default_rng(0)
+    multiple = config.plan().multiple
+    for size in CHECKED_SIDES:
+        height, width = (-(-side // multiple) * multiple for side in size)
+        noise = draw_noise(config, jax.random.key(0)[None], height, width)
+        image = rng.uniform(size=(1, height, width, 3)).astype(np.float32) if config.content else None
+        own = generate(config, generator.variables, image, noise, size=(height, width))
+        inputs = {f"noise{k}": np.asarray(z) for k, z in enumerate(noise)}
+        if image is not None:
+            inputs["image"] = image
         found = session.run(None, inputs)[0]
         largest = max(largest, float(np.abs(found - np.asarray(own).clip(0, 1)).max()))
     return largest
