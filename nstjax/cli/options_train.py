@@ -35,6 +35,8 @@ class GeneratorOptions:
     """johnson: transposed convolutions as in the paper, or upsampling followed by a convolution."""
     width: float | None = None
     """johnson: factor on the number of filters, which are 32, 64 and 128."""
+    downsamplings: int | None = None
+    """johnson: number of downsampling convolutions, 2 in the paper; larger forms need more."""
     residual_blocks: int | None = None
     """johnson: number of residual blocks."""
     last_kernel: Literal[9, 3] | None = None

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -208,9 +209,14 @@ class _Display(Display):
         for name in progress.skipped[self._skipped :]:
             self.say(f"note: {name} cannot be read and is left out")
         self._skipped = len(progress.skipped)
-        known = progress.images_per_second == progress.images_per_second  # False for NaN
-        speed = f"  {progress.images_per_second:.3g} images/s" if known else ""
-        text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{speed}"
+        if progress.sample is not None:
+            self.say(f"samples: {progress.sample}")
+        share, speed = "", ""
+        if not math.isnan(progress.unchanged):
+            share = f" ({progress.loss / progress.unchanged:.2f} of the unchanged photographs')"
+        if not math.isnan(progress.images_per_second):
+            speed = f"  {progress.images_per_second:.3g} images/s"
+        text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{share}{speed}"
         due = progress.step % self._every == 0 or progress.step == progress.steps
         self.update(progress.step / progress.steps, text, due)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from nstjax.errors import InputError, check_choices
+from nstjax.errors import InputError, check_choices, within
 from nstjax.generators.plan import (
     GeneratorPlan,
     LayerStep,
@@ -12,8 +12,6 @@ from nstjax.generators.plan import (
     Upsampling,
     check_styles,
 )
-
-_KERNELS = (9, 3, 3)  # kernel sizes of the downsampling part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +35,9 @@ class JohnsonConfig:
             has "a scaled tanh" with range [0, 255], which would be 0.5 + 0.5·tanh here. In the code's form,
             the tanh still has a slope of 0.28 at black and white; in the paper's form it has none.
         width: factor on the numbers of filters, which are 32, 64 and 128 in the paper; 1/32 to 16.
+        downsamplings: number of convolutions of stride 2, and of upsamplings, 1 to 5; 2 in the paper. Each
+            further one doubles the number of filters. The residual blocks then have a larger receptive field
+            at the same cost, which larger forms need.
         residual_blocks: number of residual blocks, 0 to 100; 5 in the paper.
         last_kernel: kernel size of the last convolution, 9 or 3. The default is 9, as in Johnson et al.
             (supplement, table 1), in their code and in all checkpoints so far. Table 3.1 of the Pomona thesis
@@ -53,6 +54,7 @@ class JohnsonConfig:
     padding: Literal["reflect", "zeros"] = "reflect"
     output: OutputKind = "tanh"
     width: float = 1.0
+    downsamplings: int = 2
     residual_blocks: int = 5
     last_kernel: int = 9
     styles: int = 1
@@ -66,6 +68,7 @@ class JohnsonConfig:
         check_choices(self, output="generator.output")
         if not 1 / 32 <= self.width <= 16:
             raise InputError(f"`width` is {self.width}: it must be between 1/32 and 16, and 1 is the paper's")
+        within("downsamplings", self.downsamplings, 1, 5)
         if not 0 <= self.residual_blocks <= 100:
             raise InputError(f"`residual_blocks` is {self.residual_blocks}: it must be between 0 and 100")
         if self.last_kernel not in (3, 9):
@@ -98,20 +101,21 @@ def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
                 LayerStep(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level)
             )
 
-    filters = [max(1, round(config.width * n)) for n in (32, 64, 128)]
-    for level, (kernel, channels) in enumerate(zip(_KERNELS, filters, strict=True)):
-        conv(f"down{level}", channels, level, kernel=kernel, stride=2 if level else 1)
+    deepest = config.downsamplings
+    filters = [max(1, round(config.width * 32 * 2**level)) for level in range(deepest + 1)]
+    for level, channels in enumerate(filters):
+        conv(f"down{level}", channels, level, kernel=3 if level else 9, stride=2 if level else 1)
         norm()
     for block in range(config.residual_blocks):
         into = steps[-1].name
-        conv(f"block{block}_conv0", filters[2], 2, kernel=3)
+        conv(f"block{block}_conv0", filters[-1], deepest, kernel=3)
         norm()
-        conv(f"block{block}_conv1", filters[2], 2, kernel=3)
+        conv(f"block{block}_conv1", filters[-1], deepest, kernel=3)
         norm(relu=False)
-        steps.append(LayerStep(f"block{block}", "add", (into, steps[-1].name), filters[2], 2))
-    for level in (1, 0):
+        steps.append(LayerStep(f"block{block}", "add", (into, steps[-1].name), filters[-1], deepest))
+    for level in reversed(range(deepest)):
         conv(f"up{level}", filters[level], level, kernel=3, upsampling=config.upsampling)
         norm()
     conv("last", 3, 0, kernel=config.last_kernel, bias=True)
     steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output=config.output))
-    return GeneratorPlan(tuple(steps), (("image", 3),), 4, config.norm, config.styles)
+    return GeneratorPlan(tuple(steps), (("image", 3),), 2**deepest, config.norm, config.styles)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from nstjax.errors import MOST, within
 
@@ -14,8 +15,8 @@ class Cadence:
     """Steps between entries of the metrics."""
     checkpoint_every: int = 500
     """Steps between checkpoints; 0 writes one at the end only."""
-    sample_every: int = 500
-    """Steps between sample pictures; 0 makes none."""
+    sample_every: int | None = None
+    """Steps between sample pictures; by default a tenth of the run, at most 500; 0 makes none."""
     keep: int = 2
     """Number of newest checkpoints to keep."""
     keep_period: int | None = None
@@ -25,9 +26,20 @@ class Cadence:
         within("log_every", self.log_every, 1, MOST)
         within("keep", self.keep, 1, MOST)
         within("checkpoint_every", self.checkpoint_every, 0, MOST)
-        within("sample_every", self.sample_every, 0, MOST)
+        if self.sample_every is not None:
+            within("sample_every", self.sample_every, 0, MOST)
         if self.keep_period is not None:
             within("keep_period", self.keep_period, 1, MOST)
+
+    def samples_due(self, step: int, steps: int) -> bool:
+        """Return True if sample pictures are made after a step.
+
+        Args:
+            step: number of steps taken so far, from 1.
+            steps: number of steps of the run; the last one always makes samples.
+        """
+        every = self.sample_every if self.sample_every is not None else max(1, min(500, steps // 10))
+        return every > 0 and (step == steps or step % every == 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +52,21 @@ class TrainProgress:
         loss: loss of the latest step that has been read from the device, usually the previous one, so that
             training does not wait for the device. Steps with non-finite metrics leave it unchanged; NaN
             before the first finite loss.
+        unchanged: loss of the first training photographs themselves: that of a generator which changes nothing.
+            NaN for generators of textures, which take no photograph.
         images_per_second: throughput since the last entry of the metrics, over all processes; NaN before the
             first entry.
         skipped: names of the photographs that this process could not read.
+        sample: path of the sample pictures that were written after this step, or None.
     """
 
     step: int
     steps: int
     loss: float
+    unchanged: float
     images_per_second: float
     skipped: tuple[str, ...]
+    sample: Path | None
 
 
 TrainCallback = Callable[[TrainProgress], bool | None]

@@ -19,6 +19,7 @@ from nstjax.files import save_elsewhere
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator, save_generator
 from nstjax.images import fit_long_side, resize
+from nstjax.losses import Targets
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.plain import checked
@@ -36,7 +37,7 @@ from nstjax.training.state import (
     make_schedule,
     to_arrays,
 )
-from nstjax.training.step import targets_of_styles
+from nstjax.training.step import targets_of_styles, unchanged_loss
 from nstjax.typing import Backbone, Images
 
 CHECKPOINTS, MODEL = "checkpoints", "model"
@@ -130,10 +131,12 @@ def train(
         if course is not None and kept is not None:
             state, sums = _restored(state, *kept, batches, course.directory)
         targets = targets_of_styles(config, backbone, [scaled_style(config, image) for image in styles])
+        unchanged = _loss_of_photographs(config, backbone, targets) if callback is not None else math.nan
         state, network, targets = parallel.on_every_device(
             (state, prepared(backbone, config.objective.layers), targets)
         )
         run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), sums, finish)
+        run.unchanged = unchanged
         if begin is not None:
             begin()
         if folder is not None and first:
@@ -142,7 +145,7 @@ def train(
             # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
-            if cadence.sample_every:
+            if cadence.sample_every != 0:
                 run.samples = samples if samples is not None else first_photographs(config)
         state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
         if course is not None:
@@ -183,6 +186,15 @@ def _restored(
     return state, whole.get("metrics", MetricSums(int(state.step)))
 
 
+def _loss_of_photographs(config: TrainConfig, backbone: Backbone, targets: Targets) -> float:
+    """Return :func:`unchanged_loss` of the first training photographs; NaN for generators of textures."""
+    if not config.generator.content:
+        return math.nan
+    styles = config.generator.styles
+    photographs = np.concatenate(first_photographs(config, max(4, min(styles, MOST_SAMPLES))))
+    return float(jax.jit(unchanged_loss, static_argnums=0)(config, backbone, targets, photographs))
+
+
 @partial(jax.jit, static_argnums=0)
 def _paint(config: GeneratorConfig, variables: Any, photograph: Any, style: Any) -> jax.Array:
     """Stylize one photograph, always with the same noise; return ``(h, w, 3)`` in [0, 1]."""
@@ -211,6 +223,7 @@ class _Run:
         self.total = config.steps * config.accumulate
         self.log: Log | None = None
         self.samples: list[np.ndarray] = []
+        self.unchanged = math.nan
         self._finish = finish
         self._about = {**about, "weights": network, "environment": environment()}
         self._rate = make_schedule(config)
@@ -245,11 +258,16 @@ class _Run:
                 window.restart(done)
             if last:
                 window.check_learning(done)
+            sample = None
+            if self.samples and self.cadence.samples_due(done, self.total):
+                sample = self._write_samples(done, state)
             stop = False
             if callback is not None:
-                stop = bool(
-                    callback(TrainProgress(done, self.total, window.loss, speed, tuple(batches.skipped)))
+                skipped = tuple(batches.skipped)
+                progress = TrainProgress(
+                    done, self.total, window.loss, self.unchanged, speed, skipped, sample
                 )
+                stop = bool(callback(progress))
                 # All processes must agree, which takes time: they ask each other only when a line is written.
                 stop = (line and parallel.any_process(stop)) if jax.process_count() > 1 else stop
             every = self.cadence.checkpoint_every
@@ -257,8 +275,6 @@ class _Run:
                 self._save(
                     done, state, batches, window.sums()
                 )  # window.sums() raises if the run has failed, so nothing is written then
-            if self.samples and (last or done % self.cadence.sample_every == 0):
-                self._write_samples(done, state)
             if stop:
                 break
         return state
@@ -269,13 +285,14 @@ class _Run:
             line = {**values, "learning_rate": rate, "images_per_second": speed}
             self._try(lambda log: log.scalars(step, line))
 
-    def _try(self, write: Callable[[Log], None]) -> None:
-        """Write something optional. If that fails, warn and continue the run."""
+    def _try(self, write: Callable[[Log], Path | None]) -> Path | None:
+        """Write something optional and return its path. If that fails, warn, return None, and continue the run."""
         assert self.log is not None
         try:
-            write(self.log)
+            return write(self.log)
         except InputError as error:
             warnings.warn(str(error), InputWarning, stacklevel=2)
+        return None
 
     def _save(self, step: int, state: TrainState, batches: Any, sums: MetricSums) -> None:
         assert self.course is not None
@@ -304,7 +321,7 @@ class _Run:
         if self.folder is not None and not self.folder.is_dir():
             raise OutputError(f"the run's folder {self.folder} does not exist any more")
 
-    def _write_samples(self, step: int, state: TrainState) -> None:
+    def _write_samples(self, step: int, state: TrainState) -> Path | None:
         assert self.log is not None
         variables = jax.tree.map(np.asarray, state.variables)
         styles = self.config.generator.styles
@@ -314,4 +331,4 @@ class _Run:
             style = None if styles == 1 else np.eye(styles, dtype=np.float32)[number % styles]
             photographs.append(np.asarray(photo)[0])
             pictures.append(np.asarray(_paint(self.config.generator, variables, photo, style)))
-        self._try(lambda log: log.samples(step, photographs, pictures))
+        return self._try(lambda log: log.samples(step, photographs, pictures))

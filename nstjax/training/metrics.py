@@ -99,7 +99,7 @@ class Log:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def samples(self, step: int, photographs: list[np.ndarray], pictures: list[np.ndarray]) -> None:
+    def samples(self, step: int, photographs: list[np.ndarray], pictures: list[np.ndarray]) -> Path:
         """Write a sheet with photographs in the first row and stylized pictures in the second.
 
         It is written as ``samples/step-<step>.jpg`` and to TensorBoard.
@@ -109,12 +109,17 @@ class Log:
             photographs: each ``(h, w, 3)`` in [0, 1]; all have the same height.
             pictures: the stylized photographs in the same order, with the same sizes.
 
+        Returns:
+            The path of the sheet.
+
         Raises:
             InputError: If the sheet cannot be written.
         """
+        path = self._folder / SAMPLES / f"step-{step:07d}.jpg"
         sheet = np.concatenate([np.concatenate(row, axis=1) for row in (photographs, pictures)])
-        save_image(self._folder / SAMPLES / f"step-{step:07d}.jpg", sheet[None], quality=90)
+        save_image(path, sheet[None], quality=90)
         self._events.add_image("samples", (255 * sheet).round().astype(np.uint8), step, dataformats="HWC")
+        return path
 
     def close(self) -> None:
         """Close the files. Lines that do not fit on a full disk are lost."""

@@ -156,6 +156,25 @@ def batch_loss(
     return losses.mean(), {name: value.mean() for name, value in terms.items()}
 
 
+def unchanged_loss(config: TrainConfig, network: Backbone, style: Targets, photographs: Images) -> Scalar:
+    """Compute the loss of photographs as they are, with which the loss of a generator is compared.
+
+    Args:
+        config: settings with named layers.
+        network: the feature network.
+        style: targets from :func:`targets_of_styles`.
+        photographs: ``(n, h, w, 3)`` in [0, 1], with the height and width of the training crops.
+
+    Returns:
+        The mean over the photographs, a scalar; of several styles, photograph ``i`` has style ``i``, counted around.
+    """
+    styles = config.generator.styles
+    chosen = None if styles == 1 else jnp.arange(photographs.shape[0]) % styles
+    return batch_loss(config.objective, make_apply(config), network, style, photographs, photographs, chosen)[
+        0
+    ]
+
+
 def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """Return the number of the style of each image of a batch: the styles take turns.
 

@@ -281,6 +281,7 @@ def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
     [
         (lambda: JohnsonConfig(width=0.0), "`width` is 0.0: it must be between"),
         (lambda: JohnsonConfig(width=float("nan")), "`width` is nan"),
+        (lambda: JohnsonConfig(downsamplings=6), "`downsamplings` is 6"),
         (lambda: JohnsonConfig(residual_blocks=-1), "`residual_blocks` is -1"),
         (lambda: JohnsonConfig(last_kernel=5), "`last_kernel` is 5: it must be 9"),
         (

@@ -1,6 +1,7 @@
 """Shared parts of the tests of training: a tiny generator and feature network, and Python subprocesses."""
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -41,6 +42,13 @@ def leaves(tree: Any) -> list[np.ndarray]:
 def assert_same_bits(one: Any, other: Any) -> None:
     for a, b in zip(leaves(one), leaves(other), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def free_port() -> int:
+    """Return a TCP port that no process uses. Ports drawn at random met in two processes of one test run."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -15,7 +15,16 @@ import pytest
 from nstjax.generators import UlyanovConfig
 from nstjax.generators.store import load_generator
 from nstjax.training import Cadence, TrainConfig, TrainingFailed, read_metrics, train
-from tests.helpers.training import CONFIG, NETWORK, STYLE, TINY, assert_same_bits, leaves, run_python
+from tests.helpers.training import (
+    CONFIG,
+    NETWORK,
+    STYLE,
+    TINY,
+    assert_same_bits,
+    free_port,
+    leaves,
+    run_python,
+)
 
 SLOW = pytest.mark.slow  # programs of a minute on a busy machine
 
@@ -99,11 +108,13 @@ HOST = """
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["pmap", "sharded"])
 def test_two_processes_train_to_the_parameters_of_one(how: str, tmp_path: Path) -> None:
-    port = str(random.Random(os.getpid() + len(how)).randint(20000, 60000))
+    port = str(free_port())
     runs = [("none", "0", "one"), (port, "0", "two"), (port, "1", "two")]
     processes = [run_python(HOST, p, i, str(tmp_path / name), how) for p, i, name in runs]
-    for process in processes:
-        _, err = process.communicate(timeout=200)
+    errors = [
+        process.communicate(timeout=200)[1] for process in processes
+    ]  # of all, before one fails the test
+    for process, err in zip(processes, errors, strict=True):
         assert process.returncode == 0, err[-2000:]
     one, two = (load_generator(tmp_path / name) for name in ("one", "two"))
     for a, b in zip(leaves(one.variables), leaves(two.variables), strict=True):
@@ -155,15 +166,15 @@ KILLED = """
     from pathlib import Path
     import dataclasses
     from nstjax.training import Cadence, train
-    from tests.helpers.training import CONFIG, NETWORK, STYLE
-    config = dataclasses.replace(CONFIG, steps=60)
-    train(config, STYLE, NETWORK, Path(sys.argv[1]),
+    from tests.helpers.training import CONFIG, NETWORK, STYLE, TINY
+    config = dataclasses.replace(CONFIG, steps=60, generator=dataclasses.replace(TINY, styles=3))
+    train(config, [STYLE, STYLE[:, ::-1], 1 - STYLE], NETWORK, Path(sys.argv[1]),
           lambda p: print(p.step, flush=True), cadence=Cadence(log_every=3, checkpoint_every=2, sample_every=7))
 """
 
 
 @pytest.mark.slow
-def test_kill_9_at_five_random_moments_changes_no_bit(tmp_path: Path) -> None:
+def test_kill_9_at_five_random_moments_of_a_run_of_three_styles_changes_no_bit(tmp_path: Path) -> None:
     whole = run_python(KILLED, str(tmp_path / "whole"))
     out, err = whole.communicate(timeout=600)
     assert whole.returncode == 0, err[-2000:]
