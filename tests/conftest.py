@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: os.environ.pop("NSTJAX_TEST_CACHE"))
     os.environ["NSTJAX_CACHE"] = os.environ["NSTJAX_TEST_CACHE"]
     os.environ["NSTJAX_STATE"] = os.path.join(os.environ["NSTJAX_TEST_CACHE"], "state")
-    if "not slow" in config.getoption("markexpr") and jaxlib.__version__.startswith("0.10."):
+    if "not toy" in config.getoption("markexpr") and jaxlib.__version__.startswith("0.10."):
         # The older code generator saves two fifths of the time. Later releases do not have it.
         quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
@@ -65,8 +65,8 @@ def _optimize(how: bool) -> None:
 
 @pytest.fixture(autouse=True)
 def _optimized_where_it_is_slow(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run slow tests, and those against PyTorch, with optimizations, as users do."""
-    how = any(request.node.get_closest_marker(name) for name in ("slow", "toy", "torch"))
+    """Run tests against PyTorch, whole experiments, and tests marked ``optimized`` as users run their programs."""
+    how = any(request.node.get_closest_marker(name) for name in ("optimized", "toy", "torch"))
     _optimize(how)
     yield
     _optimize(False)

@@ -37,6 +37,7 @@ TABLE: dict[str, set[str]] = {
     "generators": {"nn", "checkpoints"},
     "data": {"images"},
     "inference": {"images", "nn", "generators"},
+    "arbitrary": {"images", "nn", "losses", "weights", "generators", "checkpoints"},
     "training": {
         "images",
         "nn",
@@ -52,7 +53,7 @@ TABLE: dict[str, set[str]] = {
     "reports": {"images"},
     "cli": {
         *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
-        *("generators", "data", "training", "inference", "heap", "programs", "private"),
+        *("generators", "data", "training", "inference", "arbitrary", "heap", "programs", "private"),
     },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -15,7 +15,7 @@ from nstjax.generators.store import Generator, installed_generators, load_genera
 from nstjax.generators.styles import select_style, style_names
 
 
-def _names() -> str:
+def installed_names() -> str:
     """Return the names of the installed generators, as the end of a message."""
     names = ", ".join(installed_generators())
     return (
@@ -35,7 +35,7 @@ def the_model(spec: str | None) -> Generator:
         InputError: If ``--model`` is missing, or the generator cannot be loaded.
     """
     if not spec:
-        raise InputError(f"--model is missing: name a trained generator with it; {_names()}")
+        raise InputError(f"--model is missing: name a trained generator with it; {installed_names()}")
     return load_generator(spec)
 
 
@@ -64,7 +64,7 @@ def list_models() -> None:
     found = installed_generators(damaged)
     print_damaged(damaged)
     if not found:
-        print(f"no generator: {_names()}")
+        print(f"no generator: {installed_names()}")
         return
     table = Table("name", "network", "installed in", "what it is")
     for name, (path, record) in found.items():

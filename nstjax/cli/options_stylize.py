@@ -13,9 +13,13 @@ Colors = Literal["style", "luminance", "histogram", "cholesky", "pca", "symmetri
 
 @dataclasses.dataclass(frozen=True)
 class StylizeOptions:
-    """Stylize photographs, animations and videos with a trained generator, in one pass."""
+    """Stylize photographs, animations and videos in one pass, in the style of any image or with a trained generator."""
 
-    usage: ClassVar[tuple[str, ...]] = ("[PHOTO ...] -m MODEL -o OUT [OPTIONS]", "--list")
+    usage: ClassVar[tuple[str, ...]] = (
+        "PHOTO [PHOTO ...] --style PAINTING -o OUT [OPTIONS]",
+        "[PHOTO ...] -m MODEL -o OUT [OPTIONS]",
+        "--list",
+    )
     layout: ClassVar[Layout] = Layout(
         essential=(
             "model",
@@ -32,6 +36,7 @@ class StylizeOptions:
         ),
         groups={
             "generator": ("model", "style", "list", "sheet", "seed", "noise_scale"),
+            "any style image": ("masks", "transport", "style_size"),
             "picture": ("size", "colors", "strength"),
             "output": ("output", "format", "bits", "quality"),
             "runtime": ("tile", "quiet", "compilation_cache"),
@@ -40,10 +45,16 @@ class StylizeOptions:
 
     photographs: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO")]] = ()
     """One or more photographs, animations (.gif, .webp, .png), videos (.mp4, .webm, .mov, .mkv) or folders of photographs. A model that makes textures takes none and needs --size."""
-    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER"), Required()] = None
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="NAME|FOLDER")] = None
     """The generator: the name of an installed one (see --list), or the folder of a checkpoint or a training run."""
-    style: Annotated[str | None, arg(metavar="NAME[:WEIGHT],...")] = None
-    """For a model of several styles: the name or number (from 1) of a style, or several with weights, such as 3:0.5,waves:0.5. Without it, a message lists the styles of the model."""
+    style: Annotated[str | None, arg(metavar="PAINTING|NAME")] = None
+    """Without --model: any style image, or several with weights, such as a.jpg:0.5,b.jpg:0.5. With a model of several styles: the name or number (from 1) of a style, or several with weights, such as 3:0.5,waves:0.5; without it, a message lists them."""
+    masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
+    """Without --model: a region of the photograph for each style image, as for nstjax transfer; what no region covers keeps the photograph."""
+    transport: Literal["optimal", "whitening", "adain"] = "optimal"
+    """Without --model: map of the activations to those of the style: optimal transport, whitening and coloring, or means and variances only."""
+    style_size: int = 512
+    """Without --model: longer side of the resized style images in pixels; a smaller one gives finer strokes."""
     sheet: FlagCreatePairsOff[bool] = False
     """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
@@ -59,7 +70,7 @@ class StylizeOptions:
     colors: Colors = "style"
     """Colors of the result: style keeps those of the generator; luminance keeps the photograph's chrominance; histogram, cholesky, pca and symmetric match the distribution of the photograph's colors."""
     strength: float = 1.0
-    """Weight of the stylized picture, from 0 to 1, in a blend with the photograph."""
+    """Strength of the style, from 0 to 1: with --model the weight of the stylized picture in a blend with the photograph."""
     tile: int | None = None
     """Rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
+from nstjax.cli.any_style import load_any_style
 from nstjax.cli.display import Display
 from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code
 from nstjax.cli.job import record_path
-from nstjax.cli.models import digest, in_style, list_models, the_model
+from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
@@ -39,6 +41,7 @@ from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_r
 
 INSET_FRAME = 2  # pixels
 SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
+MAX_STYLE_SIDE = 4096
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
 
@@ -49,21 +52,31 @@ def _check(options: StylizeOptions) -> None:
     within("strength", options.strength, 0, 1)
     within("quality", options.quality, 1, 100)
     within("seed", options.seed, 0, 2**32 - 1)
+    within("style_size", options.style_size, LEAST_DECODED_SIDE, MAX_STYLE_SIDE, " pixels")
     within("noise_scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
     if options.tile is not None:
         check_tile(options.tile)
 
 
-def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
-    """Return a function from a photograph (or None, for a texture) to its picture, with the options applied."""
-    plan, checked = generator.config.plan(), set[tuple[int, int]]()
-    advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
+def _painter(
+    make: Callable[..., np.ndarray],
+    check: Callable[[int, int, str], None],
+    options: StylizeOptions,
+    mix: float = 1.0,
+) -> Callable[..., np.ndarray]:
+    """Return a function from a photograph (or None, for a texture) to its picture, with the options applied.
 
-    def check(height: int, width: int) -> None:
+    Args:
+        make: function of the photograph, the size and a progress function that returns the picture.
+        check: function of height, width and the name of what set them; it raises if they do not fit into memory.
+        options: the options of the command.
+        mix: weight of the picture in a blend with the photograph.
+    """
+    checked = set[tuple[int, int]]()
+
+    def once(height: int, width: int) -> None:
         if (height, width) not in checked:  # once for all frames of a video or animation
-            check_generator_memory(
-                plan, height, width, options.tile, "--size" if options.size else "PHOTO", advice
-            )
+            check(height, width, "--size" if options.size else "PHOTO")
             checked.add((height, width))
 
     def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:
@@ -71,14 +84,33 @@ def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.
         if photo is None:
             assert options.size is not None
             size = (options.size, options.size)
-            check(*size)
+            once(*size)
         elif options.size is not None:
             height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
-            check(height, width)
+            once(height, width)
             photo = np.asarray(resize(photo, height, width)).clip(0, 1)
         else:
-            check(photo.shape[1], photo.shape[2])
-        picture = stylize(
+            once(photo.shape[1], photo.shape[2])
+        picture = make(photo, size, progress)
+        if photo is None:
+            return picture
+        if options.colors == "luminance":
+            picture = combine(picture, photo)
+        elif options.colors != "style":
+            picture = transfer_color(picture, photo, options.colors)
+        if mix < 1:
+            picture = mix * picture + (1 - mix) * photo
+        return picture
+
+    return paint
+
+
+def _by_generator(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
+    """Return the :func:`_painter` of a trained generator."""
+    plan = generator.config.plan()
+    advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
+    return _painter(
+        lambda photo, size, progress: stylize(
             generator,
             photo,
             seed=options.seed,
@@ -86,18 +118,11 @@ def _painter(generator: Generator, options: StylizeOptions) -> Callable[..., np.
             tile=options.tile,
             size=size,
             progress=progress,
-        )
-        if photo is None:
-            return picture
-        if options.colors == "luminance":
-            picture = combine(picture, photo)
-        elif options.colors != "style":
-            picture = transfer_color(picture, photo, options.colors)
-        if options.strength < 1:
-            picture = options.strength * picture + (1 - options.strength) * photo
-        return picture
-
-    return paint
+        ),
+        lambda height, width, name: check_generator_memory(plan, height, width, options.tile, name, advice),
+        options,
+        options.strength,
+    )
 
 
 def _do(
@@ -156,18 +181,23 @@ def _do(
         return what
 
 
-def _settings(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
+def _settings(options: StylizeOptions, model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are stored in a picture, without paths of this machine."""
-    own = ("size", "seed", "noise_scale", "colors", "strength")
+    own = ("size", "seed", "noise_scale", "colors", "strength", "transport", "style_size", "masks")
     return {
         "command": "stylize",
-        "model": {
-            "name": Path(str(options.model)).name,
-            "config": config_to_json(generator.config),
-            "sha256": digest(generator),
-            **({"style": generator.record["selected"]} if "selected" in generator.record else {}),
-        },
+        "model": model,
         "config": {name: getattr(options, name) for name in own},
+    }
+
+
+def _facts(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
+    """Return the entry ``"model"`` of the run record for a trained generator."""
+    return {
+        "name": Path(str(options.model)).name,
+        "config": config_to_json(generator.config),
+        "sha256": digest(generator),
+        **({"style": generator.record["selected"]} if "selected" in generator.record else {}),
     }
 
 
@@ -213,7 +243,7 @@ def _write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob)
     with Display(job.output.name, options.quiet) as display:
         for number, name in enumerate(names):
             weights = np.eye(len(names), dtype=np.float32)[number]
-            picture = _painter(select_style(generator, weights), options)(photo)
+            picture = _by_generator(select_style(generator, weights), options)(photo)
             cells.append((_with_inset(picture, thumbnails.get(number)), f"{number + 1} {name}"))
             display.update((number + 1) / len(names), job.output.name)
         rows = [cells[at : at + SHEET_COLUMNS] for at in range(0, len(cells), SHEET_COLUMNS)]
@@ -245,6 +275,32 @@ def _finish(
     write_record(record_path(target), record)
 
 
+def _by_any_style(options: StylizeOptions) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
+    """Return the entry ``"model"`` of the run record and the :func:`_painter` for style images without a model."""
+    any_style = load_any_style(
+        str(options.style),
+        options.masks,
+        options.transport,
+        options.strength,
+        options.seed,
+        options.style_size,
+    )
+    make = _painter(lambda photo, size, progress: any_style.paint(photo), any_style.check_size, options)
+    return any_style.facts(), make
+
+
+def _check_model(generator: Generator, options: StylizeOptions, jobs: Sequence[StylizeJob]) -> None:
+    """Raise :class:`InputError` if the model does not go with the inputs."""
+    if takes_photographs(generator) != (jobs[0].kind != "texture"):
+        raise InputError(
+            f"PHOTO is missing: --model {options.model} paints photographs"
+            if takes_photographs(generator)
+            else f"--model {options.model} makes textures of noise alone: leave PHOTO out, and give --size"
+        )
+    if jobs[0].kind == "texture" and options.size is None:
+        raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
+
+
 def run_stylize(arguments: Sequence[str]) -> int:
     """Run ``nstjax stylize``.
 
@@ -264,8 +320,16 @@ def run_stylize(arguments: Sequence[str]) -> int:
     _check(options)
     if not options.photographs and options.model is None:
         raise InputError(
-            "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT; nstjax stylize --help tells more"
+            "PHOTO is missing: nstjax stylize PHOTO --style PAINTING -o OUT; nstjax stylize --help tells more"
         )
+    if options.model is not None and options.masks:
+        raise InputError("--masks does not go with --model: it needs style images, --style A.jpg,B.jpg")
+    if options.model is None and options.style is None:
+        raise InputError(
+            f"--style is missing: name a style image, or a trained generator with --model; {installed_names()}"
+        )
+    if options.model is None and options.sheet:
+        raise InputError("--sheet shows the styles of a model: name it with --model")
     skipped: list[Skipped] = []
     jobs, together = stylize_jobs(options, skipped)
     if options.sheet:
@@ -276,20 +340,16 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
-    generator = the_model(options.model)
-    if not options.sheet:
+    if options.model is None and options.style is not None:
+        model, paint = _by_any_style(options)
+    else:
+        generator = the_model(options.model)
+        _check_model(generator, options, jobs)
+        if options.sheet:
+            return _write_sheet(generator, options, jobs[0])
         generator = in_style(generator, options.style, str(options.model))
-    if takes_photographs(generator) != (jobs[0].kind != "texture"):
-        raise InputError(
-            f"PHOTO is missing: --model {options.model} paints photographs"
-            if takes_photographs(generator)
-            else f"--model {options.model} makes textures of noise alone: leave PHOTO out, and give --size"
-        )
-    if jobs[0].kind == "texture" and options.size is None:
-        raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
-    if options.sheet:
-        return _write_sheet(generator, options, jobs[0])
-    settings, paint = _settings(options, generator), _painter(generator, options)
+        model, paint = _facts(options, generator), _by_generator(generator, options)
+    settings = _settings(options, model)
     began = time.perf_counter()
     folder = jobs[0].output.parent
     if together:

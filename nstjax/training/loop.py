@@ -331,4 +331,6 @@ class _Run:
             style = None if styles == 1 else np.eye(styles, dtype=np.float32)[number % styles]
             photographs.append(np.asarray(photo)[0])
             pictures.append(np.asarray(_paint(self.config.generator, variables, photo, style)))
+        if not all(np.isfinite(picture).all() for picture in pictures):
+            return None  # the training diverges; the loss says so
         return self._try(lambda log: log.samples(step, photographs, pictures))

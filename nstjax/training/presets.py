@@ -8,7 +8,6 @@ from nstjax.training.config import TrainConfig
 _JOHNSON_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # of VGG-16
 _FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # of VGG-19
 _FIRST_CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-_GENTLE = Objective(style_weight=40.0, tv_weight=1.0)
 _NONE = "fake"  # stands for photographs until the user names them
 
 TRAIN_PRESET_NOTES = {
@@ -24,11 +23,8 @@ TRAIN_PRESET_NOTES = {
 """What each training preset is, in a few words."""
 
 TRAIN_PRESETS: dict[str, TrainConfig] = {
-    # Layers by what the feature network has, losses relative to their targets, as for single pictures. The style
-    # weight is less than a single picture's: a generator must first find the photograph.
-    "default": TrainConfig(
-        objective=_GENTLE, data=DataConfig(_NONE, zoom=(1.0, 1.5)), schedule="cosine", clip=20.0
-    ),
+    # Layers and style weight by what the feature network has, losses relative to their targets, as for single pictures.
+    "default": TrainConfig(data=DataConfig(_NONE, zoom=(1.0, 1.5)), schedule="cosine", clip=20.0),
     # Minutes on a CPU: half width, small crops.
     "quick": TrainConfig(
         steps=400,
@@ -36,7 +32,6 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         schedule="cosine",
         clip=20.0,
         generator=JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
-        objective=_GENTLE,
         data=DataConfig(_NONE, size=128, batch_size=4, zoom=(1.0, 1.5)),
     ),
     # Johnson et al. 2016, Perceptual Losses, ECCV (arXiv 1603.08155), section 4.1 and supplement. It prints no weights;

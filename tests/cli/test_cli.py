@@ -208,6 +208,7 @@ def run_command(folder: Path, *extra: str) -> list[str]:
     ]
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 def test_kill_9_then_resume_is_bit_identical(folder: Path) -> None:
     env = {**os.environ, "NSTJAX_CACHE": str(folder / "cache")}

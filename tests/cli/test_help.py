@@ -160,7 +160,9 @@ def test_help_shows_the_defaults_of_optimizers_and_generators() -> None:
     ):
         assert text in transfer
     assert "normalization. (default: instance for johnson, batch for ulyanov)" in train
-    assert "β, the weight of the style loss. (default: 40.0)" in train
+    assert "β, the weight of the style loss. (default: 60.0)" in words(
+        shown("train", "--preset", "pomona", HELP_ALL)
+    )
     assert "β, the weight of the style loss. (default: 0.0)" in words(shown("reconstruct", HELP_ALL))
     crowson = words(shown("transfer", "--preset", "crowson", HELP_ALL))
     assert "0 turns it off. (default: 0.99)" in crowson
@@ -176,11 +178,16 @@ def test_help_begins_with_the_usage_and_marks_what_is_required() -> None:
             "--style PAINTING [PAINTING ...] --data FOLDER -o FOLDER [OPTIONS]",
             "-o FOLDER --resume [OPTIONS]",
         ),
-        ("stylize", "[PHOTO ...] -m MODEL -o OUT [OPTIONS]", "--list"),
+        (
+            "stylize",
+            "PHOTO [PHOTO ...] --style PAINTING -o OUT [OPTIONS]",
+            "[PHOTO ...] -m MODEL -o OUT [OPTIONS]",
+            "--list",
+        ),
     ):
         usage = "\n       ".join(f"nstjax {command} {line}" for line in lines)
         assert shown(command, "--help").startswith(f"usage: {usage}\n\n")
-    required = {"transfer": 3, "texture": 2, "reconstruct": 2, "train": 3, "stylize": 2, "export": 2}
+    required = {"transfer": 3, "texture": 2, "reconstruct": 2, "train": 3, "stylize": 1, "export": 2}
     for command, count in required.items():
         assert shown(command, HELP_ALL).count("(required)") == count, command
 

@@ -221,7 +221,7 @@ def test_models_are_listed(folder: Path, capsys, monkeypatch) -> None:
         assert name in said
     assert main(["stylize", "photo.png", "-o", "out.png"]) == 2
     assert (
-        "--model is missing: name a trained generator with it; installed are johnson"
+        "--style is missing: name a style image, or a trained generator with --model; installed are johnson"
         in capsys.readouterr().err
     )
 

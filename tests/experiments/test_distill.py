@@ -281,6 +281,7 @@ def test_small_pictures_are_left_out(tmp_path: Path) -> None:
         read_pictures(tmp_path, [])
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 def test_training_lowers_the_errors_and_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smooth = [

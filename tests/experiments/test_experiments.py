@@ -347,7 +347,7 @@ def test_the_yardstick_is_0_where_nothing_is_lost_or_missing(whole_lab: tuple[Pa
     assert found["content_lost"] > 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.toy
 def test_gallery_and_presets_make_their_figures_at_a_toy_size(
     whole_lab: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

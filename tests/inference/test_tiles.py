@@ -91,6 +91,7 @@ def test_bands_are_the_whole_for_every_network(config, height: int, width: int, 
 
 
 @pytest.mark.slow
+@pytest.mark.optimized  # computing takes longer than compiling
 @pytest.mark.parametrize(
     ("config", "size"),
     [
@@ -215,11 +216,8 @@ def test_a_child_does_not_count_the_peak_of_its_parent() -> None:
     assert float(done.stdout) < 0.4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "config",
-    ["JohnsonConfig()", pytest.param("UlyanovConfig(norm='instance')", marks=pytest.mark.toy)],
-)
+@pytest.mark.toy
+@pytest.mark.parametrize("config", ["JohnsonConfig()", "UlyanovConfig(norm='instance')"])
 def test_sixteen_megapixels_in_four_gigabytes(config: str) -> None:
     """The whole process, Python and XLA included."""
     done = subprocess.run(

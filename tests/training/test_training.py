@@ -15,7 +15,10 @@ import pytest
 import nstjax
 from nstjax.data import Batch
 from nstjax.generators import UlyanovConfig, generate
-from nstjax.training import TRAIN_PRESETS, Cadence, TrainConfig, read_metrics, train
+from nstjax.losses import make_targets, objective
+from nstjax.training import TRAIN_PRESETS, Cadence, TrainConfig, TrainProgress, read_metrics, train
+from nstjax.training.loop import scaled_style
+from nstjax.training.photographs import first_photographs
 from nstjax.training.state import from_arrays, init_state, make_optimizer, make_schedule, to_arrays
 from nstjax.training.step import batch_loss, make_apply, style_targets, train_step
 from tests.helpers.training import CONFIG, NETWORK, STYLE, TINY, assert_same_bits, leaves
@@ -199,3 +202,40 @@ def test_a_photograph_without_contrast_changes_nothing(tmp_path: Path) -> None:
     after, metrics = step(after, NETWORK, targets, photographs)
     assert np.isfinite(metrics["loss"])
     assert all(np.isfinite(leaf).all() for leaf in leaves(after))
+
+
+def test_progress_has_the_loss_of_the_unchanged_photographs_and_the_samples(tmp_path: Path) -> None:
+    """The loss by the objective of a single picture, of each photograph as its own result."""
+    styles = [STYLE, 1 - STYLE, STYLE[:, ::-1]]
+    config = dataclasses.replace(CONFIG, generator=dataclasses.replace(TINY, styles=3), steps=4)
+    seen: list[TrainProgress] = []
+    train(config, styles, NETWORK, tmp_path, lambda p: seen.append(p), cadence=Cadence(sample_every=2))
+    config = config.for_backbone(NETWORK)
+    apply, record = make_apply(config), config.objective
+    losses = []
+    for number, photo in enumerate(first_photographs(config, 4)):
+        painting = jnp.asarray(scaled_style(config, styles[number % 3]))
+        targets = make_targets(
+            record,
+            apply(NETWORK, photo, record.used_content_layers),
+            apply(NETWORK, painting, record.used_style_layers),
+        )
+        losses.append(float(objective(record, apply, NETWORK, targets)(photo)[0]))
+    assert {progress.unchanged for progress in seen} == {seen[0].unchanged}
+    np.testing.assert_allclose(seen[0].unchanged, np.mean(losses), rtol=1e-5)
+    assert [progress.sample and progress.sample.name for progress in seen] == [
+        *(None, "step-0000002.jpg", None, "step-0000004.jpg")
+    ]
+    assert all(progress.sample is None or progress.sample.is_file() for progress in seen)
+
+
+def test_when_samples_are_made() -> None:
+    due = {
+        steps: [s for s in range(1, steps + 1) if Cadence().samples_due(s, steps)]
+        for steps in (3, 45, 40_000)
+    }
+    assert due[3] == [1, 2, 3]
+    assert due[45] == [*range(4, 45, 4), 45]
+    assert due[40_000] == list(range(500, 40_001, 500))
+    assert [s for s in range(1, 11) if Cadence(sample_every=4).samples_due(s, 10)] == [4, 8, 10]
+    assert not any(Cadence(sample_every=0).samples_due(s, 10) for s in range(1, 11))

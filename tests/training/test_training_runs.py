@@ -79,6 +79,7 @@ DEVICES = """
 """
 
 
+@pytest.mark.optimized
 @SLOW
 @pytest.mark.parametrize("kind", ["batch", "instance", "ulyanov"])
 def test_eight_devices_give_the_parameters_of_one(kind: str) -> None:
@@ -173,6 +174,7 @@ KILLED = """
 """
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 def test_kill_9_at_five_random_moments_of_a_run_of_three_styles_changes_no_bit(tmp_path: Path) -> None:
     whole = run_python(KILLED, str(tmp_path / "whole"))

@@ -1,0 +1,1 @@
+"""One pass in the style of any painting: training, pictures and comparison."""

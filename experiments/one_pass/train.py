@@ -1,0 +1,184 @@
+"""Training of the decoder: losses, batches, checkpoints."""
+
+import dataclasses
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.one_pass.data import Pairs
+from nstjax import TransferConfig
+from nstjax.arbitrary.apply import Decoder, encode, transported
+from nstjax.arbitrary.decoder import (
+    DECODER_LAYERS,
+    DecoderConfig,
+    adapted,
+    decode,
+    describe_style,
+    init_decoder,
+    ordered,
+    with_noise,
+)
+from nstjax.arbitrary.transport import moments_of
+from nstjax.checkpoints import Series
+from nstjax.losses import Objective, make_targets, objective
+from nstjax.nn.prepare import prepared
+from nstjax.nn.vgg import features
+from nstjax.typing import Backbone, Features, Images
+
+SAVE_SECONDS = 180
+LOG_EVERY = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Settings of the training."""
+
+    decoder: DecoderConfig = DecoderConfig()
+    """The decoder."""
+    steps: int = 8000
+    """Number of steps of Adam."""
+    batch: int = 4
+    """Photographs in a step, each with a style of its own."""
+    side: int = 192
+    """Side of the crops in pixels."""
+    learning_rate: float = 1e-3
+    """Peak learning rate; it is reached after 200 steps and decays to 0 with a cosine."""
+    identity: float = 0.1
+    """Share of the batches whose style image is the photograph itself, so that the decoder also reconstructs."""
+    seed: int = 0
+    """Seed of the batches and the initial weights."""
+
+
+def objective_of(backbone: Backbone) -> Objective:
+    """Return the default objective of a transfer."""
+    return TransferConfig().for_backbone(backbone).objective
+
+
+def _apply(network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
+    return features(network, images, layers, "max", padding="replicate")
+
+
+def batch_losses(
+    backbone: Backbone, record: Objective, images: Images, contents: Features, styles: Features
+) -> Any:
+    """Compute the objective of each image of a batch, ``(n,)``, and its terms.
+
+    Args:
+        backbone: the feature network.
+        record: the objective, with named layers.
+        images: the decoder's output, ``(n, h, w, 3)``.
+        contents: activations of the photographs.
+        styles: activations of the style images.
+    """
+
+    def one(image: Images, content: Features, style: Features) -> Any:
+        targets = make_targets(
+            record,
+            {name: content[name][None] for name in record.used_content_layers},
+            {name: style[name][None] for name in record.used_style_layers},
+        )
+        return objective(record, _apply, backbone, targets)(image[None])
+
+    return jax.vmap(one)(images, contents, styles)
+
+
+def make_step(recipe: Recipe, optimizer: Any, sizes: tuple[float, ...], record: Objective) -> Any:
+    """Return the compiled training step."""
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(
+        params: Any, state: Any, backbone: Backbone, contents: Images, styles: Images, number: Any
+    ) -> Any:
+        seen = tuple(dict.fromkeys([*DECODER_LAYERS, *record.layers]))
+        photos, paintings = jax.lax.stop_gradient(
+            [_apply(backbone, images, seen) for images in (contents, styles)]
+        )
+        style = [moments_of(x) for x in ordered(paintings)]
+        inputs = transported(ordered(photos), style, sizes)
+        described = describe_style(style, sizes)
+        inputs, described = jax.lax.stop_gradient((inputs, described))
+        inputs = with_noise(recipe.decoder, inputs, jax.random.fold_in(jax.random.key(recipe.seed), number))
+
+        def loss(params: Any) -> Any:
+            images = decode(recipe.decoder, adapted(recipe.decoder, params, described), inputs)
+            values, terms = batch_losses(backbone, record, images, photos, paintings)
+            return values.mean(), {name: term.mean() for name, term in terms.items()}
+
+        (value, terms), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, {"loss": value, **terms}
+
+    return step
+
+
+def activation_sizes(backbone: Backbone, pairs: Pairs, batch: int) -> tuple[float, ...]:
+    """Return the root mean square of the activations of each layer, over some batches."""
+    squares = []
+    for number in range(8):
+        contents, styles = pairs.batch(10_000_000 + number, batch)
+        for images in (contents, styles):
+            squares.append([float(jnp.mean(x**2)) for x in encode(backbone, jnp.asarray(images))])
+    return tuple(float(v) for v in np.sqrt(np.mean(squares, 0)))
+
+
+def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Decoder:
+    """Train a decoder, or resume the training in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record, began = objective_of(backbone), time.perf_counter()
+    heads = tuple(backbone.params[f"conv{name[4:]}"]["head"].shape[1] for name in DECODER_LAYERS)
+    recipe = dataclasses.replace(recipe, decoder=dataclasses.replace(recipe.decoder, inputs=heads))
+    network = prepared(backbone, record.layers)
+    series = Series(folder / "checkpoints")
+    saved = series.load_newest()
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, min(200, recipe.steps // 2), recipe.steps
+    )
+    optimizer = optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule)), 10)
+    params: Any = init_decoder(recipe.decoder, jax.random.key(recipe.seed))
+    state = optimizer.init(params)
+    begun, seconds = 0, 0.0
+    if saved is not None:
+        leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
+        params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
+        begun, seconds = saved[1]["step"], saved[1]["seconds"]
+        sizes = tuple(saved[1]["sizes"])
+    else:
+        sizes = activation_sizes(backbone, pairs, recipe.batch)
+    step_of = make_step(recipe, optimizer, sizes, record)
+
+    def save(done: int) -> None:
+        tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
+        facts = {"step": done, "seconds": seconds + time.perf_counter() - began, "sizes": list(sizes)}
+        series.save(done, tree, facts)
+
+    last, sums = time.perf_counter(), []
+    for step, (contents, styles) in zip(
+        range(begun, recipe.steps), pairs.ahead(begun, recipe.steps, recipe.batch), strict=True
+    ):
+        params, state, metrics = step_of(
+            params, state, network, jnp.asarray(contents), jnp.asarray(styles), step
+        )
+        sums.append({name: float(value) for name, value in metrics.items()})  # waits for the step
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == recipe.steps:
+            mean = {name: float(np.mean([m[name] for m in sums])) for name in sums[0]}
+            sums = []
+            line = {"step": done, "seconds": round(seconds + time.perf_counter() - began, 1), **mean}
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            style = sum(v for k, v in mean.items() if k.startswith("style"))
+            print(
+                f"step {done}, {line['seconds']:.0f} s, loss {mean['loss']:.3f}, style {style:.3f}",
+                flush=True,
+            )
+        if time.perf_counter() - last > SAVE_SECONDS or done == recipe.steps:
+            save(done)
+            last = time.perf_counter()
+    return Decoder(recipe.decoder, params, sizes)

@@ -1,0 +1,203 @@
+"""The decoder: a network from transported activations to an image, which adapts to the moments of the style.
+
+Its inputs are the activations of the content at five layers, each mapped to the style's mean and covariance
+(:mod:`nstjax.arbitrary.transport`). Scales and biases of its instance normalizations are computed from the style's
+means and standard deviations, as in Ghiasi et al. (2017, arXiv 1705.06830), where a second network predicts them from
+the style image.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nstjax.arbitrary.transport import ActivationMoments
+from nstjax.errors import InputError, within
+from nstjax.generators.norm import moments
+from nstjax.generators.plan import GeneratorPlan, LayerStep
+from nstjax.generators.steps import apply_step
+from nstjax.typing import Features, Images
+
+DECODER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+MULTIPLE = 2 ** (len(DECODER_LAYERS) - 1)  # sides of images are multiples of this
+LEAST_DECODED_SIDE = 2 * MULTIPLE  # pixels; the deepest layer needs two positions for the reflection
+DecoderParams = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """Settings of the decoder.
+
+    Attributes:
+        inputs: number of channels of the activations at :data:`DECODER_LAYERS`.
+        channels: number of channels of the decoder at the resolution of each layer, shallow to deep.
+        code: number of values that describe a style.
+        noise: number of channels of noise beside the activations of each layer. A flat area, whose activations
+            are the same everywhere, gets strokes from it; without noise the network fills it with a grid.
+
+    Raises:
+        InputError: If a field is outside its range.
+    """
+
+    inputs: tuple[int, ...] = (16, 48, 96, 160, 320)
+    channels: tuple[int, ...] = (16, 32, 64, 128, 192)
+    code: int = 64
+    noise: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "channels"):
+            values = getattr(self, name)
+            if len(values) != len(DECODER_LAYERS):
+                raise InputError(
+                    f"`{name}` has {len(values)} values: give {len(DECODER_LAYERS)}, one for each layer"
+                )
+            for value in values:
+                within(name, value, 1, 1024)
+        within("code", self.code, 1, 1024)
+        within("noise", self.noise, 0, 64)
+
+    def plan(self) -> GeneratorPlan:
+        """Return the steps of the decoder, from the deepest layer to the image."""
+        steps: list[LayerStep] = []
+
+        def conv(name: str, source: str, channels: int, level: int, **options: Any) -> str:
+            steps.append(
+                LayerStep(name, "conv", (source,), channels, level, kernel=3, padding="reflect", **options)
+            )
+            steps.append(LayerStep(f"{name}_norm", "norm", (name,), channels, level))
+            steps.append(LayerStep(f"{name}_relu", "relu", (f"{name}_norm",), channels, level))
+            return f"{name}_relu"
+
+        deepest = len(DECODER_LAYERS) - 1
+        into = conv(f"input{deepest}", f"noise{deepest}", self.channels[deepest], deepest)
+        for level in reversed(range(deepest)):
+            width = self.channels[level]
+            up = conv(f"up{level}", into, width, level, upsampling="nearest")
+            own = conv(f"input{level}", f"noise{level}", width, level)
+            steps.append(LayerStep(f"join{level}", "concat", (up, own), 2 * width, level))
+            into = conv(f"merge{level}", f"join{level}", width, level)
+        steps.append(LayerStep("last", "conv", (into,), 3, 0, kernel=3, padding="reflect", bias=True))
+        steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output="tanh"))
+        inputs = tuple((f"noise{level}", channels + self.noise) for level, channels in enumerate(self.inputs))
+        return GeneratorPlan(tuple(steps), inputs, MULTIPLE, "instance")
+
+
+def init_decoder(config: DecoderConfig, key: Array) -> dict[str, dict[str, Array]]:
+    """Draw initial weights.
+
+    Args:
+        config: settings of the decoder.
+        key: a typed key from :func:`jax.random.key`.
+
+    Returns:
+        ``{step: {"kernel", "bias"}}`` for convolutions, ``{norm: {"kernel", "bias"}}`` for the maps from the style's
+        code to scale and bias of a normalization, and ``"code"`` for the map from the style's moments to the code.
+        At the start every style has the scale 1 and the bias 0.
+    """
+    plan, params = config.plan(), dict[str, dict[str, Array]]()
+    channels = plan.channels()
+    for step in plan.steps:
+        key, own = jax.random.split(key)
+        if step.op == "conv":
+            inputs = step.kernel**2 * channels[step.sources[0]]
+            shape = (step.kernel, step.kernel, channels[step.sources[0]], step.channels)
+            params[step.name] = {"kernel": jax.random.normal(own, shape) * (2 / inputs) ** 0.5}
+            if step.bias:
+                params[step.name] = {
+                    "kernel": params[step.name]["kernel"] * 0.1,
+                    "bias": jnp.zeros(step.channels),
+                }
+        elif step.op == "norm":
+            start = jnp.concatenate([jnp.ones(step.channels), jnp.zeros(step.channels)])
+            params[step.name] = {"kernel": jnp.zeros((config.code, 2 * step.channels)), "bias": start}
+    key, own = jax.random.split(key)
+    described = 2 * sum(config.inputs)
+    params["code"] = {
+        "kernel": jax.random.normal(own, (described, config.code)) * described**-0.5,
+        "bias": jnp.zeros(config.code),
+    }
+    return params
+
+
+def describe_style(style: Sequence[ActivationMoments], sizes: Sequence[float]) -> Array:
+    """Return means and standard deviations at all layers in one vector, ``(n, 2 Σ inputs)``.
+
+    Args:
+        style: moments at :data:`DECODER_LAYERS`.
+        sizes: root mean square of the activations of each layer, by which they are divided.
+    """
+    parts = []
+    for of, size in zip(style, sizes, strict=True):
+        deviation = jnp.sqrt(jnp.maximum(jnp.diagonal(of.covariance, axis1=1, axis2=2), 0))
+        parts += [of.mean / size, deviation / size]
+    return jnp.concatenate(parts, -1)
+
+
+def adapted(config: DecoderConfig, params: DecoderParams, description: Array) -> dict[str, dict[str, Array]]:
+    """Return the decoder's weights for one style for each image.
+
+    Args:
+        config: settings of the decoder.
+        params: weights from :func:`init_decoder`.
+        description: from :func:`describe_style`, ``(n, d)``.
+
+    Returns:
+        The convolutions, and ``scale`` and ``bias`` of each normalization, ``(n, 1, 1, c)``.
+    """
+    code = jax.nn.relu(description @ params["code"]["kernel"] + params["code"]["bias"])
+    found: dict[str, dict[str, Array]] = {}
+    for step in config.plan().steps:
+        if step.op == "conv":
+            found[step.name] = dict(params[step.name])
+        elif step.op == "norm":
+            both = code @ params[step.name]["kernel"] + params[step.name]["bias"]
+            scale, bias = jnp.split(both[:, None, None], 2, -1)
+            found[step.name] = {"scale": scale, "bias": bias}
+    return found
+
+
+def with_noise(config: DecoderConfig, inputs: Sequence[Array], key: Array) -> list[Array]:
+    """Return the activations with channels of normally distributed noise.
+
+    Args:
+        config: settings of the decoder.
+        inputs: activations at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
+        key: a typed key from :func:`jax.random.key`.
+    """
+    keys = jax.random.split(key, len(inputs))
+    return [
+        jnp.concatenate([x, jax.random.normal(own, (*x.shape[:3], config.noise), x.dtype)], -1)
+        for x, own in zip(inputs, keys, strict=True)
+    ]
+
+
+def decode(
+    config: DecoderConfig, weights: Mapping[str, Mapping[str, Array]], inputs: Sequence[Array]
+) -> Images:
+    """Compute the image of transported activations.
+
+    Args:
+        config: settings of the decoder.
+        weights: from :func:`adapted`.
+        inputs: activations at :data:`DECODER_LAYERS`, divided by their sizes, from :func:`with_noise`.
+
+    Returns:
+        ``(n, h, w, 3)``, approximately in [0, 1].
+    """
+    plan = config.plan()
+    arrays: dict[str, Array] = {f"noise{level}": x for level, x in enumerate(inputs)}
+    for index, step in enumerate(plan.steps):
+        sources = [arrays[name] for name in step.sources]
+        statistics = moments(sources[0], batch=False) if step.op == "norm" else None
+        arrays[step.name] = apply_step(step, weights.get(step.name, {}), sources, statistics)
+        live = plan.live(index + 1) | {step.name}
+        arrays = {name: array for name, array in arrays.items() if name in live}
+    return arrays[plan.steps[-1].name]
+
+
+def ordered(features: Features) -> list[Array]:
+    """Return the activations at :data:`DECODER_LAYERS`, in order."""
+    return [features[name] for name in DECODER_LAYERS]

@@ -1,0 +1,253 @@
+"""One pass with any style image: regions, strength, blends, sizes, storage, and the command, with an untrained decoder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nstjax
+from nstjax.arbitrary import store
+from nstjax.arbitrary.apply import (
+    Decoder,
+    arbitrary_bytes,
+    encode,
+    padded,
+    style_moments,
+    stylize_arbitrary,
+    transported,
+)
+from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, init_decoder
+from nstjax.arbitrary.store import load_decoder, save_decoder
+from nstjax.arbitrary.transport import moments_of
+from nstjax.cli.job import record_path
+from nstjax.cli.main import main
+from nstjax.typing import Backbone
+
+CONFIG = DecoderConfig(channels=(4, 4, 6, 8, 8), code=6)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return nstjax.load_backbone("embedded")
+
+
+@pytest.fixture(scope="module")
+def decoder(backbone: Backbone) -> Decoder:
+    params = init_decoder(CONFIG, jax.random.key(0))
+    rng = np.random.default_rng(0)  # scales and biases that depend on the style
+    for name, leaves in params.items():
+        if name.endswith("_norm"):
+            leaves["kernel"] = jnp.asarray(rng.normal(0, 0.3, leaves["kernel"].shape), jnp.float32)
+    seen = encode(backbone, jnp.asarray(picture(0, 64, 64)))
+    sizes = tuple(float(jnp.sqrt(jnp.mean(x**2))) for x in seen)
+    return Decoder(CONFIG, params, sizes, {"style": "any"})
+
+
+def picture(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(size=(1, height // 8 + 1, width // 8 + 1, 3)).repeat(8, 1).repeat(8, 2)
+    return (0.7 * coarse[:, :height, :width] + 0.3 * rng.uniform(size=(1, height, width, 3))).astype(
+        np.float32
+    )
+
+
+PHOTO, ONE, OTHER = picture(1), picture(2, 48, 40), picture(3)
+
+
+def test_the_transported_activations_have_the_moments_of_the_style(
+    backbone: Backbone, decoder: Decoder
+) -> None:
+    style = style_moments(backbone, ONE)
+    found = transported(encode(backbone, padded(jnp.asarray(picture(4, 96, 96)))), style, decoder.sizes)
+    assert [x.shape[1] for x in found] == [96 // 2**k for k in range(len(DECODER_LAYERS))]
+    for x, of, size in list(zip(found, style, decoder.sizes, strict=True))[
+        :3
+    ]:  # the deepest have few positions
+        np.testing.assert_allclose(moments_of(x).mean, of.mean / size, atol=1e-3)
+        deviation = np.abs(moments_of(x).covariance - of.covariance / size**2).max()
+        assert deviation < 0.02 * float(jnp.trace(of.covariance[0])) / size**2
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47)])
+def test_any_size_comes_out_as_it_went_in(
+    backbone: Backbone, decoder: Decoder, size: tuple[int, int]
+) -> None:
+    found = stylize_arbitrary(decoder, backbone, picture(5, *size), ONE)
+    assert found.shape == (1, *size, 3)
+    assert found.dtype == np.float32
+    assert 0 <= found.min() < found.max() <= 1
+    assert found.std() > 0.02
+
+
+def test_the_style_matters_and_its_moments_are_enough(backbone: Backbone, decoder: Decoder) -> None:
+    one, other = (stylize_arbitrary(decoder, backbone, PHOTO, style) for style in (ONE, OTHER))
+    assert np.abs(one - other).mean() > 0.01
+    again = stylize_arbitrary(decoder, backbone, PHOTO, [style_moments(backbone, ONE)])
+    np.testing.assert_array_equal(one, again)
+
+
+def test_blends_and_strength(backbone: Backbone, decoder: Decoder) -> None:
+    def paint(*styles: np.ndarray, **options: object) -> np.ndarray:
+        return stylize_arbitrary(decoder, backbone, PHOTO, list(styles), **options)  # type: ignore[arg-type]
+
+    one = paint(ONE)
+    np.testing.assert_allclose(paint(ONE, OTHER, weights=(1, 0)), one, atol=2e-4)
+    np.testing.assert_allclose(paint(ONE, ONE), one, atol=2e-4)
+    np.testing.assert_allclose(
+        paint(ONE, OTHER, weights=(1, 3)), paint(ONE, OTHER, weights=(2, 6)), atol=1e-6
+    )
+    assert np.abs(paint(ONE, OTHER) - one).mean() > 0.002
+    np.testing.assert_allclose(paint(ONE, strength=0), paint(OTHER, strength=0), atol=2e-4)
+    assert np.abs(paint(ONE, strength=0.5) - one).mean() > 0.002
+
+
+def test_regions(backbone: Backbone, decoder: Decoder) -> None:
+    left = np.zeros(PHOTO.shape[1:3], np.float32)
+    left[:, : left.shape[1] // 2] = 1
+    all_ = np.ones_like(left)
+
+    def paint(styles: list[np.ndarray], masks: list[np.ndarray], strength: float = 1.0) -> np.ndarray:
+        return stylize_arbitrary(decoder, backbone, PHOTO, styles, masks=masks, strength=strength)
+
+    # The deepest layer has fewer positions than channels, so its map amplifies rounding errors.
+    plain = stylize_arbitrary(decoder, backbone, PHOTO, ONE)
+    np.testing.assert_allclose(paint([ONE], [all_]), plain, atol=0.02)
+    np.testing.assert_allclose(paint([ONE, ONE], [all_, all_]), plain, atol=0.02)
+    halves, swapped = paint([ONE, OTHER], [left, 1 - left]), paint([OTHER, ONE], [left, 1 - left])
+    assert np.abs(halves - swapped).mean() > 0.01
+    np.testing.assert_allclose(halves, paint([OTHER, ONE], [1 - left, left]), atol=1e-4)
+    # What no mask covers is reconstructed as with strength 0.
+    nothing = stylize_arbitrary(decoder, backbone, PHOTO, ONE, strength=0)
+    np.testing.assert_allclose(paint([ONE], [0 * left + 1e-9]), nothing, atol=2e-3)
+
+
+def test_the_noise_has_a_seed(backbone: Backbone, decoder: Decoder) -> None:
+    one, again, other = (stylize_arbitrary(decoder, backbone, PHOTO, ONE, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).mean() > 1e-3
+
+
+REFUSED = {
+    "a small photograph": ({"photo": PHOTO[:, :16]}, "`photo` has shape"),
+    "bytes": ({"photo": (255 * PHOTO).astype(np.uint8)}, "the photo has type uint8"),
+    "strength": ({"strength": 1.5}, "`strength`"),
+    "weights": ({"weights": (1.0, 2.0)}, "give one number, 0 or more, for each of the 1"),
+    "no weight": ({"weights": (0.0,)}, "`weights` is"),
+    "masks": ({"masks": []}, "`masks` needs one mask for each style image"),
+    "mask": ({"masks": [np.ones((3, 3))]}, "it must be that of the photograph"),
+    "method": ({"method": "monge"}, "`method`"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_is_refused(backbone: Backbone, decoder: Decoder, name: str) -> None:
+    options, message = REFUSED[name]
+    given = {"photo": PHOTO, "styles": ONE, **options}
+    with pytest.raises(nstjax.InputError, match=message):
+        stylize_arbitrary(decoder, backbone, **given)  # type: ignore[arg-type]
+
+
+def test_a_store_keeps_the_decoder_in_8_bits(backbone: Backbone, decoder: Decoder, tmp_path: Path) -> None:
+    save_decoder(tmp_path / "any", decoder)
+    found = load_decoder(tmp_path / "any")
+    assert found.config == decoder.config
+    assert found.sizes == decoder.sizes
+    assert found.record["style"] == "any"
+    pictures = [stylize_arbitrary(one, backbone, PHOTO, ONE) for one in (decoder, found)]
+    assert np.abs(pictures[0] - pictures[1]).max() < 0.05
+    with pytest.raises(nstjax.InputError, match=r"nothing"):
+        load_decoder(tmp_path / "nothing")
+    with pytest.raises(nstjax.InputError, match="is no decoder for arbitrary styles"):
+        load_decoder(Path(nstjax.__file__).parents[1] / "ckpts" / "dots")
+
+
+def test_memory_grows_with_the_picture() -> None:
+    small, large = (arbitrary_bytes(DecoderConfig(), side, side) for side in (512, 2048))
+    assert 0.5e9 < small < 2e9
+    assert 2e9 < large < 2e10
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> Path:
+    """A folder with a photograph and two style images, in place of the working directory; the decoder is installed."""
+    save_decoder(tmp_path / "shipped" / store.SHIPPED, decoder)
+    monkeypatch.setattr(store, "shipped_folder", lambda: tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    for name, image in (("photo.png", PHOTO), ("a.png", ONE), ("b.png", OTHER)):
+        nstjax.save_image(name, image)
+    return tmp_path
+
+
+def test_the_command(folder: Path) -> None:
+    assert main(["stylize", "photo.png", "--style", "a.png", "-o", "one.png", "-q"]) == 0
+    one = nstjax.load_image("one.png")
+    assert one.shape == PHOTO.shape
+    record = json.loads(record_path(Path("one.png")).read_text())
+    assert [style["name"] for style in record["model"]["styles"]] == ["a.png"]
+    assert (
+        main(
+            [
+                "stylize",
+                "photo.png",
+                "--style",
+                "a.png:0.25,b.png:0.75",
+                "-o",
+                "blend.png",
+                "-q",
+                "--size",
+                "48",
+            ]
+        )
+        == 0
+    )
+    assert nstjax.load_image("blend.png").shape[2] == 48
+    masks = ["--masks", "box:0,0,0.5,1", "rest"]
+    assert main(["stylize", "photo.png", "--style", "a.png,b.png", *masks, "-o", "two.png", "-q"]) == 0
+    assert np.abs(nstjax.load_image("two.png") - one).mean() > 0.005
+    Path("photos").mkdir()
+    shutil.copy("photo.png", "photos/x.png")
+    shutil.copy("b.png", "photos/y.png")
+    assert (
+        main(
+            [
+                "stylize",
+                "photos",
+                "--style",
+                "a.png",
+                "-o",
+                "done",
+                "-q",
+                "--transport",
+                "adain",
+                "--strength",
+                "0.5",
+            ]
+        )
+        == 0
+    )
+    assert {path.name for path in Path("done").iterdir()} == {"x.png", "y.png", "stylize.run.json"}
+
+
+MISTAKES = {
+    "--style nothing.jpg": "--style nothing.jpg is not a file",
+    "--style a.png:0": "the weights are all 0",
+    "--style a.png:-1": "it must be 0 or more",
+    "": "--style is missing: name a style image, or a trained generator with --model",
+    "--style a.png --masks box:0,0,0.5,1 rest": "--masks give 2 regions for 1 style images",
+    "--style a.png --sheet": "--sheet shows the styles of a model",
+    "--model dots --masks box:0,0,1,1": "--masks does not go with --model",
+    "--style a.png --style-size 8": "--style-size is 8",
+}
+
+
+@pytest.mark.parametrize("options", MISTAKES)
+def test_mistakes_are_one_sentence(folder: Path, options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stylize", "photo.png", *options.split(), "-o", "out.png"]) == 2
+    err = capsys.readouterr().err
+    assert MISTAKES[options] in err
+    assert len(err.splitlines()) == 1
+    assert not Path("out.png").exists()
