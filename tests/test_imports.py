@@ -53,7 +53,17 @@ TABLE: dict[str, set[str]] = {
     "reports": {"images"},
     "cli": {
         *("images", "nn", "weights", "losses", "optim", "synthesis", "reports", "checkpoints", "paintings"),
-        *("generators", "data", "training", "inference", "arbitrary", "heap", "programs", "private"),
+        *(
+            "generators",
+            "data",
+            "training",
+            "inference",
+            "arbitrary",
+            "heap",
+            "programs",
+            "private",
+            "digests",
+        ),
     },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from nstjax.arbitrary.apply import Decoder, arbitrary_bytes, style_moments, stylize_arbitrary
-from nstjax.arbitrary.store import load_decoder
+from nstjax.arbitrary.store import SHIPPED, load_decoder
 from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
 from nstjax.cli.pictures import load_picture
+from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
 from nstjax.images.masks import read_masks
@@ -121,7 +122,8 @@ class AnyStyle:
             {"name": path.name, "sha256": file_facts(path)["sha256"], "weight": weight}
             for path, weight in zip(self.paths, self.weights, strict=True)
         ]
-        return {"name": "any style", "sha256": self.decoder.record.get("sha256"), "styles": styles}
+        hashes = {"sha256": tree_digest(self.decoder.params), "network": self.backbone.sha256}
+        return {"name": SHIPPED, **hashes, "styles": styles}
 
 
 def load_any_style(

@@ -42,6 +42,8 @@ from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_r
 INSET_FRAME = 2  # pixels
 SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
 MAX_STYLE_SIDE = 4096
+_ONLY_WITH_MODEL = ("noise_scale", "tile")
+_ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size")
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
 
@@ -322,12 +324,16 @@ def run_stylize(arguments: Sequence[str]) -> int:
         raise InputError(
             "PHOTO is missing: nstjax stylize PHOTO --style PAINTING -o OUT; nstjax stylize --help tells more"
         )
-    if options.model is not None and options.masks:
-        raise InputError("--masks does not go with --model: it needs style images, --style A.jpg,B.jpg")
     if options.model is None and options.style is None:
         raise InputError(
             f"--style is missing: name a style image, or a trained generator with --model; {installed_names()}"
         )
+    for name in _ONLY_WITH_MODEL if options.model is None else _ONLY_WITHOUT_MODEL:
+        if getattr(options, name) != getattr(StylizeOptions, name):  # its default
+            raise InputError(
+                f"--{name.replace('_', '-')} does not go {'without' if options.model is None else 'with'} --model: "
+                f"leave it out"
+            )
     if options.model is None and options.sheet:
         raise InputError("--sheet shows the styles of a model: name it with --model")
     skipped: list[Skipped] = []

@@ -239,7 +239,9 @@ MISTAKES = {
     "": "--style is missing: name a style image, or a trained generator with --model",
     "--style a.png --masks box:0,0,0.5,1 rest": "--masks give 2 regions for 1 style images",
     "--style a.png --sheet": "--sheet shows the styles of a model",
-    "--model dots --masks box:0,0,1,1": "--masks does not go with --model",
+    "--model dots --masks box:0,0,1,1": "--masks does not go with --model: leave it out",
+    "--model dots --style-size 256": "--style-size does not go with --model",
+    "--style a.png --tile 64": "--tile does not go without --model",
     "--style a.png --style-size 8": "--style-size is 8",
 }
 
