@@ -41,8 +41,6 @@ def main(arguments: Arguments) -> None:
     pairs = Pairs(pictures, recipe.seed, recipe.side, identity=recipe.identity)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
     decoder = train(recipe, backbone, pairs, folder)
-    record = {"training": dataclasses.asdict(recipe), "weights": backbone.describe()}
-    decoder = dataclasses.replace(decoder, record=record)
     save_decoder(folder / "decoder", decoder)
     if arguments.ship:
         save_decoder(Path(__file__).parents[2] / "ckpts" / SHIPPED, decoder)

@@ -27,6 +27,7 @@ from nstjax.arbitrary.decoder import (
 )
 from nstjax.arbitrary.transport import moments_of
 from nstjax.checkpoints import Series
+from nstjax.errors import InputError
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import features
@@ -51,7 +52,7 @@ class Recipe:
     learning_rate: float = 1e-3
     """Peak learning rate; it is reached after 200 steps and decays to 0 with a cosine."""
     identity: float = 0.1
-    """Share of the batches whose style image is the photograph itself, so that the decoder also reconstructs."""
+    """Share of the pairs whose style image is the photograph itself, so that the decoder also reconstructs."""
     seed: int = 0
     """Seed of the batches and the initial weights."""
 
@@ -129,7 +130,18 @@ def activation_sizes(backbone: Backbone, pairs: Pairs, batch: int) -> tuple[floa
 
 
 def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Decoder:
-    """Train a decoder, or resume the training in ``folder``."""
+    """Train a decoder, or resume the training in ``folder``.
+
+    Args:
+        recipe: settings; the decoder's inputs are taken from the network.
+        backbone: the feature network.
+        pairs: the source of the batches.
+        folder: folder for checkpoints and the log.
+
+    Raises:
+        InputError: If the checkpoints in ``folder`` are of another recipe, network or set of pictures, or the
+            weights become non-finite.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     record, began = objective_of(backbone), time.perf_counter()
     heads = tuple(backbone.params[f"conv{name[4:]}"]["head"].shape[1] for name in DECODER_LAYERS)
@@ -144,7 +156,16 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
     params: Any = init_decoder(recipe.decoder, jax.random.key(recipe.seed))
     state = optimizer.init(params)
     begun, seconds = 0, 0.0
+    identity = {
+        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "network": backbone.sha256,
+        "pictures": pairs.pictures.digest(),
+    }
     if saved is not None:
+        if saved[1].get("identity") != identity:
+            raise InputError(
+                f"the checkpoints in {folder} are of another recipe, network or set of pictures: choose another --name"
+            )
         leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
         params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
@@ -155,8 +176,10 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
 
     def save(done: int) -> None:
         tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
-        facts = {"step": done, "seconds": seconds + time.perf_counter() - began, "sizes": list(sizes)}
-        series.save(done, tree, facts)
+        if not all(np.isfinite(leaf).all() for leaf in tree.values()):
+            raise InputError("the weights are not finite any more: lower --learning-rate")
+        spent = seconds + time.perf_counter() - began
+        series.save(done, tree, {"step": done, "seconds": spent, "sizes": list(sizes), "identity": identity})
 
     last, sums = time.perf_counter(), []
     for step, (contents, styles) in zip(
@@ -181,4 +204,5 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         if time.perf_counter() - last > SAVE_SECONDS or done == recipe.steps:
             save(done)
             last = time.perf_counter()
-    return Decoder(recipe.decoder, params, sizes)
+    facts = {"training": identity, "steps": recipe.steps, "weights": backbone.describe()}
+    return Decoder(recipe.decoder, params, sizes, facts)

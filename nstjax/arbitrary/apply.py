@@ -40,6 +40,8 @@ from nstjax.typing import Backbone, Images
 _BASE_BYTES = 0.7 * 2**30  # libraries, programs, small images
 _COPIES = 2.0  # ratio of XLA's memory to the arrays that the decoder's steps need at once
 _VALUES = 60  # values per pixel of the photograph, the network's activations and the result
+_REGION_VALUES = 80  # values per pixel of each region: its mapped activations, scales and biases
+MAX_STYLE_SIDE = 4096
 STYLE_SIDE = 512  # default longer side of the style images in pixels
 
 
@@ -100,7 +102,7 @@ def mixed_transport(
     Args:
         content: activations of the photographs at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
         styles: moments of each style's activations.
-        weights: weight of each style; the rest to 1 is the weight of the activations as they are.
+        weights: weight of each style; the remaining weight, 1 − Σ, is that of the unchanged activations.
         sizes: sizes of the activations, see :class:`Decoder`.
         method: the map, see :mod:`nstjax.arbitrary.transport`.
         masks: for each layer, the share of each style at each position, ``(styles, h / 2^k, w / 2^k)``, with sums
@@ -136,23 +138,58 @@ def padded(image: Images) -> Images:
     return jnp.pad(image, ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)), mode="reflect")
 
 
+def _checked(name: str, image: Images) -> np.ndarray:
+    """Return an image as float32.
+
+    Raises:
+        InputError: If it is not ``(1, h, w, 3)`` floating point, finite and in [0, 1].
+    """
+    if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
+        raise InputError(f"`{name}` has shape {image.shape}: it must be (1, height, width, 3)")
+    check_floating(name, image)
+    values = np.asarray(image, np.float32)
+    check_range(name, values)
+    if not np.isfinite(values).all():
+        raise InputError(f"`{name}` has values that are not finite: remove them")
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedStyle:
+    """A style image as :func:`stylize_arbitrary` uses it.
+
+    Attributes:
+        moments: moments of its activations at :data:`DECODER_LAYERS`.
+    """
+
+    moments: tuple[ActivationMoments, ...]
+
+
 @jax.jit
 def _moments(backbone: Backbone, style: Images) -> list[ActivationMoments]:
     return [moments_of(x) for x in encode(backbone, padded(style))]
 
 
-def style_moments(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> list[ActivationMoments]:
+def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> PreparedStyle:
     """Compute mean and covariance of a style image's activations at :data:`DECODER_LAYERS`.
 
     Args:
         backbone: the embedded network.
         style: ``(1, h, w, 3)`` in [0, 1].
         side: longer side in pixels to which the image is resized; it is never enlarged.
+
+    Raises:
+        InputError: If the image is not valid, or its shorter side then has less than 32 pixels.
     """
-    height, width = style.shape[1:3]
-    size = fit_long_side(height, width, min(side, max(height, width)))
-    found: list[ActivationMoments] = _moments(backbone, jnp.asarray(resize(style, *size)).clip(0, 1))
-    return found
+    image = _checked("style", style)
+    within("style_side", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
+    height, width = image.shape[1:3]
+    height, width = fit_long_side(height, width, min(side, max(height, width)))
+    if min(height, width) < LEAST_DECODED_SIDE:
+        raise InputError(
+            f"the style image has {width}×{height} pixels at this size: its shorter side must have {LEAST_DECODED_SIDE}"
+        )
+    return PreparedStyle(tuple(_moments(backbone, jnp.asarray(resize(image, height, width)).clip(0, 1))))
 
 
 @partial(jax.jit, static_argnames=("config", "sizes", "method"))
@@ -190,16 +227,20 @@ def _stylize(
                 key: (share * jnp.concatenate([one[name][key] for one in each])).sum(0, keepdims=True)
                 for key in leaves
             }
-    return decode(config, merged, inputs)[:, :height, :width].clip(0, 1)
+    covered = masks[0].sum(0)[None, :height, :width, None]
+    return covered * decode(config, merged, inputs)[:, :height, :width].clip(0, 1) + (1 - covered) * photo
 
 
 def _levels(masks: Sequence[np.ndarray], height: int, width: int) -> list[Array]:
     """Return the shares of the regions at each layer, ``(styles, h / 2^k, w / 2^k)``, with sums of at most 1."""
+    for mask in masks:
+        if np.shape(mask) != (height, width):
+            raise InputError(
+                f"a mask has shape {np.shape(mask)}: it must be that of the photograph, {(height, width)}"
+            )
+        if not (np.min(mask) >= 0 and np.max(mask) <= 1):  # also of NaN
+            raise InputError("a mask has values outside [0, 1]")
     stack = np.stack([np.asarray(mask, np.float32) for mask in masks])
-    if stack.shape[1:] != (height, width):
-        raise InputError(
-            f"a mask has shape {stack.shape[1:]}: it must be that of the photograph, {(height, width)}"
-        )
     stack = stack / np.maximum(stack.sum(0), 1)
     stack = np.pad(stack, ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE)), mode="edge")
     found = []
@@ -210,25 +251,41 @@ def _levels(masks: Sequence[np.ndarray], height: int, width: int) -> list[Array]
     return found
 
 
-def arbitrary_bytes(config: DecoderConfig, height: int, width: int) -> float:
+def check_network(decoder: Decoder, backbone: Backbone) -> None:
+    """Check that a network is the one with which a decoder was trained.
+
+    Raises:
+        InputError: If it is not.
+    """
+    trained: Any = decoder.record.get("weights", {})
+    wanted = trained.get("sha256", backbone.sha256) if isinstance(trained, dict) else backbone.sha256
+    if wanted != backbone.sha256 or not set(DECODER_LAYERS) <= set(backbone.layers):
+        raise InputError(
+            "the feature network is not the one with which the decoder was trained: use the embedded network of this version"
+        )
+
+
+def arbitrary_bytes(config: DecoderConfig, height: int, width: int, regions: int = 0) -> float:
     """Estimate the peak memory of :func:`stylize_arbitrary`.
 
     Args:
         config: settings of the decoder.
         height: height of the photograph in pixels.
         width: width of the photograph in pixels.
+        regions: number of masks.
 
     Returns:
         Bytes, fitted to the peak memory of whole processes on a CPU.
     """
-    return _BASE_BYTES + 4 * height * width * (_COPIES * config.plan().values_per_pixel() + _VALUES)
+    values = _COPIES * config.plan().values_per_pixel() + _VALUES + _REGION_VALUES * regions
+    return _BASE_BYTES + 4 * height * width * values
 
 
 def stylize_arbitrary(
     decoder: Decoder,
     backbone: Backbone,
     photo: Images,
-    styles: Images | Sequence[Images | list[ActivationMoments]],
+    styles: Images | PreparedStyle | Sequence[Images | PreparedStyle],
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[np.ndarray] | None = None,
@@ -246,14 +303,15 @@ def stylize_arbitrary(
         backbone: the network with which the decoder was trained, the embedded one.
         photo: ``(1, h, w, 3)`` in [0, 1]; each side at least 32 pixels.
         styles: one style image, ``(1, h, w, 3)`` in [0, 1], or several. Instead of an image, the result of
-            :func:`style_moments`, which saves time for several photographs.
+            :func:`prepare_style`, which saves time for several photographs.
         weights: weight of each style image; they are divided by their sum. By default equal.
         masks: a region of the photograph for each style image, ``(h, w)`` in [0, 1]; where regions overlap, the
             styles are blended, and what no region covers keeps the photograph. By default all styles are
             everywhere.
-        strength: 0 reconstructs the photograph, 1 has the whole style.
+        strength: 1 has the whole style; 0 reconstructs the photograph, approximately.
         method: the map of the activations, see :mod:`nstjax.arbitrary.transport`.
-        style_side: longer side in pixels to which the style images are resized; a smaller one gives finer strokes.
+        style_side: longer side in pixels to which the style images are resized; a smaller one gives finer strokes. Prepared
+            styles keep their size.
         seed: seed of the noise from which flat areas get their strokes.
 
     Returns:
@@ -262,17 +320,16 @@ def stylize_arbitrary(
     Raises:
         InputError: If an image, the weights, the masks or another argument is not valid.
     """
-    images = [styles] if isinstance(styles, np.ndarray | jax.Array) else list(styles)
-    pictures = [image for image in images if not isinstance(image, list)]
-    for name, image in (("photo", photo), *(("styles", image) for image in pictures)):
-        if image.ndim != 4 or image.shape[::3] != (1, 3) or min(image.shape[1:3]) < LEAST_DECODED_SIDE:
-            raise InputError(
-                f"`{name}` has shape {image.shape}: it must be (1, height, width, 3), with sides of {LEAST_DECODED_SIDE} pixels or more"
-            )
-        check_floating(name, image)
-        check_range(name, np.asarray(image))
+    images = [styles] if isinstance(styles, np.ndarray | jax.Array | PreparedStyle) else list(styles)
+    photo = _checked("photo", photo)
+    height, width = photo.shape[1:3]
+    if min(height, width) < LEAST_DECODED_SIDE:
+        raise InputError(
+            f"`photo` has {width}×{height} pixels: each side must have {LEAST_DECODED_SIDE} or more"
+        )
+    check_network(decoder, backbone)
     within("strength", strength, 0, 1)
-    within("style_side", style_side, LEAST_DECODED_SIDE, 4096)
+    within("seed", seed, 0, 2**32 - 1)
     shares = np.ones(len(images)) if weights is None else np.asarray(weights, np.float64)
     if shares.shape != (len(images),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
         raise InputError(
@@ -281,15 +338,17 @@ def stylize_arbitrary(
     if masks is not None and (len(masks) != len(images) or weights is not None):
         raise InputError("`masks` needs one mask for each style image, and no `weights`")
     shares = strength * (shares / shares.sum() if masks is None else shares)
-    height, width = photo.shape[1:3]
+    prepared = [
+        of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_side) for of in images
+    ]
     picture = _stylize(
         decoder.config,
         decoder.sizes,
         method,
         decoder.params,
         backbone,
-        jnp.asarray(photo, jnp.float32),
-        [of if isinstance(of, list) else style_moments(backbone, of, style_side) for of in images],
+        jnp.asarray(photo),
+        [list(of.moments) for of in prepared],
         jnp.asarray(shares, jnp.float32),
         None if masks is None else _levels(masks, height, width),
         jnp.uint32(seed),

@@ -10,7 +10,7 @@ import numpy as np
 
 from nstjax import checkpoints
 from nstjax.arbitrary.apply import Decoder
-from nstjax.arbitrary.decoder import DecoderConfig, init_decoder
+from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, init_decoder
 from nstjax.errors import InputError
 from nstjax.files import shipped_folder
 from nstjax.plain import build, checked
@@ -34,7 +34,12 @@ def save_decoder(path: Path, decoder: Decoder) -> None:
     Args:
         path: folder of the store.
         decoder: the decoder.
+
+    Raises:
+        InputError: If a weight is not finite, or the store cannot be written.
     """
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(dict(decoder.params))):
+        raise InputError("the decoder has weights that are not finite: its training failed")
     params = {
         name: {key: np.asarray(leaf) for key, leaf in leaves.items()}
         for name, leaves in decoder.params.items()
@@ -67,6 +72,10 @@ def load_decoder(path: str | Path | None = None) -> Decoder:
             raise InputError("it holds something else")
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["config"].items()}
         config = build(DecoderConfig, fields)
+        if len(facts["sizes"]) != len(DECODER_LAYERS) or not all(
+            0 < size < np.inf for size in facts["sizes"]
+        ):
+            raise InputError("its sizes are damaged")
         params = jax.tree.map(jnp.asarray, dequantize(tree))
         wanted = _shapes(jax.eval_shape(lambda: init_decoder(config, jax.random.key(0))))
         if _shapes(params) != wanted or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):

@@ -1,56 +1,62 @@
 """``nstjax stylize --style PAINTING`` without ``--model``: one pass in the style of any image."""
 
-import contextlib
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nstjax.arbitrary.apply import Decoder, arbitrary_bytes, style_moments, stylize_arbitrary
+from nstjax.arbitrary.apply import (
+    Decoder,
+    PreparedStyle,
+    arbitrary_bytes,
+    check_network,
+    prepare_style,
+    stylize_arbitrary,
+)
+from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
 from nstjax.arbitrary.store import SHIPPED, load_decoder
-from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
+from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.pictures import load_picture
 from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
+from nstjax.generators.styles import weighted_names
+from nstjax.images import fit_long_side
+from nstjax.images.io import load_with_alpha
+from nstjax.images.mask_spec import mask_files, parse_mask
 from nstjax.images.masks import read_masks
 from nstjax.images.opening import MAX_PIXELS
 from nstjax.nn.table import EMBEDDED
-from nstjax.reports import file_facts
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
 
+_OF_THE_IMAGE = ("brighter", "darker")  # masks that depend on the photograph
 
-def split_styles(spec: str) -> list[tuple[Path, float]]:
+
+def split_styles(spec: str) -> list[tuple[Path, float | None]]:
     """Return the files and weights that ``--style`` names.
 
     Args:
         spec: a file, or several separated by commas, each with an optional weight: ``"a.jpg"``, ``"a.jpg:0.5,b.jpg"``.
-            A file whose name has a comma or a colon is taken as it is if it exists.
+            If a file with the whole text as its name exists, it is that file.
 
     Raises:
-        InputError: If a file does not exist.
+        InputError: If a file does not exist, a weight is not valid, or a single image has a weight.
     """
     if Path(spec).is_file():
-        return [(Path(spec), 1.0)]
-    found = []
-    for part in spec.split(","):
-        name, weight = part.strip(), 1.0
-        before, colon, after = name.rpartition(":")
-        if colon and not Path(name).is_file():
-            with contextlib.suppress(ValueError):  # the message below names the whole
-                name, weight = before, float(after)
-        if not Path(name).is_file():
+        return [(Path(spec), None)]
+    found = [
+        (Path(name), weight)
+        for name, weight in weighted_names(spec, "style", lambda name: Path(name).is_file())
+    ]
+    for path, _ in found:
+        if not path.is_file():
             raise InputError(
-                f"--style {name} is not a file: name a style image, or the model of the style with --model"
+                f"--style {path} is not a file: name a style image, or the model of the style with --model"
             )
-        if not 0 <= weight < float("inf"):
-            raise InputError(f"--style {spec}: the weight of {name} is {weight}: it must be 0 or more")
-        found.append((Path(name), weight))
-    if not sum(weight for _, weight in found) > 0:
-        raise InputError(f"--style {spec}: the weights are all 0: give one image a weight")
+    if len(found) == 1 and found[0][1] is not None:
+        raise InputError(f"--style {spec} has a weight for its only image: use --strength for less style")
     return found
 
 
@@ -59,58 +65,70 @@ class AnyStyle:
     """The decoder, the embedded network and the style images of a run.
 
     Attributes:
+        options: the options of the command.
         decoder: the decoder.
         backbone: the network it was trained with.
         paths: the files of the style images.
-        moments: their moments.
-        weights: their weights.
-        masks: mask specs, one region for each style image; empty for none.
-        method: the map of the activations.
-        strength: 0 to 1.
-        seed: seed of the noise.
+        styles: the prepared style images.
+        weights: their weights; None with masks.
     """
 
+    options: StylizeOptions
     decoder: Decoder
     backbone: Backbone
     paths: tuple[Path, ...]
-    moments: tuple[list[ActivationMoments], ...]
-    weights: tuple[float, ...]
-    masks: tuple[str, ...]
-    method: TransportMethod
-    strength: float
-    seed: int
+    styles: tuple[PreparedStyle, ...]
+    weights: tuple[float, ...] | None
+    _masks: dict[tuple[int, int], list[np.ndarray]] = dataclasses.field(default_factory=dict)
+
+    def _regions(self, photo: np.ndarray) -> list[np.ndarray] | None:
+        """Return the masks for a photograph; frames of one size share them unless they depend on the photograph."""
+        specs = self.options.masks
+        if not specs:
+            return None
+        size = (photo.shape[1], photo.shape[2])
+        if size in self._masks:
+            return self._masks[size]
+        masks = [mask.values for mask in read_masks(specs, photo)]
+        if len(masks) != len(self.paths):
+            raise InputError(f"--masks {_mismatch(len(masks), len(self.paths))}")
+        if not any(parse_mask(spec).kind in _OF_THE_IMAGE for spec in specs):
+            self._masks[size] = masks
+        return masks
 
     def paint(self, photo: np.ndarray) -> np.ndarray:
         """Stylize a photograph, ``(1, h, w, 3)`` in [0, 1]."""
-        masks = None
-        if self.masks:
-            masks = [mask.values for mask in read_masks(self.masks, photo)]
-            if len(masks) != len(self.paths):
-                raise InputError(
-                    f"--masks give {len(masks)} regions for {len(self.paths)} style images: give one for each"
-                )
         return stylize_arbitrary(
             self.decoder,
             self.backbone,
             photo,
-            self.moments,
-            weights=None if masks else self.weights,
-            masks=masks,
-            strength=self.strength,
-            method=self.method,
-            seed=self.seed,
+            self.styles,
+            weights=self.weights,
+            masks=self._regions(photo),
+            strength=self.options.strength,
+            method=self.options.transport,
+            seed=self.options.seed,
         )
 
     def check_size(self, height: int, width: int, name: str) -> None:
-        """Raise :class:`InputError` if a picture of this size does not fit into memory.
+        """Raise :class:`InputError` if a picture of this size is too small, or does not fit into memory.
 
         Args:
             height: height in pixels.
             width: width in pixels.
             name: option or argument that set the size, for the message.
         """
-        needed, there = arbitrary_bytes(self.decoder.config, height, width), device_bytes()
-        if height * width > MAX_PIXELS or needed > there:
+        if min(height, width) < LEAST_DECODED_SIDE:
+            raise InputError(
+                f"{name}: a picture of {width}×{height} pixels is too small: each side must have {LEAST_DECODED_SIDE}"
+            )
+        if height * width > MAX_PIXELS:
+            raise InputError(
+                f"{name}: a picture of {width}×{height} pixels has more than {MAX_PIXELS:,}: choose a smaller --size"
+            )
+        needed = arbitrary_bytes(self.decoder.config, height, width, len(self.options.masks))
+        there = device_bytes()
+        if needed > there:
             raise InputError(
                 f"{name}: a picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} "
                 f"GiB are free: choose a smaller --size"
@@ -118,41 +136,65 @@ class AnyStyle:
 
     def facts(self) -> dict[str, Any]:
         """Return the entry ``"model"`` of the run record."""
-        styles = [
-            {"name": path.name, "sha256": file_facts(path)["sha256"], "weight": weight}
-            for path, weight in zip(self.paths, self.weights, strict=True)
-        ]
-        hashes = {"sha256": tree_digest(self.decoder.params), "network": self.backbone.sha256}
-        return {"name": SHIPPED, **hashes, "styles": styles}
+        return {
+            "name": SHIPPED,
+            "sha256": tree_digest(self.decoder.params),
+            "network": self.backbone.sha256,
+            "styles": [path.name for path in self.paths],
+            **({} if self.weights is None else {"weights": list(self.weights)}),
+        }
 
 
-def load_any_style(
-    spec: str, masks: Sequence[str], method: TransportMethod, strength: float, seed: int, side: int
-) -> AnyStyle:
+def _mismatch(regions: int, styles: int) -> str:
+    return f"give {regions} regions for {styles} style images: give one for each"
+
+
+def load_any_style(options: StylizeOptions) -> AnyStyle:
     """Load the style images, the decoder and the embedded network.
 
     Args:
-        spec: the value of ``--style``.
-        masks: mask specs.
-        method: the map of the activations.
-        strength: 0 to 1.
-        seed: seed of the noise.
-        side: longer side in pixels of the resized style images.
+        options: the options of the command, with ``style``.
 
     Raises:
-        InputError: If a file cannot be read or the numbers of masks and styles do not match.
+        InputError: If a file cannot be read, or the numbers of masks and styles do not match.
     """
-    named = split_styles(spec)
-    images = [load_picture(path) for path, _ in named]  # before the networks, which take longer
+    named = split_styles(str(options.style))
+    given = [weight for _, weight in named if weight is not None]
+    if options.masks and given:
+        raise InputError("--style has weights, which have no effect with --masks: leave them out")
+    kinds = [parse_mask(spec).kind for spec in options.masks]
+    if kinds and "labels" not in kinds and len(kinds) != len(named):
+        raise InputError(f"--masks {_mismatch(len(kinds), len(named))}")
+    for path in mask_files(options.masks):
+        load_with_alpha(path)
+    images = [
+        load_picture(path, options.style_size) for path, _ in named
+    ]  # before the networks, which take longer
     decoder, backbone = load_decoder(), load_backbone(EMBEDDED)
-    return AnyStyle(
-        decoder,
-        backbone,
-        tuple(path for path, _ in named),
-        tuple(style_moments(backbone, image, side) for image in images),
-        tuple(weight for _, weight in named),
-        tuple(masks),
-        method,
-        strength,
-        seed,
-    )
+    check_network(decoder, backbone)
+    styles = []
+    for (path, _), image in zip(named, images, strict=True):
+        size = fit_long_side(image.shape[1], image.shape[2], min(options.style_size, max(image.shape[1:3])))
+        needed = arbitrary_bytes(decoder.config, *size)
+        if needed > device_bytes():
+            raise InputError(
+                f"--style {path} needs about {needed / 2**30:.1f} GiB: choose a smaller --style-size"
+            )
+        try:
+            styles.append(prepare_style(backbone, image, options.style_size))
+        except InputError as error:
+            raise InputError(f"--style {path}: {error}") from error
+    weights = None if options.masks else tuple(1.0 if weight is None else weight for _, weight in named)
+    return AnyStyle(options, decoder, backbone, tuple(path for path, _ in named), tuple(styles), weights)
+
+
+def input_files(options: StylizeOptions) -> dict[str, Path]:
+    """Return the style images and mask files of a command without ``--model``, by option and number.
+
+    Raises:
+        InputError: If ``--style`` or a mask is not valid.
+    """
+    if options.model is not None or options.style is None:
+        return {}
+    named = {f"--style {i + 1}": path for i, (path, _) in enumerate(split_styles(options.style))}
+    return named | {f"--masks {i + 1}": path for i, path in enumerate(mask_files(options.masks))}

@@ -72,11 +72,11 @@ class Sources:
             (lambda path: str(path.absolute())) if paths else (lambda path: path.name)
         )
         for name in {"masks", "style_masks"} & set(found):
-            found[name] = [_with_path(spec, write) for spec in found[name]]
+            found[name] = [with_path(spec, write) for spec in found[name]]
         return found
 
 
-def _with_path(spec: str, path: Callable[[Path], str]) -> str:
+def with_path(spec: str, path: Callable[[Path], str]) -> str:
     """Return a mask spec with its file replaced.
 
     Args:

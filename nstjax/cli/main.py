@@ -27,7 +27,7 @@ commands:
   texture       make a texture of any size from a style image
   reconstruct   reconstruct an image from activations of the network
   train         train a generator, which stylizes in one pass
-  stylize       stylize photographs, animations and videos with a trained generator
+  stylize       stylize photographs, animations and videos in one pass, in the style of any image
   export        write a trained generator as a program that needs only JAX
   weights       fetch, convert, list, describe or normalize network weights
   cache         show the size of the cache, or clear it

@@ -64,15 +64,15 @@ class StylizeOptions:
     size: int | None = None
     """Longer side of the result in pixels; by default that of the photograph."""
     seed: int = 0
-    """Seed of the noise, for generators that have a noise input; all frames of an animation or a video share one noise."""
+    """Seed of the noise: without --model, and for generators that have a noise input; all frames of an animation or a video share one noise."""
     noise_scale: float = 1.0
-    """Amplitude of that noise, which is uniform in [0, noise-scale]; generators are trained with 1."""
+    """With --model: amplitude of that noise, which is uniform in [0, noise-scale]; generators are trained with 1."""
     colors: Colors = "style"
-    """Colors of the result: style keeps those of the generator; luminance keeps the photograph's chrominance; histogram, cholesky, pca and symmetric match the distribution of the photograph's colors."""
+    """Colors of the result: style keeps those of the stylized picture; luminance keeps the photograph's chrominance; histogram, cholesky, pca and symmetric match the distribution of the photograph's colors."""
     strength: float = 1.0
-    """Strength of the style, from 0 to 1: with --model the weight of the stylized picture in a blend with the photograph."""
+    """Strength of the style, from 0 to 1: with --model the weight of the stylized picture in a blend with the photograph; without it that of the style's activations in a blend with the photograph's."""
     tile: int | None = None
-    """Rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
+    """With --model: rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     """Format of the pictures in an output folder."""
     bits: int = 8

@@ -34,9 +34,9 @@ class GeneratorOptions:
     upsampling: Literal["transposed", "nearest", "bilinear"] | None = None
     """johnson: transposed convolutions as in the paper, or upsampling followed by a convolution."""
     width: float | None = None
-    """johnson: factor on the number of filters, which are 32, 64 and 128."""
+    """johnson: factor on the numbers of filters, which are 32, 64, 128 and so on."""
     downsamplings: int | None = None
-    """johnson: number of downsampling convolutions, 2 in the paper; larger forms need more."""
+    """johnson: number of convolutions of stride 2, 2 in the paper; with more, a pixel depends on a larger part of the photograph."""
     residual_blocks: int | None = None
     """johnson: number of residual blocks."""
     last_kernel: Literal[9, 3] | None = None

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from nstjax.arbitrary.apply import MAX_STYLE_SIDE
 from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
-from nstjax.cli.any_style import load_any_style
+from nstjax.cli.any_style import input_files, load_any_style
 from nstjax.cli.display import Display
 from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code
-from nstjax.cli.job import record_path
+from nstjax.cli.job import record_path, with_path
 from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.parse import parse
@@ -41,7 +42,6 @@ from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_r
 
 INSET_FRAME = 2  # pixels
 SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
-MAX_STYLE_SIDE = 4096
 _ONLY_WITH_MODEL = ("noise_scale", "tile")
 _ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size")
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
@@ -185,12 +185,11 @@ def _do(
 
 def _settings(options: StylizeOptions, model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are stored in a picture, without paths of this machine."""
-    own = ("size", "seed", "noise_scale", "colors", "strength", "transport", "style_size", "masks")
-    return {
-        "command": "stylize",
-        "model": model,
-        "config": {name: getattr(options, name) for name in own},
-    }
+    own = _ONLY_WITHOUT_MODEL if options.model is None else ("noise_scale",)
+    config = {name: getattr(options, name) for name in ("size", "seed", "colors", "strength", *own)}
+    if "masks" in config:
+        config["masks"] = [with_path(spec, lambda path: path.name) for spec in config["masks"]]
+    return {"command": "stylize", "model": model, "config": config}
 
 
 def _facts(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
@@ -269,7 +268,10 @@ def _finish(
     record = {
         **settings,
         "options": plain,
-        "inputs": {str(i): file_facts(source) for i, source in enumerate(sources)},
+        "inputs": {
+            **{str(i): file_facts(source) for i, source in enumerate(sources)},
+            **{name.removeprefix("--"): file_facts(path) for name, path in input_files(options).items()},
+        },
         "outputs": [str(job.output.absolute()) for job in jobs],
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
@@ -279,14 +281,7 @@ def _finish(
 
 def _by_any_style(options: StylizeOptions) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
     """Return the entry ``"model"`` of the run record and the :func:`_painter` for style images without a model."""
-    any_style = load_any_style(
-        str(options.style),
-        options.masks,
-        options.transport,
-        options.strength,
-        options.seed,
-        options.style_size,
-    )
+    any_style = load_any_style(options)
     make = _painter(lambda photo, size, progress: any_style.paint(photo), any_style.check_size, options)
     return any_style.facts(), make
 

@@ -1,10 +1,11 @@
 """The inputs and outputs of ``nstjax stylize``, which are checked before the first output is computed."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from nstjax.cli.any_style import input_files
 from nstjax.cli.job import record_path
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
@@ -89,13 +90,22 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Styli
     return jobs
 
 
-def _check_overwriting(jobs: Sequence[StylizeJob]) -> None:
-    """Raise :class:`InputError` if an output would replace an input or another output."""
-    taken = {job.source.resolve(): "PHOTO" for job in jobs if job.source is not None}
+def _check_overwriting(jobs: Sequence[StylizeJob], others: Mapping[str, Path]) -> None:
+    """Raise :class:`InputError` if an output would replace an input or another output.
+
+    Args:
+        jobs: the jobs.
+        others: further inputs by option and number.
+    """
+    inputs = {path.resolve(): name.split()[0] for name, path in others.items()}
+    inputs |= {job.source.resolve(): "PHOTO" for job in jobs if job.source is not None}
+    taken: dict[Path, str] = {}
     for job in jobs:
         where = job.output.resolve()
-        if taken.get(where) == "PHOTO":
-            raise InputError(f"-o {job.output} is also PHOTO, which would be overwritten: name another place")
+        if where in inputs:
+            raise InputError(
+                f"-o {job.output} is also {inputs[where]}, which would be overwritten: name another place"
+            )
         if where in taken:
             raise InputError(
                 f"{taken[where]} and {job.source} would both become {job.output}: paint them into folders of their own"
@@ -140,7 +150,7 @@ def stylize_jobs(
     else:
         _check_alone(sources[0], output, options.bits)
         jobs = [StylizeJob(sources[0], output, kind_of(sources[0]))]
-    _check_overwriting(jobs)
+    _check_overwriting(jobs, input_files(options))
     if not together:
         check_replaceable(record_path(output))
     return jobs, together

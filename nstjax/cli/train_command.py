@@ -212,8 +212,8 @@ class _Display(Display):
         if progress.sample is not None:
             self.say(f"samples: {progress.sample}")
         share, speed = "", ""
-        if not math.isnan(progress.unchanged):
-            share = f" ({progress.loss / progress.unchanged:.2f} of the unchanged photographs')"
+        if progress.unchanged > 0 and math.isfinite(progress.loss):
+            share = f" ({progress.loss / progress.unchanged:.3g} × that of the unchanged photographs)"
         if not math.isnan(progress.images_per_second):
             speed = f"  {progress.images_per_second:.3g} images/s"
         text = f"{self._label}  step {progress.step}/{progress.steps}  loss {progress.loss:.4g}{share}{speed}"

@@ -36,8 +36,7 @@ class JohnsonConfig:
             the tanh still has a slope of 0.28 at black and white; in the paper's form it has none.
         width: factor on the numbers of filters, which are 32, 64 and 128 in the paper; 1/32 to 16.
         downsamplings: number of convolutions of stride 2, and of upsamplings, 1 to 5; 2 in the paper. Each
-            further one doubles the number of filters. The residual blocks then have a larger receptive field
-            at the same cost, which larger forms need.
+            further one doubles the number of filters and the receptive field of the residual blocks.
         residual_blocks: number of residual blocks, 0 to 100; 5 in the paper.
         last_kernel: kernel size of the last convolution, 9 or 3. The default is 9, as in Johnson et al.
             (supplement, table 1), in their code and in all checkpoints so far. Table 3.1 of the Pomona thesis

@@ -1,7 +1,8 @@
 """The styles of a generator of several styles: names, selection, and addition of new ones."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.generators import blend_styles
 from nstjax.generators.store import Generator
+
+MOST_WEIGHT = 1e6  # of a style
 
 
 def style_names(generator: Generator) -> tuple[str, ...]:
@@ -34,6 +37,39 @@ def style_names(generator: Generator) -> tuple[str, ...]:
     return tuple(names)
 
 
+def weighted_names(spec: str, option: str, known: Callable[[str], bool]) -> list[tuple[str, float | None]]:
+    """Split ``"a:0.5,b"`` into names and weights.
+
+    Args:
+        spec: names separated by commas, each with an optional weight after a colon.
+        option: name of the option, for messages.
+        known: returns True for a name that exists; such a part is not divided at its colon.
+
+    Returns:
+        The names, without spaces around them, and their weights, None where none is given.
+
+    Raises:
+        InputError: If a name is empty, or a weight is not finite or negative, or the weights are all 0.
+    """
+    found: list[tuple[str, float | None]] = []
+    for part in spec.split(","):
+        name, weight = part.strip(), None
+        before, colon, after = name.rpartition(":")
+        if colon and not known(name):
+            with contextlib.suppress(ValueError):  # a name with a colon
+                name, weight = before, float(after)
+        if not name:
+            raise InputError(f"`{option}` {spec!r} has a part without a name: write NAME or NAME:WEIGHT")
+        if weight is not None and not 0 <= weight <= MOST_WEIGHT:
+            raise InputError(
+                f"`{option}` {spec}: the weight of {name} is {after}: it must be a number, 0 or more"
+            )
+        found.append((name, weight))
+    if all(weight == 0 for _, weight in found):
+        raise InputError(f"`{option}` {spec}: the weights are all 0: give one a weight")
+    return found
+
+
 def style_weights(generator: Generator, spec: str) -> np.ndarray:
     """Return the weights of the styles that a text names.
 
@@ -50,29 +86,17 @@ def style_weights(generator: Generator, spec: str) -> np.ndarray:
     """
     names = style_names(generator)
     weights = np.zeros(len(names), np.float32)
-    for part in spec.split(","):
-        name, colon, share = part.strip().rpartition(":")
-        if not colon:
-            name, share = share, "1"
-        try:
-            value = float(share)
-        except ValueError:
-            name, value = part.strip(), 1.0  # a name with a colon
-        if not 0 <= value < float("inf"):
-            raise InputError(
-                f"`style` {spec}: the weight of {name} is {share}: it must be a number, 0 or more"
-            )
+    for name, weight in weighted_names(spec, "style", names.__contains__):
         if name in names:
-            weights[names.index(name)] += value
+            number = names.index(name)
         elif name.isdecimal() and 1 <= int(name) <= len(names):
-            weights[int(name) - 1] += value
+            number = int(name) - 1
         else:
             raise InputError(
                 f"`style` {spec}: the generator has no style {name!r}: its styles are "
                 f"{', '.join(f'{number} {known}' for number, known in enumerate(names, 1))}"
             )
-    if not weights.sum() > 0:
-        raise InputError(f"`style` {spec}: the weights are all 0: give one style a weight")
+        weights[number] += 1.0 if weight is None else weight
     return weights / weights.sum()
 
 

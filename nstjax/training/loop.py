@@ -96,7 +96,8 @@ def train(
             several, each photograph of a batch gets one, in turns.
         backbone: the feature network.
         folder: folder for checkpoints, metrics, sample pictures and the model; None to write nothing.
-        callback: function called after every step. If it returns True, a checkpoint is written and the
+        callback: function called after every step. If there is one, the loss of the unchanged photographs is computed
+            before the first step. If it returns True, a checkpoint is written and the
             training stops; with several processes only at a step whose metrics are logged.
         cadence: intervals of metrics, checkpoints and sample pictures; by default ``Cadence()``.
         about: JSON-able values to store in the model's record, for example the name of the style image.
@@ -187,12 +188,16 @@ def _restored(
 
 
 def _loss_of_photographs(config: TrainConfig, backbone: Backbone, targets: Targets) -> float:
-    """Return :func:`unchanged_loss` of the first training photographs; NaN for generators of textures."""
-    if not config.generator.content:
+    """Return the mean of :func:`unchanged_loss` over the first training photographs.
+
+    It is NaN for generators of textures, and in all processes but the first, which alone shows it.
+    """
+    if not config.generator.content or jax.process_index() != 0:
         return math.nan
-    styles = config.generator.styles
-    photographs = np.concatenate(first_photographs(config, max(4, min(styles, MOST_SAMPLES))))
-    return float(jax.jit(unchanged_loss, static_argnums=0)(config, backbone, targets, photographs))
+    loss = jax.jit(unchanged_loss, static_argnums=0)
+    photographs = first_photographs(config, max(4, min(config.generator.styles, MOST_SAMPLES)))
+    # One at a time, which needs less memory than a training step.
+    return float(np.mean([loss(config, backbone, targets, p, i) for i, p in enumerate(photographs)]))
 
 
 @partial(jax.jit, static_argnums=0)

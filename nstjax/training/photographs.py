@@ -69,7 +69,9 @@ def first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
         return [np.zeros((1, config.data.size, config.data.size, 3), np.float32)]
     batches = open_batches(dataclasses.replace(config.data, workers=0))
     found: list[np.ndarray] = []
-    while len(found) < count:
-        found += [image[None] for image in np.asarray(next(batches).images)]
-    batches.close()
+    try:
+        while len(found) < count:
+            found += [image[None] for image in np.asarray(next(batches).images)]
+    finally:
+        batches.close()
     return found[:count]

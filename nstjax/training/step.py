@@ -156,23 +156,25 @@ def batch_loss(
     return losses.mean(), {name: value.mean() for name, value in terms.items()}
 
 
-def unchanged_loss(config: TrainConfig, network: Backbone, style: Targets, photographs: Images) -> Scalar:
-    """Compute the loss of photographs as they are, with which the loss of a generator is compared.
+def unchanged_loss(
+    config: TrainConfig, network: Backbone, style: Targets, photograph: Images, number: int | jax.Array = 0
+) -> Scalar:
+    """Compute the loss of a photograph as it is, with which the loss of a generator is compared.
 
     Args:
         config: settings with named layers.
         network: the feature network.
         style: targets from :func:`targets_of_styles`.
-        photographs: ``(n, h, w, 3)`` in [0, 1], with the height and width of the training crops.
+        photograph: ``(1, h, w, 3)`` in [0, 1], with the height and width of the training crops.
+        number: number of the photograph; with several styles, its style is ``number`` mod ``styles``.
 
     Returns:
-        The mean over the photographs, a scalar; of several styles, photograph ``i`` has style ``i``, counted around.
+        A scalar.
     """
     styles = config.generator.styles
-    chosen = None if styles == 1 else jnp.arange(photographs.shape[0]) % styles
-    return batch_loss(config.objective, make_apply(config), network, style, photographs, photographs, chosen)[
-        0
-    ]
+    chosen = None if styles == 1 else jnp.asarray(number)[None] % styles
+    apply = make_apply(config)
+    return batch_loss(config.objective, apply, network, style, photograph, photograph, chosen)[0]
 
 
 def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:

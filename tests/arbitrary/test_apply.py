@@ -1,5 +1,6 @@
 """One pass with any style image: regions, strength, blends, sizes, storage, and the command, with an untrained decoder."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from nstjax.arbitrary.apply import (
     arbitrary_bytes,
     encode,
     padded,
-    style_moments,
+    prepare_style,
     stylize_arbitrary,
     transported,
 )
@@ -61,7 +62,7 @@ PHOTO, ONE, OTHER = picture(1), picture(2, 48, 40), picture(3)
 def test_the_transported_activations_have_the_moments_of_the_style(
     backbone: Backbone, decoder: Decoder
 ) -> None:
-    style = style_moments(backbone, ONE)
+    style = prepare_style(backbone, ONE).moments
     found = transported(encode(backbone, padded(jnp.asarray(picture(4, 96, 96)))), style, decoder.sizes)
     assert [x.shape[1] for x in found] == [96 // 2**k for k in range(len(DECODER_LAYERS))]
     for x, of, size in list(zip(found, style, decoder.sizes, strict=True))[
@@ -86,8 +87,9 @@ def test_any_size_comes_out_as_it_went_in(
 def test_the_style_matters_and_its_moments_are_enough(backbone: Backbone, decoder: Decoder) -> None:
     one, other = (stylize_arbitrary(decoder, backbone, PHOTO, style) for style in (ONE, OTHER))
     assert np.abs(one - other).mean() > 0.01
-    again = stylize_arbitrary(decoder, backbone, PHOTO, [style_moments(backbone, ONE)])
-    np.testing.assert_array_equal(one, again)
+    prepared = prepare_style(backbone, ONE)
+    for style in (prepared, [prepared]):
+        np.testing.assert_array_equal(one, stylize_arbitrary(decoder, backbone, PHOTO, style))
 
 
 def test_blends_and_strength(backbone: Backbone, decoder: Decoder) -> None:
@@ -120,9 +122,9 @@ def test_regions(backbone: Backbone, decoder: Decoder) -> None:
     halves, swapped = paint([ONE, OTHER], [left, 1 - left]), paint([OTHER, ONE], [left, 1 - left])
     assert np.abs(halves - swapped).mean() > 0.01
     np.testing.assert_allclose(halves, paint([OTHER, ONE], [1 - left, left]), atol=1e-4)
-    # What no mask covers is reconstructed as with strength 0.
-    nothing = stylize_arbitrary(decoder, backbone, PHOTO, ONE, strength=0)
-    np.testing.assert_allclose(paint([ONE], [0 * left + 1e-9]), nothing, atol=2e-3)
+    half = paint([ONE], [left])  # what no mask covers keeps the photograph
+    np.testing.assert_allclose(half[:, :, left.shape[1] // 2 :], PHOTO[:, :, left.shape[1] // 2 :], atol=1e-6)
+    assert np.abs(half - PHOTO)[:, :, : left.shape[1] // 2].mean() > 0.02
 
 
 def test_the_noise_has_a_seed(backbone: Backbone, decoder: Decoder) -> None:
@@ -132,13 +134,23 @@ def test_the_noise_has_a_seed(backbone: Backbone, decoder: Decoder) -> None:
 
 
 REFUSED = {
-    "a small photograph": ({"photo": PHOTO[:, :16]}, "`photo` has shape"),
+    "a small photograph": ({"photo": PHOTO[:, :16]}, "`photo` has 56×16 pixels: each side must have 32"),
     "bytes": ({"photo": (255 * PHOTO).astype(np.uint8)}, "the photo has type uint8"),
     "strength": ({"strength": 1.5}, "`strength`"),
     "weights": ({"weights": (1.0, 2.0)}, "give one number, 0 or more, for each of the 1"),
     "no weight": ({"weights": (0.0,)}, "`weights` is"),
     "masks": ({"masks": []}, "`masks` needs one mask for each style image"),
     "mask": ({"masks": [np.ones((3, 3))]}, "it must be that of the photograph"),
+    "masks of two shapes": (
+        {"styles": [ONE, ONE], "masks": [np.ones(PHOTO.shape[1:3]), np.ones((3, 3))]},
+        "it must be that of the photograph",
+    ),
+    "a mask of NaN": ({"masks": [np.full(PHOTO.shape[1:3], np.nan)]}, r"a mask has values outside \[0, 1\]"),
+    "a photograph of NaN": ({"photo": PHOTO * np.float32("nan")}, "not finite"),
+    "a style of bytes": ({"styles": (255 * ONE).astype(np.uint8)}, "the style has type uint8"),
+    "a style beyond 1": ({"styles": 255 * ONE}, "style"),
+    "a thin style": ({"styles": np.ones((1, 20, 400, 3), np.float32)}, "its shorter side must have 32"),
+    "a seed": ({"seed": -1}, "`seed`"),
     "method": ({"method": "monge"}, "`method`"),
 }
 
@@ -149,6 +161,14 @@ def test_bad_input_is_refused(backbone: Backbone, decoder: Decoder, name: str) -
     given = {"photo": PHOTO, "styles": ONE, **options}
     with pytest.raises(nstjax.InputError, match=message):
         stylize_arbitrary(decoder, backbone, **given)  # type: ignore[arg-type]
+
+
+def test_another_network_is_refused(backbone: Backbone, decoder: Decoder) -> None:
+    trained = dataclasses.replace(decoder, record={"weights": {"sha256": "0" * 64}})
+    with pytest.raises(nstjax.InputError, match="not the one with which the decoder was trained"):
+        stylize_arbitrary(trained, backbone, PHOTO, ONE)
+    with pytest.raises(nstjax.InputError, match="not the one with which the decoder was trained"):
+        stylize_arbitrary(decoder, nstjax.load_backbone("embedded-v1"), PHOTO, ONE)
 
 
 def test_a_store_keeps_the_decoder_in_8_bits(backbone: Backbone, decoder: Decoder, tmp_path: Path) -> None:
@@ -177,7 +197,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: Decoder) ->
     save_decoder(tmp_path / "shipped" / store.SHIPPED, decoder)
     monkeypatch.setattr(store, "shipped_folder", lambda: tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
-    for name, image in (("photo.png", PHOTO), ("a.png", ONE), ("b.png", OTHER)):
+    thin = np.ones((1, 20, 400, 3), np.float32)
+    for name, image in (("photo.png", PHOTO), ("a.png", ONE), ("b.png", OTHER), ("thin.png", thin)):
         nstjax.save_image(name, image)
     return tmp_path
 
@@ -187,7 +208,9 @@ def test_the_command(folder: Path) -> None:
     one = nstjax.load_image("one.png")
     assert one.shape == PHOTO.shape
     record = json.loads(record_path(Path("one.png")).read_text())
-    assert [style["name"] for style in record["model"]["styles"]] == ["a.png"]
+    assert record["model"]["styles"] == ["a.png"]
+    assert set(record["inputs"]) == {"0", "style 1"}
+    assert "noise_scale" not in record["config"]
     assert (
         main(
             [
@@ -205,9 +228,12 @@ def test_the_command(folder: Path) -> None:
         == 0
     )
     assert nstjax.load_image("blend.png").shape[2] == 48
-    masks = ["--masks", "box:0,0,0.5,1", "rest"]
+    masks, mask = ["--masks", "box:0,0,0.5,1", "rest"], ["--masks", str(folder / "elsewhere.png")]
     assert main(["stylize", "photo.png", "--style", "a.png,b.png", *masks, "-o", "two.png", "-q"]) == 0
     assert np.abs(nstjax.load_image("two.png") - one).mean() > 0.005
+    nstjax.save_image("elsewhere.png", np.ones_like(PHOTO))
+    assert main(["stylize", "photo.png", "--style", "a.png", *mask, "-o", "masked.png", "-q"]) == 0
+    assert json.loads(record_path(Path("masked.png")).read_text())["config"]["masks"] == ["elsewhere.png"]
     Path("photos").mkdir()
     shutil.copy("photo.png", "photos/x.png")
     shutil.copy("b.png", "photos/y.png")
@@ -234,10 +260,17 @@ def test_the_command(folder: Path) -> None:
 
 MISTAKES = {
     "--style nothing.jpg": "--style nothing.jpg is not a file",
-    "--style a.png:0": "the weights are all 0",
-    "--style a.png:-1": "it must be 0 or more",
+    "--style a.png:0,b.png:0": "the weights are all 0",
+    "--style a.png:-1,b.png": "it must be a number, 0 or more",
+    "--style a.png:nan,b.png": "it must be a number, 0 or more",
+    "--style a.png:0.5": "has a weight for its only image: use --strength",
+    "--style a.png,": "has a part without a name",
+    "--style a.png:1,b.png:2 --masks all all": "--style has weights, which have no effect with --masks",
+    "--style thin.png": "--style thin.png: the style image has",
+    "--style a.png --masks nothing.png": "nothing.png",
+    "--style a.png --size 40": "--size: a picture of 40×29 pixels is too small",
     "": "--style is missing: name a style image, or a trained generator with --model",
-    "--style a.png --masks box:0,0,0.5,1 rest": "--masks give 2 regions for 1 style images",
+    "--style a.png --masks box:0,0,0.5,1 rest": "--masks give 2 regions for 1 style images: give one for each",
     "--style a.png --sheet": "--sheet shows the styles of a model",
     "--model dots --masks box:0,0,1,1": "--masks does not go with --model: leave it out",
     "--model dots --style-size 256": "--style-size does not go with --model",
@@ -253,3 +286,17 @@ def test_mistakes_are_one_sentence(folder: Path, options: str, capsys: pytest.Ca
     assert MISTAKES[options] in err
     assert len(err.splitlines()) == 1
     assert not Path("out.png").exists()
+
+
+def test_no_input_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    shutil.copy("a.png", "out/photo.png")
+    before = Path("a.png").read_bytes()
+    for arguments, name in (
+        (["photo.png", "--style", "a.png", "-o", "a.png"], "--style"),
+        (["photo.png", "--style", "b.png", "--masks", "a.png", "-o", "a.png"], "--masks"),
+        (["photo.png", "b.png", "--style", "out/photo.png", "-o", "out"], "--style"),
+    ):
+        assert main(["stylize", *arguments]) == 2
+        assert f"is also {name}, which would be overwritten" in capsys.readouterr().err
+    assert Path("a.png").read_bytes() == Path("out/photo.png").read_bytes() == before

@@ -73,7 +73,7 @@ def test_styles_are_named_by_name_number_and_weight(gallery: Generator) -> None:
         "knife:0": "the weights are all 0",
         "knife:-1": "it must be a number, 0 or more",
         "knife:nan": "it must be a number, 0 or more",
-        "": "no style ''",
+        "": "has a part without a name",
     }.items():
         with pytest.raises(nstjax.InputError, match=said):
             style_weights(gallery, spec)
