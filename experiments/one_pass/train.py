@@ -43,7 +43,7 @@ class Recipe:
 
     decoder: DecoderConfig = DecoderConfig()
     """The decoder."""
-    steps: int = 8000
+    steps: int = 4000
     """Number of steps of Adam."""
     batch: int = 4
     """Photographs in a step, each with a style of its own."""
