@@ -182,7 +182,7 @@ def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> 
         InputError: If the image is not valid, or its shorter side then has less than 32 pixels.
     """
     image = _checked("style", style)
-    within("style_side", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
+    within("style_size", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
     height, width = image.shape[1:3]
     height, width = fit_long_side(height, width, min(side, max(height, width)))
     if min(height, width) < LEAST_DECODED_SIDE:
@@ -291,7 +291,7 @@ def stylize_arbitrary(
     masks: Sequence[np.ndarray] | None = None,
     strength: float = 1.0,
     method: TransportMethod = "optimal",
-    style_side: int = STYLE_SIDE,
+    style_size: int = STYLE_SIDE,
     seed: int = 0,
 ) -> np.ndarray:
     """Stylize a photograph with any style images, in one pass.
@@ -310,7 +310,7 @@ def stylize_arbitrary(
             everywhere.
         strength: 1 has the whole style; 0 reconstructs the photograph, approximately.
         method: the map of the activations, see :mod:`nstjax.arbitrary.transport`.
-        style_side: longer side in pixels to which the style images are resized; a smaller one gives finer strokes. Prepared
+        style_size: longer side in pixels to which the style images are resized; a smaller one gives finer strokes. Prepared
             styles keep their size.
         seed: seed of the noise from which flat areas get their strokes.
 
@@ -339,7 +339,7 @@ def stylize_arbitrary(
         raise InputError("`masks` needs one mask for each style image, and no `weights`")
     shares = strength * (shares / shares.sum() if masks is None else shares)
     prepared = [
-        of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_side) for of in images
+        of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_size) for of in images
     ]
     picture = _stylize(
         decoder.config,

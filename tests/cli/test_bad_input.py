@@ -1010,11 +1010,15 @@ KINDS: dict[str, Kind] = {
         "--size is 1",
     ),
     # stylize and export.
-    "stylize nothing": (nothing, ["stylize"], "PHOTO is missing: nstjax stylize PHOTO --model NAME -o OUT"),
+    "stylize nothing": (
+        nothing,
+        ["stylize"],
+        "PHOTO is missing: nstjax stylize PHOTO --style PAINTING -o OUT",
+    ),
     "stylize without a model": (
         nothing,
         ["stylize", "photo.png", "-o", "out.png"],
-        "--model is missing: name",
+        "--style is missing: name a style image, or a trained generator with --model",
     ),
     "stylize without an output": (nothing, STYLIZE[:4], "-o is missing: name the file or folder"),
     "stylize by an unknown model": (nothing, stylize("./model", "monet"), "there is no model called 'monet'"),

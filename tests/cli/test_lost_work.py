@@ -21,7 +21,7 @@ from nstjax.errors import OutputError
 from nstjax.files import replacing, save_elsewhere, write_atomically
 from nstjax.generators.store import load_generator
 from nstjax.locks import lock
-from nstjax.training import train
+from nstjax.training import Cadence, train
 from tests.helpers.command import pixels, transfer
 from tests.helpers.mounts import run_with_mounts
 from tests.helpers.training import CONFIG, NETWORK, ROOT, STYLE
@@ -163,7 +163,7 @@ def test_a_training_s_folder_is_deleted(tmp_path: Path, elsewhere: Path) -> None
     with pytest.raises(
         OutputError, match=f"folder {run} does not exist any more; the model is saved as"
     ) as caught:
-        train(CONFIG, STYLE, NETWORK, run, delete)
+        train(CONFIG, STYLE, NETWORK, run, delete, cadence=Cadence(sample_every=0))
     place = Path(str(caught.value).rpartition(" ")[2])
     assert place.is_relative_to(elsewhere)
     assert load_generator(place).config == CONFIG.generator
