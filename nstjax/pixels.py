@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -40,3 +41,27 @@ def check_range(name: str, image: np.ndarray) -> None:
             f"the {name} has values from {image.min():g} to {image.max():g}: they must be in [0, 1]; divide values of "
             f"0 to 255 by 255"
         )
+
+
+def check_image(name: str, image: Any) -> jax.Array:
+    """Check an image and return it as float32.
+
+    Args:
+        name: what the message calls the image, such as ``"content image"``.
+        image: the array to check.
+
+    Returns:
+        ``(1, height, width, 3)``, float32.
+
+    Raises:
+        InputError: If the array is not ``(1, height, width, 3)``, not of a floating dtype, or has values that
+            are not finite or not about in [0, 1].
+    """
+    check_floating(name, image)
+    array = np.asarray(image, np.float32)  # on the host, where the checks need no compilation
+    if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
+        raise InputError(f"the {name} has shape {array.shape}: it must be (1, height, width, 3)")
+    if not np.isfinite(array).all():
+        raise InputError(f"the {name} holds values that are not finite: check where it comes from")
+    check_range(name, array)
+    return jnp.asarray(array)

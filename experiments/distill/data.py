@@ -6,9 +6,10 @@ differ from photographs in these ways.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ from nstjax.images import find_images
 from nstjax.images.io import decode_image, to_bytes
 from nstjax.paintings import PAINTINGS, paint
 
+Batch = TypeVar("Batch")
 CROP = 128  # side of a crop in pixels
 LARGEST = 288  # pixels; crops are scaled down from squares of up to this side, to show details of all sizes
 KEPT_SHORT_SIDE = 576  # pixels; larger pictures are scaled down, because crops need no more
@@ -81,11 +83,33 @@ def read_pictures(photographs: Path, paintings: Sequence[Path], own: int = 0) ->
     return Pictures(kept, (*painted, *map(_own_painting, range(own))))
 
 
-def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Return a random square of a picture, scaled to the size of a crop.
+def square(rng: np.random.Generator, picture: np.ndarray, side: int, largest: float) -> np.ndarray:
+    """Return a random square of a picture, scaled to ``side`` pixels and mirrored with probability 1/2.
 
-    The side of the square is log-uniform between ``CROP`` and ``LARGEST`` pixels, or the picture's shorter
-    side if that is smaller. With probability 1/2 it is mirrored.
+    The side of the square is log-uniform between ``side`` and ``largest`` pixels, both at most the picture's
+    shorter side.
+
+    Args:
+        rng: source of the random numbers.
+        picture: ``(h, w, 3)`` uint8.
+        side: side of the result in pixels.
+        largest: largest side of the square in pixels.
+
+    Returns:
+        ``(side, side, 3)`` float32 in [0, 1].
+    """
+    height, width = picture.shape[:2]
+    least, most = min(side, height, width), min(largest, height, width)
+    taken = int(np.exp(rng.uniform(np.log(least), np.log(most))))
+    top, left = rng.integers(height - taken + 1), rng.integers(width - taken + 1)
+    found = picture[top : top + taken, left : left + taken][:, :: rng.choice((-1, 1))]
+    if taken != side:
+        found = np.asarray(Image.fromarray(found).resize((side, side), Image.Resampling.LANCZOS))
+    return found.astype(np.float32) / 255
+
+
+def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Return a random :func:`square` of a picture, from ``CROP`` to ``LARGEST`` pixels, scaled to a crop.
 
     Args:
         rng: source of the random numbers.
@@ -94,13 +118,23 @@ def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     Returns:
         ``(CROP, CROP, 3)`` float32 in [0, 1].
     """
-    height, width = picture.shape[:2]
-    side = int(np.exp(rng.uniform(np.log(CROP), np.log(min(LARGEST, height, width)))))
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    square = picture[top : top + side, left : left + side][:, :: rng.choice((-1, 1))]
-    if side != CROP:
-        square = np.asarray(Image.fromarray(square).resize((CROP, CROP), Image.Resampling.LANCZOS))
-    return square.astype(np.float32) / 255
+    return square(rng, picture, CROP, LARGEST)
+
+
+def ahead(batch: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
+    """Yield the batches ``first`` to ``last − 1``. A thread computes them up to three batches ahead.
+
+    Args:
+        batch: returns the batch of a number.
+        first: number of the first batch.
+        last: number after that of the last batch.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(batch, number) for number in range(first, min(first + 3, last))]
+        for number in range(first, last):
+            if number + 3 < last:
+                waiting.append(pool.submit(batch, number + 3))
+            yield waiting.pop(0).result()
 
 
 def disturb(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
@@ -169,16 +203,11 @@ class Crops:
         return np.stack([disturb(rng, self.one(rng)) for _ in range(count)])
 
     def ahead(self, first: int, last: int, count: int) -> Iterator[np.ndarray]:
-        """Yield the batches ``first`` to ``last − 1``. A thread computes them up to three batches ahead.
+        """Return the batches ``first`` to ``last − 1`` by :func:`ahead`.
 
         Args:
             first: number of the first batch.
             last: number after that of the last batch.
             count: number of crops in each batch.
         """
-        with ThreadPoolExecutor(1) as pool:
-            waiting = [pool.submit(self.batch, step, count) for step in range(first, min(first + 3, last))]
-            for step in range(first, last):
-                if step + 3 < last:
-                    waiting.append(pool.submit(self.batch, step + 3, count))
-                yield waiting.pop(0).result()
+        return ahead(lambda step: self.batch(step, count), first, last)

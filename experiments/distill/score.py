@@ -31,7 +31,11 @@ from nstjax.typing import Backbone
 # rhone_night, the_scream and udnie are left out because they are used for training.
 STYLES = ("starry_night", "wheatfield", "woman_with_hat", "great_wave", "shipwreck")
 CONTENTS = ("golden_gate", "tubingen", "timber_houses", "chelsea")
-SKIMAGE = {"chelsea": "chelsea.png"}  # files in scikit-image's wheel
+SKIMAGE = {
+    **{name: f"{name}.png" for name in ("chelsea", "astronaut", "coffee", "motorcycle_left")},
+    "rocket": "rocket.jpg",
+}
+"""Photographs in scikit-image's wheel."""
 CONFIG = TransferConfig(size=256, optimizer=Lbfgs(iterations=150))
 LARGE = TransferConfig(size=512, optimizer=Lbfgs(iterations=150))
 LARGE_PAIRS = (

@@ -22,6 +22,7 @@ from experiments.distill.iterates import Iterates
 from experiments.distill.precondition import Bases, in_bases, input_bases
 from experiments.distill.recipe import Recipe
 from experiments.distill.teacher import Directions, Moments, find_directions, mixed, second_moments, targets
+from experiments.leaves import numbered, restored
 from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.losses import gram_matrix
@@ -444,13 +445,12 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         return found
 
     def save(step: int) -> None:
-        tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
+        tree = numbered((params, state))
         series.save(step, tree, {"step": step, "seconds": seconds + time.perf_counter() - began})
 
     last_saved = time.perf_counter()
     if saved is not None:
-        leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
-        params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
+        params, state = restored((params, state), saved[0])
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))

@@ -20,7 +20,7 @@ import tyro
 import nstjax
 from experiments import common
 from experiments.common import Lab, fit
-from experiments.distill.score import teacher_terms
+from experiments.distill.score import photograph, teacher_terms
 from nstjax import TransferConfig
 from nstjax.arbitrary.apply import stylize_arbitrary
 from nstjax.arbitrary.store import load_decoder
@@ -62,15 +62,6 @@ def pairs_of(count: int) -> list[tuple[str, str]]:
     return both[:count]
 
 
-def _photograph(lab: Lab, name: str) -> np.ndarray:
-    import skimage
-
-    data = Path(skimage.__file__).parent / "data"
-    found = next((path for path in sorted(data.glob(f"{name}.*"))), None)
-    image = lab.picture("content", name) if found is None else nstjax.load_image(found)
-    return fit(image, SIDE)
-
-
 def _by_other(executable: str, photo: np.ndarray, painting: np.ndarray, folder: Path) -> np.ndarray:
     files = [folder / f"other_{name}.png" for name in ("photo", "painting", "out")]
     nstjax.save_image(files[0], photo)
@@ -88,7 +79,7 @@ def main(arguments: Arguments) -> None:
     rows: list[list[Cell]] = []
     found: dict[str, dict[str, dict[str, float]]] = {}
     for photo_name, painting_name in pairs_of(arguments.pairs):
-        photo, painting = _photograph(lab, photo_name), lab.picture("style", painting_name)
+        photo, painting = fit(photograph(lab, photo_name), SIDE), lab.picture("style", painting_name)
         pictures: dict[str, np.ndarray] = {"photograph": photo}
         seconds: dict[str, float] = {}
         for method in METHODS:

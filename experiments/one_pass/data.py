@@ -1,32 +1,10 @@
 """Pairs of photographs and style images for the training of the decoder."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image
 
-from experiments.distill.data import Pictures
-
-
-def square(rng: np.random.Generator, picture: np.ndarray, side: int, largest: float) -> np.ndarray:
-    """Return a random square of a picture, scaled to ``side`` pixels and mirrored half of the time.
-
-    Args:
-        rng: source of the random numbers.
-        picture: ``(h, w, 3)`` uint8.
-        side: side of the result in pixels.
-        largest: largest side of the square, relative to the shorter side of the picture.
-    """
-    height, width = picture.shape[:2]
-    short = min(height, width)
-    most = max(largest * short, min(side, short))
-    taken = int(np.exp(rng.uniform(np.log(min(side, short)), np.log(most))))
-    top, left = rng.integers(height - taken + 1), rng.integers(width - taken + 1)
-    found = picture[top : top + taken, left : left + taken][:, :: rng.choice((-1, 1))]
-    if taken != side:
-        found = np.asarray(Image.fromarray(found).resize((side, side), Image.Resampling.LANCZOS))
-    return found.astype(np.float32) / 255
+from experiments.distill.data import Pictures, ahead, square
 
 
 def recolored(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
@@ -65,21 +43,16 @@ class Pairs:
         contents, styles = [], []
         for _ in range(count):
             photographs, paintings = self.pictures.photographs, self.pictures.paintings
-            content = square(rng, photographs[rng.integers(len(photographs))], self.side, 1.0)
+            content = square(rng, photographs[rng.integers(len(photographs))], self.side, np.inf)
             if rng.random() < self.identity:
                 style = content
             else:
                 group = paintings if paintings and rng.random() < self.painted else photographs
-                style = recolored(rng, square(rng, group[rng.integers(len(group))], self.side, 1.0))
+                style = recolored(rng, square(rng, group[rng.integers(len(group))], self.side, np.inf))
             contents.append(content)
             styles.append(style)
         return np.stack(contents), np.stack(styles)
 
     def ahead(self, first: int, last: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the batches ``first`` to ``last − 1``; a thread computes them up to three batches ahead."""
-        with ThreadPoolExecutor(1) as pool:
-            waiting = [pool.submit(self.batch, n, count) for n in range(first, min(first + 3, last))]
-            for number in range(first, last):
-                if number + 3 < last:
-                    waiting.append(pool.submit(self.batch, number + 3, count))
-                yield waiting.pop(0).result()
+        """Return the batches ``first`` to ``last − 1`` by :func:`experiments.distill.data.ahead`."""
+        return ahead(lambda number: self.batch(number, count), first, last)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.leaves import numbered, restored
 from experiments.one_pass.data import Pairs
 from nstjax import TransferConfig
 from nstjax.arbitrary.apply import Decoder, encode, transported
@@ -30,7 +31,7 @@ from nstjax.checkpoints import Series
 from nstjax.errors import InputError
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.prepare import prepared
-from nstjax.nn.vgg import features
+from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Backbone, Features, Images
 
 SAVE_SECONDS = 180
@@ -57,13 +58,13 @@ class Recipe:
     """Seed of the batches and the initial weights."""
 
 
+DEFAULT = TransferConfig()
+EXTRACT = FeatureExtractor(DEFAULT.pooling, DEFAULT.pooling_scale, DEFAULT.padding)
+
+
 def objective_of(backbone: Backbone) -> Objective:
     """Return the default objective of a transfer."""
-    return TransferConfig().for_backbone(backbone).objective
-
-
-def _apply(network: Backbone, images: Images, layers: tuple[str, ...]) -> Features:
-    return features(network, images, layers, "max", padding="replicate")
+    return DEFAULT.for_backbone(backbone).objective
 
 
 def batch_losses(
@@ -85,7 +86,7 @@ def batch_losses(
             {name: content[name][None] for name in record.used_content_layers},
             {name: style[name][None] for name in record.used_style_layers},
         )
-        return objective(record, _apply, backbone, targets)(image[None])
+        return objective(record, EXTRACT, backbone, targets)(image[None])
 
     return jax.vmap(one)(images, contents, styles)
 
@@ -99,7 +100,7 @@ def make_step(recipe: Recipe, optimizer: Any, sizes: tuple[float, ...], record: 
     ) -> Any:
         seen = tuple(dict.fromkeys([*DECODER_LAYERS, *record.layers]))
         photos, paintings = jax.lax.stop_gradient(
-            [_apply(backbone, images, seen) for images in (contents, styles)]
+            [EXTRACT(backbone, images, seen) for images in (contents, styles)]
         )
         style = [moments_of(x) for x in ordered(paintings)]
         inputs = transported(ordered(photos), style, sizes)
@@ -166,8 +167,7 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
             raise InputError(
                 f"the checkpoints in {folder} are of another recipe, network or set of pictures: choose another --name"
             )
-        leaves = [saved[0][f"{i:04d}"] for i in range(len(saved[0]))]
-        params, state = jax.tree.unflatten(jax.tree.structure((params, state)), map(jnp.asarray, leaves))
+        params, state = restored((params, state), saved[0])
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
         sizes = tuple(saved[1]["sizes"])
     else:
@@ -175,7 +175,7 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
     step_of = make_step(recipe, optimizer, sizes, record)
 
     def save(done: int) -> None:
-        tree = {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, state)))}
+        tree = numbered((params, state))
         if not all(np.isfinite(leaf).all() for leaf in tree.values()):
             raise InputError("the weights are not finite any more: lower --learning-rate")
         spent = seconds + time.perf_counter() - began

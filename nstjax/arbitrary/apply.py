@@ -32,9 +32,10 @@ from nstjax.arbitrary.transport import (
     transport,
 )
 from nstjax.errors import InputError, within
+from nstjax.generators import pad_to_multiple
 from nstjax.images import fit_long_side, resize
 from nstjax.nn.vgg import features
-from nstjax.pixels import check_floating, check_range
+from nstjax.pixels import check_image
 from nstjax.typing import Backbone, Images
 
 _BASE_BYTES = 0.7 * 2**30  # libraries, programs, small images
@@ -132,28 +133,6 @@ def mixed_transport(
     return found
 
 
-def padded(image: Images) -> Images:
-    """Pad an image by reflection at the lower and right border, so that its sides are multiples of 16."""
-    height, width = image.shape[1:3]
-    return jnp.pad(image, ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)), mode="reflect")
-
-
-def _checked(name: str, image: Images) -> np.ndarray:
-    """Return an image as float32.
-
-    Raises:
-        InputError: If it is not ``(1, h, w, 3)`` floating point, finite and in [0, 1].
-    """
-    if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
-        raise InputError(f"`{name}` has shape {image.shape}: it must be (1, height, width, 3)")
-    check_floating(name, image)
-    values = np.asarray(image, np.float32)
-    check_range(name, values)
-    if not np.isfinite(values).all():
-        raise InputError(f"`{name}` has values that are not finite: remove them")
-    return values
-
-
 @dataclasses.dataclass(frozen=True)
 class PreparedStyle:
     """A style image as :func:`stylize_arbitrary` uses it.
@@ -167,7 +146,7 @@ class PreparedStyle:
 
 @jax.jit
 def _moments(backbone: Backbone, style: Images) -> list[ActivationMoments]:
-    return [moments_of(x) for x in encode(backbone, padded(style))]
+    return [moments_of(x) for x in encode(backbone, pad_to_multiple(style, MULTIPLE))]
 
 
 def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> PreparedStyle:
@@ -181,7 +160,7 @@ def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> 
     Raises:
         InputError: If the image is not valid, or its shorter side then has less than 32 pixels.
     """
-    image = _checked("style", style)
+    image = check_image("style", style)
     within("style_size", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
     height, width = image.shape[1:3]
     height, width = fit_long_side(height, width, min(side, max(height, width)))
@@ -206,7 +185,7 @@ def _stylize(
     seed: Array,
 ) -> Images:
     height, width = photo.shape[1:3]
-    content = encode(backbone, padded(photo))
+    content = encode(backbone, pad_to_multiple(photo, MULTIPLE))
     inputs = mixed_transport(content, styles, list(weights), sizes, method, masks)
     inputs = with_noise(config, inputs, jax.random.key(seed))
     own = describe_style([moments_of(x) for x in content], sizes)
@@ -321,7 +300,7 @@ def stylize_arbitrary(
         InputError: If an image, the weights, the masks or another argument is not valid.
     """
     images = [styles] if isinstance(styles, np.ndarray | jax.Array | PreparedStyle) else list(styles)
-    photo = _checked("photo", photo)
+    photo = check_image("photo", photo)
     height, width = photo.shape[1:3]
     if min(height, width) < LEAST_DECODED_SIDE:
         raise InputError(
@@ -347,7 +326,7 @@ def stylize_arbitrary(
         method,
         decoder.params,
         backbone,
-        jnp.asarray(photo),
+        photo,
         [list(of.moments) for of in prepared],
         jnp.asarray(shares, jnp.float32),
         None if masks is None else _levels(masks, height, width),

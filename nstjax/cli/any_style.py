@@ -26,7 +26,7 @@ from nstjax.images import fit_long_side
 from nstjax.images.io import load_with_alpha
 from nstjax.images.mask_spec import mask_files, parse_mask
 from nstjax.images.masks import read_masks
-from nstjax.images.opening import MAX_PIXELS
+from nstjax.inference.memory import check_pass_memory
 from nstjax.nn.table import EMBEDDED
 from nstjax.typing import Backbone
 from nstjax.weights import load_backbone
@@ -122,17 +122,8 @@ class AnyStyle:
             raise InputError(
                 f"{name}: a picture of {width}×{height} pixels is too small: each side must have {LEAST_DECODED_SIDE}"
             )
-        if height * width > MAX_PIXELS:
-            raise InputError(
-                f"{name}: a picture of {width}×{height} pixels has more than {MAX_PIXELS:,}: choose a smaller --size"
-            )
         needed = arbitrary_bytes(self.decoder.config, height, width, len(self.options.masks))
-        there = device_bytes()
-        if needed > there:
-            raise InputError(
-                f"{name}: a picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} "
-                f"GiB are free: choose a smaller --size"
-            )
+        check_pass_memory(needed, device_bytes(), height, width, name, "a smaller --size")
 
     def facts(self) -> dict[str, Any]:
         """Return the entry ``"model"`` of the run record."""
@@ -174,12 +165,11 @@ def load_any_style(options: StylizeOptions) -> AnyStyle:
     check_network(decoder, backbone)
     styles = []
     for (path, _), image in zip(named, images, strict=True):
-        size = fit_long_side(image.shape[1], image.shape[2], min(options.style_size, max(image.shape[1:3])))
-        needed = arbitrary_bytes(decoder.config, *size)
-        if needed > device_bytes():
-            raise InputError(
-                f"--style {path} needs about {needed / 2**30:.1f} GiB: choose a smaller --style-size"
-            )
+        height, width = fit_long_side(
+            image.shape[1], image.shape[2], min(options.style_size, max(image.shape[1:3]))
+        )
+        needed = arbitrary_bytes(decoder.config, height, width)
+        check_pass_memory(needed, device_bytes(), height, width, f"--style {path}", "a smaller --style-size")
         try:
             styles.append(prepare_style(backbone, image, options.style_size))
         except InputError as error:

@@ -341,7 +341,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
-    if options.model is None and options.style is not None:
+    if options.model is None:
         model, paint = _by_any_style(options)
     else:
         generator = the_model(options.model)

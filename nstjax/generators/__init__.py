@@ -101,12 +101,12 @@ def draw_noise(
     return pyramid_noise(config, keys, height, width, scale) if isinstance(config, UlyanovConfig) else ()
 
 
-def _pad_to(images: Array, height: int, width: int) -> Array:
-    """Pad with reflection at the lower and right border to the given size."""
-    h, w = images.shape[1:3]
-    if (h, w) == (height, width):
-        return images
-    return jnp.pad(images, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="reflect")
+def pad_to_multiple(images: Images, multiple: int) -> Array:
+    """Pad images ``(n, h, w, 3)`` with reflection at the lower and right border, so that sides are multiples of a number."""
+    high, wide = (-side % multiple for side in images.shape[1:3])
+    if not high + wide:
+        return jnp.asarray(images)
+    return jnp.pad(images, ((0, 0), (0, high), (0, wide), (0, 0)), mode="reflect")
 
 
 def _run(
@@ -140,8 +140,7 @@ def _run(
     if images is not None:
         check_floating("image", images)
         _, height, width, _ = images.shape
-        high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
-        inputs["image"] = _pad_to(jnp.asarray(images).astype(dtype), high, wide)
+        inputs["image"] = pad_to_multiple(jnp.asarray(images).astype(dtype), plan.multiple)
     else:
         height, width = size or noise[0].shape[1:3]
     if style is not None:
@@ -286,4 +285,5 @@ __all__ = [
     "generate",
     "generate_train",
     "init_generator",
+    "pad_to_multiple",
 ]

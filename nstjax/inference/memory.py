@@ -51,13 +51,29 @@ def check_generator_memory(
     Raises:
         InputError: If it does not. The message says how much memory is needed, how much is free, and what to try.
     """
+    in_bands = tile != 0 and (tile is not None or rows_for(height, width) != 0)
+    there = host_bytes() if in_bands else device_bytes()
+    check_pass_memory(generator_bytes(plan, height, width, tile), there, height, width, name, advice)
+
+
+def check_pass_memory(needed: float, there: float, height: int, width: int, name: str, advice: str) -> None:
+    """Check that an image has an allowed number of pixels, and that one pass of a network fits into memory.
+
+    Args:
+        needed: bytes that the pass needs.
+        there: bytes that are free.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        name: what the message calls the image: a field in backticks, or a file.
+        advice: what the message suggests to try.
+
+    Raises:
+        InputError: As for :func:`check_generator_memory`.
+    """
     if height * width > MAX_PIXELS:
         raise InputError(
             f"{name}: a picture of {width}×{height} pixels has more than {MAX_PIXELS:,}: choose a smaller `size`"
         )
-    in_bands = tile != 0 and (tile is not None or rows_for(height, width) != 0)
-    there = host_bytes() if in_bands else device_bytes()
-    needed = generator_bytes(plan, height, width, tile)
     if needed > there:
         raise InputError(
             f"{name}: a picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB, and "

@@ -7,9 +7,9 @@ import numpy as np
 from nstjax.losses import Objective
 from nstjax.nn.vgg import check_layers
 from nstjax.optim import Lbfgs
+from nstjax.pixels import check_image
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.solve import ProgressCallback
-from nstjax.synthesis.styles import check_image
 from nstjax.synthesis.transfer import transfer
 from nstjax.typing import Backbone, Images
 
@@ -51,7 +51,7 @@ def mix_scales(
         InputError: As :func:`nstjax.transfer`.
         TransferFailed: If the loss became non-finite.
     """
-    coarse = check_image("coarse style", coarse)
+    coarse = check_image("coarse style image", coarse)
     check_layers(backbone, layers)
     side = min(size, max(coarse.shape[1:3]))
     settings = dataclasses.replace(

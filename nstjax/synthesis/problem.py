@@ -14,12 +14,13 @@ from nstjax.losses import Targets, balance
 from nstjax.nn.vgg import check_layers, check_size
 from nstjax.optim import ObjectiveFn
 from nstjax.optim.hoist import hoist
+from nstjax.pixels import check_image
 from nstjax.synthesis.colors import prepare_colors
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.loss import LossNetwork, targets_at
 from nstjax.synthesis.pyramid import exemplar_size_at, first_image, fitted, style_size_at
 from nstjax.synthesis.solve import Stage
-from nstjax.synthesis.styles import StyleRegion, Styles, check_image, check_masks, check_regions
+from nstjax.synthesis.styles import StyleRegion, Styles, check_masks, check_regions
 from nstjax.typing import Backbone, Images, Scalar, Terms
 
 ExtraTerms: TypeAlias = Mapping[str, Callable[[Images], Scalar]]
@@ -144,7 +145,7 @@ def make_problem(
     if content is None and any(region.mask is not None for region in regions):
         raise InputError("a texture has no regions of its own: give its styles alone")
     if init_image is not None:
-        init_image = check_image("initial", init_image)
+        init_image = check_image("initial image", init_image)
     if content is not None:
         check_layers(backbone, config.objective.content_layers, "content_layers")
     check_layers(backbone, config.objective.style_layers, "style_layers")

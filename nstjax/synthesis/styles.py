@@ -13,7 +13,7 @@ from nstjax.errors import InputError, InputWarning
 from nstjax.images.masks import resize_mask
 from nstjax.losses import RegionFeatures, StyleFeatures, carry_down
 from nstjax.nn.vgg import steps_to
-from nstjax.pixels import check_floating, check_range
+from nstjax.pixels import check_image
 from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Features, Images
 
@@ -60,30 +60,6 @@ class StyleRegion:
 
 Styles: TypeAlias = Images | Style | Sequence[Style] | Sequence[StyleRegion]
 """One style image, several to blend, or regions with their own style images."""
-
-
-def check_image(name: str, image: Any) -> jax.Array:
-    """Check an image and return it as float32.
-
-    Args:
-        name: name of the image in messages, such as ``"content"``.
-        image: the array to check.
-
-    Returns:
-        ``(1, height, width, 3)``, float32.
-
-    Raises:
-        InputError: If the array is not ``(1, height, width, 3)``, not of a floating dtype, or has values that
-            are not finite or not about in [0, 1].
-    """
-    check_floating(f"{name} image", image)
-    array = np.asarray(image, np.float32)  # on the host, where the checks need no compilation
-    if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
-        raise InputError(f"the {name} image has shape {array.shape}: it must be (1, height, width, 3)")
-    if not np.isfinite(array).all():
-        raise InputError(f"the {name} image holds values that are not finite: check where it comes from")
-    check_range(f"{name} image", array)
-    return jnp.asarray(array)
 
 
 def _check_mask(name: str, mask: Any, size: tuple[int, int]) -> np.ndarray | None:
@@ -148,7 +124,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
             raise InputError(f"the style weights of {name} are all 0: give one of its styles a weight")
         styles = []
         for s in region.styles:
-            image = images.setdefault(id(s.image), check_image("style", s.image))
+            image = images.setdefault(id(s.image), check_image("style image", s.image))
             styles.append(
                 Style(
                     image,

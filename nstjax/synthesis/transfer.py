@@ -1,10 +1,11 @@
 """Neural style transfer by optimization of an image (Gatys et al. 2016, arXiv 1508.06576), coarse to fine."""
 
+from nstjax.pixels import check_image
 from nstjax.synthesis.colors import restore_colors
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.problem import ExtraTerms, make_problem
 from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
-from nstjax.synthesis.styles import Styles, check_image
+from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone, Images
 
 
@@ -46,7 +47,7 @@ def transfer(
         TransferFailed: If the loss became non-finite. The exception holds the last image with a finite loss.
     """
     config = (config or TransferConfig()).for_backbone(backbone)
-    content = check_image("content", content)
+    content = check_image("content image", content)
     problem = make_problem(
         config, backbone, style, (content.shape[1], content.shape[2]), content, init_image, extra_terms
     )

@@ -53,7 +53,7 @@ class TrainProgress:
             training does not wait for the device. Steps with non-finite metrics leave it unchanged; NaN
             before the first finite loss.
         unchanged: loss of the first training photographs themselves: that of a generator which changes nothing.
-            NaN for generators of textures, which take no photograph.
+            NaN for generators of textures, which take no photograph, and in all processes but the first.
         images_per_second: throughput since the last entry of the metrics, over all processes; NaN before the
             first entry.
         skipped: names of the photographs that this process could not read.

@@ -41,6 +41,7 @@ from nstjax.training.step import targets_of_styles, unchanged_loss
 from nstjax.typing import Backbone, Images
 
 CHECKPOINTS, MODEL = "checkpoints", "model"
+SAMPLES = 4  # photographs of the sample pictures, unless they are given
 MOST_SAMPLES = 16  # sample pictures of a generator of many styles
 
 
@@ -96,9 +97,9 @@ def train(
             several, each photograph of a batch gets one, in turns.
         backbone: the feature network.
         folder: folder for checkpoints, metrics, sample pictures and the model; None to write nothing.
-        callback: function called after every step. If there is one, the loss of the unchanged photographs is computed
-            before the first step. If it returns True, a checkpoint is written and the
-            training stops; with several processes only at a step whose metrics are logged.
+        callback: function called after every step. If it returns True, a checkpoint is written and the
+            training stops; with several processes only at a step whose metrics are logged. If there is a callback,
+            the first process computes the loss of the unchanged photographs before the first step.
         cadence: intervals of metrics, checkpoints and sample pictures; by default ``Cadence()``.
         about: JSON-able values to store in the model's record, for example the name of the style image.
         samples: photographs ``(1, h, w, 3)`` in [0, 1], all of one height, for the sample pictures; by
@@ -132,7 +133,13 @@ def train(
         if course is not None and kept is not None:
             state, sums = _restored(state, *kept, batches, course.directory)
         targets = targets_of_styles(config, backbone, [scaled_style(config, image) for image in styles])
-        unchanged = _loss_of_photographs(config, backbone, targets) if callback is not None else math.nan
+        sampled = first and folder is not None and cadence.sample_every != 0
+        photographs: list[np.ndarray] = []
+        if first and (callback is not None or (sampled and samples is None)):
+            photographs = first_photographs(config, max(SAMPLES, min(config.generator.styles, MOST_SAMPLES)))
+        unchanged = math.nan
+        if callback is not None and photographs and config.generator.content:
+            unchanged = _loss_of_photographs(config, backbone, targets, photographs)
         state, network, targets = parallel.on_every_device(
             (state, prepared(backbone, config.objective.layers), targets)
         )
@@ -146,8 +153,8 @@ def train(
             # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
-            if cadence.sample_every != 0:
-                run.samples = samples if samples is not None else first_photographs(config)
+            if sampled:
+                run.samples = samples if samples is not None else photographs[:SAMPLES]
         state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
         if course is not None:
             course.close()
@@ -187,16 +194,11 @@ def _restored(
     return state, whole.get("metrics", MetricSums(int(state.step)))
 
 
-def _loss_of_photographs(config: TrainConfig, backbone: Backbone, targets: Targets) -> float:
-    """Return the mean of :func:`unchanged_loss` over the first training photographs.
-
-    It is NaN for generators of textures, and in all processes but the first, which alone shows it.
-    """
-    if not config.generator.content or jax.process_index() != 0:
-        return math.nan
+def _loss_of_photographs(
+    config: TrainConfig, backbone: Backbone, targets: Targets, photographs: Sequence[np.ndarray]
+) -> float:
+    """Return the mean of :func:`unchanged_loss` over photographs, one at a time to save memory."""
     loss = jax.jit(unchanged_loss, static_argnums=0)
-    photographs = first_photographs(config, max(4, min(config.generator.styles, MOST_SAMPLES)))
-    # One at a time, which needs less memory than a training step.
     return float(np.mean([loss(config, backbone, targets, p, i) for i, p in enumerate(photographs)]))
 
 

@@ -52,7 +52,7 @@ def open_share(config: TrainConfig) -> Any:
     return _NoPhotographs(config.data.size, share, index * share)
 
 
-def first_photographs(config: TrainConfig, count: int = 4) -> list[np.ndarray]:
+def first_photographs(config: TrainConfig, count: int) -> list[np.ndarray]:
     """Return the first training photographs for the sample pictures; a resumed run gets the same ones.
 
     Args:

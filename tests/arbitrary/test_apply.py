@@ -16,7 +16,6 @@ from nstjax.arbitrary.apply import (
     Decoder,
     arbitrary_bytes,
     encode,
-    padded,
     prepare_style,
     stylize_arbitrary,
     transported,
@@ -63,7 +62,7 @@ def test_the_transported_activations_have_the_moments_of_the_style(
     backbone: Backbone, decoder: Decoder
 ) -> None:
     style = prepare_style(backbone, ONE).moments
-    found = transported(encode(backbone, padded(jnp.asarray(picture(4, 96, 96)))), style, decoder.sizes)
+    found = transported(encode(backbone, jnp.asarray(picture(4, 96, 96))), style, decoder.sizes)
     assert [x.shape[1] for x in found] == [96 // 2**k for k in range(len(DECODER_LAYERS))]
     for x, of, size in list(zip(found, style, decoder.sizes, strict=True))[
         :3
