@@ -15,6 +15,7 @@ ABOUT = {
     "synthesis": "optimize one image:\ntransfer, texture, reconstruct",
     "training": "train generators on\nall devices",
     "inference": "run generators:\nstylize, bands, export",
+    "arbitrary": "any style in\none pass",
     "optim": "optimizers of\none array",
     "losses": "content, style,\nstatistics, objective",
     "generators": "Johnson, Ulyanov",
@@ -31,7 +32,7 @@ EDGE = "#5b6b7b"
 
 
 def imports() -> dict[str, set[str]]:
-    """The packages of :data:`ABOUT` that each of them imports."""
+    """Return the packages of :data:`ABOUT` that each of them imports."""
     found: dict[str, set[str]] = {name: set() for name in ABOUT}
     for name in ABOUT:
         folder = ROOT / "nstjax" / name
@@ -44,7 +45,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def floors(used: dict[str, set[str]]) -> dict[str, int]:
-    """The floor of each package, one above the highest that it imports."""
+    """Return the floor of each package, one above the highest that it imports."""
     found: dict[str, int] = {}
 
     def floor(name: str) -> int:

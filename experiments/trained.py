@@ -131,20 +131,21 @@ class TrainLab(Lab):
                 os.symlink(path.absolute(), link)
         return folder
 
-    def train(self, label: str, config: TrainConfig, style: np.ndarray) -> Trained:
-        """Train a generator for a style image, or load the result of an equal run.
+    def train(self, label: str, config: TrainConfig, style: np.ndarray | list[np.ndarray]) -> Trained:
+        """Train a generator for one or several style images, or load the result of an equal run.
 
         If the loss becomes non-finite, the result is the last saved generator and the reason of the failure.
 
         Args:
             label: name of the run.
             config: settings of the training.
-            style: the style image, ``(1, h, w, 3)`` in [0, 1].
+            style: the style image, ``(1, h, w, 3)`` in [0, 1], or one for each style of the generator.
         """
         config = config.for_backbone(self.backbone)
+        pixels = [image.tobytes() for image in (style if isinstance(style, list) else [style])]
         source = Path(config.data.source)
         known = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-        identity = _digest(json.dumps([known.to_json(), self.backbone.describe()]), style.tobytes())
+        identity = _digest(json.dumps([known.to_json(), self.backbone.describe()]), *pixels)
         folder = self._kept / f"{label}_{identity}"
         failure = ""
         generator = _finished(folder, config.steps)
@@ -152,8 +153,8 @@ class TrainLab(Lab):
             print(f"{label}: {config.steps} steps", flush=True)
             cadence = Cadence(
                 log_every=max(1, config.steps // LINES),
-                checkpoint_every=max(1, config.steps // 5),
-                sample_every=0,
+                checkpoint_every=max(1, min(config.steps // 5, 250)),
+                sample_every=max(1, min(config.steps // 5, 500)),
                 keep=1,
             )
             try:

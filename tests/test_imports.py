@@ -14,6 +14,7 @@ PACKAGE = ROOT / "nstjax"
 ALWAYS = {"errors", "files", "free_memory", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
     "digests": set(),
+    "eight_bit": set(),
     "errors": set(),
     "files": {"private"},
     "free_memory": set(),
@@ -33,11 +34,11 @@ TABLE: dict[str, set[str]] = {
     "nn": set(),
     "losses": set(),
     "optim": {"programs"},
-    "weights": {"nn", "checkpoints"},
-    "generators": {"nn", "checkpoints"},
+    "weights": {"nn", "checkpoints", "eight_bit"},
+    "generators": {"nn", "checkpoints", "eight_bit"},
     "data": {"images"},
     "inference": {"images", "nn", "generators"},
-    "arbitrary": {"images", "nn", "losses", "weights", "generators", "checkpoints"},
+    "arbitrary": {"images", "nn", "losses", "weights", "generators", "checkpoints", "eight_bit"},
     "training": {
         "images",
         "nn",

@@ -52,8 +52,8 @@ class Arguments:
     """In a round."""
     python: str = sys.executable
     """An interpreter that may have PyTorch."""
-    product: int = 8192 if jax.default_backend() != "cpu" else 2048
-    """Side of the product that the roofline is measured by."""
+    product: int = 0
+    """Side of the product that the roofline is measured by; 0: 8192, or 2048 on a CPU."""
     out: Path = FOLDER / "precision.json"
     """Where the numbers go."""
 
@@ -173,7 +173,8 @@ def main(arguments: Arguments) -> None:
     """Measure, print the results and write them to a file."""
     keep_freed_memory()
     network, peer = ours.random_vgg19(), has_pytorch(arguments.python)
-    peak = rates(arguments.product, arguments.precisions)
+    product = arguments.product or (2048 if jax.default_backend() == "cpu" else 8192)
+    peak = rates(product, arguments.precisions)
     results: dict[str, Any] = {"TFLOP/s": peak, "environment": environment(), "sizes": {}}
     print(json.dumps(peak), flush=True)
     for side in arguments.sizes:

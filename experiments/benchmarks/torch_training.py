@@ -173,8 +173,9 @@ class Trainer:
     ) -> None:
         assert (record.content_loss, record.style_loss, record.tv_reduction) == ("mean", "johnson", "mean")
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.generator = Johnson(config, params).to(memory_format=self.format)
-        self.network = Network(backbone).to(memory_format=self.format)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.generator = Johnson(config, params).to(self.device, memory_format=self.format)
+        self.network = Network(backbone).to(self.device, memory_format=self.format)
         self.record = record
         with torch.no_grad():
             found = self.network(self.tensor(style), record.style_layers)
@@ -184,7 +185,7 @@ class Trainer:
     def tensor(self, images: np.ndarray) -> torch.Tensor:
         """Convert ``(n, h, w, 3)`` to ``(n, 3, h, w)``."""
         tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        return tensor.contiguous(memory_format=self.format)
+        return tensor.to(self.device).contiguous(memory_format=self.format)
 
     def loss(self, images: torch.Tensor, photographs: torch.Tensor) -> torch.Tensor:
         """Compute the objective, averaged over the batch."""

@@ -24,11 +24,11 @@ from experiments.distill.recipe import Recipe
 from experiments.distill.teacher import Directions, Moments, find_directions, mixed, second_moments, targets
 from experiments.leaves import numbered, restored
 from nstjax.checkpoints import Series
+from nstjax.eight_bit import dequantize, quantize
 from nstjax.errors import InputError
 from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
 from nstjax.typing import Backbone, Features, Params, Pooling
-from nstjax.weights.eight_bit import dequantize, quantize
 
 HELD_OUT = 48  # the last photographs, which are not used for training
 MOMENT_BATCHES = 64  # batches of eight crops for the teacher's second moments with each pooling

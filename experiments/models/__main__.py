@@ -1,8 +1,8 @@
-"""The generators that ship: ``python -m experiments.models --photographs DIR --images DIR``.
+"""The generator that ships: ``python -m experiments.models --photographs DIR --images DIR``.
 
-Trains each generator with ``embedded-v1``, saves it in float16 to ``ckpts/`` (or ``--to``), and stylizes
-photographs that were not used for training. Run time: about a quarter of an hour each on 2 cores. An
-interrupted training is resumed.
+Trains ``gallery``, one generator of sixteen styles, with the embedded network, saves it with 8 bits for each
+weight to ``ckpts/`` (or ``--to``), and stylizes photographs that were not used for training. Run time: about 70
+minutes on 2 cores. An interrupted training is resumed. :mod:`experiments.models.measure` measures the result.
 """
 
 import dataclasses
@@ -12,113 +12,141 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments.common import fit
+from experiments.common import Lab, fit
 from experiments.programs import keep_programs
 from experiments.trained import TrainArguments, TrainLab
 from nstjax.data import DataConfig
 from nstjax.generators import JohnsonConfig
-from nstjax.generators.store import load_generator, save_generator
+from nstjax.generators.store import Generator, load_generator, save_generator
+from nstjax.images.display import thumbnail
 from nstjax.inference import stylize
 from nstjax.paintings import paint
 from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TrainConfig
 
 FOLDER = Path(__file__).parent
-SHOWN = 384  # longer side of the images on the sheet in pixels
+NAME = "gallery"
+SHOWN, THUMB = 384, 192  # longer side of the pictures and the paintings on the sheet in pixels
+COLUMNS = 8  # styles in a row of the sheet
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """Settings of one generator.
+class Look:
+    """One style of the generator.
 
     Attributes:
         painting: name of an image of ``images/style``, or a motif of :mod:`nstjax.paintings` and its seed.
-        about: origin and license of the style image.
-        style_weight: style weight, to a content weight of 1, with relative losses.
+        about: origin of the style image.
     """
 
     painting: str | tuple[str, int]
     about: str
-    style_weight: float
 
 
-MODELS = {
-    "starry_night": Model(
-        "starry_night", "Vincent van Gogh, The Starry Night, 1889; public domain", style_weight=12.0
+OWN = "made by nstjax.paintings; no rights reserved"
+STYLES = {
+    "starry_night": Look("starry_night", "Vincent van Gogh, The Starry Night, 1889; public domain"),
+    "rhone_night": Look("rhone_night", "Vincent van Gogh, Starry Night Over the Rhône, 1888; public domain"),
+    "wheatfield": Look("wheatfield", "Vincent van Gogh, Wheat Field with Cypresses, 1889; public domain"),
+    "great_wave": Look("great_wave", "Katsushika Hokusai, The Great Wave off Kanagawa, 1831; public domain"),
+    "the_scream": Look("the_scream", "Edvard Munch, The Scream, 1893; public domain"),
+    "shipwreck": Look(
+        "shipwreck", "J. M. W. Turner, The Shipwreck of the Minotaur, about 1810; public domain"
     ),
-    "dots": Model(("dots", 3), "made by nstjax.paintings; no rights reserved", style_weight=12.0),
+    "udnie": Look("udnie", "Francis Picabia, Udnie, 1913; public domain"),
+    "woman_with_hat": Look("woman_with_hat", "Henri Matisse, Woman with a Hat, 1905; public domain"),
+    "night": Look(("swirls", 1), OWN),
+    "dusk": Look(("swirls", 3), OWN),
+    "surf": Look(("waves", 3), OWN),
+    "dots": Look(("dots", 1), OWN),
+    "shards": Look(("shards", 0), OWN),
+    "glass": Look(("glass", 0), OWN),
+    "meadow": Look(("knife", 0), OWN),
+    "heath": Look(("knife", 1), OWN),
 }
 CONFIG = TrainConfig(
-    steps=2000,
-    learning_rate=3e-3,
+    steps=4500,
+    learning_rate=2e-3,
     schedule="cosine",
-    warmup_steps=20,
+    warmup_steps=100,
     clip=20.0,
-    style_size=320,
-    generator=JohnsonConfig(norm="instance", upsampling="nearest", width=0.5, residual_blocks=4),
-    data=DataConfig("photographs", size=128, batch_size=4, zoom=(1.0, 1.6)),
+    style_size=512,
+    generator=JohnsonConfig(
+        upsampling="nearest",
+        width=0.5,
+        downsamplings=3,
+        residual_blocks=4,
+        skips=True,
+        noise=2,
+        up_norm=False,
+        styles=len(STYLES),
+    ),
+    data=DataConfig("photographs", size=192, batch_size=4, zoom=(1.0, 1.5)),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(TrainArguments):
-    """Command-line arguments: the models to train and the folder for their stores."""
+    """Command-line arguments: the folder for the store."""
 
-    names: tuple[str, ...] = tuple(MODELS)
-    """Names of the models to train."""
+    weights: str = "embedded"
+    """Name of installed weights, a weights file, or the folder of a store."""
     to: Path = Path("ckpts")
-    """Folder for the stores."""
+    """Folder for the store."""
 
 
-def config_of(model: Model, photographs: Path, steps: int | None) -> TrainConfig:
-    """Return the settings of a training."""
-    objective = dataclasses.replace(CONFIG.objective, style_weight=model.style_weight, tv_weight=1.0)
-    data = dataclasses.replace(CONFIG.data, source=str(photographs))
-    return dataclasses.replace(CONFIG, objective=objective, data=data, steps=steps or CONFIG.steps)
+def painting_of(lab: Lab, look: Look) -> np.ndarray:
+    """Load or generate a style image."""
+    if isinstance(look.painting, str):
+        return lab.picture("style", look.painting)
+    motif, seed = look.painting
+    return np.asarray(paint(motif, seed=seed))
 
 
-def painting_of(lab: TrainLab, model: Model) -> np.ndarray:
-    """Load or generate the style image of a model."""
-    if isinstance(model.painting, str):
-        return lab.picture("style", model.painting)
-    manner, seed = model.painting
-    return np.asarray(paint(manner, seed=seed))
-
-
-def record_of(lab: TrainLab, name: str, model: Model, config: TrainConfig) -> dict[str, Any]:
-    """Return the record that is stored with a model. It has no facts about the machine."""
+def record_of(lab: TrainLab, config: TrainConfig, paintings: list[np.ndarray]) -> dict[str, Any]:
+    """Return the record that is stored with the generator. It has no facts about the machine."""
     training = config.for_backbone(lab.backbone).to_json()
     training["data"]["source"] = "photographs"  # not the path on this machine
+    styles = [
+        {"name": name, "about": look.about, "thumbnail": thumbnail(painting)}
+        for (name, look), painting in zip(STYLES.items(), paintings, strict=True)
+    ]
     return {
-        "style": {"name": name, "about": model.about},
+        "styles": styles,
         "steps": config.steps,
         "training": training,
         "weights": lab.backbone.describe(),
-        "final_loss": lab.results[name]["final_loss"],
+        "final_loss": lab.results[NAME]["final_loss"],
     }
 
 
+def sheet(lab: Lab, generator: Generator, paintings: list[np.ndarray]) -> None:
+    """Write a sheet of the photographs in all styles, with the paintings above them."""
+    photos = [fit(lab.picture("content", name), SHOWN) for name in lab.names("content")]
+    rows: list[list[Cell]] = []
+    names = list(STYLES)
+    for first in range(0, len(names), COLUMNS):
+        group = range(first, min(first + COLUMNS, len(names)))
+        rows.append([(fit(paintings[i], THUMB), names[i]) for i in group])
+        rows += [[(stylize(generator, photo, style=names[i]), "") for i in group] for photo in photos]
+    contact_sheet(lab.out / "models.jpg", rows, cell=1.7)
+
+
 def main(arguments: Arguments) -> None:
-    """Train the generators, save them, and make a sheet of their results."""
-    keep_programs()  # most training runs share one compiled program
+    """Train the generator, save it, and make a sheet of its results."""
+    keep_programs()
     lab = TrainLab(arguments, FOLDER)
     lab.refuse_figures()
-    photos = [fit(lab.picture("content", name), SHOWN) for name in lab.names("content")]
-    rows: list[list[Cell]] = [[(None, ""), *((photo, "") for photo in photos)]]
-    for name in arguments.names:
-        model = MODELS[name]
-        style = painting_of(lab, model)
-        config = config_of(model, arguments.photographs, arguments.steps)
-        generator = lab.train(name, config, style).generator
-        if generator is None:
-            raise SystemExit(f"{name}: {lab.results[name]['failure']}")
-        record = record_of(lab, name, model, config)
-        save_generator(arguments.to / name, generator.config, generator.variables, record, np.float16)
-        shipped = load_generator(arguments.to / name)
-        rows.append([(fit(style, SHOWN), name), *((stylize(shipped, photo), "") for photo in photos)])
-        size = sum(path.stat().st_size for path in (arguments.to / name).rglob("*") if path.is_file())
-        lab.note(f"{name}: bytes on disk", size)
-    contact_sheet(lab.out / "models.jpg", rows, cell=2.6)
+    paintings = [painting_of(lab, look) for look in STYLES.values()]
+    data = dataclasses.replace(CONFIG.data, source=str(arguments.photographs))
+    config = dataclasses.replace(CONFIG, data=data, steps=arguments.steps or CONFIG.steps)
+    generator = lab.train(NAME, config, paintings).generator
+    if generator is None:
+        raise SystemExit(f"{NAME}: {lab.results[NAME]['failure']}")
+    store = arguments.to / NAME
+    save_generator(store, generator.config, generator.variables, record_of(lab, config, paintings), np.int8)
+    sheet(lab, load_generator(store), paintings)
+    lab.note("bytes on disk", sum(path.stat().st_size for path in store.rglob("*") if path.is_file()))
     lab.finish()
 
 

@@ -11,28 +11,29 @@ PERIOD = 4  # pixels: the weights of the two upsampling layers repeat every four
 Paint = Callable[[np.ndarray], np.ndarray]
 
 
-def checkerboard_ratio(image: np.ndarray) -> float:
+def checkerboard_ratio(image: np.ndarray, period: int = PERIOD) -> float:
     """Measure how much the spectrum of an image stands out at the frequencies of the strides.
 
-    The measure compares the power of the luminance, under a Hann window, at the 15 frequencies (i/4, j/4) per
-    pixel except (0, 0), each averaged over 3×3 bins, with the power of the surrounding bins (4 to 8 bins away
-    in at least one direction). The result is the mean of the 15 ratios: about 1 without a pattern. Larger
+    The measure compares the power of the luminance, under a Hann window, at the frequencies (i/period, j/period)
+    per pixel except (0, 0), each averaged over 3×3 bins, with the power of the surrounding bins (4 to 8 bins away
+    in at least one direction). The result is the mean of the ratios: about 1 without a pattern. Larger
     images resolve weaker patterns, so compare only images of equal size.
 
     Args:
         image: ``(1, h, w, 3)``, at least 64 pixels per side.
+        period: period of the pattern in pixels.
     """
-    height, width = (side // PERIOD * PERIOD for side in image.shape[1:3])
+    height, width = (side // period * period for side in image.shape[1:3])
     light = luminance(image)[:height, :width].astype(np.float64)
     window = np.hanning(height)[:, None] * np.hanning(width)
     power = np.abs(np.fft.fft2((light - light.mean()) * window)) ** 2
     offsets = np.arange(-8, 9)
     distance = np.maximum(*np.abs(np.meshgrid(offsets, offsets)))
     ratios = []
-    for i in range(PERIOD):
-        for j in range(PERIOD):
+    for i in range(period):
+        for j in range(period):
             if i or j:
-                rows, columns = (np.arange(PERIOD)[k] * n // PERIOD for k, n in ((i, height), (j, width)))
+                rows, columns = (np.arange(period)[k] * n // period for k, n in ((i, height), (j, width)))
                 patch = power[np.ix_((rows + offsets) % height, (columns + offsets) % width)]
                 ratios.append(patch[distance <= 1].mean() / (patch[distance >= 4].mean() + 1e-12))
     return float(np.mean(ratios))

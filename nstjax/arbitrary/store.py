@@ -11,10 +11,10 @@ import numpy as np
 from nstjax import checkpoints
 from nstjax.arbitrary.apply import Decoder
 from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, init_decoder
+from nstjax.eight_bit import dequantize, quantize
 from nstjax.errors import InputError
 from nstjax.files import shipped_folder
 from nstjax.plain import build, checked
-from nstjax.weights.eight_bit import dequantize, quantize
 
 SHIPPED = "any_style"  # name of the decoder that comes with nstjax
 _KIND = "decoder"

@@ -16,7 +16,7 @@ from nstjax.reports import environment
 from nstjax.weights.store import installed
 
 EXTRAS = {
-    "video": ("av",),
+    "video": ("av", "cv2"),
     "heic": ("pillow_heif",),
     "datasets": PACKAGES,
     "coco": ("tensorflow",),

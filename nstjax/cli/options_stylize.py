@@ -31,6 +31,7 @@ class StylizeOptions:
             "strength",
             "colors",
             "seed",
+            "steady",
             "tile",
             "quiet",
         ),
@@ -38,6 +39,7 @@ class StylizeOptions:
             "generator": ("model", "style", "list", "sheet", "seed", "noise_scale"),
             "any style image": ("masks", "transport", "style_size"),
             "picture": ("size", "colors", "strength"),
+            "video": ("steady",),
             "output": ("output", "format", "bits", "quality"),
             "runtime": ("tile", "quiet", "compilation_cache"),
         },
@@ -71,6 +73,8 @@ class StylizeOptions:
     """Colors of the result: style keeps those of the stylized picture; luminance keeps the photograph's chrominance; histogram, cholesky, pca and symmetric match the distribution of the photograph's colors."""
     strength: float = 1.0
     """Strength of the style, from 0 to 1: with --model the weight of the stylized picture in a blend with the photograph; without it that of the style's activations in a blend with the photograph's."""
+    steady: FlagCreatePairsOff[bool] = False
+    """For videos and animations: blend each stylized frame with the previous one, moved along the optical flow, which reduces flicker. It needs the extra video."""
     tile: int | None = None
     """With --model: rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"

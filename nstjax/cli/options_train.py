@@ -39,6 +39,12 @@ class GeneratorOptions:
     """johnson: number of convolutions of stride 2, 2 in the paper; with more, a pixel depends on a larger part of the photograph."""
     residual_blocks: int | None = None
     """johnson: number of residual blocks."""
+    skips: Annotated[bool | None, DisallowNone] = None
+    """johnson: connect arrays of the same size before and after the residual blocks, as in U-Net."""
+    noise: int | None = None
+    """johnson: channels of noise at every level; flat areas get strokes from them."""
+    up_norm: Annotated[bool | None, DisallowNone] = None
+    """johnson: normalize after the upsamplings too, as in the paper; without it, deep networks make no bright spots."""
     last_kernel: Literal[9, 3] | None = None
     """johnson: kernel size of the last convolution, 9 as in the paper or 3."""
     scales: int | None = None
@@ -135,7 +141,7 @@ class TrainOptions:
             *("network.weights", "samples", "settings.seed", "resume", "quiet"),
         ),
         groups={
-            "generator": ("generator.*", "add_to", "settings.parameters"),
+            "generator": ("generator.*", "init_from", "add_to", "settings.parameters"),
             "training photograph": ("data.*",),
             "style image": ("settings.style_size",),
             **LOSS_GROUPS,
@@ -162,6 +168,8 @@ class TrainOptions:
     """Resume the run in the output folder from its newest checkpoint."""
     add_to: Annotated[str | None, arg(metavar="NAME|FOLDER")] = None
     """Add the styles to a trained generator with instance normalization: only their scales and biases are trained, and the model has the earlier styles and the new ones."""
+    init_from: Annotated[str | None, arg(metavar="NAME|FOLDER")] = None
+    """Start from the weights of a trained generator with instance normalization instead of random ones. The preset quick starts from gallery, unless an option changes the network."""
     samples: Annotated[tuple[Path, ...], arg(metavar="PHOTO ...")] = ()
     """Photographs for sample pictures during training; by default some of the training photographs."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False

@@ -31,12 +31,14 @@ from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.color import combine, transfer_color
 from nstjax.images.display import read_thumbnail
+from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
 from nstjax.images.video import change_video
 from nstjax.images.video_input import open_video
 from nstjax.inference import stylize, takes_photographs
 from nstjax.inference.memory import check_generator_memory
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
+from nstjax.inference.steady import Shot, SteadyConfig, steady
 from nstjax.locks import lock
 from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_record
 
@@ -107,6 +109,18 @@ def _painter(
     return paint
 
 
+def _steadied(paint: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function like ``paint`` for the frames of one video, in order, that reduces flicker."""
+    last: Shot | None = None
+
+    def paint_frame(frame: np.ndarray) -> np.ndarray:
+        nonlocal last
+        last = steady(frame, paint(frame), last, SteadyConfig())
+        return last.picture
+
+    return paint_frame
+
+
 def _by_generator(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
     """Return the :func:`_painter` of a trained generator."""
     plan = generator.config.plan()
@@ -138,6 +152,7 @@ def _do(
             of = f"/{all_}" if all_ else ""
             display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
 
+        paint_frame = _steadied(paint) if options.steady else paint
         if job.kind == "animation":
             assert job.source is not None
             animation = open_animation(job.source)
@@ -146,7 +161,7 @@ def _do(
             def frames() -> Any:
                 nonlocal made
                 for frame in animation.frames():
-                    yield paint(frame)
+                    yield paint_frame(frame)
                     made += 1
                     count(made, len(animation.milliseconds))
 
@@ -161,7 +176,7 @@ def _do(
 
             def change(frame: np.ndarray) -> np.ndarray:
                 nonlocal done
-                picture = paint(frame)
+                picture = paint_frame(frame)
                 done += 1
                 count(done, about)
                 return picture
@@ -186,7 +201,8 @@ def _do(
 def _settings(options: StylizeOptions, model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are stored in a picture, without paths of this machine."""
     own = _ONLY_WITHOUT_MODEL if options.model is None else ("noise_scale",)
-    config = {name: getattr(options, name) for name in ("size", "seed", "colors", "strength", *own)}
+    names = ("size", "seed", "colors", "strength", *own, *(("steady",) if options.steady else ()))
+    config = {name: getattr(options, name) for name in names}
     if "masks" in config:
         config["masks"] = [with_path(spec, lambda path: path.name) for spec in config["masks"]]
     return {"command": "stylize", "model": model, "config": config}
@@ -335,6 +351,10 @@ def run_stylize(arguments: Sequence[str]) -> int:
     jobs, together = stylize_jobs(options, skipped)
     if options.sheet:
         _check_sheet(options, jobs, together)
+    if options.steady:
+        if not any(job.kind in ("video", "animation") for job in jobs):
+            raise InputError("--steady is for videos and animations, and there is none: leave it out")
+        opencv()
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     # Report a bad image before loading the model, which takes seconds.

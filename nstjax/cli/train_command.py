@@ -20,7 +20,7 @@ from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_de
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.pictures import load_picture
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
-from nstjax.cli.train_styles import names_of, styles_start
+from nstjax.cli.train_styles import generator_options, names_of, start_of
 from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
 from nstjax.generators.store import is_shipped
@@ -30,7 +30,14 @@ from nstjax.locks import lock
 from nstjax.nn.table import EMBEDDED
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, file_facts, read_record, write_record
-from nstjax.training import TRAIN_PRESETS, TrainConfig, TrainingFailed, TrainProgress, train
+from nstjax.training import (
+    TRAIN_PRESET_STARTS,
+    TRAIN_PRESETS,
+    TrainConfig,
+    TrainingFailed,
+    TrainProgress,
+    train,
+)
 from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
@@ -43,7 +50,7 @@ MAX_PROCESSES = 2**16
 _FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
-class _AddTo(TypedDict):
+class _Model(TypedDict):
     model: str
     sha256: str
 
@@ -58,7 +65,8 @@ class _Record(TypedDict):
     config: dict[str, Any]
     inputs: dict[str, FileFacts]  # "style", "style_2", ...
     weights: NetworkFacts
-    add_to: NotRequired[_AddTo]
+    add_to: NotRequired[_Model]
+    init_from: NotRequired[_Model]
     weights_option: NotRequired[_Weights]
 
 
@@ -100,6 +108,7 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
             "style": tuple(Path(facts["path"]) for facts in record["inputs"].values()),
             "output": Path(folder),
             "add_to": record["add_to"]["model"] if "add_to" in record else None,
+            "init_from": record["init_from"]["model"] if "init_from" in record else None,
         }
         source = train_defaults(base)["data"].data
     if preset is not None:
@@ -109,6 +118,8 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
             )
         base = TRAIN_PRESETS[preset]
     defaults = train_defaults(base)
+    if preset in TRAIN_PRESET_STARTS and "--add-to" not in given and not generator_options(given):
+        defaults["init_from"] = TRAIN_PRESET_STARTS[preset]
     if record is not None:
         defaults["data"] = dataclasses.replace(defaults["data"], data=source)
     return base, record, {**defaults, **known}
@@ -175,9 +186,12 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
             if len(hashes[0]) == len(hashes[1]) == 1
             else f"the paintings are not those that {folder} was started with: start a new run"
         )
-    models = [one["add_to"]["sha256"] if "add_to" in one else None for one in (record, now)]
-    if models[0] != models[1]:
-        raise InputError(f"--add-to is not the model that {folder} was started with: start a new run")
+    for option in ("add_to", "init_from"):
+        models: list[Any] = [one.get(option) or {} for one in (record, now)]
+        if models[0].get("sha256") != models[1].get("sha256"):
+            raise InputError(
+                f"{flag_of(option)} is not the model that {folder} was started with: start a new run"
+            )
     if record["weights"]["sha256"] != now["weights"]["sha256"]:
         raise InputError(
             f"the feature network is not the one that {folder} was started with: see --weights in its {RUN_RECORD}"
@@ -238,9 +252,7 @@ def run_train(arguments: Sequence[str]) -> int:
     base, record, known = _base(arguments)
     unset = generator_fallbacks(base.generator)
     options = parse(TrainOptions, arguments, "nstjax train", TrainOptions(**known), unset)
-    start = (
-        None if options.add_to is None else styles_start(options.add_to, len(options.style), scan(arguments))
-    )
+    start = start_of(options.add_to, options.init_from, len(options.style), scan(arguments))
     config = options.config(base)
     config = dataclasses.replace(
         config,
@@ -282,7 +294,8 @@ def run_train(arguments: Sequence[str]) -> int:
         "environment": environment(),
     }
     if start is not None:
-        now["add_to"] = {"model": str(options.add_to), "sha256": digest(start.earlier)}
+        option = "add_to" if start.adds else "init_from"
+        now[option] = {"model": str(getattr(options, option)), "sha256": digest(start.earlier)}
     _check_same(record, now, folder)
     first = jax.process_index() == 0
     entries = [

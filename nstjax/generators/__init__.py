@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
 from nstjax.generators.network import GeneratorModule, fan_in
-from nstjax.generators.ulyanov import UlyanovConfig, pyramid_noise
+from nstjax.generators.ulyanov import UlyanovConfig
 from nstjax.pixels import check_floating
 from nstjax.plain import build, checked
 from nstjax.typing import Images
@@ -36,7 +36,9 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
 
     Kernels and biases of convolutions are uniform in [−1/√f, 1/√f], where f is the number of inputs of one
     filter. This is the default of Torch, which both papers used. Normalizations start with scale 1 and bias
-    0, and with running mean 0 and variance 1.
+    0, and with running mean 0 and variance 1. A scaling without normalization starts with √6, so that it, the
+    convolution before it and the ReLU after it keep the mean square of the activations, as in He et al. (2015,
+    arXiv 1502.01852).
 
     Args:
         config: settings of the generator.
@@ -58,7 +60,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
 
     # Flax gives the shapes. The weights are slices of one draw: XLA takes seconds to compile a draw per layer.
     shapes = jax.eval_shape(init)
-    convs = plan.named("conv")
+    convs, scalings = plan.named("conv"), plan.named("scale")
     drawn = {name: leaves for name, leaves in shapes["params"].items() if name in convs}
     units = np.asarray(
         jax.random.uniform(key, (sum(leaf.size for leaf in jax.tree.leaves(drawn)),), jnp.float32, -1.0, 1.0)
@@ -67,7 +69,11 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
     start = 0
     for name, leaves in shapes["params"].items():
         if name not in convs:
-            params[name] = {"scale": jnp.ones(leaves["scale"].shape), "bias": jnp.zeros(leaves["bias"].shape)}
+            scale = 6**0.5 if name in scalings else 1.0
+            params[name] = {
+                "scale": jnp.full(leaves["scale"].shape, scale),
+                "bias": jnp.zeros(leaves["bias"].shape),
+            }
             continue
         bound = fan_in(leaves["kernel"].shape) ** -0.5
         params[name] = {}
@@ -94,11 +100,21 @@ def draw_noise(
         scale: upper end of the noise, which is uniform in [0, scale]; the factor ``k`` of the Duke report.
 
     Returns:
-        For each level ``k`` of the pyramid, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, 3)``. ``H`` and ``W`` are
-        height and width rounded up to a multiple of ``2 ** (scales − 1)``. Empty for Johnson's network, which
-        has no noise input.
+        For each level ``k`` with a noise input, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, channels)``. ``H`` and ``W`` are
+        height and width rounded up to a multiple of the plan's ``multiple``. Empty for a generator without noise
+        inputs.
     """
-    return pyramid_noise(config, keys, height, width, scale) if isinstance(config, UlyanovConfig) else ()
+    plan = config.plan()
+    high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
+    levels = [channels for name, channels in plan.inputs if name.startswith("noise")]
+
+    def one(key: Array) -> tuple[Array, ...]:
+        return tuple(
+            scale * jax.random.uniform(jax.random.fold_in(key, k), (high // 2**k, wide // 2**k, channels))
+            for k, channels in enumerate(levels)
+        )
+
+    return jax.vmap(one)(keys) if levels else ()
 
 
 def pad_to_multiple(images: Images, multiple: int) -> Array:
@@ -169,7 +185,7 @@ def generate(
         variables: its weights.
         images: ``(n, h, w, 3)`` in [0, 1], of any size and a floating dtype; None for a generator of
             textures.
-        noise: noise from :func:`draw_noise` for this size; empty for Johnson's network.
+        noise: noise from :func:`draw_noise` for this size; empty for a generator without noise inputs.
         size: height and width of a texture; by default those of the noise. Not used if there are images.
         dtype: dtype of the computation; statistics are at least float32.
         style: weights of the generator's styles, ``(styles,)`` or one row for each image, ``(n, styles)``; their
@@ -239,7 +255,7 @@ def blend_styles(
         raise InputError(f"`weights` has shape {np.shape(weights)}: give {config.styles}, one for each style")
     if config.styles == 1:
         return config, variables
-    norms = config.plan().named("norm")
+    norms = config.plan().styled()
     params = {
         name: {key: jnp.asarray(weights, jnp.float32) @ leaf for key, leaf in leaves.items()}
         if name in norms

@@ -38,6 +38,16 @@ class JohnsonConfig:
         downsamplings: number of convolutions of stride 2, and of upsamplings, 1 to 5; 2 in the paper. Each
             further one doubles the number of filters and the receptive field of the residual blocks.
         residual_blocks: number of residual blocks, 0 to 100; 5 in the paper.
+        skips: after each upsampling, concatenate the array of the same size before the downsampling, and merge both
+            with a convolution, as in U-Net (Ronneberger et al. 2015, arXiv 1505.04597). With three or more
+            downsamplings the residual blocks alone lose the details of the photograph. Not in the paper.
+        noise: number of channels of noise at every level, 0 to 64. They are inputs of the merging convolutions. A flat
+            area of the photograph, where all positions are equal, gets strokes from them; without noise it is filled
+            with a periodic pattern. Not in the paper; Ulyanov's network has such inputs.
+        up_norm: normalize after the upsamplings too, as in the paper. If False, their convolutions are followed by a
+            scale and a bias only. An instance normalization fixes the mean square of each channel over the image. A
+            deep network then learns to make one small spot very bright, which lets it choose the contrast of the rest
+            (Karras et al. 2020, arXiv 1912.04958, section 2, "droplet artifacts").
         last_kernel: kernel size of the last convolution, 9 or 3. The default is 9, as in Johnson et al.
             (supplement, table 1), in their code and in all checkpoints so far. Table 3.1 of the Pomona thesis
             has 3.
@@ -55,6 +65,9 @@ class JohnsonConfig:
     width: float = 1.0
     downsamplings: int = 2
     residual_blocks: int = 5
+    skips: bool = False
+    noise: int = 0
+    up_norm: bool = True
     last_kernel: int = 9
     styles: int = 1
 
@@ -70,6 +83,7 @@ class JohnsonConfig:
         within("downsamplings", self.downsamplings, 1, 5)
         if not 0 <= self.residual_blocks <= 100:
             raise InputError(f"`residual_blocks` is {self.residual_blocks}: it must be between 0 and 100")
+        within("noise", self.noise, 0, 64)
         if self.last_kernel not in (3, 9):
             raise InputError(
                 f"`last_kernel` is {self.last_kernel}: it must be 9 (Johnson et al.) or 3 (the Pomona thesis)"
@@ -92,19 +106,30 @@ def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
         source = steps[-1].name
         steps.append(LayerStep(name, "conv", (source,), channels, level, padding=config.padding, **options))  # type: ignore[arg-type]
 
-    def norm(relu: bool = True) -> None:
-        last = steps[-1]
-        steps.append(LayerStep(f"{last.name}_norm", "norm", (last.name,), last.channels, last.level))
+    def norm(relu: bool = True, up: bool = False) -> None:
+        last, op = steps[-1], "scale" if up and not config.up_norm else "norm"
+        steps.append(LayerStep(f"{last.name}_norm", op, (last.name,), last.channels, last.level))  # type: ignore[arg-type]
         if relu:
             steps.append(
                 LayerStep(f"{last.name}_relu", "relu", (f"{last.name}_norm",), last.channels, last.level)
             )
+
+    def merge(level: int, *beside: str, up: bool = True) -> None:
+        """Concatenate the last array with others of its level and with the noise, and merge them."""
+        sources = (steps[-1].name, *beside, *((f"noise{level}",) if config.noise else ()))
+        if len(sources) == 1:
+            return
+        channels = (1 + len(beside)) * filters[level] + config.noise
+        steps.append(LayerStep(f"join{level}", "concat", sources, channels, level))
+        conv(f"merge{level}", filters[level], level, kernel=3)
+        norm(up=up)
 
     deepest = config.downsamplings
     filters = [max(1, round(config.width * 32 * 2**level)) for level in range(deepest + 1)]
     for level, channels in enumerate(filters):
         conv(f"down{level}", channels, level, kernel=3 if level else 9, stride=2 if level else 1)
         norm()
+    merge(deepest, up=False)
     for block in range(config.residual_blocks):
         into = steps[-1].name
         conv(f"block{block}_conv0", filters[-1], deepest, kernel=3)
@@ -114,7 +139,10 @@ def johnson_plan(config: JohnsonConfig) -> GeneratorPlan:
         steps.append(LayerStep(f"block{block}", "add", (into, steps[-1].name), filters[-1], deepest))
     for level in reversed(range(deepest)):
         conv(f"up{level}", filters[level], level, kernel=3, upsampling=config.upsampling)
-        norm()
+        norm(up=True)
+        merge(level, *((f"down{level}_relu",) if config.skips else ()))
     conv("last", 3, 0, kernel=config.last_kernel, bias=True)
     steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output=config.output))
-    return GeneratorPlan(tuple(steps), (("image", 3),), 2**deepest, config.norm, config.styles)
+    levels = range(deepest + 1) if config.noise else ()
+    inputs = (("image", 3), *((f"noise{level}", config.noise) for level in levels))
+    return GeneratorPlan(tuple(steps), inputs, 2**deepest, config.norm, config.styles)

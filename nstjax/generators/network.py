@@ -35,12 +35,12 @@ class Conv(nn.Module):
 
 
 class NormLayer(nn.Module):
-    """A normalization with the parameters ``scale`` and ``bias``.
+    """A normalization, or only a scaling, with the parameters ``scale`` and ``bias``.
 
     Batch normalization also has the running statistics ``mean`` and ``var``.
 
     Attributes:
-        step: the norm step.
+        step: the norm or scale step.
         batch: batch normalization if True, instance normalization if False.
         train: use and update with the statistics of the batch; otherwise use the running ones (batch
             normalization).
@@ -71,6 +71,8 @@ class NormLayer(nn.Module):
         if self.styles > 1:
             assert style is not None
             params = {name: (style @ table)[:, None, None] for name, table in params.items()}
+        if self.step.op == "scale":
+            return apply_step(self.step, params, (x,))
         if not self.batch:
             return apply_step(self.step, params, (x,), moments(x, batch=False))
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -115,7 +117,7 @@ class GeneratorModule(nn.Module):
             sources = [arrays[name] for name in step.sources]
             if step.op == "conv":
                 arrays[step.name] = Conv(step, name=step.name)(sources[0])
-            elif step.op == "norm":
+            elif step.op in ("norm", "scale"):
                 batch, styles = self.plan.norm == "batch", self.plan.styles
                 norm = NormLayer(step, batch, self.train, self.axis_name, styles, name=step.name)
                 arrays[step.name] = norm(sources[0], style)

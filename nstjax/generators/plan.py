@@ -26,7 +26,9 @@ from nstjax.errors import InputError, within
 
 MOST_STYLES = 256
 
-Op: TypeAlias = Literal["center", "pool", "concat", "conv", "norm", "relu", "add", "upsample", "picture"]
+Op: TypeAlias = Literal[
+    "center", "pool", "concat", "conv", "norm", "scale", "relu", "add", "upsample", "picture"
+]
 NormKind: TypeAlias = Literal["batch", "instance"]
 Upsampling: TypeAlias = Literal["transposed", "nearest", "bilinear"]
 GeneratorPadding: TypeAlias = Literal["reflect", "zeros", "circular"]
@@ -38,10 +40,10 @@ class LayerStep:
     """One array of the network and how it is computed.
 
     Attributes:
-        name: name of the result, and of the step's weights if it has any (``conv``, ``norm``).
+        name: name of the result, and of the step's weights if it has any (``conv``, ``norm``, ``scale``).
         op: the operation: ``center`` (image minus mean), ``pool`` (average of ``stride × stride``),
-            ``concat`` (of channels), ``conv``, ``norm``, ``relu`` (leaky with ``slope``), ``add``,
-            ``upsample`` (nearest, by 2), ``picture`` (last step: conversion to sRGB values).
+            ``concat`` (of channels), ``conv``, ``norm``, ``scale`` (scale and bias of a norm without
+            normalization), ``relu`` (leaky with ``slope``), ``add``, ``upsample`` (nearest, by 2), ``picture`` (last step: conversion to sRGB values).
         sources: names of the arrays that the step reads.
         channels: number of channels of the result.
         level: the result has the size of the (padded) image divided by ``2**level``.
@@ -79,7 +81,8 @@ class GeneratorPlan:
             ``noise<k>`` has level ``k``.
         multiple: images are padded to a multiple of this number, and the result is cropped.
         norm: kind of the norm steps.
-        styles: number of styles. With more than one, each norm step has a scale and a bias for every style.
+        styles: number of styles. With more than one, each norm or scale step has a scale and a bias for every
+            style.
     """
 
     steps: tuple[LayerStep, ...]
@@ -91,6 +94,10 @@ class GeneratorPlan:
     def named(self, op: Op) -> set[str]:
         """Return the names of the steps with an operation."""
         return {step.name for step in self.steps if step.op == op}
+
+    def styled(self) -> set[str]:
+        """Return the names of the steps with a scale and a bias, of which each style has its own."""
+        return self.named("norm") | self.named("scale")
 
     def live(self, index: int) -> set[str]:
         """Return the names of the arrays made before step ``index`` that it or a later step reads."""

@@ -62,7 +62,7 @@ def apply_step(
     Args:
         step: a step of a plan.
         params: its weights: ``kernel`` (HWIO) and, if the step has one, ``bias`` for ``conv``; ``scale`` and
-            ``bias`` for ``norm``; not used otherwise.
+            ``bias`` for ``norm`` and ``scale``; not used otherwise.
         sources: the arrays that the step reads, each ``(n, h, w, c)``; only the parts given by the windows,
             if there are any.
         statistics: means and variances for a norm step, each ``(1 or n, 1, 1, c)``.
@@ -82,6 +82,8 @@ def apply_step(
         return x + sources[1]
     if step.op == "relu":
         return jnp.where(x > 0, x, step.slope * x) if step.slope else jnp.maximum(x, 0)
+    if step.op == "scale":
+        return (x * params["scale"] + params["bias"]).astype(x.dtype)
     if step.op == "norm":
         assert statistics is not None
         return normalise(x, *statistics, params["scale"], params["bias"])

@@ -154,7 +154,7 @@ def with_styles(generator: Generator, styles: int) -> Generator:
     own = generator.config.styles
     config, variables = blend_styles(generator.config, generator.variables, jnp.full(own, 1 / own))
     if styles > 1:
-        norms = config.plan().named("norm")
+        norms = config.plan().styled()
         params = {
             name: {key: jnp.tile(leaf, (styles, 1)) for key, leaf in leaves.items()}
             if name in norms
@@ -178,7 +178,7 @@ def join_styles(first: Generator, second: Generator) -> Generator:
     styles = first.config.styles + second.config.styles
     if dataclasses.replace(first.config, styles=1) != dataclasses.replace(second.config, styles=1):
         raise InputError("the generators are of different networks: styles are joined in equal ones only")
-    norms, params = first.config.plan().named("norm"), {}
+    norms, params = first.config.plan().styled(), {}
     for name, leaves in first.variables["params"].items():
         other = second.variables["params"][name]
         if name in norms:

@@ -2,9 +2,6 @@
 
 import dataclasses
 
-import jax
-from jax import Array
-
 from nstjax.errors import InputError, check_choices
 from nstjax.generators.plan import (
     GeneratorPadding,
@@ -115,23 +112,3 @@ def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
         (f"noise{level}", NOISE) for level in range(config.scales)
     )
     return GeneratorPlan(tuple(steps), inputs, 2 ** (config.scales - 1), config.norm, config.styles)
-
-
-def pyramid_noise(
-    config: UlyanovConfig, keys: Array, height: int, width: int, scale: float | Array
-) -> tuple[Array, ...]:
-    """Draw noise uniform in [0, scale] for every level, with one key per image.
-
-    See :func:`nstjax.generators.draw_noise` for arguments and shapes.
-    """
-    multiple = 2 ** (config.scales - 1)
-    h, w = -(-height // multiple) * multiple, -(-width // multiple) * multiple
-
-    def one(key: Array) -> tuple[Array, ...]:
-        levels = range(config.scales)
-        return tuple(
-            scale * jax.random.uniform(jax.random.fold_in(key, k), (h // 2**k, w // 2**k, NOISE))
-            for k in levels
-        )
-
-    return jax.vmap(one)(keys)

@@ -19,6 +19,7 @@ _VP9: _Encoders = (
     ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"}),
     ("libvpx", {"crf": "8", "b": "8M"}),
 )
+_WITH_EDIT_LISTS = (".mp4", ".mov")
 _NOT_YUV = (0, 2)  # FFmpeg's color spaces "RGB" and "unspecified"
 
 
@@ -37,7 +38,7 @@ class _Writer:
     """
 
     def __init__(self, av: Any, container: Any, suffix: str, video: Any, audio: Any) -> None:
-        self._av, self._container, self._source = av, container, video
+        self._av, self._container, self._source, self._suffix = av, container, video, suffix
         encoders = _VP9 if suffix == ".webm" else _H264
         found = [item for item in encoders if item[0] in av.codecs_available]
         if not found:
@@ -91,11 +92,21 @@ class _Writer:
 
     def sound(self, packet: Any) -> None:
         """Copy an audio packet. Packets are held back until the video stream exists."""
-        if self._audio is None or packet.dts is None:
+        if self._audio is None or packet.dts is None or self._is_cut(packet):
             return
         self._waiting.append(packet)
         if self._stream is not None:
             self._flush()
+
+    def _is_cut(self, packet: Any) -> bool:
+        """Return True if an audio packet is not played, because the edit list of the source cuts it.
+
+        The last one before the start is kept where the target can mark it too: decoders begin with it.
+        """
+        if not packet.is_discard or packet.pts is None:
+            return False
+        before_last = packet.pts + 2 * (packet.duration or 0) <= 0
+        return before_last or self._suffix not in _WITH_EDIT_LISTS
 
     def _flush(self) -> None:
         """Write the audio packets that were held back."""

@@ -78,8 +78,9 @@ class _Executor:
 
     def _keep(self, step: LayerStep) -> bool:
         """Return True if the result of a step is stored: other bands start from it, and it is not too large."""
-        normed = any(reader.op == "norm" for reader in self._readers(step))
-        if step.op not in ("add", "pool") and not (step.op == "conv" and normed):
+        read_by = {reader.op for reader in self._readers(step)}
+        scaled = step.level > 0 and "scale" in read_by  # at level 0 the last pass computes the rest at once
+        if step.op not in ("add", "pool") and not (step.op == "conv" and ("norm" in read_by or scaled)):
             return False
         if step.level > 0:
             return True

@@ -23,7 +23,7 @@ from nstjax.nn import winograd
 
 Beyond: TypeAlias = Literal["wrap", "reflect", "edge"]
 _OF_PADDING: dict[str, Beyond] = {"circular": "wrap", "reflect": "reflect", "zeros": "edge"}
-_POINTWISE = {"center", "concat", "norm", "relu", "add"}
+_POINTWISE = {"center", "concat", "norm", "scale", "relu", "add"}
 
 
 @dataclasses.dataclass(frozen=True)

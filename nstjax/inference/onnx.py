@@ -69,6 +69,12 @@ class _Graph:
             self.node("AveragePool", sources, name, kernel_shape=[step.stride] * 2, strides=[step.stride] * 2)
         elif step.op == "upsample":
             self._upsample(sources[0], name, "nearest")
+        elif step.op == "scale":
+            scale, bias = (
+                self.constant(f"{name}/{key}", np.reshape(params[key], (1, -1, 1, 1)))
+                for key in ("scale", "bias")
+            )
+            self.node("Add", [self.node("Mul", [sources[0], scale], f"{name}/scaled"), bias], name)
         elif step.op == "norm":
             weights = [self.constant(f"{name}/{key}", params[key]) for key in ("scale", "bias")]
             if running:
@@ -124,7 +130,8 @@ def onnx_model(generator: Generator) -> Any:
     """Return a generator as an ONNX model.
 
     Its inputs are ``image``, ``(n, h, w, 3)`` float32, sRGB in [0, 1], unless the generator makes textures, and, for
-    Ulyanov's network, ``noise0``, ``noise1``, …: ``(n, h / 2^k, w / 2^k, 3)``, uniform in [0, 1]. Height and width
+    a generator with noise, ``noise0``, ``noise1``, …: ``(n, h / 2^k, w / 2^k, c)``, uniform in [0, 1], where ``c`` is
+    3 for Ulyanov's network and the field ``noise`` for Johnson's. Height and width
     are multiples of ``2^downsamplings`` for Johnson's network and of ``2^(scales − 1)`` for Ulyanov's. Its output
     ``picture`` is ``(n, h, w, 3)``, clipped to [0, 1]. Its metadata has this number as ``multiple``, and the
     generator's config.

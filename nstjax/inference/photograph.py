@@ -94,7 +94,7 @@ def stylize(
     Args:
         generator: a generator from :func:`~nstjax.generators.store.load_generator`.
         image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures from noise alone.
-        seed: seed of the noise of Ulyanov's networks; Johnson's networks have no noise.
+        seed: seed of the noise, for generators with noise inputs.
         noise_scale: k in the Duke report (Fig. 6): the noise is uniform in [0, k]; the training used 1.
         tile: rows of a band. In bands, an image needs little memory; the statistics of norms are those of the
             whole image, and the result is the same up to about 1e-5. 0 computes the whole image at once; None

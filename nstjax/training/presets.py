@@ -12,7 +12,7 @@ _NONE = "fake"  # stands for photographs until the user names them
 
 TRAIN_PRESET_NOTES = {
     "default": "40,000 steps, for a GPU",
-    "quick": "400 steps of a small network: minutes on a CPU",
+    "quick": "400 steps from the weights of gallery: minutes on a CPU",
     "johnson": "Johnson et al. 2016, with the weights of their code",
     "ulyanov2016": "Ulyanov et al. 2016, Texture Networks",
     "ulyanov": "Ulyanov et al., later code: instance normalization",
@@ -22,16 +22,28 @@ TRAIN_PRESET_NOTES = {
 }
 """What each training preset is, in a few words."""
 
+TRAIN_PRESET_STARTS = {"quick": "gallery"}
+"""Name of the installed generator whose weights a preset starts from, for presets that do not start from random ones."""
+
 TRAIN_PRESETS: dict[str, TrainConfig] = {
     # Layers and style weight by what the feature network has, losses relative to their targets, as for single pictures.
     "default": TrainConfig(data=DataConfig(_NONE, zoom=(1.0, 1.5)), schedule="cosine", clip=20.0),
-    # Minutes on a CPU: half width, small crops.
+    # Minutes on a CPU: the network of the generator that comes with nstjax, and its weights at the start.
     "quick": TrainConfig(
         steps=400,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         schedule="cosine",
         clip=20.0,
-        generator=JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
+        style_size=512,
+        generator=JohnsonConfig(
+            upsampling="nearest",
+            width=0.5,
+            downsamplings=3,
+            residual_blocks=4,
+            skips=True,
+            noise=2,
+            up_norm=False,
+        ),
         data=DataConfig(_NONE, size=128, batch_size=4, zoom=(1.0, 1.5)),
     ),
     # Johnson et al. 2016, Perceptual Losses, ECCV (arXiv 1603.08155), section 4.1 and supplement. It prints no weights;

@@ -73,7 +73,7 @@ def trained_part(config: TrainConfig, params: Any) -> Any:
     """Return the parameters that a run trains, ``{step: {name: array}}``; see ``TrainSettings.parameters``."""
     if config.parameters == "all":
         return params
-    norms = config.generator.plan().named("norm")
+    norms = config.generator.plan().styled()
     return {name: leaves for name, leaves in params.items() if name in norms}
 
 

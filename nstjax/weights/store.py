@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from nstjax import checkpoints
+from nstjax.eight_bit import dequantize, quantize
 from nstjax.errors import InputError, one_of
 from nstjax.files import cache_folder, store_folders
 from nstjax.locks import lock
@@ -19,7 +20,6 @@ from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.plain import checked
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
-from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.package_index import download_wheel
 from nstjax.weights.read import read_weights
 from nstjax.weights.registry import REGISTRY, Packaged, Published, Unreachable, download, published

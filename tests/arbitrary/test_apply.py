@@ -181,7 +181,7 @@ def test_a_store_keeps_the_decoder_in_8_bits(backbone: Backbone, decoder: Decode
     with pytest.raises(nstjax.InputError, match=r"nothing"):
         load_decoder(tmp_path / "nothing")
     with pytest.raises(nstjax.InputError, match="is no decoder for arbitrary styles"):
-        load_decoder(Path(nstjax.__file__).parents[1] / "ckpts" / "dots")
+        load_decoder(Path(nstjax.__file__).parents[1] / "ckpts" / "gallery")
 
 
 def test_memory_grows_with_the_picture() -> None:
@@ -271,8 +271,8 @@ MISTAKES = {
     "": "--style is missing: name a style image, or a trained generator with --model",
     "--style a.png --masks box:0,0,0.5,1 rest": "--masks give 2 regions for 1 style images: give one for each",
     "--style a.png --sheet": "--sheet shows the styles of a model",
-    "--model dots --masks box:0,0,1,1": "--masks does not go with --model: leave it out",
-    "--model dots --style-size 256": "--style-size does not go with --model",
+    "--model gallery --masks box:0,0,1,1": "--masks does not go with --model: leave it out",
+    "--model gallery --style-size 256": "--style-size does not go with --model",
     "--style a.png --tile 64": "--tile does not go without --model",
     "--style a.png --style-size 8": "--style-size is 8",
 }

@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +13,8 @@ from PIL import Image
 import nstjax
 from nstjax.cli.main import main
 from nstjax.generators.store import load_generator
-from nstjax.generators.styles import select_style, style_names
-from nstjax.training import read_metrics
+from nstjax.generators.styles import select_style, style_names, with_styles
+from nstjax.training import TRAIN_PRESETS, read_metrics
 from tests.helpers.datasets import prepare_folder
 from tests.helpers.photographs import damage, write_marked
 from tests.helpers.training import assert_same_bits
@@ -190,6 +191,42 @@ def test_bad_input(
     assert error.count("\n") == 1
     assert message in error
     assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
+
+
+def test_quick_starts_from_the_generator_that_comes_with_nstjax(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = shlex.split("--preset quick --steps 1 --crop 16 --style-size 16 --batch-size 2 -w embedded -q")
+    tiny += shlex.split("--content-layers relu1_1 --style-layers relu1_1 --sample-every 0")
+    new = ["--style", "painting.png", "--data", "photographs", *tiny]
+    slow = [*new, "-o", "near", "--learning-rate", "1e-9"]
+    assert train(*slow) == 0
+    start, near = with_styles(load_generator("gallery"), 1), load_generator("near")
+    assert near.config == start.config == TRAIN_PRESETS["quick"].generator
+    for one, other in zip(jax.tree.leaves(near.variables), jax.tree.leaves(start.variables), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+    record = json.loads(Path("near/train.json").read_text())
+    assert record["init_from"]["model"] == "gallery"
+    assert train(*slow, "--resume") == 0
+    assert train("--resume", "-o", "near", "-q") == 0
+    # An option that changes the network: random weights.
+    assert train(*new, "-o", "own", "--width", "0.125") == 0
+    assert "init_from" not in json.loads(Path("own/train.json").read_text())
+    assert train(*new, "-o", "next", "--init-from", "own") == 0
+    assert load_generator("next").config == load_generator("own").config
+    capsys.readouterr()
+    for more, said in (
+        (
+            [*slow, "--resume", "--init-from", "own"],
+            "--init-from is not the model that near was started with",
+        ),
+        ([*new, "-o", "x", "--init-from", "own", "--add-to", "own"], "--init-from does not go with --add-to"),
+        ([*new, "-o", "x", "--init-from", "own", "--noise", "1"], "--noise does not go with --init-from"),
+        ([*new, "-o", "x", "--init-from", "nothing"], "there is no model called 'nothing'"),
+    ):
+        assert train(*more) == 2
+        assert said in capsys.readouterr().err
+    assert not Path("x").exists()
 
 
 def test_several_styles_are_trained_selected_shown_and_added(

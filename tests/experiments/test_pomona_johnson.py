@@ -34,6 +34,8 @@ def test_the_spectrum_stands_out_for_the_strides_patterns_alone() -> None:
     assert 0.2 < plain < 2
     for period in (2, 4):
         assert measures.checkerboard_ratio(photo + pattern(96, 128, period, 0.02)) > 5 * plain
+    eight = photo + pattern(96, 128, 8, 0.02)
+    assert measures.checkerboard_ratio(eight, 8) > 5 * measures.checkerboard_ratio(photo, 8)
     slow = 0.02 * np.sin(2 * np.pi * np.arange(128) / 16)[None, None, :, None].astype(np.float32)
     assert measures.checkerboard_ratio(photo + slow) < 2 * plain
 

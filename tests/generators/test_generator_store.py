@@ -74,6 +74,40 @@ def test_float16_paints_nearly_the_same_picture(tmp_path: Path, variables, pictu
     assert {leaf.dtype for leaf in jax.tree.leaves(on_disk["whole"])} == {np.dtype(np.float32)}
 
 
+def test_eight_bits_paint_nearly_the_same_picture(tmp_path: Path, pictures) -> None:
+    config = JohnsonConfig(width=0.5, residual_blocks=2, styles=3)
+    rng = np.random.default_rng(0)
+    own = init_generator(config, jax.random.key(1))
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.2 * rng.normal(size=leaf.shape) if leaf.ndim == 2 else leaf, own["params"]
+    )
+    whole = {"params": params, "batch_stats": {}}
+    save_generator(tmp_path / "small", config, whole, {}, np.int8)
+    save_generator(tmp_path / "half", config, whole, {}, np.float16)
+    found = load_generator(tmp_path / "small")
+    assert (found.record["dtype"], found.record["format"]) == ("int8", 2)
+    for name, leaves in found.variables["params"].items():
+        for key, leaf in leaves.items():
+            exact = np.asarray(params[name][key])
+            # Half a step of 1/127 of the largest weight of the channel; float16 for scales and biases.
+            step = np.abs(exact).max((0, 1, 2)) / 127 / 2 if key == "kernel" else np.abs(exact) * 2**-11
+            assert (np.abs(np.asarray(leaf) - exact) <= step * (1 + 1e-5) + 1e-7).all(), (name, key)
+    style = np.eye(3, dtype=np.float32)[1]
+    one, other = (
+        np.asarray(jax.jit(generate, static_argnums=0)(config, variables, pictures[0], style=style))
+        for variables in (found.variables, whole)
+    )
+    assert 0 < np.abs(one - other).mean() < 2 / 255
+    sizes = [
+        sum(path.stat().st_size for path in (tmp_path / name).rglob("*") if path.is_file())
+        for name in ("small", "half")
+    ]
+    assert sizes[0] < 0.65 * sizes[1]
+    again = tmp_path / "again"
+    save_generator(again, found.config, found.variables, {}, np.int8)
+    assert same(load_generator(again).variables, found.variables)
+
+
 def test_float16_that_cannot_hold_it(tmp_path: Path, variables) -> None:
     huge = jax.tree.map(lambda leaf: leaf * 1e6, variables["params"])
     with pytest.raises(nstjax.InputError, match=r"parameters beyond float16: save it as float32"):
@@ -122,7 +156,7 @@ def test_a_folder_takes_precedence_over_an_installed_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_generator(tmp_path / "ckpts" / "mine", JOHNSON, variables, {"steps": 1})
-    for name in ("mine", "dots"):
+    for name in ("mine", "gallery"):
         assert "steps" in load_generator(name).record
         Path(name).mkdir()  # of anything else
         assert "steps" in load_generator(name).record
@@ -131,8 +165,8 @@ def test_a_folder_takes_precedence_over_an_installed_name(
             load_generator(name)
         save_generator(Path(name, "model"), JOHNSON, variables, {"steps": 7})
         assert load_generator(name).record["steps"] == 7
-    assert [is_shipped(name) for name in ("dots", "starry_night", "mine", "embedded", "monet")] == [
-        *(True, True, False, False, False)
+    assert [is_shipped(name) for name in ("gallery", "mine", "embedded", "monet")] == [
+        *(True, False, False, False)
     ]
 
 
@@ -145,7 +179,7 @@ def test_a_record_of_wrong_types_hides_no_other(tmp_path: Path, variables, monke
     assert main(["stylize", "--list"]) == 0
     shown = capsys.readouterr().out
     assert "[/b] by me" in shown
-    assert {"c", "dots"} <= set(installed_generators())
+    assert {"c", "gallery"} <= set(installed_generators())
     assert not {"a", "b"} & set(installed_generators())
 
 
@@ -204,7 +238,7 @@ def test_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, r"a is of a later nstjax \(format 2\): install a newer one"),
+        ({"format": 3}, r"a is of a later nstjax \(format 3\): install a newer one"),
         ({"kind": "training"}, r"a is a checkpoint of something else, not of a generator"),
         (
             {"config": None},

@@ -33,6 +33,7 @@ CONFIGS = [
     SMALL,
     JohnsonConfig("batch", "nearest", "zeros", "linear", 1 / 16, residual_blocks=0),
     dataclasses.replace(SMALL, upsampling="transposed", residual_blocks=0),
+    dataclasses.replace(SMALL, downsamplings=3, skips=True, noise=2, upsampling="nearest", up_norm=False),
     PYRAMID,
     dataclasses.replace(PYRAMID, content=False, padding="circular", join_norm=True, norm="instance"),
 ]
@@ -80,6 +81,30 @@ def test_parameters_of_report_004_s_table() -> None:
     assert [sizes[name] for name in ("down0", "down1", "down2", "block4", "up1", "up0", "last")] == [
         *(0, 1, 2, 2, 1, 0, 0)
     ]
+
+
+def test_parameters_of_skips_and_noise() -> None:
+    """A merging convolution at every level reads the noise, and above the deepest one twice the filters."""
+    filters, noise = (16, 32, 64, 128), 2
+    plain = JohnsonConfig(width=0.5, downsamplings=3)
+    noisy = sum(9 * (f + noise) * f + 2 * f for f in filters)
+    assert count(dataclasses.replace(plain, noise=noise)) - count(plain) == noisy
+    skips = sum(9 * 2 * f * f + 2 * f for f in filters[:3])
+    assert count(dataclasses.replace(plain, skips=True)) - count(plain) == skips
+    both = dataclasses.replace(plain, skips=True, noise=noise)
+    assert count(both) - count(plain) == noisy + sum(9 * f * f for f in filters[:3])
+    assert dataclasses.replace(plain, skips=False, noise=0).plan() == plain.plan()
+
+
+def test_noise_fills_a_flat_photograph() -> None:
+    """Without noise a flat photograph gives the same value at all positions of one phase, away from the border."""
+    flat = jnp.full((1, 96, 96, 3), 0.4)
+    for noise in (0, 2):
+        config = dataclasses.replace(SMALL, downsamplings=1, noise=noise, skips=True, padding="reflect")
+        drawn = draw_noise(config, keys(1), 96, 96)
+        assert [z.shape for z in drawn] == ([(1, 96, 96, 2), (1, 48, 48, 2)] if noise else [])
+        picture = painted(config, shuffled(config), flat, drawn)[0, 32:64:2, 32:64:2]
+        assert bool(picture.std((0, 1)).max() > 1e-3) == (noise > 0)
 
 
 def test_parameters_of_report_000_s_section_2_4() -> None:
@@ -283,6 +308,7 @@ def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
         (lambda: JohnsonConfig(width=float("nan")), "`width` is nan"),
         (lambda: JohnsonConfig(downsamplings=6), "`downsamplings` is 6"),
         (lambda: JohnsonConfig(residual_blocks=-1), "`residual_blocks` is -1"),
+        (lambda: JohnsonConfig(noise=65), "`noise` is 65: it must be between 0 and 64"),
         (lambda: JohnsonConfig(last_kernel=5), "`last_kernel` is 5: it must be 9"),
         (
             lambda: JohnsonConfig(padding="circular"),

@@ -21,4 +21,7 @@ def shuffled(config: GeneratorConfig, seed: int = 1) -> dict[str, Any]:
         other = 3 * x * factor if x.ndim == 4 else x * factor + rng.uniform(0, 0.2, x.shape)
         return jnp.asarray(other, x.dtype)
 
-    return jax.tree.map(new, dict(init_generator(config, jax.random.key(seed))))
+    found = jax.tree.map(new, dict(init_generator(config, jax.random.key(seed))))
+    for name in config.plan().named("scale"):  # no normalization undoes the factor 3 of the kernel before it
+        found["params"][name]["scale"] /= 3
+    return found

@@ -78,7 +78,7 @@ def test_a_result_is_shown_as_its_image(small: Backbone, pictures: tuple[np.ndar
 def test_no_repr_prints_arrays(batch: np.ndarray, small: Backbone) -> None:
     empty = TransferResult(batch[:1], (), "converged", TransferConfig())
     assert repr(empty) == "<TransferResult: image of 7×5 pixels, 0 iterations, converged>"
-    generator = nstjax.load_generator("dots")
+    generator = nstjax.load_generator("gallery")
     assert isinstance(generator, Generator)
     for value in (small, generator, TransferState(0, None, ())):  # type: ignore[arg-type]
         assert len(repr(value)) < 600

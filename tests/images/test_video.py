@@ -1,6 +1,8 @@
 """Videos: unusual ones come out right, hostile ones end in one sentence."""
 
+import re
 import shutil
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +49,31 @@ TURNS = {
     "transposed": ((0, ONE, ONE, 0), lambda f: f.swapaxes(0, 1)),
     "transposed and turned": ((0, -ONE, -ONE, 0), lambda f: f.swapaxes(0, 1)[::-1, ::-1]),
 }
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_what_an_edit_list_cuts_does_not_come_back(tmp_path: Path, suffix: str, cut: int) -> None:
+    source = write_video(tmp_path / "a.mp4", gradients(50), ["aac"], sound_frames=86)
+    content = bytearray(source.read_bytes())
+
+    def places(box: bytes) -> list[int]:
+        return [match.start() for match in re.finditer(box, content)]
+
+    for edits, header in zip(places(b"elst"), places(b"mdhd"), strict=True):
+        (scale,) = struct.unpack_from(">I", content, header + 16)
+        duration, start = struct.unpack_from(">Ii", content, edits + 12)
+        struct.pack_into(">Ii", content, edits + 12, duration - 1000 * cut, start + scale * cut)
+    source.write_bytes(content)
+    found, said, target = copied(source, suffix)
+    assert said == []
+    assert len(found) == 50 - 25 * cut
+    times, sounds = facts(target)[1], sound_times(target)
+    assert times[0] == pytest.approx(0, abs=0.002)
+    assert times[-1] == pytest.approx((len(found) - 1) / 25, abs=0.003)
+    packet = 1024 / 44100
+    assert -2 * packet <= sounds[0] <= 0.001
+    assert sounds[-1] == pytest.approx(2 - cut, abs=2 * packet)
 
 
 @pytest.mark.parametrize("name", TURNS)

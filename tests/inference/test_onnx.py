@@ -22,6 +22,9 @@ CONFIGS: dict[str, GeneratorConfig] = {
     "nearest": JohnsonConfig(**SMALL, upsampling="nearest"),
     "bilinear, zeros, linear": JohnsonConfig(**SMALL, padding="zeros", output="linear", downsamplings=1),
     "transposed, batch": JohnsonConfig(**SMALL, norm="batch", upsampling="transposed", last_kernel=3),
+    "skips, noise": JohnsonConfig(
+        **SMALL, downsamplings=3, skips=True, noise=2, upsampling="nearest", up_norm=False
+    ),
     "ulyanov": UlyanovConfig(scales=3, channels=2),
     "circular texture": UlyanovConfig(
         scales=2,
@@ -41,7 +44,7 @@ def test_the_model_is_the_generator(name: str) -> None:
     generator = Generator(config, shuffled(config), {})
     model = exporter.onnx_model(generator)
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    for count, height, width in ((1, 16, 16), (2, 32, 48), (1, 20, 64)):
+    for count, height, width in ((1, 16, 16), (2, 32, 48), (1, 24, 64)):
         noise = draw_noise(config, jax.random.split(jax.random.key(height), count), height, width)
         image = np.random.default_rng(width).uniform(size=(count, height, width, 3)).astype(np.float32)
         inputs = {"image": image} if config.content else {}
@@ -56,16 +59,19 @@ def test_the_model_is_the_generator(name: str) -> None:
 
 def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "dots.onnx"
-    assert main(["export", "--model", "dots", "-o", str(path)]) == 0
+    assert main(["export", "--model", "gallery", "--style", "dots", "-o", str(path)]) == 0
     said = capsys.readouterr().out
     assert "checked with onnxruntime" in said
     assert "takes image (n×height×width×3)" in said
     photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype(np.float32)
-    (found,) = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
-        None, {"image": photo}
+    generator = nstjax.load_generator("gallery")
+    noise = draw_noise(generator.config, jax.random.key(0)[None], 64, 64)
+    inputs = {"image": photo} | {f"noise{k}": np.asarray(z) for k, z in enumerate(noise)}
+    (found,) = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, inputs)
+    np.testing.assert_allclose(found, nstjax.stylize(generator, photo, style="dots"), atol=1e-4)
+    assert (
+        main(["export", "--model", "gallery", "--style", "dots", "-o", str(path), "--size", "64", "64"]) == 2
     )
-    np.testing.assert_allclose(found, nstjax.stylize(nstjax.load_generator("dots"), photo), atol=1e-4)
-    assert main(["export", "--model", "dots", "-o", str(path), "--size", "64", "64"]) == 2
     assert "--size does not go with .onnx" in capsys.readouterr().err
 
 

@@ -43,6 +43,12 @@ NARROW = {"width": 1 / 16, "residual_blocks": 1}
 QUICK = [
     (JohnsonConfig(**NARROW, downsamplings=3), 37, 43, NOTHING),  # odd: padded to a multiple, and cropped
     (UlyanovConfig(scales=2, channels=2), 36, 33, EVERYTHING),
+    (
+        JohnsonConfig(**NARROW, downsamplings=2, skips=True, noise=2, upsampling="nearest", up_norm=False),
+        37,
+        43,
+        NOTHING,
+    ),
 ]
 MORE = [
     *((JohnsonConfig(norm=norm, upsampling=up, padding=padding, width=0.1, residual_blocks=1), 45, 51, kept)

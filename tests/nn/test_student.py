@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import nstjax
+from nstjax.eight_bit import dequantize, quantize
 from nstjax.files import shipped_folder
 from nstjax.nn.student import PREPROCESSING, init_student, make_student
 from nstjax.nn.vgg import EMBEDDED, steps_to
-from nstjax.weights.eight_bit import dequantize, quantize
 from nstjax.weights.store import load_backbone, read_store, resolve, save_backbone
 from tests.helpers.networks import random_backbone
 

@@ -1,0 +1,73 @@
+"""Optical flow, warping, and where a flow is reliable."""
+
+import sys
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import nstjax
+from nstjax.images.flow import LEAST_FLOW_SIDE, optical_flow, reliable, warp
+
+pytest.importorskip("cv2")
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).uniform(size=(1, height, width, 3))
+    smooth = ndimage.gaussian_filter(noise, (0, 2.0, 2.0, 0))
+    return ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
+
+
+def test_the_flow_of_a_shift_is_the_shift() -> None:
+    large = texture(96, 140)
+    first, second = large[:, 10:74, 10:110], large[:, 12:76, 7:107]  # x' = x + 3, y' = y − 2
+    flow = optical_flow(first, second)
+    assert flow.shape == (64, 100, 2)
+    inner = flow[12:-12, 12:-12]
+    np.testing.assert_allclose(inner[..., 0], 3, atol=0.3)
+    np.testing.assert_allclose(inner[..., 1], -2, atol=0.3)
+    trusted = reliable(flow, optical_flow(second, first))
+    assert trusted[12:-12, 12:-12].mean() > 0.95
+    moved = warp(second, flow)
+    assert np.abs(moved - first)[0][trusted].mean() < 0.02
+    assert np.abs(second - first).mean() > 0.05
+
+
+def test_warping_by_whole_pixels_is_exact_and_repeats_the_border() -> None:
+    image = np.random.default_rng(0).uniform(size=(1, 5, 6, 3)).astype(np.float32)
+    flow = np.zeros((5, 6, 2), np.float32)
+    np.testing.assert_array_equal(warp(image, flow), image)
+    flow[..., 0], flow[..., 1] = 1, -2
+    rows, columns = np.arange(5) - 2, np.arange(6) + 1
+    wanted = image[:, rows.clip(0, 4)][:, :, columns.clip(0, 5)]
+    np.testing.assert_allclose(warp(image, flow), wanted, atol=1e-6)
+    flow[:] = 0.5
+    assert image.min() <= warp(image, flow).min()
+    assert warp(image, flow).max() <= image.max()
+
+
+def test_what_leaves_the_frame_or_does_not_return_is_not_reliable() -> None:
+    flow = np.zeros((40, 40, 2), np.float32)
+    assert reliable(flow, flow).all()
+    flow[..., 0] = 4
+    trusted = reliable(flow, -flow)
+    assert trusted[:, :36].all()
+    assert not trusted[:, 36:].any()
+    assert not reliable(flow, flow).any()  # there and there again
+    step = np.zeros((40, 40, 2), np.float32)
+    step[:, 20:, 1] = 8
+    trusted = reliable(step, np.zeros_like(step))
+    assert trusted[:, :18].all()
+    assert not trusted[:, 19:].any()
+
+
+def test_small_frames_have_no_flow() -> None:
+    frame = texture(LEAST_FLOW_SIDE - 1, 30)
+    assert not optical_flow(frame, frame).any()
+    assert reliable(optical_flow(frame, frame), optical_flow(frame, frame)).all()
+
+
+def test_without_opencv_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(nstjax.InputError, match=r"pip install 'nstjax\[video\]'"):
+        optical_flow(texture(20, 20), texture(20, 20))
