@@ -13,6 +13,8 @@ import numpy as np
 import nstjax
 from experiments.common import Arguments, Lab, square
 from nstjax.data.folder import find_photographs
+from nstjax.digests import tree_digest
+from nstjax.generators import Variables
 from nstjax.generators.store import Generator, load_generator
 from nstjax.losses import Objective
 from nstjax.training import Cadence, TrainConfig, TrainingFailed, TrainProgress, read_metrics, train
@@ -131,7 +133,13 @@ class TrainLab(Lab):
                 os.symlink(path.absolute(), link)
         return folder
 
-    def train(self, label: str, config: TrainConfig, style: np.ndarray | list[np.ndarray]) -> Trained:
+    def train(
+        self,
+        label: str,
+        config: TrainConfig,
+        style: np.ndarray | list[np.ndarray],
+        start: Variables | None = None,
+    ) -> Trained:
         """Train a generator for one or several style images, or load the result of an equal run.
 
         If the loss becomes non-finite, the result is the last saved generator and the reason of the failure.
@@ -140,9 +148,11 @@ class TrainLab(Lab):
             label: name of the run.
             config: settings of the training.
             style: the style image, ``(1, h, w, 3)`` in [0, 1], or one for each style of the generator.
+            start: initial weights; by default random ones.
         """
         config = config.for_backbone(self.backbone)
         pixels = [image.tobytes() for image in (style if isinstance(style, list) else [style])]
+        pixels += [] if start is None else [str(tree_digest(start["params"])).encode()]
         source = Path(config.data.source)
         known = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
         identity = _digest(json.dumps([known.to_json(), self.backbone.describe()]), *pixels)
@@ -166,6 +176,7 @@ class TrainLab(Lab):
                     _tell(label),
                     cadence=cadence,
                     about={"label": label},
+                    start=start,
                 )
             except TrainingFailed as error:
                 failure = str(error)

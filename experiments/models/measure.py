@@ -41,7 +41,9 @@ class Arguments(common.Arguments):
     model: str = NAME
     """Name or folder of the generator."""
     iterations: int = 20
-    """Iterations of the per-image optimization to compare with; 0 leaves it out."""
+    """Iterations of the per-image optimization to compare with."""
+    compared: int = 16
+    """Number of styles, the first ones, that are compared with it."""
 
 
 def saturated(image: np.ndarray) -> float:
@@ -67,11 +69,11 @@ def main(arguments: Arguments) -> None:
         name = PHOTOGRAPHS[number % len(PHOTOGRAPHS)]
         photo, painting = fit(photograph(lab, name), SIDE), painting_of(lab, look)
         pictures = {"photograph": photo, "gallery": stylize(generator, photo, style=style)}
-        if arguments.iterations:
+        if number < arguments.compared:
             optimizer = Lbfgs(iterations=arguments.iterations)
             brief = dataclasses.replace(config, scales=(SIDE,), optimizer=optimizer)
             pictures["L-BFGS"] = nstjax.transfer(photo, painting, lab.backbone, brief).image
-        entry: dict[str, object] = {"photograph": name}
+        entry: dict[str, object] = {"name": name}
         for kind, image in pictures.items():
             terms = teacher_terms(image, photo, painting, lab.backbone, config)
             entry[kind] = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nstjax
-from experiments.models.__main__ import CONFIG, NAME, STYLES
+from experiments.models.__main__ import CONFIG, NAME, SECOND, STYLES
 from experiments.models.measure import saturated
 from nstjax.generators.styles import style_names
 from nstjax.inference import stylize
@@ -18,15 +18,15 @@ def test_the_store_has_the_styles_and_the_network_of_the_experiment() -> None:
     generator = nstjax.load_generator(NAME)
     assert style_names(generator) == tuple(STYLES)
     assert len(STYLES) >= 16
-    assert generator.config == CONFIG.generator
-    assert generator.record["steps"] == CONFIG.steps
+    assert generator.config == SECOND.generator
+    assert generator.record["steps"] == CONFIG.steps + SECOND.steps
     store = ROOT / "ckpts" / NAME
     assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) < 2e6
 
 
 def test_quick_has_the_network_that_it_starts_from() -> None:
     assert TRAIN_PRESET_STARTS == {"quick": NAME}
-    assert TRAIN_PRESETS["quick"].generator == dataclasses.replace(CONFIG.generator, styles=1)
+    assert TRAIN_PRESETS["quick"].generator == dataclasses.replace(SECOND.generator, styles=1)
 
 
 def test_styles_differ_and_fill_flat_areas_without_a_grid() -> None:
