@@ -33,6 +33,7 @@ COMMANDS = (
 )
 PARAMETERS = ("convolution", "estimate", "how", "kernel", "kind", "method", "normalization", "reduction")
 PYTHON_ONLY = {
+    *("least", "softness", "tolerance"),  # of SteadyConfig
     *PARAMETERS,
     "frames",
     "images",

@@ -6,12 +6,11 @@ installed. A part that fails is recorded and does not stop the others; a part th
 left out. Writes ``accelerator.json`` after every part. ``--toy`` is a quick check of the script itself, for a CPU.
 """
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +32,6 @@ from experiments.benchmarks.training import make_config, nstjax_programs
 from nstjax import TransferConfig
 from nstjax.arbitrary.apply import prepare_style, stylize_arbitrary
 from nstjax.arbitrary.store import load_decoder
-from nstjax.cli.main import main as command_line
 from nstjax.inference import stylize
 from nstjax.optim import Lbfgs
 from nstjax.paintings import paint
@@ -97,18 +95,24 @@ def smoke(arguments: Arguments) -> dict[str, Any]:
     """Run every command; return exit codes and seconds, and the last line of the errors."""
     found: dict[str, Any] = {}
     side = 32 if arguments.toy else 256
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        nstjax.save_image("photo.png", picture(2 * side))
-        nstjax.save_image("painting.png", np.asarray(paint("swirls", 2 * side, 2 * side)))
+    with tempfile.TemporaryDirectory() as folder:
+        nstjax.save_image(Path(folder, "photo.png"), picture(2 * side))
+        nstjax.save_image(Path(folder, "painting.png"), np.asarray(paint("swirls", 2 * side, 2 * side)))
         for number in range(4):
-            nstjax.save_image(f"photos/{number}.png", picture(96, number))
+            nstjax.save_image(Path(folder, f"photos/{number}.png"), picture(96, number))
         for command in COMMANDS:
-            began, out, err = time.perf_counter(), io.StringIO(), io.StringIO()
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = command_line(command.replace("SIDE", str(side)).split())
-            found[command] = {"exit code": code, "seconds": round(time.perf_counter() - began, 2)}
-            if code:
-                found[command]["error"] = err.getvalue().strip().splitlines()[-1:]
+            began = time.perf_counter()
+            ran = subprocess.run(
+                [sys.executable, "-m", "nstjax", *command.replace("SIDE", str(side)).split()],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=folder,
+            )
+            entry = {"exit code": ran.returncode, "seconds": round(time.perf_counter() - began, 2)}
+            found[command] = entry | (
+                {"error": ran.stderr.strip().splitlines()[-1:]} if ran.returncode else {}
+            )
     return found
 
 

@@ -124,7 +124,8 @@ def record_of(lab: TrainLab, configs: list[TrainConfig], paintings: list[np.ndar
     return {
         "styles": styles,
         "steps": sum(config.steps for config in configs),
-        "training": parts,
+        "training": parts[-1],
+        "trained_before": parts[:-1],
         "weights": lab.backbone.describe(),
         "final_loss": lab.results[f"{NAME}, second part"]["final_loss"],
     }

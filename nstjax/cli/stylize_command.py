@@ -18,6 +18,7 @@ from nstjax.cli.interrupt import exit_code
 from nstjax.cli.job import record_path, with_path
 from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
+from nstjax.cli.painters import by_generator, painter, steadied
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder
@@ -27,18 +28,15 @@ from nstjax.files import save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import select_style, style_names
-from nstjax.images import fit_long_side, resize, save_image
+from nstjax.images import save_image
 from nstjax.images.animation import encode_animation, open_animation
-from nstjax.images.color import combine, transfer_color
 from nstjax.images.display import read_thumbnail
 from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
 from nstjax.images.video import change_video
 from nstjax.images.video_input import open_video
-from nstjax.inference import stylize, takes_photographs
-from nstjax.inference.memory import check_generator_memory
+from nstjax.inference import takes_photographs
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
-from nstjax.inference.steady import Shot, SteadyConfig, steady
 from nstjax.locks import lock
 from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_record
 
@@ -62,85 +60,6 @@ def _check(options: StylizeOptions) -> None:
         check_tile(options.tile)
 
 
-def _painter(
-    make: Callable[..., np.ndarray],
-    check: Callable[[int, int, str], None],
-    options: StylizeOptions,
-    mix: float = 1.0,
-) -> Callable[..., np.ndarray]:
-    """Return a function from a photograph (or None, for a texture) to its picture, with the options applied.
-
-    Args:
-        make: function of the photograph, the size and a progress function that returns the picture.
-        check: function of height, width and the name of what set them; it raises if they do not fit into memory.
-        options: the options of the command.
-        mix: weight of the picture in a blend with the photograph.
-    """
-    checked = set[tuple[int, int]]()
-
-    def once(height: int, width: int) -> None:
-        if (height, width) not in checked:  # once for all frames of a video or animation
-            check(height, width, "--size" if options.size else "PHOTO")
-            checked.add((height, width))
-
-    def paint(photo: np.ndarray | None, progress: Callable[[float], None] = lambda done: None) -> np.ndarray:
-        size = None
-        if photo is None:
-            assert options.size is not None
-            size = (options.size, options.size)
-            once(*size)
-        elif options.size is not None:
-            height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
-            once(height, width)
-            photo = np.asarray(resize(photo, height, width)).clip(0, 1)
-        else:
-            once(photo.shape[1], photo.shape[2])
-        picture = make(photo, size, progress)
-        if photo is None:
-            return picture
-        if options.colors == "luminance":
-            picture = combine(picture, photo)
-        elif options.colors != "style":
-            picture = transfer_color(picture, photo, options.colors)
-        if mix < 1:
-            picture = mix * picture + (1 - mix) * photo
-        return picture
-
-    return paint
-
-
-def _steadied(paint: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function like ``paint`` for the frames of one video, in order, that reduces flicker."""
-    last: Shot | None = None
-
-    def paint_frame(frame: np.ndarray) -> np.ndarray:
-        nonlocal last
-        last = steady(frame, paint(frame), last, SteadyConfig())
-        return last.picture
-
-    return paint_frame
-
-
-def _by_generator(generator: Generator, options: StylizeOptions) -> Callable[..., np.ndarray]:
-    """Return the :func:`_painter` of a trained generator."""
-    plan = generator.config.plan()
-    advice = "--tile 64, or a smaller --size" if options.tile == 0 else "a smaller --size"
-    return _painter(
-        lambda photo, size, progress: stylize(
-            generator,
-            photo,
-            seed=options.seed,
-            noise_scale=options.noise_scale,
-            tile=options.tile,
-            size=size,
-            progress=progress,
-        ),
-        lambda height, width, name: check_generator_memory(plan, height, width, options.tile, name, advice),
-        options,
-        options.strength,
-    )
-
-
 def _do(
     job: StylizeJob, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]
 ) -> str:
@@ -152,7 +71,7 @@ def _do(
             of = f"/{all_}" if all_ else ""
             display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
 
-        paint_frame = _steadied(paint) if options.steady else paint
+        paint_frame = steadied(paint) if options.steady else paint
         if job.kind == "animation":
             assert job.source is not None
             animation = open_animation(job.source)
@@ -260,7 +179,7 @@ def _write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob)
     with Display(job.output.name, options.quiet) as display:
         for number, name in enumerate(names):
             weights = np.eye(len(names), dtype=np.float32)[number]
-            picture = _by_generator(select_style(generator, weights), options)(photo)
+            picture = by_generator(select_style(generator, weights), options)(photo)
             cells.append((_with_inset(picture, thumbnails.get(number)), f"{number + 1} {name}"))
             display.update((number + 1) / len(names), job.output.name)
         rows = [cells[at : at + SHEET_COLUMNS] for at in range(0, len(cells), SHEET_COLUMNS)]
@@ -296,9 +215,9 @@ def _finish(
 
 
 def _by_any_style(options: StylizeOptions) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
-    """Return the entry ``"model"`` of the run record and the :func:`_painter` for style images without a model."""
+    """Return the entry ``"model"`` of the run record and the :func:`painter` for style images without a model."""
     any_style = load_any_style(options)
-    make = _painter(lambda photo, size, progress: any_style.paint(photo), any_style.check_size, options)
+    make = painter(lambda photo, size, progress: any_style.paint(photo), any_style.check_size, options)
     return any_style.facts(), make
 
 
@@ -369,7 +288,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
         if options.sheet:
             return _write_sheet(generator, options, jobs[0])
         generator = in_style(generator, options.style, str(options.model))
-        model, paint = _facts(options, generator), _by_generator(generator, options)
+        model, paint = _facts(options, generator), by_generator(generator, options)
     settings = _settings(options, model)
     began = time.perf_counter()
     folder = jobs[0].output.parent

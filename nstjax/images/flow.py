@@ -23,7 +23,7 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         raise InputError(
-            "--steady needs the package opencv-python-headless: pip install 'nstjax[video]'"
+            "`steady` needs the package opencv-python-headless: pip install 'nstjax[video]'"
         ) from error
     return cv2
 
@@ -71,7 +71,7 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """
     cv2 = opencv()
     if max(image.shape[1:3]) > _RANGE:
-        raise InputError(f"--steady: frames have at most {_RANGE} pixels a side: choose a smaller --size")
+        raise InputError(f"`steady`: frames have at most {_RANGE} pixels a side: choose a smaller `size`")
     rows, columns = np.indices(flow.shape[:2], np.float32)
     moved = cv2.remap(
         np.ascontiguousarray(image[0], np.float32),

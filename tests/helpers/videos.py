@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 
 def gradients(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
@@ -14,6 +15,13 @@ def gradients(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]
     y, x = np.mgrid[0:height, 0:width]
     red, green = 200 * y // height + 20, 200 * x // width + 20
     return [np.stack([red, green, 0 * y + 25 * k % 250], -1).astype(np.uint8) for k in range(count)]
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Return a frame with smooth random colors everywhere, ``(1, height, width, 3)`` float32 in [0, 1]."""
+    noise = np.random.default_rng(seed).uniform(size=(1, height, width, 3))
+    smooth = ndimage.gaussian_filter(noise, (0, 2.0, 2.0, 0))
+    return np.asarray((smooth - smooth.min()) / np.ptp(smooth), np.float32)
 
 
 def write_video(

@@ -4,18 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 import nstjax
 from nstjax.images.flow import LEAST_FLOW_SIDE, optical_flow, reliable, warp
+from tests.helpers.videos import texture
 
 pytest.importorskip("cv2")
-
-
-def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    noise = np.random.default_rng(seed).uniform(size=(1, height, width, 3))
-    smooth = ndimage.gaussian_filter(noise, (0, 2.0, 2.0, 0))
-    return ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
 
 
 def test_the_flow_of_a_shift_is_the_shift() -> None:
@@ -69,5 +63,8 @@ def test_small_frames_have_no_flow() -> None:
 
 def test_without_opencv_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(nstjax.InputError, match=r"pip install 'nstjax\[video\]'"):
+    with pytest.raises(
+        nstjax.InputError,
+        match=r"^`steady` needs the package opencv-python-headless: pip install 'nstjax\[video\]'",
+    ):
         optical_flow(texture(20, 20), texture(20, 20))

@@ -14,7 +14,7 @@ from experiments.video.clips import panned, passing
 from nstjax.cli.main import main
 from nstjax.images.flow import warp
 from nstjax.inference.steady import Shot, SteadyConfig, steady
-from tests.images.test_flow import texture
+from tests.helpers.videos import texture
 
 pytest.importorskip("cv2")
 
