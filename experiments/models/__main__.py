@@ -64,6 +64,16 @@ STYLES = {
     "meadow": Look(("knife", 0), OWN),
     "heath": Look(("knife", 1), OWN),
 }
+NETWORK = JohnsonConfig(
+    upsampling="nearest",
+    width=0.5,
+    downsamplings=3,
+    residual_blocks=4,
+    skips=True,
+    noise=2,
+    up_norm=False,
+    styles=len(STYLES),
+)
 CONFIG = TrainConfig(
     steps=4500,
     learning_rate=2e-3,
@@ -71,26 +81,17 @@ CONFIG = TrainConfig(
     warmup_steps=100,
     clip=20.0,
     style_size=512,
-    generator=JohnsonConfig(
-        upsampling="nearest",
-        width=0.5,
-        downsamplings=3,
-        residual_blocks=4,
-        skips=True,
-        noise=2,
-        up_norm=False,
-        styles=len(STYLES),
-    ),
+    generator=NETWORK,
     data=DataConfig("photographs", size=192, batch_size=4, zoom=(1.0, 1.5)),
 )
 # Nearest-neighbor upsampling learns sooner, and leaves a faint pattern with the period of the strides. The second
-# part of the training, with bilinear upsampling, removes it.
+# part of the training, with bilinear upsampling, reduces it.
 SECOND = dataclasses.replace(
     CONFIG,
     steps=700,
     learning_rate=1e-3,
     warmup_steps=20,
-    generator=dataclasses.replace(CONFIG.generator, upsampling="bilinear"),
+    generator=dataclasses.replace(NETWORK, upsampling="bilinear"),
 )
 
 

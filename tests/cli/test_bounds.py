@@ -148,7 +148,7 @@ def test_the_estimate_of_a_training(small: nstjax.Backbone) -> None:
     # XLA allocates 490 values a pixel for a step of this network and the embedded one.
     network = JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4)
     quick, embedded = TRAIN_PRESETS["quick"], nstjax.load_backbone("embedded")
-    quick = dataclasses.replace(quick, generator=network)
+    quick = dataclasses.replace(quick, generator=network, style_size=256)
     step = training_memory.training_bytes(quick.for_backbone(embedded), embedded) - training_memory._BASE
     ahead = 3 * (1 + quick.data.prefetch)
     assert step / 4 / (4 * 128**2) - ahead == pytest.approx(490, rel=0.1)

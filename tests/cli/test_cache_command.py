@@ -108,7 +108,7 @@ def test_info(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "something" in found["extras"]
     assert "nothing" not in found["extras"]
     assert "embedded" in found["weights"]
-    assert "starry_night" in found["generators"]
+    assert "gallery" in found["generators"]
     assert found["versions"]["jax"]
     assert main(["info"]) == 0
     out = capsys.readouterr().out

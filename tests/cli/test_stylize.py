@@ -379,15 +379,15 @@ def test_interrupted(folder: Path) -> None:
     animation(folder / "in.gif", moving(5), [50] * 5)
     program = """
 import os, signal, sys
-import nstjax.cli.stylize_command as command
+import nstjax.cli.painters as painters
 from nstjax.cli.main import main
 from nstjax.errors import InputWarning
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-real = command.stylize
+real = painters.stylize
 def slow(*arguments, **options):
     os.kill(os.getpid(), signal.SIGINT)
     return real(*arguments, **options)
-command.stylize = slow
+painters.stylize = slow
 sys.exit(main(sys.argv[1:]))
 """
     arguments = ["stylize", "in.gif", "-m", "johnson", "-o", "out.gif", "--no-compilation-cache"]
