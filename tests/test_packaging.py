@@ -79,7 +79,18 @@ def test_the_wheel_holds_the_network_and_the_demo(tmp_path: Path) -> None:
     assert str(elsewhere) in said  # the wheel's own code, not the checkout's
     assert (tmp_path / "pictures" / "sheet.png").exists()
     photograph = ROOT / "experiments" / "distill" / "figures" / "demo.jpg"
-    run("stylize", str(photograph), "--model", "starry_night", "--size", "64", "-o", "starry.png")
+    run(
+        "stylize",
+        str(photograph),
+        "--model",
+        "gallery",
+        "--style",
+        "starry_night",
+        "--size",
+        "64",
+        "-o",
+        "starry.png",
+    )
     assert (tmp_path / "starry.png").exists()
 
 

@@ -41,7 +41,7 @@ COMMANDS = (
     "info --json",
     "demo --size SIDE --iterations 2 --paintings knife -o demo",
     "transfer photo.png painting.png -o transfer.png --size SIDE --iterations 2",
-    "transfer photo.png painting.png -o half.png --size SIDE --iterations 2 --compute bfloat16",
+    "transfer photo.png painting.png -o half.png --size SIDE --iterations 2 --precision bfloat16",
     "texture painting.png -o texture.png --size SIDE --iterations 2",
     "reconstruct photo.png -o reconstruct.png --size SIDE --iterations 2",
     "stylize photo.png --style painting.png -o any.png",
@@ -96,6 +96,7 @@ def smoke(arguments: Arguments) -> dict[str, Any]:
     found: dict[str, Any] = {}
     side = 32 if arguments.toy else 256
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "photos").mkdir()
         nstjax.save_image(Path(folder, "photo.png"), picture(2 * side))
         nstjax.save_image(Path(folder, "painting.png"), np.asarray(paint("swirls", 2 * side, 2 * side)))
         for number in range(4):

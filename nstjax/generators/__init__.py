@@ -71,7 +71,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
         if name not in convs:
             scale = 6**0.5 if name in scalings else 1.0
             params[name] = {
-                "scale": jnp.full(leaves["scale"].shape, scale),
+                "scale": jnp.full(leaves["scale"].shape, scale, jnp.float32),
                 "bias": jnp.zeros(leaves["bias"].shape),
             }
             continue

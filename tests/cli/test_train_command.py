@@ -97,7 +97,7 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     assert nstjax.load_image("whole/samples/step-0000006.jpg").shape == (1, 40, 30, 3)
     # What an interrupted run must be is what it was begun as.
     for change, said in (
-        (["--learning-rate", "0.5"], "--learning-rate was 0.003"),
+        (["--learning-rate", "0.5"], "--learning-rate was 0.002"),
         (["--generator", "ulyanov"], "--generator was johnson"),
         (["--style", "photographs/00.png"], "the painting is not the one"),
         (["--preset", "quick"], "--batch-size was 2 in the run of parts and is 4 now"),

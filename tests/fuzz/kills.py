@@ -132,7 +132,7 @@ SCENARIOS = {
         _trained,
     ),
     "stylize": Scenario(
-        ("stylize", "photos", "--model", "starry_night", "-o", "done", "-q"),
+        ("stylize", "photos", "--model", "gallery", "--style", "starry_night", "-o", "done", "-q"),
         lambda f: _pictures(f / "done"),
         (),
     ),

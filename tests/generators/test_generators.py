@@ -119,6 +119,13 @@ def test_parameters_of_report_000_s_section_2_4() -> None:
     assert count(UlyanovConfig(join_norm=True)) == total + joins
 
 
+def test_initial_weights_have_one_type() -> None:
+    """A weakly typed array would have another type after the first step, and the step would be compiled twice."""
+    for config in CONFIGS:
+        leaves = jax.tree.leaves(init_generator(config, jax.random.key(0)))
+        assert {(leaf.dtype.name, leaf.weak_type) for leaf in leaves} == {("float32", False)}
+
+
 def test_initial_weights_are_torch_s() -> None:
     params = init_generator(JohnsonConfig(width=0.5), jax.random.key(0))["params"]
     kernel = params["block0_conv0"]["kernel"]
