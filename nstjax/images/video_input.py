@@ -16,6 +16,7 @@ from nstjax.images.opening import as_input_error, check_room
 # other files and URLs.
 _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo"
 MAX_FRAME_PIXELS = 2**27  # pixels of a frame; 16K video has 133 million
+_NO_METADATA_OPTION = 19  # first version of PyAV
 _TOLERANCE = 0.5  # seconds by which a file may be shorter than it declares
 _DAMAGED = "is a damaged video, or not one: copy or save it again"
 _NO_PICTURES = "has no pictures in it: name a video"
@@ -41,6 +42,11 @@ def pyav(path: Path) -> Any:
             f"{path} is a video, which needs the package av: pip install 'nstjax[video]'"
         ) from error
     return av
+
+
+def _metadata_option(av: Any) -> dict[str, str]:
+    """Return the option of ``av.open`` that accepts metadata which is not UTF-8; PyAV 19 and later have none."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < _NO_METADATA_OPTION else {}
 
 
 def reading(path: Path) -> contextlib.AbstractContextManager[None]:
@@ -119,7 +125,7 @@ def open_video_source(path: Path) -> Iterator[VideoSource]:
                 container = av.open(
                     file,
                     container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
-                    metadata_errors="replace",
+                    **_metadata_option(av),
                 )
             except (av.error.ArgumentError, av.error.InvalidDataError) as error:
                 kind = recognise_file(path)
