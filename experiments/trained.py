@@ -139,6 +139,7 @@ class TrainLab(Lab):
         config: TrainConfig,
         style: np.ndarray | list[np.ndarray],
         start: Variables | None = None,
+        sample_every: int = 0,
     ) -> Trained:
         """Train a generator for one or several style images, or load the result of an equal run.
 
@@ -149,13 +150,14 @@ class TrainLab(Lab):
             config: settings of the training.
             style: the style image, ``(1, h, w, 3)`` in [0, 1], or one for each style of the generator.
             start: initial weights; by default random ones.
+            sample_every: steps between sample pictures; 0 makes none.
         """
         config = config.for_backbone(self.backbone)
-        pixels = [image.tobytes() for image in (style if isinstance(style, list) else [style])]
-        pixels += [] if start is None else [str(tree_digest(start["params"])).encode()]
+        inputs = [image.tobytes() for image in (style if isinstance(style, list) else [style])]
+        inputs += [] if start is None else [str(tree_digest(start["params"])).encode()]
         source = Path(config.data.source)
         known = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-        identity = _digest(json.dumps([known.to_json(), self.backbone.describe()]), *pixels)
+        identity = _digest(json.dumps([known.to_json(), self.backbone.describe()]), *inputs)
         folder = self._kept / f"{label}_{identity}"
         failure = ""
         generator = _finished(folder, config.steps)
@@ -164,7 +166,7 @@ class TrainLab(Lab):
             cadence = Cadence(
                 log_every=max(1, config.steps // LINES),
                 checkpoint_every=max(1, min(config.steps // 5, 250)),
-                sample_every=max(1, min(config.steps // 5, 500)),
+                sample_every=sample_every,
                 keep=1,
             )
             try:

@@ -141,16 +141,23 @@ def transfers(arguments: Arguments) -> dict[str, Any]:
         photo, painting = picture(side), np.asarray(paint("swirls", side, side))
         config = TransferConfig(size=side, scales=(side,), optimizer=Lbfgs(iterations=arguments.iterations))
         shown: list[float] = []
+        made: list[Any] = []
 
-        def run(callback: Any, photo: Any = photo, painting: Any = painting, config: Any = config) -> Any:
-            return nstjax.transfer(photo, painting, backbone, config, callback=callback)
+        def run(
+            callback: Any,
+            photo: Any = photo,
+            painting: Any = painting,
+            config: Any = config,
+            made: list[Any] = made,
+        ) -> None:
+            made[:] = [nstjax.transfer(photo, painting, backbone, config, callback=callback)]
 
         def note(progress: Any, shown: list[float] = shown) -> None:
             shown.append(progress.entry.loss)
 
         times = measure({"plain": lambda: run(None), "with progress": lambda: run(note)}, 1)
         seconds = {name: min(each.wall) for name, each in times.items()}
-        history = run(None).history
+        history = made[0].history
         found[str(side)] = {
             "seconds": round(seconds["plain"], 3),
             "seconds with progress": round(seconds["with progress"], 3),

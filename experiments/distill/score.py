@@ -36,6 +36,11 @@ SKIMAGE = {
     "rocket": "rocket.jpg",
 }
 """Photographs in scikit-image's wheel."""
+PHOTOGRAPHS = (
+    *("golden_gate", "tubingen", "timber_houses"),  # of --images
+    *("chelsea", "astronaut", "coffee", "rocket", "motorcycle_left"),
+)
+"""Names for :func:`photograph`; none of them is used in a training."""
 CONFIG = TransferConfig(size=256, optimizer=Lbfgs(iterations=150))
 LARGE = TransferConfig(size=512, optimizer=Lbfgs(iterations=150))
 LARGE_PAIRS = (

@@ -16,13 +16,13 @@ from experiments.common import Lab, fit
 from experiments.programs import keep_programs
 from experiments.trained import TrainArguments, TrainLab
 from nstjax.data import DataConfig
-from nstjax.generators import JohnsonConfig
 from nstjax.generators.store import Generator, load_generator, save_generator
 from nstjax.images.display import thumbnail
 from nstjax.inference import stylize
 from nstjax.paintings import paint
 from nstjax.reports import Cell, contact_sheet
 from nstjax.training import TrainConfig
+from nstjax.training.presets import GALLERY_NETWORK
 
 FOLDER = Path(__file__).parent
 NAME = "gallery"
@@ -64,16 +64,7 @@ STYLES = {
     "meadow": Look(("knife", 0), OWN),
     "heath": Look(("knife", 1), OWN),
 }
-NETWORK = JohnsonConfig(
-    upsampling="nearest",
-    width=0.5,
-    downsamplings=3,
-    residual_blocks=4,
-    skips=True,
-    noise=2,
-    up_norm=False,
-    styles=len(STYLES),
-)
+NETWORK = dataclasses.replace(GALLERY_NETWORK, styles=len(STYLES))
 CONFIG = TrainConfig(
     steps=4500,
     learning_rate=2e-3,
@@ -81,7 +72,7 @@ CONFIG = TrainConfig(
     warmup_steps=100,
     clip=20.0,
     style_size=512,
-    generator=NETWORK,
+    generator=dataclasses.replace(NETWORK, upsampling="nearest"),
     data=DataConfig("photographs", size=192, batch_size=4, zoom=(1.0, 1.5)),
 )
 # Nearest-neighbor upsampling learns sooner, and leaves a faint pattern with the period of the strides. The second
@@ -91,8 +82,10 @@ SECOND = dataclasses.replace(
     steps=700,
     learning_rate=1e-3,
     warmup_steps=20,
-    generator=dataclasses.replace(NETWORK, upsampling="bilinear"),
+    generator=NETWORK,
 )
+PARTS = {NAME: CONFIG, f"{NAME}, second part": SECOND}
+"""Settings of the parts of the training, by the name of their run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +121,7 @@ def record_of(lab: TrainLab, configs: list[TrainConfig], paintings: list[np.ndar
         "training": parts[-1],
         "trained_before": parts[:-1],
         "weights": lab.backbone.describe(),
-        "final_loss": lab.results[f"{NAME}, second part"]["final_loss"],
+        "final_loss": lab.results[tuple(PARTS)[-1]]["final_loss"],
     }
 
 
@@ -161,12 +154,12 @@ def main(arguments: Arguments) -> None:
     data = dataclasses.replace(CONFIG.data, source=str(arguments.photographs))
     configs = [
         dataclasses.replace(config, data=data, steps=arguments.steps or config.steps)
-        for config in (CONFIG, SECOND)
+        for config in PARTS.values()
     ]
     generator: Generator | None = None
-    for label, config in zip((NAME, f"{NAME}, second part"), configs, strict=True):
+    for label, config in zip(PARTS, configs, strict=True):
         start = None if generator is None else generator.variables
-        generator = lab.train(label, config, paintings, start).generator
+        generator = lab.train(label, config, paintings, start, sample_every=500).generator
         if generator is None:
             raise SystemExit(f"{label}: {lab.results[label]['failure']}")
     assert generator is not None

@@ -17,7 +17,7 @@ from scipy import ndimage
 import nstjax
 from experiments import common
 from experiments.common import Lab, fit, luminance
-from experiments.distill.score import photograph, teacher_terms
+from experiments.distill.score import PHOTOGRAPHS, photograph, teacher_terms
 from experiments.models.__main__ import NAME, STYLES, painting_of
 from experiments.pomona_johnson.measures import checkerboard_ratio
 from nstjax import TransferConfig
@@ -26,10 +26,6 @@ from nstjax.optim import Lbfgs
 from nstjax.reports import Cell, contact_sheet, environment
 
 SIDE = 512  # longer side of the pictures in pixels
-PHOTOGRAPHS = (
-    *("golden_gate", "tubingen", "timber_houses"),  # of --images
-    *("chelsea", "astronaut", "coffee", "rocket", "motorcycle_left"),  # of scikit-image
-)
 STRIDES = (4, 8)  # pixels; the network has three strides of 2
 FLAT = 9  # side in pixels of the square that must be saturated
 

@@ -20,7 +20,7 @@ import tyro
 import nstjax
 from experiments import common
 from experiments.common import Lab, fit
-from experiments.distill.score import photograph, teacher_terms
+from experiments.distill.score import PHOTOGRAPHS, photograph, teacher_terms
 from nstjax import TransferConfig
 from nstjax.arbitrary.apply import stylize_arbitrary
 from nstjax.arbitrary.store import load_decoder
@@ -30,10 +30,6 @@ from nstjax.optim import Lbfgs
 from nstjax.reports import Cell, contact_sheet, environment
 
 SIDE = 512  # longer side of the pictures in pixels
-PHOTOGRAPHS = (
-    *("golden_gate", "tubingen", "timber_houses"),  # of --images
-    *("chelsea", "astronaut", "coffee", "rocket", "motorcycle_left"),  # of scikit-image
-)
 PAINTINGS = ("starry_night", "great_wave", "wheatfield", "woman_with_hat", "shipwreck")  # not in the training
 METHODS: tuple[TransportMethod, ...] = ("optimal", "whitening", "adain")
 

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
+from nstjax.images.flow import inside
+
 NOISE = 2 / 255  # standard deviation of the sensor noise that each frame gets
 
 
@@ -38,12 +40,6 @@ def _noisy(picture: np.ndarray, seed: int) -> np.ndarray:
     return (picture + noise).clip(0, 1).astype(np.float32)[None]
 
 
-def _within(flow: np.ndarray) -> np.ndarray:
-    rows, columns = np.indices(flow.shape[:2])
-    x, y = columns + flow[..., 0], rows + flow[..., 1]
-    return np.asarray((x >= 0) & (y >= 0) & (x <= flow.shape[1] - 1) & (y <= flow.shape[0] - 1))
-
-
 def panned(photo: np.ndarray, count: int, height: int, width: int) -> Clip:
     """Return a clip of a camera that pans across a photograph and zooms in.
 
@@ -73,7 +69,7 @@ def panned(photo: np.ndarray, count: int, height: int, width: int) -> Clip:
             y = (top - upper + zoom * rows) / before - rows
             flow = np.stack([x, y], -1).astype(np.float32)
             flows.append(flow)
-            seen.append(_within(flow))
+            seen.append(inside(flow))
     return Clip(tuple(frames), tuple(flows), tuple(seen))
 
 
@@ -91,18 +87,18 @@ def passing(ground: np.ndarray, figure: np.ndarray, count: int, speed: float = 3
     radius, middle = height / 4, height / 2
     tall, wide = figure.shape[1:3]
 
-    def inside(number: int) -> np.ndarray:
+    def covered(number: int) -> np.ndarray:
         center = 1.2 * radius + speed * number
         return np.asarray(np.hypot(rows - middle, columns - center) < radius)
 
     frames, flows, seen = [], [], []
     for number in range(count):
-        center, disk = 1.2 * radius + speed * number, inside(number)
+        center, disk = 1.2 * radius + speed * number, covered(number)
         cut = _sampled(figure, tall / 2 + rows - middle, wide / 2 + columns - center)
         frames.append(_noisy(np.where(disk[..., None], cut, ground[0]), number))
         if number:
             flow = np.zeros((height, width, 2), np.float32)
             flow[disk, 0] = -speed
             flows.append(flow)
-            seen.append(np.where(disk, _within(flow), ~inside(number - 1)))
+            seen.append(np.where(disk, inside(flow), ~covered(number - 1)))
     return Clip(tuple(frames), tuple(flows), tuple(seen))

@@ -43,7 +43,8 @@ class LayerStep:
         name: name of the result, and of the step's weights if it has any (``conv``, ``norm``, ``scale``).
         op: the operation: ``center`` (image minus mean), ``pool`` (average of ``stride × stride``),
             ``concat`` (of channels), ``conv``, ``norm``, ``scale`` (scale and bias of a norm without
-            normalization), ``relu`` (leaky with ``slope``), ``add``, ``upsample`` (nearest, by 2), ``picture`` (last step: conversion to sRGB values).
+            normalization), ``relu`` (leaky with ``slope``), ``add``, ``upsample`` (nearest, by 2), ``picture``
+            (last step: conversion to sRGB values).
         sources: names of the arrays that the step reads.
         channels: number of channels of the result.
         level: the result has the size of the (padded) image divided by ``2**level``.

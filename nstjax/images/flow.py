@@ -84,6 +84,13 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return moved.clip(image.min(), image.max())
 
 
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Return where a flow ``(h, w, 2)`` leads to a position inside the frame, ``(h, w)`` bool."""
+    rows, columns = np.indices(flow.shape[:2])
+    x, y = columns + flow[..., 0], rows + flow[..., 1]
+    return np.asarray((x >= 0) & (y >= 0) & (x <= flow.shape[1] - 1) & (y <= flow.shape[0] - 1))
+
+
 def reliable(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Return where a flow can be trusted: neither at occlusions, nor at the borders of motions, nor outside the frame.
 
@@ -97,18 +104,8 @@ def reliable(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     Returns:
         ``(h, w)`` bool.
     """
-    returned = warp_flow(back, flow)
+    returned = warp(back[None], flow)[0]
     there, home = np.square(flow).sum(-1), np.square(returned).sum(-1)
     consistent = np.square(flow + returned).sum(-1) <= 0.01 * (there + home) + 0.5
     slopes = sum(np.square(np.gradient(flow[..., axis], axis=(0, 1))).sum(0) for axis in (0, 1))
-    rows, columns = np.indices(flow.shape[:2])
-    x, y = columns + flow[..., 0], rows + flow[..., 1]
-    inside = (x >= 0) & (y >= 0) & (x <= flow.shape[1] - 1) & (y <= flow.shape[0] - 1)
-    return np.asarray(consistent & (slopes <= 0.01 * there + 0.1) & inside)
-
-
-def warp_flow(field: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Return the values ``(h, w, 2)`` of a flow at the positions to which another flow leads."""
-    if min(flow.shape[:2]) < LEAST_FLOW_SIDE:
-        return field
-    return warp(field[None], flow)[0]
+    return np.asarray(consistent & (slopes <= 0.01 * there + 0.1) & inside(flow))

@@ -131,10 +131,9 @@ def onnx_model(generator: Generator) -> Any:
 
     Its inputs are ``image``, ``(n, h, w, 3)`` float32, sRGB in [0, 1], unless the generator makes textures, and, for
     a generator with noise, ``noise0``, ``noise1``, …: ``(n, h / 2^k, w / 2^k, c)``, uniform in [0, 1], where ``c`` is
-    3 for Ulyanov's network and the field ``noise`` for Johnson's. Height and width
-    are multiples of ``2^downsamplings`` for Johnson's network and of ``2^(scales − 1)`` for Ulyanov's. Its output
-    ``picture`` is ``(n, h, w, 3)``, clipped to [0, 1]. Its metadata has this number as ``multiple``, and the
-    generator's config.
+    3 for Ulyanov's network and the field ``noise`` for Johnson's. Height and width are multiples of
+    ``2^downsamplings`` for Johnson's network and of ``2^(scales − 1)`` for Ulyanov's. Its output ``picture`` is
+    ``(n, h, w, 3)``, clipped to [0, 1]. Its metadata has this number as ``multiple``, and the generator's config.
 
     Args:
         generator: a generator of one style.

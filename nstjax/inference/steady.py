@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
 from nstjax.errors import check_positive, within
 from nstjax.images import resize
@@ -70,6 +69,8 @@ def steady(frame: np.ndarray, picture: np.ndarray, last: Shot | None, config: St
     Raises:
         InputError: If OpenCV is not installed.
     """
+    from scipy import ndimage  # not at the top: it takes 0.2 seconds, and few commands need it
+
     height, width = picture.shape[1:3]
     if frame.shape[1:3] != (height, width):
         frame = np.asarray(resize(frame, height, width), np.float32).clip(0, 1)

@@ -22,6 +22,17 @@ TRAIN_PRESET_NOTES = {
 }
 """What each training preset is, in a few words."""
 
+GALLERY_NETWORK = JohnsonConfig(
+    upsampling="bilinear",
+    width=0.5,
+    downsamplings=3,
+    residual_blocks=4,
+    skips=True,
+    noise=2,
+    up_norm=False,
+)
+"""The network of ``gallery``, the generator that comes with nstjax, with one style."""
+
 TRAIN_PRESET_STARTS = {"quick": "gallery"}
 """Name of the installed generator whose weights a preset starts from, for presets that do not start from random ones."""
 
@@ -35,15 +46,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         schedule="cosine",
         clip=20.0,
         style_size=512,
-        generator=JohnsonConfig(
-            upsampling="bilinear",
-            width=0.5,
-            downsamplings=3,
-            residual_blocks=4,
-            skips=True,
-            noise=2,
-            up_norm=False,
-        ),
+        generator=GALLERY_NETWORK,
         data=DataConfig(_NONE, size=128, batch_size=4, zoom=(1.0, 1.5)),
     ),
     # Johnson et al. 2016, Perceptual Losses, ECCV (arXiv 1603.08155), section 4.1 and supplement. It prints no weights;

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +126,9 @@ def test_the_command_steadies_an_animation(
     assert main(["stylize", "photo.jpg", *base[2:], "-o", "x.png", "--steady"]) == 2
     assert "--steady is for videos and animations" in capsys.readouterr().err
     assert not Path("x.png").exists()
+
+
+def test_the_command_loads_what_only_videos_need_when_it_is_needed() -> None:
+    code = "import sys, nstjax.cli.stylize_command; print({'scipy.ndimage', 'cv2', 'av'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
