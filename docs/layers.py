@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 ABOUT = {
+    "web": "a page in the browser",
     "cli": "commands: parse, resolve a job, run it, display",
     "synthesis": "optimize one image:\ntransfer, texture, reconstruct",
     "training": "train generators on\nall devices",

@@ -12,7 +12,7 @@ from tests.helpers.documents import pages
 from tests.helpers.paths import ROOT
 
 EXPERIMENTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").glob("*/README.md"))
-NOT_PUBLIC = {"nstjax.cli", "nstjax.ckpts"}  # the command line, and data
+NOT_PUBLIC = {"nstjax.cli", "nstjax.web", "nstjax.ckpts"}  # the command line, the web page, and data
 
 
 @pytest.mark.parametrize("name", [*pages(), "CONTRIBUTING.md", "CHANGELOG.md", *EXPERIMENTS])

@@ -66,6 +66,7 @@ TABLE: dict[str, set[str]] = {
             "digests",
         ),
     },
+    "web": {"cli", "generators", "images", "losses", "paintings", "synthesis", "weights"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -25,7 +25,9 @@ from nstjax.training import Cadence, TrainSettings
 from tests.helpers.paths import ROOT
 
 PACKAGE = ROOT / "nstjax"
-LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "cli"]
+LIBRARY = [
+    path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in ("cli", "web")
+]
 PIP = PACKAGE / "weights" / "package_index.py"  # passes options to pip, each a string of its own
 COMMANDS = (
     *(["transfer"], ["texture"], ["reconstruct"], ["train"], ["stylize"], ["export"]),

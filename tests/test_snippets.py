@@ -52,6 +52,7 @@ NOT_RUN = {
     r"--preset gatys$": "needs the whole VGG-19",
     r"--data tfds:coco": "downloads 25 GB",
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",
+    r"^nstjax web": "needs the extra web and does not end; tests/web has it",
     r"clip\.mp4": "needs the extra video; tests/cli/test_stylize.py has videos",
 }
 """``nstjax`` commands that are resolved by the real command line and not run, by a pattern, with the reason."""

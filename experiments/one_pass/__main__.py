@@ -38,7 +38,7 @@ def main(arguments: Arguments) -> None:
     backbone = nstjax.load_backbone(arguments.weights)
     pictures = read_pictures(arguments.photographs, arguments.paintings, arguments.own_paintings)
     recipe = arguments.recipe
-    pairs = Pairs(pictures, recipe.seed, recipe.side, identity=recipe.identity)
+    pairs = Pairs(pictures, recipe.seed, identity=recipe.identity)
     folder = Path(__file__).parent / "figures" / "runs" / arguments.name
     decoder = train(recipe, backbone, pairs, folder)
     save_decoder(folder / "decoder", decoder)

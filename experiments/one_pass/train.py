@@ -42,20 +42,28 @@ LOG_EVERY = 25
 class Recipe:
     """Settings of the training."""
 
-    decoder: DecoderConfig = DecoderConfig()
+    decoder: DecoderConfig = DecoderConfig(norm=False, blocks=(0, 0, 0, 2, 2), upsampling="bilinear")
     """The decoder."""
-    steps: int = 4000
+    steps: int = 4200
     """Number of steps of Adam."""
+    early_steps: int = 2300
+    """Number of the first steps, which use smaller crops."""
+    early_side: int = 128
+    """Side of their crops in pixels."""
     batch: int = 4
     """Photographs in a step, each with a style of its own."""
     side: int = 192
-    """Side of the crops in pixels."""
+    """Side of the crops of the other steps in pixels."""
     learning_rate: float = 1e-3
     """Peak learning rate; it is reached after 200 steps and decays to 0 with a cosine."""
     identity: float = 0.1
     """Share of the pairs whose style image is the photograph itself, so that the decoder also reconstructs."""
     seed: int = 0
     """Seed of the batches and the initial weights."""
+
+    def side_of(self, step: int) -> int:
+        """Return the side of the crops of a step in pixels."""
+        return self.early_side if step < self.early_steps else self.side
 
 
 DEFAULT = TransferConfig()
@@ -120,11 +128,11 @@ def make_step(recipe: Recipe, optimizer: Any, sizes: tuple[float, ...], record: 
     return step
 
 
-def activation_sizes(backbone: Backbone, pairs: Pairs, batch: int) -> tuple[float, ...]:
+def activation_sizes(backbone: Backbone, pairs: Pairs, batch: int, side: int) -> tuple[float, ...]:
     """Return the root mean square of the activations of each layer, over some batches."""
     squares = []
     for number in range(8):
-        contents, styles = pairs.batch(10_000_000 + number, batch)
+        contents, styles = pairs.batch(10_000_000 + number, batch, side)
         for images in (contents, styles):
             squares.append([float(jnp.mean(x**2)) for x in encode(backbone, jnp.asarray(images))])
     return tuple(float(v) for v in np.sqrt(np.mean(squares, 0)))
@@ -171,7 +179,7 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
         sizes = tuple(saved[1]["sizes"])
     else:
-        sizes = activation_sizes(backbone, pairs, recipe.batch)
+        sizes = activation_sizes(backbone, pairs, recipe.batch, recipe.side)
     step_of = make_step(recipe, optimizer, sizes, record)
 
     def save(done: int) -> None:
@@ -183,7 +191,9 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
 
     last, sums = time.perf_counter(), []
     for step, (contents, styles) in zip(
-        range(begun, recipe.steps), pairs.ahead(begun, recipe.steps, recipe.batch), strict=True
+        range(begun, recipe.steps),
+        pairs.ahead(begun, recipe.steps, recipe.batch, recipe.side_of),
+        strict=True,
     ):
         params, state, metrics = step_of(
             params, state, network, jnp.asarray(contents), jnp.asarray(styles), step

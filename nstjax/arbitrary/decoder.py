@@ -8,16 +8,16 @@ the style image.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from nstjax.arbitrary.transport import ActivationMoments
-from nstjax.errors import InputError, within
+from nstjax.errors import InputError, check_choices, within
 from nstjax.generators.norm import moments
-from nstjax.generators.plan import GeneratorPlan, LayerStep
+from nstjax.generators.plan import GeneratorPlan, LayerStep, Op
 from nstjax.generators.steps import apply_step
 from nstjax.typing import Features, Images
 
@@ -37,6 +37,13 @@ class DecoderConfig:
         code: number of values that describe a style.
         noise: number of channels of noise beside the activations of each layer. A flat area, whose activations
             are the same everywhere, gets strokes from it; without noise the network fills it with a grid.
+        blocks: number of residual blocks at the resolution of each layer, shallow to deep. Those of the deep layers
+            are cheap and let the network draw large forms.
+        norm: normalize after each convolution except the last. If False, a convolution is followed only by the
+            scale and the bias of the style. The inputs have the moments of the style already, so that a
+            normalization is not necessary, and without it the network cannot change the contrast of the whole
+            picture with one bright spot (Karras et al. 2020, arXiv 1912.04958, section 2, "droplet artifacts").
+        upsampling: ``"nearest"`` or ``"bilinear"``, followed by a convolution (Odena et al. 2016).
 
     Raises:
         InputError: If a field is outside its range.
@@ -46,39 +53,58 @@ class DecoderConfig:
     channels: tuple[int, ...] = (16, 32, 64, 128, 192)
     code: int = 64
     noise: int = 2
+    blocks: tuple[int, ...] = (0, 0, 0, 0, 0)
+    norm: bool = True
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "channels"):
+        for name, least in (("inputs", 1), ("channels", 1), ("blocks", 0)):
             values = getattr(self, name)
             if len(values) != len(DECODER_LAYERS):
                 raise InputError(
                     f"`{name}` has {len(values)} values: give {len(DECODER_LAYERS)}, one for each layer"
                 )
             for value in values:
-                within(name, value, 1, 1024)
+                within(name, value, least, 1024)
+        check_choices(self)
         within("code", self.code, 1, 1024)
         within("noise", self.noise, 0, 64)
 
     def plan(self) -> GeneratorPlan:
         """Return the steps of the decoder, from the deepest layer to the image."""
         steps: list[LayerStep] = []
+        norm: Op = "norm" if self.norm else "scale"
 
-        def conv(name: str, source: str, channels: int, level: int, **options: Any) -> str:
+        def conv(
+            name: str, source: str, channels: int, level: int, *, relu: bool = True, **options: Any
+        ) -> str:
             steps.append(
                 LayerStep(name, "conv", (source,), channels, level, kernel=3, padding="reflect", **options)
             )
-            steps.append(LayerStep(f"{name}_norm", "norm", (name,), channels, level))
-            steps.append(LayerStep(f"{name}_relu", "relu", (f"{name}_norm",), channels, level))
-            return f"{name}_relu"
+            steps.append(LayerStep(f"{name}_norm", norm, (name,), channels, level))
+            if relu:
+                steps.append(LayerStep(f"{name}_relu", "relu", (f"{name}_norm",), channels, level))
+            return steps[-1].name
+
+        def blocks(into: str, level: int) -> str:
+            width = self.channels[level]
+            for number in range(self.blocks[level]):
+                name = f"block{level}_{number}"
+                inner = conv(f"{name}_conv0", into, width, level)
+                inner = conv(f"{name}_conv1", inner, width, level, relu=False)
+                steps.append(LayerStep(name, "add", (into, inner), width, level))
+                into = name
+            return into
 
         deepest = len(DECODER_LAYERS) - 1
         into = conv(f"input{deepest}", f"noise{deepest}", self.channels[deepest], deepest)
+        into = blocks(into, deepest)
         for level in reversed(range(deepest)):
             width = self.channels[level]
-            up = conv(f"up{level}", into, width, level, upsampling="nearest")
+            up = conv(f"up{level}", into, width, level, upsampling=self.upsampling)
             own = conv(f"input{level}", f"noise{level}", width, level)
             steps.append(LayerStep(f"join{level}", "concat", (up, own), 2 * width, level))
-            into = conv(f"merge{level}", f"join{level}", width, level)
+            into = blocks(conv(f"merge{level}", f"join{level}", width, level), level)
         steps.append(LayerStep("last", "conv", (into,), 3, 0, kernel=3, padding="reflect", bias=True))
         steps.append(LayerStep("picture", "picture", ("last",), 3, 0, output="tanh"))
         inputs = tuple((f"noise{level}", channels + self.noise) for level, channels in enumerate(self.inputs))
@@ -95,10 +121,12 @@ def init_decoder(config: DecoderConfig, key: Array) -> dict[str, dict[str, Array
     Returns:
         ``{step: {"kernel", "bias"}}`` for convolutions, ``{norm: {"kernel", "bias"}}`` for the maps from the style's
         code to scale and bias of a normalization, and ``"code"`` for the map from the style's moments to the code.
-        At the start every style has the scale 1 and the bias 0.
+        At the start every style has the scale 1 and the bias 0; the scale of the last convolution of a residual
+        block is 0, so that the block is the identity.
     """
     plan, params = config.plan(), dict[str, dict[str, Array]]()
     channels = plan.channels()
+    added = {step.sources[1] for step in plan.steps if step.op == "add"}
     for step in plan.steps:
         key, own = jax.random.split(key)
         if step.op == "conv":
@@ -110,8 +138,9 @@ def init_decoder(config: DecoderConfig, key: Array) -> dict[str, dict[str, Array
                     "kernel": params[step.name]["kernel"] * 0.1,
                     "bias": jnp.zeros(step.channels),
                 }
-        elif step.op == "norm":
-            start = jnp.concatenate([jnp.ones(step.channels), jnp.zeros(step.channels)])
+        elif step.op in ("norm", "scale"):
+            scale = jnp.full(step.channels, 0.0 if step.name in added else 1.0)
+            start = jnp.concatenate([scale, jnp.zeros(step.channels)])
             params[step.name] = {"kernel": jnp.zeros((config.code, 2 * step.channels)), "bias": start}
     key, own = jax.random.split(key)
     described = 2 * sum(config.inputs)
@@ -152,7 +181,7 @@ def adapted(config: DecoderConfig, params: DecoderParams, description: Array) ->
     for step in config.plan().steps:
         if step.op == "conv":
             found[step.name] = dict(params[step.name])
-        elif step.op == "norm":
+        elif step.op in ("norm", "scale"):
             both = code @ params[step.name]["kernel"] + params[step.name]["bias"]
             scale, bias = jnp.split(both[:, None, None], 2, -1)
             found[step.name] = {"scale": scale, "bias": bias}

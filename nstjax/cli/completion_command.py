@@ -14,6 +14,7 @@ from nstjax.cli.help import HELP, HELP_ALL, HelpAll
 from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
 from nstjax.cli.options_synthesis import COMMANDS
 from nstjax.cli.options_train import TrainOptions
+from nstjax.cli.options_web import WebOptions
 from nstjax.errors import InputError
 
 OPTIONS: dict[str, type] = {
@@ -21,6 +22,7 @@ OPTIONS: dict[str, type] = {
     **COMMANDS,
     "train": TrainOptions,
     "stylize": StylizeOptions,
+    "web": WebOptions,
     "export": ExportOptions,
     "weights fetch": weights.FetchOptions,
     "weights convert": weights.ConvertOptions,

@@ -47,9 +47,13 @@ def _options() -> frozenset[str]:
     from nstjax.cli.options_stylize import ExportOptions, StylizeOptions
     from nstjax.cli.options_synthesis import COMMANDS
     from nstjax.cli.options_train import TrainOptions
+    from nstjax.cli.options_web import WebOptions
     from nstjax.cli.options_weights import ConvertOptions, FetchOptions
 
-    kinds = (*COMMANDS.values(), TrainOptions, StylizeOptions, ExportOptions, FetchOptions, ConvertOptions)
+    kinds = (
+        *(*COMMANDS.values(), TrainOptions, StylizeOptions, ExportOptions),
+        *(FetchOptions, ConvertOptions, WebOptions),
+    )
     return frozenset(name for kind in kinds for name in _fields(kind))
 
 

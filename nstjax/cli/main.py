@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nstjax.cli.exits import BAD_INPUT, FAILED
 from nstjax.cli.flags import with_flags
@@ -28,6 +28,7 @@ commands:
   reconstruct   reconstruct an image from activations of the network
   train         train a generator, which stylizes in one pass
   stylize       stylize photographs, animations and videos in one pass, in the style of any image
+  web           stylize in a browser: a page on this machine, which needs the extra web
   export        write a trained generator as a program that needs only JAX
   weights       fetch, convert, list, describe or normalize network weights
   cache         show the size of the cache, or clear it
@@ -45,17 +46,18 @@ _NO_ROOM = (
 # The module and function of each command. They are imported when needed, because JAX takes a second to import and
 # --help should be fast.
 _COMMANDS = {
-    "demo": ("demo_command", "run_demo"),
-    "transfer": ("synthesis_command", "run_synthesis"),
-    "texture": ("synthesis_command", "run_synthesis"),
-    "reconstruct": ("synthesis_command", "run_synthesis"),
-    "train": ("train_command", "run_train"),
-    "stylize": ("stylize_command", "run_stylize"),
-    "export": ("export_command", "run_export"),
-    "weights": ("weights_command", "run_weights"),
-    "cache": ("cache_command", "run_cache"),
-    "info": ("info_command", "run_info"),
-    "completion": ("completion_command", "run_completion"),
+    "demo": ("cli.demo_command", "run_demo"),
+    "transfer": ("cli.synthesis_command", "run_synthesis"),
+    "texture": ("cli.synthesis_command", "run_synthesis"),
+    "reconstruct": ("cli.synthesis_command", "run_synthesis"),
+    "train": ("cli.train_command", "run_train"),
+    "stylize": ("cli.stylize_command", "run_stylize"),
+    "web": ("web.command", "run_web"),
+    "export": ("cli.export_command", "run_export"),
+    "weights": ("cli.weights_command", "run_weights"),
+    "cache": ("cli.cache_command", "run_cache"),
+    "info": ("cli.info_command", "run_info"),
+    "completion": ("cli.completion_command", "run_completion"),
 }
 
 
@@ -76,9 +78,9 @@ def _run(arguments: list[str]) -> int:
     if command != "stylize":  # one pass over a large image would reuse little of the freed memory
         keep_freed_memory()
     module, name = _COMMANDS[command]
-    function = getattr(importlib.import_module(f"nstjax.cli.{module}"), name)
+    function = getattr(importlib.import_module(f"nstjax.{module}"), name)
     with raise_on_signal():
-        code: int = function(command, rest) if module == "synthesis_command" else function(rest)
+        code: int = function(command, rest) if module == "cli.synthesis_command" else function(rest)
     return code
 
 
@@ -112,11 +114,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         leave_on_signal()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    quiet = bool({"-q", "--quiet"} & set(arguments))
+    return guarded(lambda: _run(arguments), bool({"-q", "--quiet"} & set(arguments)))
+
+
+def guarded(run: Callable[[], int], quiet: bool = False) -> int:
+    """Call a command and turn its exceptions into one sentence on standard error and an exit code.
+
+    Args:
+        run: the command; returns the exit code.
+        quiet: do not print warnings about the input.
+
+    Returns:
+        The exit code, see :func:`main`.
+    """
     try:
         with warnings_as_notes((lambda line: None) if quiet else _note):
             _prepare()
-            return _run(arguments)
+            return run()
     except OutputError as error:
         print(f"nstjax: error: {_one_line(error)}", file=sys.stderr)
         return FAILED

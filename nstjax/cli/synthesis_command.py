@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,12 +36,15 @@ from nstjax.weights.store import AUTO
 HOW_TO_GET_VGG = "VGG-19 is not installed: using the embedded network, which imitates it; 'nstjax weights fetch vgg19' gets VGG-19"
 
 
-def run_synthesis(command: str, arguments: Sequence[str]) -> int:
+def run_synthesis(
+    command: str, arguments: Sequence[str], watch: Callable[[Progress], bool] = lambda progress: False
+) -> int:
     """Run a command that makes pictures by optimization.
 
     Args:
         command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
         arguments: the arguments after the command's name.
+        watch: called after every iteration; if it returns True, the run stops, and the picture so far is written.
 
     Returns:
         The exit code.
@@ -68,7 +71,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
-    make = partial(_make, backbone=backbone, record=request.record, pictures=pictures)
+    make = partial(_make, backbone=backbone, record=request.record, pictures=pictures, watch=watch)
     if request.folder is not None:
         folder = request.folder
         make_output_folder(folder)
@@ -106,7 +109,13 @@ class _Observer(Protocol):
         """Handle the end of the run. The run calls this when all outputs are written."""
 
 
-def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictures | None) -> int:
+def _make(
+    job: Job,
+    backbone: Backbone,
+    record: dict[str, Any],
+    pictures: Pictures | None,
+    watch: Callable[[Progress], bool],
+) -> int:
     """Make one picture, with a lock that keeps other runs from writing it; return the exit code.
 
     Args:
@@ -114,6 +123,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictur
         backbone: the feature network.
         record: the run record that is repeated, or an empty dict.
         pictures: the job's images, or None to load them.
+        watch: see :func:`run_synthesis`.
     """
     path = job.output.path
     with lock(path, f"another run is writing {path}: wait for its end, or choose another -o"):
@@ -121,7 +131,7 @@ def _make(job: Job, backbone: Backbone, record: dict[str, Any], pictures: Pictur
         config = job.config.for_backbone(backbone)
         check_transfer_memory(config, backbone, _proportions(job, pictures), pictures.styles)
         with Display(path.name, job.quiet) as display, warnings_as_notes(display.say):
-            return _run(job, pictures, backbone, config, record, display)
+            return _run(job, pictures, backbone, config, record, display, watch)
 
 
 def _proportions(job: Job, pictures: Pictures) -> tuple[int, int]:
@@ -139,6 +149,7 @@ def _run(
     config: TransferConfig,
     record: dict[str, Any],
     display: Display,
+    watch: Callable[[Progress], bool],
 ) -> int:
     """Run the synthesis of one job and write its outputs; return the exit code."""
     path = job.output.path
@@ -176,6 +187,7 @@ def _run(
                 for observer in observers.values():
                     observer.begin(resume)
             display.show(progress)
+            interrupt.stop = watch(progress) or interrupt.stop
             for what, observer in observers.items():
                 display.attempt(what, partial(observer.step, progress, interrupt.stop))
             return interrupt.stop

@@ -1,0 +1,1 @@
+"""The web page of ``nstjax web``, made with Gradio (extra ``web``)."""
