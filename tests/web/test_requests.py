@@ -233,8 +233,6 @@ def test_malformed_events(client: Client, images: Path) -> None:
         )
     for session in ("../../etc", "x" * 1000):
         client.call("stop", [], session=session, patience=5)
-    with contextlib.suppress(httpx.HTTPError):  # the server closes the connection
-        client.call("stop", [], session="x" * 100_000, patience=5)
     assert client.http.post("/gradio_api/queue/join", content=b"{").status_code >= 400
     assert client.http.post("/gradio_api/queue/join", content=json.dumps([1]).encode()).status_code >= 400
 
