@@ -52,7 +52,7 @@ NOT_RUN = {
     r"--preset gatys$": "needs the whole VGG-19",
     r"--data tfds:coco": "downloads 25 GB",
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",
-    r"clip\.mp4": "needs the extra video; tests/cli/test_stylize.py has videos",
+    r"clip\.mp4": "needs the extra video; tests/cli/test_stylize.py and tests/cli/test_transfer_video.py have videos",
 }
 """``nstjax`` commands that are resolved by the real command line and not run, by a pattern, with the reason."""
 OTHER_PROGRAMS = {

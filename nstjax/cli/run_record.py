@@ -15,6 +15,7 @@ from nstjax.cli.options import NetworkOptions
 from nstjax.errors import InputError, OutputError
 from nstjax.files import file_digest, save_elsewhere
 from nstjax.images import save_image
+from nstjax.images.flow import opencv
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, loss_plot, read_record, write_record
 from nstjax.synthesis import TransferConfig, VideoConfig
@@ -172,6 +173,7 @@ def write_video_record(
         "frames": list(frames),
         "output": {**job.output.describe(), "sha256": file_digest(job.output.path)},
     }
+    record["environment"]["versions"]["opencv"] = opencv().__version__
     write_record(job.output.record, record)
 
 

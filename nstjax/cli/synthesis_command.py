@@ -22,7 +22,7 @@ from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
-from nstjax.cli.transfer_video import make_video
+from nstjax.cli.transfer_video import make_video, open_clip
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.io import load_with_alpha
@@ -59,6 +59,7 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     # Report a bad image before loading the weights, which takes seconds.
     for path in first.sources.arrangement.mask_files():
         load_with_alpha(path)
+    clip = None if first.video is None else open_clip(first.main_file)
     pictures = None
     if request.folder is None:  # all jobs use the same images
         pictures = load_pictures(first)
@@ -70,10 +71,10 @@ def run_synthesis(command: str, arguments: Sequence[str]) -> int:
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
-    if first.video is not None:
+    if clip is not None:
         assert pictures is not None
         try:
-            return make_video(first, pictures, backbone, request.record)
+            return make_video(first, pictures, clip, backbone, request.record)
         except InputError as error:
             raise about(error, first.main_file) from error
     make = partial(_make, backbone=backbone, record=request.record, pictures=pictures)

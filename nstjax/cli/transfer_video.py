@@ -45,7 +45,7 @@ class _Stopped(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Clip:
+class Clip:
     """A video or an animation.
 
     Attributes:
@@ -59,7 +59,7 @@ class _Clip:
     count: int
 
 
-def _open(path: Path) -> _Clip:
+def open_clip(path: Path) -> Clip:
     """Read the properties of a video or an animation.
 
     Raises:
@@ -67,22 +67,23 @@ def _open(path: Path) -> _Clip:
     """
     if kind_of(path) == "video":
         frame, count = first_frame(path)
-        clip = _Clip(None, frame.shape[1:3], count)
+        clip = Clip(None, frame.shape[1:3], count)
     else:
         animation = open_animation(path)
-        clip = _Clip(animation, animation.size, len(animation.milliseconds))
+        clip = Clip(animation, animation.size, len(animation.milliseconds))
     height, width = clip.size
     if min(height, width) < LEAST_SIDE:
         raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
     return clip
 
 
-def make_video(job: Job, pictures: Pictures, backbone: Backbone, record: dict[str, Any]) -> int:
+def make_video(job: Job, pictures: Pictures, clip: Clip, backbone: Backbone, record: dict[str, Any]) -> int:
     """Make one video, with a lock that keeps other runs from writing it; return the exit code.
 
     Args:
         job: the job, with settings of the video.
         pictures: the decoded images, without the video.
+        clip: the properties of the video.
         backbone: the feature network.
         record: the run record that is repeated, or an empty dict.
 
@@ -90,9 +91,9 @@ def make_video(job: Job, pictures: Pictures, backbone: Backbone, record: dict[st
         InputError: If the input is not valid, or the transfer does not fit into memory.
         OutputError: If the video cannot be written.
     """
-    path, source = job.output.path, job.main_file
+    path = job.output.path
     with lock(path, f"another run is writing {path}: wait for its end, or choose another -o"):
-        config, clip = job.config.for_backbone(backbone), _open(source)
+        config = job.config.for_backbone(backbone)
         check_transfer_memory(config, backbone, clip.size, pictures.styles)
         with Display(path.name, job.quiet) as display, warnings_as_notes(display.say):
             for what in differences(record, config, backbone, pictures):
@@ -108,7 +109,7 @@ class _Run:
     pictures: Pictures
     backbone: Backbone
     config: TransferConfig
-    clip: _Clip
+    clip: Clip
 
     def work(self) -> tuple[float, float]:
         """Return the work of a frame that starts a scene, and of any other, in iterations times pixels."""

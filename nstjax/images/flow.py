@@ -7,7 +7,9 @@ import numpy as np
 
 from nstjax.errors import InputError
 
-TOLERANCE = 0.08  # root mean square difference of colors at which the likeness of two positions is 1/e
+LIKENESS_TOLERANCE = (
+    0.08  # root mean square difference of colors at which the likeness of two positions is 1/e
+)
 ONE_SCENE = 0.3  # least mean likeness of two consecutive frames of one scene
 LEAST_FLOW_SIDE = 16  # pixels; the flow of smaller frames is taken to be 0
 _RANGE = 2**15 - 2  # largest side that OpenCV can warp
@@ -137,7 +139,7 @@ class Motion:
         return bool((self.trusted * self.likeness).mean() < ONE_SCENE)
 
 
-def motion(frame: np.ndarray, before: np.ndarray, tolerance: float = TOLERANCE) -> Motion:
+def motion(frame: np.ndarray, before: np.ndarray, tolerance: float = LIKENESS_TOLERANCE) -> Motion:
     """Estimate the motion between two consecutive frames.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nstjax.errors import check_positive, within
 from nstjax.images import resize
-from nstjax.images.flow import ONE_SCENE, TOLERANCE, motion, warp
+from nstjax.images.flow import LIKENESS_TOLERANCE, ONE_SCENE, motion, warp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SteadyConfig:
     """
 
     blend: float = 0.85
-    tolerance: float = TOLERANCE
+    tolerance: float = LIKENESS_TOLERANCE
     softness: float = 1.5
     least: float = ONE_SCENE
 

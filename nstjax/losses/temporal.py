@@ -8,7 +8,7 @@ from nstjax.typing import Images, Scalar
 
 
 def temporal_loss(images: Images, warped: Images, weights: Images) -> Scalar:
-    """Compute the mean of ``c (x − ω)²`` over all positions and channels (Ruder et al. 2016, arXiv 1604.08610, eq. 7).
+    """Compute the mean of ``c (x − ω)²`` over all positions and channels (Ruder et al. 2016, arXiv 1604.08610).
 
     Args:
         images: the pictures ``x``, ``(n, h, w, 3)`` in [0, 1].

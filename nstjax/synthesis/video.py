@@ -23,7 +23,7 @@ from nstjax.typing import Backbone, Images, Scalar
 
 SHARE = 0.5
 """Iterations of a frame that starts from the one before, relative to those of the last scale."""
-MOST_WEIGHT = 1e9
+_MOST_WEIGHT = 1e9
 TERM = "temporal"
 """Name of the temporal loss in a history."""
 
@@ -36,13 +36,13 @@ class VideoConfig:
         InputError: If a field is outside its range.
     """
 
-    temporal_weight: float = 500.0
+    temporal_weight: float = 100.0
     """Weight of the temporal loss, which keeps the picture of a frame close to the one before, moved along the optical flow; 0 turns it off."""
     frame_iterations: int | None = None
     """Iterations of each frame that starts from the one before; by default half of those of the last scale."""
 
     def __post_init__(self) -> None:
-        within("temporal_weight", self.temporal_weight, 0, MOST_WEIGHT)
+        within("temporal_weight", self.temporal_weight, 0, _MOST_WEIGHT)
         if self.frame_iterations is not None:
             within("frame_iterations", self.frame_iterations, 1, MOST)
 
