@@ -37,6 +37,15 @@ def named_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     return differs
 
 
+def is_own(series: Series, identity: dict[str, Any]) -> bool:
+    """Return False if the newest complete state belongs to a run with another identity."""
+    steps = series.steps()
+    try:
+        return not steps or series.record(steps[-1]).get("identity") == identity
+    except InputError:
+        return True
+
+
 class _Record(TypedDict):
     """The JSON record of a saved state, beside its arrays."""
 
@@ -122,11 +131,7 @@ class RunState:
 
     def is_own(self) -> bool:
         """Return False if the newest complete state belongs to another run, whose work would be lost with it."""
-        steps = self._series.steps()
-        try:
-            return not steps or self._series.record(steps[-1]).get("identity") == self._identity
-        except InputError:
-            return True
+        return is_own(self._series, self._identity)
 
     def end(self) -> None:
         """Delete all states, after the run is finished."""

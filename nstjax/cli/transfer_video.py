@@ -1,7 +1,6 @@
 """``nstjax transfer`` of a video or an animation, frame by frame."""
 
 import dataclasses
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from nstjax.cli.run_record import identity_of, is_finished, write_video_record
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.cli.synthesise import build_styles, mixed_styles
 from nstjax.errors import InputError
-from nstjax.files import replacing, save_elsewhere, write_atomically
+from nstjax.files import save_elsewhere, write_atomically
 from nstjax.images import median_filter
 from nstjax.images.animation import Animation, encode_animation, open_animation
 from nstjax.images.video import change_video
@@ -132,7 +131,7 @@ def _run(run: _Run, display: Display) -> int:
     except InputError as error:
         display.say(f"note: {error}: starting from the beginning")
     if job.resume and is_finished(job, identity):
-        if kept is not None:
+        if store.is_own():
             store.end()
         display.say(f"{path} is finished already")
         return 0
@@ -148,6 +147,7 @@ def _run(run: _Run, display: Display) -> int:
         painter = _Painter(run, store, kept, display, interrupt)
         try:
             _write(run, painter, store, display)
+            write_video_record(job, run.config, run.backbone, run.pictures.facts, painter.facts, began)
         except TransferFailed as error:
             number = len(painter.facts) + 1
             print(
@@ -160,7 +160,8 @@ def _run(run: _Run, display: Display) -> int:
                 f"stopped after frame {len(painter.facts)}{painter.of}; the same command continues there"
             )
             return exit_code()
-    write_video_record(job, run.config, run.backbone, run.pictures.facts, painter.facts, began)
+        finally:
+            store.release()
     store.end()
     display.say(f"wrote {path} ({len(painter.facts)} frames), {time.perf_counter() - began:.3g} s")
     return 0
@@ -183,14 +184,8 @@ def _write(run: _Run, painter: "_Painter", store: FrameStore, display: Display) 
         )
         save_elsewhere(job.output.path, lambda path: write_atomically(path, content), "the animation")
         return
-    made = store.unfinished
-    change_video(job.main_file, made, painter.paint, display.say)
-
-    def place(path: Path) -> None:
-        with replacing(path) as temporary:
-            shutil.copyfile(made, temporary)  # to another disk, if this one refuses
-
-    save_elsewhere(job.output.path, place, "the video")
+    change_video(job.main_file, store.unfinished, painter.paint, display.say)
+    store.publish()
 
 
 class _Painter:
@@ -212,7 +207,7 @@ class _Painter:
         self, run: _Run, store: FrameStore, kept: Kept | None, display: Display, interrupt: Interrupt
     ) -> None:
         self._run, self._store, self._display, self._interrupt = run, store, display, interrupt
-        self.facts: list[dict[str, Any]] = [] if kept is None else list(kept.frames)
+        self.facts: list[dict[str, Any]] = [] if kept is None else list(kept.facts)
         self._state = None if kept is None else FrameState(kept.tree["frame"], kept.tree["iterate"])
         self._kept, self._shown = len(self.facts), 0
         self.of = f" of {run.clip.count}" if run.clip.count else ""

@@ -106,6 +106,24 @@ def temporal_term(weight: float, warped: Images, weights: np.ndarray) -> ExtraTe
     return {TERM: jax.tree_util.Partial(_Temporal(), *arrays)}
 
 
+def filled(warped: np.ndarray, frame: np.ndarray, trusted: np.ndarray) -> np.ndarray:
+    """Return the warped picture, with the frame in the colors of the picture where the flow cannot be trusted.
+
+    An affine map of colors, fitted by least squares where the flow is trusted, gives the frame the colors of the picture.
+    In the frame's own colors, what becomes visible would stay apart from its surroundings: few iterations on one scale
+    change large areas little.
+
+    Args:
+        warped: the warped picture of the frame before, ``(1, h, w, 3)`` in [0, 1].
+        frame: the frame, of the same shape.
+        trusted: where the flow is reliable, ``(h, w)`` bool.
+    """
+    colors = np.concatenate([frame[0], np.ones_like(frame[0, ..., :1])], -1)
+    affine = np.linalg.lstsq(colors[trusted], warped[0][trusted], rcond=None)[0]
+    recolored = (colors @ affine).clip(0, 1).astype(np.float32)
+    return np.where(trusted[None, ..., None], warped, recolored[None])
+
+
 def transfer_frame(
     frame: Images,
     style: Styles,
@@ -118,8 +136,8 @@ def transfer_frame(
     """Stylize a frame of a video, consistently with the frame before it.
 
     The first frame of a scene is stylized like a photograph. Every other frame starts from the last picture, moved
-    along the optical flow, and from the frame itself where the flow is not reliable (occlusions and borders of
-    motions). :func:`nstjax.losses.temporal_loss` keeps it close to the moved picture where the flow is reliable. Only
+    along the optical flow. Where the flow is not reliable (occlusions and borders of motions), it starts from the frame
+    itself, in the colors of the picture. :func:`nstjax.losses.temporal_loss` keeps it close to the moved picture where the flow is reliable. Only
     the last scale is computed.
 
     Args:
@@ -157,7 +175,7 @@ def transfer_frame(
         result = transfer(frame, style, backbone, bare, callback)
     else:
         warped = warp(last.iterate, moved.flow)
-        start = np.where(moved.trusted[None, ..., None], warped, seen(fitting))
+        start = filled(warped, seen(fitting), moved.trusted)
         terms = temporal_term(video.temporal_weight, warped, moved.trusted)
         result = transfer(
             frame,
