@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from nstjax.checkpoints import Series
-from nstjax.cli.resume import is_own, named_difference, states_of
+from nstjax.cli.resume import belongs_to, named_difference, states_of
 from nstjax.errors import InputError
 from nstjax.files import TEMPORARY, cannot_write, replacing, save_elsewhere
 from nstjax.images import load_image, save_image
@@ -147,7 +147,7 @@ class FrameStore:
 
     def is_own(self) -> bool:
         """Return False if the frames belong to another run, whose work would be lost with them."""
-        return is_own(self._series, self._identity)
+        return belongs_to(self._series, self._identity)
 
     def publish(self) -> None:
         """Copy the complete video from :attr:`unfinished` to the output.

@@ -37,7 +37,7 @@ def named_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     return differs
 
 
-def is_own(series: Series, identity: dict[str, Any]) -> bool:
+def belongs_to(series: Series, identity: dict[str, Any]) -> bool:
     """Return False if the newest complete state belongs to a run with another identity."""
     steps = series.steps()
     try:
@@ -131,7 +131,7 @@ class RunState:
 
     def is_own(self) -> bool:
         """Return False if the newest complete state belongs to another run, whose work would be lost with it."""
-        return is_own(self._series, self._identity)
+        return belongs_to(self._series, self._identity)
 
     def end(self) -> None:
         """Delete all states, after the run is finished."""
