@@ -1,12 +1,11 @@
 """The temporal loss of ``nstjax transfer``: ``python -m experiments.video.temporal --weights embedded --images DIR``.
 
 Stylizes two clips with known motion frame by frame, and with :func:`nstjax.synthesis.transfer_frame` for several weights
-of the temporal loss. It measures the warping error, the style loss and the time. Run time: about 10 minutes on 2 cores.
+of the temporal loss. It measures the warping error and the style loss. Run time: about 10 minutes on 2 cores.
 """
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def main(arguments: Arguments) -> None:
     found: dict[str, dict[str, dict[str, float]]] = {}
     rows: list[list[Cell]] = []
 
-    def measure(pictures: list[np.ndarray], clip: Clip, seconds: float) -> dict[str, float]:
+    def measure(pictures: list[np.ndarray], clip: Clip) -> dict[str, float]:
         terms = [
             teacher_terms(picture, frame, painting, lab.backbone, config)
             for picture, frame in list(zip(pictures, clip.frames, strict=True))[1:]
@@ -64,20 +63,17 @@ def main(arguments: Arguments) -> None:
             "warping error": round(warping_error(pictures, clip), 7),
             "style": round(float(np.mean(style)), 4),
             "total": round(float(np.mean([term["total"] for term in terms])), 4),
-            "seconds per frame": round(seconds / count, 1),
         }
 
     for title, clip in clips.items():
-        began = time.perf_counter()
         methods = {
             "frame by frame": [
                 nstjax.transfer(frame, painting, lab.backbone, config).image for frame in clip.frames
             ]
         }
-        entry = {"frame by frame": measure(methods["frame by frame"], clip, time.perf_counter() - began)}
+        entry = {"frame by frame": measure(methods["frame by frame"], clip)}
         print(title, json.dumps(entry), flush=True)
         for weight in arguments.temporal_weights:
-            began = time.perf_counter()
             pictures: list[np.ndarray] = []
             state: FrameState | None = None
             for frame in clip.frames:
@@ -88,7 +84,7 @@ def main(arguments: Arguments) -> None:
                 pictures.append(made.image)
             name = f"temporal weight {weight:g}"
             methods[name] = pictures
-            entry[name] = measure(pictures, clip, time.perf_counter() - began)
+            entry[name] = measure(pictures, clip)
             print(title, name, json.dumps(entry[name]), flush=True)
         found[title] = entry
         cells: list[Cell] = [(clip.frames[-1], title)]
