@@ -104,6 +104,29 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
             )
 
 
+_OF_VIDEOS = ("--temporal-weight", "--frame-iterations")
+_NOT_OF_VIDEOS = (
+    *("--gif", "--plot", "--snapshot-every", "--save-state-every", "--strength-grid"),
+    *("--init-image", "--bits", "--quality"),
+)
+
+
+def check_video(video: bool, given: Mapping[str, str | None]) -> None:
+    """Raise :class:`InputError` for an option of videos without a video, or an option that a video does not have.
+
+    Args:
+        video: whether the result is a video or an animation.
+        given: the options on the command line, from :func:`~nstjax.cli.parse.scan`.
+    """
+    for flag in _NOT_OF_VIDEOS if video else _OF_VIDEOS:
+        if flag in given:
+            raise InputError(
+                f"{flag} does not go with a video as CONTENT: leave it out"
+                if video
+                else f"{flag} needs a video as CONTENT: name one, or leave the option out"
+            )
+
+
 def check_values(options: RunOptions) -> None:
     """Raise :class:`InputError` for an option whose value is not valid."""
     for field, count in (

@@ -1,4 +1,4 @@
-"""The description of one picture to make by optimization: paths, settings and outputs, as frozen dataclasses."""
+"""The description of one picture or video to make by optimization: paths, settings and outputs, as frozen dataclasses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from nstjax.cli.options import NetworkOptions
 from nstjax.images.mask_spec import mask_files, parse_mask
-from nstjax.synthesis import TransferConfig
+from nstjax.synthesis import TransferConfig, VideoConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def record_path(output: Path) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to make.
+    """One picture or video to make.
 
     Attributes:
         command: ``"transfer"``, ``"texture"`` or ``"reconstruct"``.
@@ -132,6 +132,7 @@ class Job:
         resume: resume from the last saved state.
         save_state_every: iterations between saved states; 0 for none.
         quiet: do not show progress.
+        video: settings of the video; None for a picture.
     """
 
     command: str
@@ -142,6 +143,7 @@ class Job:
     resume: bool = False
     save_state_every: int = 50
     quiet: bool = False
+    video: VideoConfig | None = None
 
     @property
     def main_file(self) -> Path:

@@ -33,6 +33,7 @@ SYNTHESIS_GROUPS = {
     "initial image": ("settings.init", "settings.noise", "settings.seed"),
     **LOSS_GROUPS,
     "optimizer": ("optimizer.*",),
+    "video": ("video.*",),
     "feature network": ("network.*", "settings.pooling*", "settings.padding"),
     "output": ("output", "snapshot_every", "gif", "plot", "median_filter", "bits", "quality"),
     "runtime": (

@@ -10,7 +10,7 @@ from nstjax.cli.help import Choices, Layout, Required
 from nstjax.cli.job import Arrangement, Sources
 from nstjax.cli.options import SYNTHESIS_GROUPS, RunOptions, shared_defaults
 from nstjax.errors import InputError
-from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig
+from nstjax.synthesis import PRESETS, RECONSTRUCT, TEXTURE, TransferConfig, VideoConfig
 from nstjax.synthesis.presets import PRESET_NOTES
 
 # Options of losses and controls that a command does not have.
@@ -63,7 +63,7 @@ class TransferOptions(StyleOptions):
     )
 
     content: Positional[Annotated[Path | None, arg(metavar="CONTENT"), Required()]] = None
-    """The content image, usually a photograph; or a folder of content images, and OUT is then a folder."""
+    """The content image, usually a photograph; or a folder of content images, and OUT is then a folder; or a video or GIF, and OUT is then one too."""
     styles: Positional[Annotated[tuple[Path, ...], arg(metavar="STYLE"), Required()]] = ()
     """A style image. Several are blended, or assigned to one mask each."""
     masks: Annotated[tuple[str, ...], arg(metavar="MASK ...")] = ()
@@ -76,6 +76,7 @@ class TransferOptions(StyleOptions):
     """Factor on the style loss of each region; 1 by default."""
     strength_grid: tuple[float, ...] = ()
     """Make a result for each of these values of --style-strength; OUT is a sheet of them."""
+    video: VideoConfig = VideoConfig()
 
     def sources(self) -> Sources:
         """Return the image files and their arrangement."""

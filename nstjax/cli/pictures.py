@@ -76,20 +76,21 @@ def print_damaged(stores: Sequence[Path]) -> None:
 
 
 def load_pictures(job: Job) -> Pictures:
-    """Decode the images of a job. A file that occurs twice is decoded once.
+    """Decode the images of a job. A file that occurs twice is decoded once, and a video is not decoded.
 
     Raises:
         InputError: If an image cannot be read.
     """
     files = job.sources.files()
+    video = None if job.video is None else job.sources.content
     decoded = {
         path: load_picture(path, needed_side(job.config))
         for name, path in files.items()
-        if not name.startswith("mask")
+        if not name.startswith("mask") and path != video
     }
 
     def image(path: Path | None) -> np.ndarray | None:
-        return None if path is None else decoded[path]
+        return None if path is None or path == video else decoded[path]
 
     sources = job.sources
     return Pictures(

@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nstjax.cli.checks import check_given, check_overwriting, check_sources, check_values, check_wants
+from nstjax.cli.checks import (
+    check_given,
+    check_overwriting,
+    check_sources,
+    check_values,
+    check_video,
+    check_wants,
+)
 from nstjax.cli.job import Job, OutputFiles
+from nstjax.cli.media import check_alone, is_video, kind_of
 from nstjax.cli.options import NetworkOptions, optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
@@ -14,7 +22,9 @@ from nstjax.cli.run_record import RunRecord, check_output_of
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
+from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
+from nstjax.images.video_input import pyav
 from nstjax.plain import checked
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
@@ -93,10 +103,18 @@ def resolve_command(command: str, arguments: Sequence[str]) -> Request:
         options.resume,
         options.save_state_every,
         options.quiet,
+        getattr(options, "video", None) if is_video(command, sources.content, path) else None,
     )
     folder, sheet = None, None
     skipped: list[Skipped] = []
-    if sources.content is not None and sources.content.is_dir():
+    if first.video is not None:
+        assert sources.content is not None
+        check_alone(sources.content, path, options.bits)
+        if kind_of(sources.content) == "video":
+            pyav(sources.content)
+        opencv()
+        jobs = [first]
+    elif sources.content is not None and sources.content.is_dir():
         folder, jobs = path, _one_for_each_photograph(first, sources.content, skipped)
     else:
         kind = check_output(path, options.bits)
@@ -146,6 +164,8 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
         )
     config = options.config(base)
     check_wants(sources, config, given)
+    assert options.output is not None
+    check_video(is_video(command, sources.content, options.output), given)
     if command == "reconstruct":
         config = _reconstruction(getattr(options, "content_layer", None), config, given)
     return options, config, record
@@ -213,6 +233,7 @@ def _recorded_options(record: RunRecord, default: Options) -> Options:
         "styles": tuple(path for name, path in paths.items() if name.split("_")[0] == "style"),
         "init_image": paths.get("init"),
         "fine_style": paths.get("fine"),
+        **({"video": record["video"]} if "video" in record else {}),
         **({} if arrangement is None else vars(arrangement)),
     }
     own = {field.name for field in dataclasses.fields(default)}

@@ -29,6 +29,23 @@ def _difference(old: Any, new: Any, prefix: str = "") -> str | None:
     return None if old == new else prefix
 
 
+def named_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """Return the name of the first setting that differs between two identities, as a flag if it is one, or None."""
+    differs = _difference(old, new)
+    if differs and differs.startswith("sources."):
+        return f"--{differs.removeprefix('sources.').replace('_', '-')}"
+    return differs
+
+
+def belongs_to(series: Series, identity: dict[str, Any]) -> bool:
+    """Return False if the newest complete state belongs to a run with another identity."""
+    steps = series.steps()
+    try:
+        return not steps or series.record(steps[-1]).get("identity") == identity
+    except InputError:
+        return True
+
+
 class _Record(TypedDict):
     """The JSON record of a saved state, beside its arrays."""
 
@@ -99,10 +116,8 @@ class RunState:
             record: _Record = checked(found[1], _Record, "the record")
         except InputError as error:
             raise InputError(damaged) from error
-        differs = _difference(record["identity"], self._identity)
+        differs = named_difference(record["identity"], self._identity)
         if differs:
-            if differs.startswith("sources."):
-                differs = f"--{differs.removeprefix('sources.').replace('_', '-')}"
             raise InputError(
                 f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
                 f"command, or leave --resume out to start again"
@@ -116,11 +131,7 @@ class RunState:
 
     def is_own(self) -> bool:
         """Return False if the newest complete state belongs to another run, whose work would be lost with it."""
-        steps = self._series.steps()
-        try:
-            return not steps or self._series.record(steps[-1]).get("identity") == self._identity
-        except InputError:
-            return True
+        return belongs_to(self._series, self._identity)
 
     def end(self) -> None:
         """Delete all states, after the run is finished."""

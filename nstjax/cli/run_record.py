@@ -15,9 +15,10 @@ from nstjax.cli.options import NetworkOptions
 from nstjax.errors import InputError, OutputError
 from nstjax.files import file_digest, save_elsewhere
 from nstjax.images import save_image
+from nstjax.images.flow import opencv
 from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, loss_plot, read_record, write_record
-from nstjax.synthesis import TransferConfig
+from nstjax.synthesis import TransferConfig, VideoConfig
 from nstjax.typing import Backbone
 from nstjax.weights.store import resolve
 
@@ -43,6 +44,7 @@ class RunRecord(TypedDict):
     weights_option: NetworkOptions
     output: RecordedOutput
     status: NotRequired[str]
+    video: NotRequired[VideoConfig]
 
 
 def identity_of(
@@ -63,8 +65,15 @@ def identity_of(
         "inputs": {name: facts["sha256"] for name, facts in inputs.items()},
         "weights": backbone.describe(),
     }
+    if job.video is not None:
+        identity |= _of_video(job.video, job.output.median_filter)
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
+
+
+def _of_video(video: VideoConfig, median_filter: bool) -> dict[str, Any]:
+    """Return what a video's identity has besides: its saved frames are filtered."""
+    return {"video": dataclasses.asdict(video), "median_filter": median_filter}
 
 
 def is_finished(job: Job, identity: dict[str, Any]) -> bool:
@@ -90,6 +99,8 @@ def is_finished(job: Job, identity: dict[str, Any]) -> bool:
         "inputs": {name: facts["sha256"] for name, facts in found["inputs"].items()},
         "weights": plain["weights"],
     }
+    if "video" in found:
+        left |= _of_video(found["video"], found["output"]["median_filter"])
     output = {name: value for name, value in found["output"].items() if name != "sha256"}
     ended = found.get("status") not in ("stopped", "failed")
     return ended and left == identity and output == job.output.describe()
@@ -110,6 +121,60 @@ def check_output_of(record: RunRecord, path: Path) -> None:
             f"{path} names the output {output}, which exists and is not the picture that this record describes: name "
             f"an output with -o"
         )
+
+
+def _settings(job: Job, config: TransferConfig, backbone: Backbone, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record that determine the result."""
+    return {
+        "command": job.command,
+        "config": config.to_json(),
+        "sources": job.sources.describe(),
+        "weights": backbone.describe(),
+        "inputs": inputs,
+        **({} if job.video is None else {"video": dataclasses.asdict(job.video)}),
+    }
+
+
+def _circumstances(job: Job, config: TransferConfig, status: str, began: float) -> dict[str, Any]:
+    """Return the fields of a record about the run itself."""
+    return {
+        "seed": config.seed,
+        "weights_option": _weights_option(job.network),
+        "status": status,
+        "seconds": {"this_process": round(time.perf_counter() - began, 3)},
+        "environment": environment(),
+    }
+
+
+def write_video_record(
+    job: Job,
+    config: TransferConfig,
+    backbone: Backbone,
+    inputs: dict[str, Any],
+    frames: Sequence[dict[str, Any]],
+    began: float,
+) -> None:
+    """Write the run record of a video, which shows that the video is complete.
+
+    Args:
+        job: the job.
+        config: the config, with all layers named.
+        backbone: the feature network.
+        inputs: path and hash of every input file, by its role.
+        frames: the losses of each frame, as JSON.
+        began: the time at which the run began, from ``time.perf_counter``.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    record = {
+        **_settings(job, config, backbone, inputs),
+        **_circumstances(job, config, "done", began),
+        "frames": list(frames),
+        "output": {**job.output.describe(), "sha256": file_digest(job.output.path)},
+    }
+    record["environment"]["versions"]["opencv"] = opencv().__version__
+    write_record(job.output.record, record)
 
 
 def write_outputs(
@@ -140,23 +205,9 @@ def write_outputs(
         OutputError: If an output cannot be written. The message says where it is saved instead.
     """
     output = job.output
-    settings = {
-        "command": job.command,
-        "config": config.to_json(),
-        "sources": job.sources.describe(),
-        "weights": backbone.describe(),
-        "inputs": inputs,
-    }
+    settings = _settings(job, config, backbone, inputs)
     losses = [dataclasses.asdict(entry) for entry in history]
-    record = {
-        **settings,
-        "seed": config.seed,
-        "weights_option": _weights_option(job.network),
-        "status": status,
-        "seconds": {"this_process": round(time.perf_counter() - began, 3)},
-        "environment": environment(),
-        "history": losses,
-    }
+    record = {**settings, **_circumstances(job, config, status, began), "history": losses}
     # Users share pictures, so the metadata in a picture contain no paths of this machine.
     named = {name: {**facts, "path": Path(facts["path"]).name} for name, facts in inputs.items()}
     inside = {**settings, "sources": job.sources.describe(paths=False), "inputs": named}

@@ -23,8 +23,9 @@ from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder
 from nstjax.cli.stylize_jobs import StylizeJob, stylize_jobs
+from nstjax.cli.stylize_video import stylize_video
 from nstjax.errors import InputError, within
-from nstjax.files import save_elsewhere, write_atomically
+from nstjax.files import file_digest, save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import select_style, style_names
@@ -33,8 +34,6 @@ from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.display import read_thumbnail
 from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
-from nstjax.images.video import change_video
-from nstjax.images.video_input import open_video
 from nstjax.inference import takes_photographs
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
 from nstjax.locks import lock
@@ -91,16 +90,9 @@ def _do(
             what = f"{made} frames"
         elif job.kind == "video":
             assert job.source is not None
-            about, done = open_video(job.source), 0
-
-            def change(frame: np.ndarray) -> np.ndarray:
-                nonlocal done
-                picture = paint_frame(frame)
-                done += 1
-                count(done, about)
-                return picture
-
-            what = f"{change_video(job.source, job.output, change, display.say)} frames"
+            inputs = {"photograph": job.source, **input_files(options)}
+            identity = {**settings, "inputs": {name: file_digest(path) for name, path in inputs.items()}}
+            what = f"{stylize_video(job, paint, options.steady, identity, count, display)} frames"
         else:
             photo = None if job.source is None else load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))

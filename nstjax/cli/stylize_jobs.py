@@ -3,22 +3,18 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from nstjax.cli.any_style import input_files
 from nstjax.cli.job import record_path
+from nstjax.cli.media import Kind, check_alone, kind_of
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
-from nstjax.images.animation import ANIMATION_SUFFIXES, is_animation
-from nstjax.images.encode import check_place
+from nstjax.images.animation import ANIMATION_SUFFIXES
 from nstjax.images.folder import Skipped
 from nstjax.images.video import VIDEO_SUFFIXES
 from nstjax.images.video_input import pyav
-
-READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
-Kind = Literal["photograph", "animation", "video", "texture"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,39 +32,10 @@ class StylizeJob:
     kind: Kind
 
 
-def kind_of(path: Path) -> Kind:
-    """Return the kind of an input file: a video by its suffix, an animation by its frames or the suffix .gif."""
-    suffix = path.suffix.lower()
-    if suffix in READ_AS_VIDEO:
-        return "video"
-    return "animation" if suffix == ".gif" or is_animation(path) else "photograph"
-
-
 def _written_as(source: Path) -> str:
     """Return the suffix of an animation's output: that of the source, or .gif if it is not one of an animation."""
     suffix = source.suffix.lower()
     return suffix if suffix in ANIMATION_SUFFIXES else ".gif"
-
-
-def _check_alone(source: Path, output: Path, bits: int) -> None:
-    """Raise :class:`InputError` if a single input cannot be written as ``output``."""
-    kind, suffix = kind_of(source), output.suffix.lower()
-    if kind == "animation" and suffix not in ANIMATION_SUFFIXES:
-        raise InputError(
-            f"{source} is an animation, so the output {output} must end in one of {', '.join(ANIMATION_SUFFIXES)}"
-        )
-    if kind == "video" and suffix not in VIDEO_SUFFIXES:
-        raise InputError(
-            f"{source} is a video, so the output {output} must end in one of {', '.join(VIDEO_SUFFIXES)}"
-        )
-    if kind == "photograph":
-        if suffix in (".gif", ".apng", *VIDEO_SUFFIXES):
-            raise InputError(
-                f"{source} is no animation, so the output {output} cannot be one: choose .png or .jpg"
-            )
-        check_output(output, bits)
-    else:
-        check_place(output)
 
 
 def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[StylizeJob]:
@@ -148,7 +115,7 @@ def stylize_jobs(
         check_output(Path(f"picture.{options.format}"), options.bits)
         jobs = _in_folder(sources, output, f".{options.format}")
     else:
-        _check_alone(sources[0], output, options.bits)
+        check_alone(sources[0], output, options.bits)
         jobs = [StylizeJob(sources[0], output, kind_of(sources[0]))]
     _check_overwriting(jobs, input_files(options))
     if not together:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,14 @@ from nstjax.cli.flags import with_flags
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.job import Job
+from nstjax.cli.notes import announcement, differences
 from nstjax.cli.pictures import Pictures, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resolve import resolve_command
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.cli.synthesise import synthesise
+from nstjax.cli.transfer_video import make_video, open_clip
 from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.io import load_with_alpha
@@ -60,6 +62,7 @@ def run_synthesis(
     # Report a bad image before loading the weights, which takes seconds.
     for path in first.sources.arrangement.mask_files():
         load_with_alpha(path)
+    clip = None if first.video is None else open_clip(first.main_file)
     pictures = None
     if request.folder is None:  # all jobs use the same images
         pictures = load_pictures(first)
@@ -71,6 +74,12 @@ def run_synthesis(
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
         print(HOW_TO_GET_VGG, file=sys.stderr)
+    if clip is not None:
+        assert pictures is not None
+        try:
+            return make_video(first, pictures, clip, backbone, request.record)
+        except InputError as error:
+            raise about(error, first.main_file) from error
     make = partial(_make, backbone=backbone, record=request.record, pictures=pictures, watch=watch)
     if request.folder is not None:
         folder = request.folder
@@ -153,7 +162,7 @@ def _run(
 ) -> int:
     """Run the synthesis of one job and write its outputs; return the exit code."""
     path = job.output.path
-    for what in _differences(record, config, backbone, pictures):
+    for what in differences(record, config, backbone, pictures):
         display.say(f"note: {what}; the picture will differ")
     identity = identity_of(job, config, backbone, pictures.facts)
 
@@ -176,7 +185,7 @@ def _run(
     elif job.resume:
         display.say("no saved state: starting from the beginning")
     began = time.perf_counter()
-    display.say(_announcement(backbone, config))
+    display.say(announcement(backbone, config))
     with stop_on_interrupt() as interrupt:
         begun = False
 
@@ -219,35 +228,6 @@ def _run(
             observer.end()
         display.say(_summary(path, result))
         return 0
-
-
-def _differences(
-    record: dict[str, Any], config: TransferConfig, backbone: Backbone, pictures: Pictures
-) -> Iterator[str]:
-    """Yield the differences between a run and the record that it repeats, other than the options given."""
-    if not record:
-        return
-    for name, facts in record["inputs"].items():
-        if name not in pictures.facts or pictures.facts[name]["sha256"] != facts["sha256"]:
-            yield f"the {name} image is not the one of the record"
-    if record["weights"]["sha256"] != backbone.sha256:
-        yield "the weights are not those of the record"
-    if config.style_strength and record["config"].get("objective", {}).get("style_weight") is None:
-        yield "the record's style strength had another scale"
-
-
-def _announcement(backbone: Backbone, config: TransferConfig) -> str:
-    """Return a line with the weights and layers that the run uses."""
-    objective = config.objective
-    used = [
-        f"{what} {', '.join(layers)}"
-        for what, layers, weight in (
-            ("style", objective.style_layers, objective.beta),
-            ("content", objective.content_layers, objective.content_weight),
-        )
-        if weight
-    ]
-    return f"{backbone.arch} ({backbone.source}): {'; '.join(used)}"
 
 
 def _summary(output: Path, result: TransferResult) -> str:

@@ -138,14 +138,16 @@ def _style_mask(arrangement: Arrangement, region: int, mask: Mask, painting: np.
     )
 
 
-def _with_fine_style(
-    styles: list[Style] | list[StyleRegion],
-    pictures: Pictures,
-    backbone: Backbone,
-    config: TransferConfig,
-    callback: Callable[[Any], bool],
-) -> Any:
-    """Return the styles with the fine texture of every style image replaced, and their masks resized to the new images.
+def mixed_styles(
+    pictures: Pictures, backbone: Backbone, config: TransferConfig, callback: Callable[[Any], bool]
+) -> list[np.ndarray]:
+    """Return the style images with their fine texture replaced by that of the fine style image.
+
+    Args:
+        pictures: the decoded images, with a fine style image.
+        backbone: the feature network.
+        config: the config, with all layers named.
+        callback: function that returns True if the run should stop; called after every iteration.
 
     Raises:
         KeyboardInterrupt: If ``callback`` returns True at the end.
@@ -158,6 +160,23 @@ def _with_fine_style(
     }
     if callback(None):
         raise KeyboardInterrupt
+    return [mixed[id(image)] for image in pictures.styles]
+
+
+def _with_fine_style(
+    styles: list[Style] | list[StyleRegion],
+    pictures: Pictures,
+    backbone: Backbone,
+    config: TransferConfig,
+    callback: Callable[[Any], bool],
+) -> Any:
+    """Return the styles with the images of :func:`mixed_styles`, and their masks resized to them.
+
+    Raises:
+        KeyboardInterrupt: If ``callback`` returns True at the end.
+    """
+    images = mixed_styles(pictures, backbone, config, callback)
+    mixed = {id(image): new for image, new in zip(pictures.styles, images, strict=True)}
 
     def replaced(style: Style) -> Style:
         image = mixed[id(style.image)]

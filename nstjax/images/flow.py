@@ -1,11 +1,16 @@
 """Optical flow between two frames of a video, warping along it, and where it can be trusted."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from nstjax.errors import InputError
 
+LIKENESS_TOLERANCE = (
+    0.08  # root mean square difference of colors at which the likeness of two positions is 1/e
+)
+ONE_SCENE = 0.3  # least mean likeness of two consecutive frames of one scene
 LEAST_FLOW_SIDE = 16  # pixels; the flow of smaller frames is taken to be 0
 _RANGE = 2**15 - 2  # largest side that OpenCV can warp
 
@@ -23,7 +28,7 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         raise InputError(
-            "`steady` needs the package opencv-python-headless: pip install 'nstjax[video]'"
+            "optical flow needs the package opencv-python-headless: pip install 'nstjax[video]'"
         ) from error
     return cv2
 
@@ -71,7 +76,9 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """
     cv2 = opencv()
     if max(image.shape[1:3]) > _RANGE:
-        raise InputError(f"`steady`: frames have at most {_RANGE} pixels a side: choose a smaller `size`")
+        raise InputError(
+            f"optical flow is for frames of at most {_RANGE} pixels a side: choose a smaller `size`"
+        )
     rows, columns = np.indices(flow.shape[:2], np.float32)
     moved = cv2.remap(
         np.ascontiguousarray(image[0], np.float32),
@@ -109,3 +116,41 @@ def reliable(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     consistent = np.square(flow + returned).sum(-1) <= 0.01 * (there + home) + 0.5
     slopes = sum(np.square(np.gradient(flow[..., axis], axis=(0, 1))).sum(0) for axis in (0, 1))
     return np.asarray(consistent & (slopes <= 0.01 * there + 0.1) & inside(flow))
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """The motion from a frame to the frame before it.
+
+    Attributes:
+        flow: the displacement from a pixel to its place in the frame before, ``(h, w, 2)``; see :func:`optical_flow`.
+        trusted: where the flow is :func:`reliable`, ``(h, w)`` bool.
+        likeness: ``exp(−d/τ²)``, ``(h, w)`` float32, where ``d`` is the mean squared difference of colors between the
+            frame and the warped frame before.
+    """
+
+    flow: np.ndarray
+    trusted: np.ndarray
+    likeness: np.ndarray
+
+    @property
+    def is_cut(self) -> bool:
+        """True if the mean likeness of trusted positions, with 0 elsewhere, is below :data:`ONE_SCENE`."""
+        return bool((self.trusted * self.likeness).mean() < ONE_SCENE)
+
+
+def motion(frame: np.ndarray, before: np.ndarray, tolerance: float = LIKENESS_TOLERANCE) -> Motion:
+    """Estimate the motion between two consecutive frames.
+
+    Args:
+        frame: ``(1, h, w, 3)`` in [0, 1].
+        before: the frame before it, of the same shape.
+        tolerance: ``τ``, see :class:`Motion`.
+
+    Raises:
+        InputError: If OpenCV is not installed, or a side has more than 32766 pixels.
+    """
+    flow = optical_flow(frame, before)
+    trusted = reliable(flow, optical_flow(before, frame))
+    difference = np.square(frame - warp(before, flow))[0].mean(-1)
+    return Motion(flow, trusted, np.exp(-difference / tolerance**2))

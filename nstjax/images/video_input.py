@@ -155,6 +155,28 @@ def open_video_source(path: Path) -> Iterator[VideoSource]:
         yield VideoSource(container, video, audio)
 
 
+def first_frame(path: str | Path) -> tuple[np.ndarray, int]:
+    """Decode the first frame of a video.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The frame as it is shown, ``(1, h, w, 3)`` float32 in [0, 1]; and the approximate number of frames, 0 if it is
+        unknown.
+
+    Raises:
+        InputError: As for :func:`open_video_source`; or if the video has no frame.
+    """
+    path = Path(path)
+    with open_video_source(path) as source:
+        with reading(path):
+            frame = next(source.container.decode(source.video), None)
+        if frame is None:
+            raise InputError(f"{path} {_NO_PICTURES}")
+        return shown(frame, path), source.frame_count()
+
+
 def open_video(path: str | Path) -> int:
     """Decode the first frame of a video, so that damage at its beginning is reported before work begins.
 
@@ -165,14 +187,9 @@ def open_video(path: str | Path) -> int:
         The approximate number of frames; 0 if it is unknown.
 
     Raises:
-        InputError: As for :func:`open_video_source`; or if the video has no frame.
+        InputError: As for :func:`first_frame`.
     """
-    path = Path(path)
-    with open_video_source(path) as source:
-        with reading(path):
-            if next(source.container.decode(source.video), None) is None:
-                raise InputError(f"{path} {_NO_PICTURES}")
-        return source.frame_count()
+    return first_frame(path)[1]
 
 
 def packets(path: Path, source: VideoSource, say: Callable[[str], None]) -> Iterator[tuple[Any, list[Any]]]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nstjax.errors import check_positive, within
 from nstjax.images import resize
-from nstjax.images.flow import optical_flow, reliable, warp
+from nstjax.images.flow import LIKENESS_TOLERANCE, ONE_SCENE, motion, warp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class SteadyConfig:
     """
 
     blend: float = 0.85
-    tolerance: float = 0.08
+    tolerance: float = LIKENESS_TOLERANCE
     softness: float = 1.5
-    least: float = 0.3
+    least: float = ONE_SCENE
 
     def __post_init__(self) -> None:
         within("blend", self.blend, 0, 0.99)
@@ -76,11 +76,9 @@ def steady(frame: np.ndarray, picture: np.ndarray, last: Shot | None, config: St
         frame = np.asarray(resize(frame, height, width), np.float32).clip(0, 1)
     if last is None or last.picture.shape != picture.shape:
         return Shot(frame, picture)
-    flow = optical_flow(frame, last.frame)
-    trusted = reliable(flow, optical_flow(last.frame, frame))
-    difference = np.square(frame - warp(last.frame, flow))[0].mean(-1)
-    weights = ndimage.gaussian_filter(trusted * np.exp(-difference / config.tolerance**2), config.softness)
+    found = motion(frame, last.frame, config.tolerance)
+    weights = ndimage.gaussian_filter(found.trusted * found.likeness, config.softness)
     if weights.mean() < config.least:
         return Shot(frame, picture)
     share = (config.blend * weights)[None, ..., None].astype(np.float32)
-    return Shot(frame, share * warp(last.picture, flow) + (1 - share) * picture)
+    return Shot(frame, share * warp(last.picture, found.flow) + (1 - share) * picture)

@@ -8,6 +8,7 @@ from nstjax.losses.objective import make_targets, objective
 from nstjax.losses.record import Objective
 from nstjax.losses.spatial import carry_down, guided_gram, guided_sum
 from nstjax.losses.targets import RegionFeatures, StyleFeatures, Targets
+from nstjax.losses.temporal import temporal_loss
 from nstjax.losses.tv import total_variation
 from nstjax.losses.wasserstein import wasserstein2
 from nstjax.losses.windows import window_grams, window_loss
@@ -29,6 +30,7 @@ __all__ = [
     "mmd2_linear_time",
     "objective",
     "style_loss",
+    "temporal_loss",
     "total_variation",
     "wasserstein2",
     "window_grams",

@@ -8,11 +8,14 @@ from nstjax.synthesis.solve import Progress, TransferFailed, TransferResult, Tra
 from nstjax.synthesis.styles import Style, StyleRegion
 from nstjax.synthesis.texture import TEXTURE, texture
 from nstjax.synthesis.transfer import transfer
+from nstjax.synthesis.video import FrameResult, FrameState, VideoConfig, transfer_frame
 
 __all__ = [
     "PRESETS",
     "RECONSTRUCT",
     "TEXTURE",
+    "FrameResult",
+    "FrameState",
     "Progress",
     "Settings",
     "Style",
@@ -21,8 +24,10 @@ __all__ = [
     "TransferFailed",
     "TransferResult",
     "TransferState",
+    "VideoConfig",
     "mix_scales",
     "reconstruct",
     "texture",
     "transfer",
+    "transfer_frame",
 ]

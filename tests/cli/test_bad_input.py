@@ -228,7 +228,51 @@ def change(old: str, new: str) -> list[str]:
     return [new if word == old else word for word in GOOD]
 
 
+VIDEO = ["transfer", "film.mp4", "painting.jpg", "-o", "out.mp4", *GOOD[5:]]
+
 KINDS: dict[str, Kind] = {
+    # Videos.
+    "video that is none": (
+        write("film.mp4", b"hello" * 99),
+        VIDEO,
+        "film.mp4 is a damaged video, or not one",
+    ),
+    "video missing": (nothing, VIDEO, "film.mp4 does not exist: check the path"),
+    "video as a picture": (
+        write("film.mp4", b"x"),
+        [*VIDEO, "-o", "out.png"],
+        "film.mp4 is a video, so the output out.png must end in one of .mp4",
+    ),
+    "photo as a video": (nothing, [*GOOD, "-o", "out.mp4"], "the output out.mp4 has no known suffix"),
+    "photo as an animation": (nothing, [*GOOD, "-o", "out.gif"], "the output out.gif has no known suffix"),
+    "weight of no video": (nothing, [*GOOD, "--temporal-weight", "3"], "--temporal-weight needs a video"),
+    "iterations of no video": (
+        nothing,
+        [*GOOD, "--frame-iterations", "3"],
+        "--frame-iterations needs a video",
+    ),
+    "video over itself": (
+        write("film.mp4", b"x"),
+        [*VIDEO, "-o", "film.mp4"],
+        "-o film.mp4 is also CONTENT, which would be overwritten",
+    ),
+    **{
+        f"video with {flag}": (
+            write("film.mp4", b"x"),
+            [*VIDEO, flag, value],
+            f"{flag} does not go with a video as CONTENT: leave it out",
+        )
+        for flag, value in {
+            "--gif": "run.gif",
+            "--plot": "loss.png",
+            "--snapshot-every": "2",
+            "--save-state-every": "2",
+            "--strength-grid": "1",
+            "--init-image": "photo.png",
+            "--bits": "8",
+            "--quality": "9",
+        }.items()
+    },
     # Images.
     "photo missing": (nothing, change("photo.png", "no.png"), "no.png does not exist: check the path"),
     "painting missing": (nothing, change("painting.jpg", "no.jpg"), "no.jpg does not exist: check the path"),

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from nstjax.images import video
+
 
 def gradients(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
     """Return smooth frames ``(height, width, 3)`` uint8, each with another blue."""
@@ -104,3 +106,25 @@ def sound_times(path: Path | str) -> list[float]:
     with av.open(str(path)) as container:
         packets: list[Any] = list(container.demux(audio=0))
         return [float(p.pts * p.time_base) for p in packets if p.pts is not None]
+
+
+class Encoded:
+    """Records the pictures that the encoder gets, by output: x264 may encode equal pictures differently."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real, self._pictures = video._Writer.picture, list[np.ndarray]()
+
+        def picture(writer: Any, pixels: np.ndarray, source: Any) -> None:
+            self._pictures.append(video.to_integers(pixels))
+            real(writer, pixels, source)
+
+        monkeypatch.setattr(video._Writer, "picture", picture)
+
+    def take(self) -> np.ndarray:
+        """Return the pictures since the last call, ``(n, h, w, 3)`` uint8."""
+        taken, self._pictures = np.stack(self._pictures), []
+        return taken
+
+    def clear(self) -> None:
+        """Forget the pictures since the last call."""
+        self._pictures = []

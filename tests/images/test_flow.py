@@ -65,6 +65,6 @@ def test_without_opencv_one_sentence_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
         nstjax.InputError,
-        match=r"^`steady` needs the package opencv-python-headless: pip install 'nstjax\[video\]'",
+        match=r"^optical flow needs the package opencv-python-headless: pip install 'nstjax\[video\]'",
     ):
         optical_flow(texture(20, 20), texture(20, 20))

@@ -60,10 +60,12 @@ def test_what_an_edit_list_cuts_does_not_come_back(tmp_path: Path, suffix: str, 
     def places(box: bytes) -> list[int]:
         return [match.start() for match in re.finditer(box, content)]
 
+    # A list's duration is in units of the movie, and its start in units of the track.
+    (unit,) = struct.unpack_from(">I", content, content.index(b"mvhd") + 16)
     for edits, header in zip(places(b"elst"), places(b"mdhd"), strict=True):
         (scale,) = struct.unpack_from(">I", content, header + 16)
         duration, start = struct.unpack_from(">Ii", content, edits + 12)
-        struct.pack_into(">Ii", content, edits + 12, duration - 1000 * cut, start + scale * cut)
+        struct.pack_into(">Ii", content, edits + 12, duration - unit * cut, start + scale * cut)
     source.write_bytes(content)
     found, said, target = copied(source, suffix)
     assert said == []
@@ -154,8 +156,9 @@ def test_an_edit_list(tmp_path: Path) -> None:
     frames = gradients(10)
     content = bytearray(write_video(tmp_path / "a.mp4", frames).read_bytes())
     at = content.index(b"elst") + 12  # after version, flags and number of entries: duration, time
-    begin = int.from_bytes(content[at + 4 : at + 8], "big")
-    content[at : at + 8] = (280).to_bytes(4, "big") + (begin + 3 * 512).to_bytes(4, "big")
+    (unit,) = struct.unpack_from(">I", content, content.index(b"mvhd") + 16)
+    (begin,) = struct.unpack_from(">i", content, at + 4)
+    struct.pack_into(">Ii", content, at, round(0.28 * unit), begin + 3 * 512)
     (tmp_path / "a.mp4").write_bytes(content)
     found, said, target = copied(tmp_path / "a.mp4")
     assert_alike(found, frames[3:])
