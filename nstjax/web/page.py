@@ -23,16 +23,29 @@ from nstjax.weights.store import AUTO, installed
 
 EXAMPLE_SIDE = 512  # pixels; of the example paintings
 START = "One pass takes about a second; the optimization takes a minute or more and has larger forms of the painting."
-THEME = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+THEME = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+    block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
+)
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: auto; }
 #progress progress { width: 100%; height: 1rem; }
 #gallery .grid-wrap { min-height: 0; }
+#gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(90px, 1fr)) !important; }
 """
 # Options that the page sets itself, that concern files, or that have no meaning on a page.
 _TRANSFER_LEFT_OUT = (
     *("resume", "save_state_every", "snapshot_every", "quiet", "compilation_cache", "strength_grid", "bits"),
-    *("quality", "style_weights", "masks", "style_masks", "style_regions", "region_weights", "settings.init"),
+    *(
+        "quality",
+        "style_weights",
+        "masks",
+        "style_masks",
+        "style_regions",
+        "region_weights",
+        "settings.init",
+        "video.temporal_weight",
+        "video.frame_iterations",
+    ),
 )
 _STYLIZE_LEFT_OUT = (
     *("model", "style", "list", "sheet", "masks", "steady", "tile", "format", "noise_scale", "quiet"),
@@ -195,10 +208,11 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
             elem_id="gallery",
             buttons=[],
         )
+        gradio.Markdown("## Options")
         with gradio.Tabs():
-            with gradio.Tab("Options of one pass"):
+            with gradio.Tab("One pass"):
                 stylize_form = _form("stylize", stylize)
-            with gradio.Tab("Options of the optimization"):
+            with gradio.Tab("Optimization"):
                 with gradio.Row():
                     again = gradio.Checkbox(label="Start from the last result", elem_id="again")
                     animation = gradio.Checkbox(label="Make an animation of the run", elem_id="animation")

@@ -61,13 +61,9 @@ def wait_for_text(page: Any, text: str) -> str:
 
 
 def quick(page: Any, size: str = "48", iterations: str = "6") -> None:
-    page.get_by_role("tab", name="Options of the optimization").click()
+    page.get_by_role("tab", name="Optimization").click()
     fill(page, "transfer-size", size)
     fill(page, "transfer-iterations", iterations)
-
-
-def loaded_from(page: Any, script: str) -> Any:
-    return page.evaluate(script)
 
 
 def test_one_pass_gives_a_picture_a_command_and_downloads(page: Any, images: Path, tmp_path: Path) -> None:
