@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import platformdirs
@@ -131,6 +132,10 @@ def check_replaceable(path: Path) -> None:
             raise InputError(f"the output {path} may not be written: choose another") from error
 
 
+saves_elsewhere: ContextVar[bool] = ContextVar("saves_elsewhere", default=True)
+"""False if :func:`save_elsewhere` must not write to another folder, because nobody would find or delete the file there."""
+
+
 def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None:
     """Call ``write(path)``; if it fails, call it for a new folder in the temporary folder or the home folder.
 
@@ -146,7 +151,7 @@ def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None
         write(path)
     except (InputError, OSError) as error:
         reason = error if isinstance(error, InputError) else cannot_write(path, error)
-        for folder in (tempfile.gettempdir, Path.home):
+        for folder in (tempfile.gettempdir, Path.home) if saves_elsewhere.get() else ():
             try:
                 place = Path(tempfile.mkdtemp(prefix="nstjax-", dir=folder())) / path.name
                 write(place)

@@ -398,7 +398,7 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     """
     if len(pictures.photographs) <= HELD_OUT:
         raise InputError(
-            f"there are {len(pictures.photographs)} photographs: more than {HELD_OUT} are wanted"
+            f"there are {len(pictures.photographs)} photographs: more than {HELD_OUT} are needed"
         )
     facts = {
         "recipe": dataclasses.asdict(recipe),

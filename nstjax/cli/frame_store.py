@@ -125,8 +125,8 @@ class FrameStore:
             OutputError: If it cannot be written.
         """
         self._waiting.append((self._count, picture))
-        self._count += 1
-        self._state = tree, list(facts)
+        # One assignment, because an interrupt between two would save a number of frames with the state of another.
+        self._count, self._state = self._count + 1, (tree, list(facts))
         if time.monotonic() - self._saved_at >= self._every:
             self.flush()
 

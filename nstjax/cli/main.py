@@ -75,7 +75,10 @@ def _run(arguments: list[str]) -> int:
     if command not in _COMMANDS:
         *most, last = _COMMANDS
         raise InputError(f"there is no command {command!r}: the commands are {', '.join(most)} and {last}")
-    if command != "stylize":  # one pass over a large image would reuse little of the freed memory
+    if command not in (
+        "stylize",
+        "web",
+    ):  # one pass over a large image would reuse little of the freed memory
         keep_freed_memory()
     module, name = _COMMANDS[command]
     function = getattr(importlib.import_module(f"nstjax.{module}"), name)

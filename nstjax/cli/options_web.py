@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 class WebOptions:
     """Serve a page to stylize pictures in a browser. It needs the extra web: pip install 'nstjax[web]'.
 
-    The page is served from this machine and uses nothing from the internet. Uploads are deleted when a page is closed, and at the end. Press Ctrl-C to end.
+    The page is served from this machine and uses nothing from the internet. The files of a page are deleted when it is closed, and all files at the end. Press Ctrl-C to end.
     """
 
     host: str = "127.0.0.1"

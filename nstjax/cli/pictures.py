@@ -53,7 +53,9 @@ def load_picture(path: Path, long_side: int = 0) -> np.ndarray:
     image = load_image(path, long_side)
     height, width = image.shape[1:3]
     if min(height, width) < LEAST_SIDE:
-        raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
+        raise InputError(
+            f"{path} has {width}×{height} pixels: it must have at least {LEAST_SIDE}×{LEAST_SIDE}"
+        )
     return image
 
 

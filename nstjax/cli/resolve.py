@@ -278,7 +278,7 @@ def _one_for_each_photograph(first: Job, folder: Path, skipped: list[Skipped]) -
     """A job for each photograph of a folder; ``skipped`` receives the files that are none."""
     output, path = first.output, first.output.path
     if first.command == "reconstruct":
-        raise InputError(f"{folder} is a folder where an image file is wanted: name one file in it")
+        raise InputError(f"{folder} is a folder where an image file is needed: name one file in it")
     photographs = find_images(folder, skipped)
     if output.gif is not None or output.plot is not None:
         raise InputError("--gif and --plot name one file, but CONTENT is a folder: leave them out")

@@ -115,7 +115,7 @@ def _one(spec: str, image: np.ndarray) -> np.ndarray | None:
         return None
     masks = read_masks([spec], image)
     if len(masks) != 1:
-        raise InputError(f"{spec} has {len(masks)} regions where one is wanted: name a color, FILE#RRGGBB")
+        raise InputError(f"{spec} has {len(masks)} regions where one is needed: name a color, FILE#RRGGBB")
     return masks[0].values
 
 

@@ -138,7 +138,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     if options.data.data is None and config.generator.content:
         raise InputError("no photographs are given: name a folder with --data FOLDER, or --data tfds:NAME")
     if options.output.exists() and not options.output.is_dir():
-        raise InputError(f"-o {options.output} is a file where a folder is wanted: name another")
+        raise InputError(f"-o {options.output} is a file where a folder is needed: name another")
     named = str(options.output) == options.output.name  # a bare name, which --model would look up
     if named and not options.resume and is_shipped(options.output.name):
         raise InputError(f"-o {options.output} is the name of a model that comes with nstjax: choose another")

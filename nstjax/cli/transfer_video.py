@@ -72,7 +72,9 @@ def open_clip(path: Path) -> Clip:
         clip = Clip(animation, animation.size, len(animation.milliseconds))
     height, width = clip.size
     if min(height, width) < LEAST_SIDE:
-        raise InputError(f"{path} has {width}×{height} pixels: at least {LEAST_SIDE}×{LEAST_SIDE} are wanted")
+        raise InputError(
+            f"{path} has {width}×{height} pixels: it must have at least {LEAST_SIDE}×{LEAST_SIDE}"
+        )
     return clip
 
 
@@ -139,13 +141,14 @@ def _run(run: _Run, display: Display) -> int:
     display.say(announcement(run.backbone, run.config))
     store.begin(kept)
     with stop_on_interrupt() as interrupt:
-        if run.pictures.fine is not None:
-            styles = mixed_styles(run.pictures, run.backbone, run.config, lambda _: interrupt.stop)
-            run = dataclasses.replace(
-                run, pictures=dataclasses.replace(run.pictures, styles=styles, fine=None)
-            )
         painter = _Painter(run, store, kept, display, interrupt)
         try:
+            if run.pictures.fine is not None:
+                styles = mixed_styles(run.pictures, run.backbone, run.config, lambda _: interrupt.stop)
+                run = dataclasses.replace(
+                    run, pictures=dataclasses.replace(run.pictures, styles=styles, fine=None)
+                )
+                painter = _Painter(run, store, kept, display, interrupt)
             _write(run, painter, store, display)
             write_video_record(job, run.config, run.backbone, run.pictures.facts, painter.facts, began)
         except TransferFailed as error:
@@ -155,10 +158,9 @@ def _run(run: _Run, display: Display) -> int:
                 file=sys.stderr,
             )
             return FAILED
-        except _Stopped:
-            display.say(
-                f"stopped after frame {len(painter.facts)}{painter.of}; the same command continues there"
-            )
+        except (_Stopped, KeyboardInterrupt):  # the second: while fine styles were mixed
+            again = "" if "frame" in display.failed else "; the same command continues there"
+            display.say(f"stopped after frame {len(painter.facts)}{painter.of}{again}")
             return exit_code()
         finally:
             store.release()

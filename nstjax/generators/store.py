@@ -203,6 +203,6 @@ def load_generator(spec: str | Path) -> Generator:
             f"the folder {path} holds no trained generator: name a store, or a training run whose '{IN_A_RUN}' is there"
         )
     if path.exists():
-        raise InputError(f"{path} is a file where a generator's folder is wanted: name a folder or a model")
+        raise InputError(f"{path} is a file where a generator's folder is needed: name a folder or a model")
     names = ", ".join(installed_generators()) or "none yet; nstjax train makes one"
     raise InputError(f"there is no model called {str(spec)!r}, nor such a folder: installed are {names}")

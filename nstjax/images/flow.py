@@ -102,7 +102,8 @@ def reliable(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Return where a flow can be trusted: neither at occlusions, nor at the borders of motions, nor outside the frame.
 
     The conditions are those of Ruder et al. (2016, arXiv 1604.08610, section 3.2): the flow there and back must end
-    where it began, and the flow must be smooth.
+    where it began, and the flow must be smooth. The constant of the second condition is 0.1 in place of the paper's 0.002:
+    only steep changes of the flow are motion boundaries, and those of slow objects are not found.
 
     Args:
         flow: from the frame to another one, ``(h, w, 2)``.
@@ -135,7 +136,7 @@ class Motion:
 
     @property
     def is_cut(self) -> bool:
-        """True if the mean likeness of trusted positions, with 0 elsewhere, is below :data:`ONE_SCENE`."""
+        """True if the mean of ``trusted · likeness`` over all positions is below :data:`ONE_SCENE`."""
         return bool((self.trusted * self.likeness).mean() < ONE_SCENE)
 
 

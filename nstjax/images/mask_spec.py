@@ -62,7 +62,7 @@ def _numbers(spec: str, kind: str, text: str) -> tuple[float, ...]:
     try:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:
-        raise InputError(f"the mask {spec} has a word where a number is wanted: {_FORMS[kind]}") from None
+        raise InputError(f"the mask {spec} has a word where a number is needed: {_FORMS[kind]}") from None
     count = 4 if kind == "box" else 1
     if len(found) != count:
         raise InputError(f"the mask {spec} has {len(found)} numbers, not {count}: {_FORMS[kind]}")

@@ -170,7 +170,7 @@ def open_file(file: Path | BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]
     with as_input_error(name), contextlib.ExitStack() as stack:
         if isinstance(file, Path):
             if file.is_dir():
-                raise InputError(f"{file} is a folder where an image file is wanted: name one file in it")
+                raise InputError(f"{file} is a folder where an image file is needed: name one file in it")
             file = stack.enter_context(file.open("rb"))
         head = file.read(HEAD)
         file.seek(0)

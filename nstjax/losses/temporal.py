@@ -1,20 +1,21 @@
 """Temporal consistency: differences between a frame's picture and the warped picture of the frame before it."""
 
 import jax.numpy as jnp
+from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.pixels import check_floating
 from nstjax.typing import Images, Scalar
 
 
-def temporal_loss(images: Images, warped: Images, weights: Images) -> Scalar:
-    """Compute the mean of ``c (x − ω)²`` over all positions and channels (Ruder et al. 2016, arXiv 1604.08610).
+def temporal_loss(images: Images, warped: Images, weights: Array) -> Scalar:
+    """Compute the mean of ``c (x − ω)²`` over all images, positions and channels (Ruder et al. 2016, arXiv 1604.08610).
 
     Args:
         images: the pictures ``x``, ``(n, h, w, 3)`` in [0, 1].
         warped: the pictures ``ω`` of the frames before, moved along the optical flow, of the same shape.
-        weights: the weights ``c`` of the positions, ``(n, h, w)`` in [0, 1]: 0 where a position was not visible in the
-            frame before.
+        weights: the weights ``c`` of the positions, ``(n, h, w)`` in [0, 1]: 0 where the flow is not reliable, for
+            example where a position was not visible in the frame before.
 
     Returns:
         A scalar; 0 if all weights are 0.

@@ -134,7 +134,11 @@ class TransferConfig(Settings):
         return self.optimizer_at(scale).most_iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
-        """This config with the layers and the style weight chosen for a network where they were not set."""
+        """Return this config with the default layers and style weight of a network where they are not set.
+
+        Raises:
+            InputError: If the network has no default content layer.
+        """
         return dataclasses.replace(self, objective=self.objective.for_layers(backbone.layers))
 
     def to_json(self) -> dict[str, Any]:

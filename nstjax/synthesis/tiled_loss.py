@@ -32,7 +32,7 @@ class Axis:
     """The division of one side of the image into tiles.
 
     Attributes:
-        tile: side of a tile in pixels; the last tile may be smaller.
+        tile: side of a tile in pixels; the last tile has all remaining pixels, fewer or more.
         window: side in pixels of the window that is read for a tile: the tile and its halo.
         starts: first pixel of each tile's window, a multiple of the coarsest layer's stride.
     """
@@ -42,11 +42,9 @@ class Axis:
     starts: tuple[int, ...]
 
     def own(self, number: Any, stride: int) -> tuple[Any, Any]:
-        """Return the first position on a layer's grid that belongs to a tile, and the position after the
-        last.
+        """Return the first position on a layer's grid that belongs to a tile, and the position after the last.
 
-        The last tile takes the rest of the layer, which may be longer than a tile: its end lies beyond any
-        image.
+        The last tile has all remaining positions; its end is a number beyond any image.
 
         Args:
             number: index of the tile.

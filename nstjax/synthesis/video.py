@@ -30,16 +30,16 @@ TERM = "temporal"
 
 @dataclasses.dataclass(frozen=True)
 class VideoConfig:
-    """Settings of a video's transfer, in addition to those of its frames.
+    """Settings of the transfer of a video, in addition to :class:`TransferConfig`.
 
     Raises:
         InputError: If a field is outside its range.
     """
 
     temporal_weight: float = 100.0
-    """Weight of the temporal loss, which keeps the picture of a frame close to the one before, moved along the optical flow; 0 turns it off."""
+    """Weight of the temporal loss, which keeps the picture of a frame close to the one before, moved along the optical flow; at most 1e9, and 0 turns it off."""
     frame_iterations: int | None = None
-    """Iterations of each frame that starts from the one before; by default half of those of the last scale."""
+    """Iterations of each frame that starts from the one before, at least 1; by default half of those of the last scale."""
 
     def __post_init__(self) -> None:
         within("temporal_weight", self.temporal_weight, 0, _MOST_WEIGHT)
@@ -47,7 +47,7 @@ class VideoConfig:
             within("frame_iterations", self.frame_iterations, 1, MOST)
 
     def following(self, config: TransferConfig) -> TransferConfig:
-        """Return the config of a frame that starts from the one before: the last scale alone, with fewer iterations."""
+        """Return the config of a frame that starts from the one before: the last scale alone, with :attr:`frame_iterations`."""
         side, last = config.pyramid()[-1], len(config.pyramid()) - 1
         count = self.frame_iterations or max(1, round(SHARE * config.optimizer_at(last).iterations))
         return dataclasses.replace(config, size=side, scales=(side,), iterations=(count,), init="image")
@@ -101,6 +101,9 @@ def temporal_term(weight: float, warped: Images, weights: np.ndarray) -> ExtraTe
         weight: factor on the loss.
         warped: the warped picture of the frame before, ``(1, h, w, 3)`` in [0, 1].
         weights: the weights of the positions, ``(h, w)`` in [0, 1].
+
+    Returns:
+        ``{"temporal": term}``, for the argument ``extra_terms``.
     """
     arrays = (jnp.float32(weight), jnp.asarray(warped, jnp.float32), jnp.asarray(weights, jnp.float32)[None])
     return {TERM: jax.tree_util.Partial(_Temporal(), *arrays)}
@@ -110,13 +113,16 @@ def filled(warped: np.ndarray, frame: np.ndarray, trusted: np.ndarray) -> np.nda
     """Return the warped picture, with the frame in the colors of the picture where the flow cannot be trusted.
 
     An affine map of colors, fitted by least squares where the flow is trusted, gives the frame the colors of the picture.
-    In the frame's own colors, what becomes visible would stay apart from its surroundings: few iterations on one scale
-    change large areas little.
+    Without this map, newly visible areas would keep the frame's colors, because a few iterations at one scale hardly
+    change large areas.
 
     Args:
         warped: the warped picture of the frame before, ``(1, h, w, 3)`` in [0, 1].
         frame: the frame, of the same shape.
         trusted: where the flow is reliable, ``(h, w)`` bool.
+
+    Returns:
+        ``(1, h, w, 3)`` float32 in [0, 1].
     """
     colors = np.concatenate([frame[0], np.ones_like(frame[0, ..., :1])], -1)
     affine = np.linalg.lstsq(colors[trusted], warped[0][trusted], rcond=None)[0]
@@ -136,9 +142,10 @@ def transfer_frame(
     """Stylize a frame of a video, consistently with the frame before it.
 
     The first frame of a scene is stylized like a photograph. Every other frame starts from the last picture, moved
-    along the optical flow. Where the flow is not reliable (occlusions and borders of motions), it starts from the frame
-    itself, in the colors of the picture. :func:`nstjax.losses.temporal_loss` keeps it close to the moved picture where the flow is reliable. Only
-    the last scale is computed.
+    along the optical flow. Where the flow is not reliable (occlusions and motion boundaries), it starts from the frame
+    itself, recolored to match the picture. :func:`nstjax.losses.temporal_loss` keeps it close to the warped picture where
+    the flow is reliable. Frames that do not start a scene are computed at the last scale only, with
+    :attr:`VideoConfig.frame_iterations`.
 
     Args:
         frame: ``(1, h, w, 3)`` in [0, 1], of any size.
@@ -154,7 +161,7 @@ def transfer_frame(
         the two frames are not alike (:attr:`nstjax.images.flow.Motion.is_cut`).
 
     Raises:
-        InputError: As for :func:`nstjax.transfer`; or if OpenCV is not installed.
+        InputError: As for :func:`nstjax.transfer`; or if OpenCV is not installed, or a side has more than 32766 pixels.
         TransferFailed: If the loss became non-finite.
     """
     config = (config or TransferConfig()).for_backbone(backbone)

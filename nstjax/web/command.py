@@ -1,6 +1,7 @@
 """``nstjax web``: serves the page."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -52,16 +53,23 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise InputError(f"--host {host} is not an address of this machine: leave it out") from error
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name != "nt":  # on Windows the option would let two servers share a port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
         listening.listen(128)
     except OSError as error:
         listening.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(f"--host {host} is not an address of this machine: leave it out") from error
         raise InputError(
             f"cannot listen on --host {host} --port {port} ({error.strerror}): choose another --port"
         ) from error
     return listening
+
+
+def _is_local(host: str) -> bool:
+    return host not in ("", "0.0.0.0", "::")
 
 
 def run_web(arguments: Sequence[str]) -> int:
@@ -84,12 +92,15 @@ def run_web(arguments: Sequence[str]) -> int:
         from nstjax.web.server import serve  # imports Gradio
 
         port = listening.getsockname()[1]
-        shown = "127.0.0.1" if options.host in ("", "0.0.0.0", "::") else options.host
+        shown = options.host if _is_local(options.host) else "127.0.0.1"
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
         def started() -> None:
             if not options.quiet:
-                print(f"nstjax web: open {address} in a browser; Ctrl-C ends it", flush=True)
+                others = (
+                    "" if _is_local(options.host) else f", or port {port} of this machine from another one"
+                )
+                print(f"nstjax web: open {address} in a browser{others}; Ctrl-C ends it", flush=True)
             if options.open:
                 webbrowser.open(address)
 

@@ -98,8 +98,8 @@ def fields_of(
         kind: the options class.
         default: an instance whose values are the defaults, or None.
         layout: the layout of the command's help.
-        left_out: paths of options without a field.
-        choices: for options that are free text, the values to offer.
+        left_out: dotted names of options without a field, such as ``settings.init``.
+        choices: for options that are free text, by dotted name, the values to offer.
     """
     options = {option.path: layout.apply(option) for option in options_of(kind, default)}
     titles = list(layout.groups)
@@ -161,7 +161,11 @@ def arguments_of(fields: Sequence[Field], values: Sequence[Any]) -> list[str]:
 
     Args:
         fields: the fields.
-        values: a value for each field; None and an empty text leave the option out.
+        values: a value for each field; None, ``""`` and ``[]`` leave the option out, and so does a switch that equals its
+            default.
+
+    Returns:
+        The words of the command line.
 
     Raises:
         InputError: If a value is not one of its field's. The values are checked here, because a client can send

@@ -6,38 +6,38 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import nstjax
-from nstjax.cli.exits import BY_SIGNAL
+from nstjax.cli.exits import BY_SIGNAL, FAILED
 from nstjax.cli.flags import with_flags
 from nstjax.cli.runtime import warnings_as_notes
 from nstjax.cli.stylize_command import run_stylize
 from nstjax.errors import InputError
+from nstjax.files import saves_elsewhere
 from nstjax.web.session import DECODING, Session
 
 PICTURE, PLOT, ANIMATION = "picture.png", "loss.png", "steps.gif"
-_ERROR, _NOTE = "nstjax: error: ", "note: "
+UPDATE_EVERY_S = 0.25
+_ERROR = "nstjax: error: "
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """The state of an optimization after an iteration, or its end.
+    """The state of an optimization.
 
     Attributes:
         done: fraction of the work that is done, in [0, 1].
         text: scale, iteration, loss and time left, as text.
-        preview: file of the newest preview.
-        finished: True for the last update; the picture is then complete.
-        stopped: True if the run was stopped before its end.
+        preview: file of the newest preview; in the last update, the picture.
+        finished: True for the last update, when the output files are written.
     """
 
     done: float
     text: str
     preview: Path | None = None
     finished: bool = False
-    stopped: bool = False
 
 
 def one_pass(folder: Path, arguments: Sequence[str]) -> list[str]:
@@ -54,11 +54,40 @@ def one_pass(folder: Path, arguments: Sequence[str]) -> list[str]:
         InputError: If the input is not valid.
     """
     notes: list[str] = []
-    with DECODING, warnings_as_notes(notes.append):
-        code = run_stylize([*arguments, "-o", str(folder / PICTURE), "--quiet"])
+    before = saves_elsewhere.set(False)
+    try:
+        with DECODING, warnings_as_notes(notes.append):
+            code = run_stylize([*arguments, "-o", str(folder / PICTURE), "--quiet"])
+    finally:
+        saves_elsewhere.reset(before)
     if code:
         raise InputError(f"the picture was not made (exit code {code})")
     return notes
+
+
+class _Reader(threading.Thread):
+    """Reads the progress that a worker prints, and keeps the newest.
+
+    Attributes:
+        told: the newest progress; None before the first iteration.
+        preview: name of the newest preview.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(daemon=True)
+        self._lines = lines
+        self.told: dict[str, float] | None = None
+        self.preview: str | None = None
+
+    def run(self) -> None:
+        for line in self._lines:
+            try:
+                told = json.loads(line)
+            except ValueError:  # the output of a library, or a part of a line of a killed worker
+                continue
+            if isinstance(told, dict):
+                self.preview = told.pop("preview", None) or self.preview
+                self.told = told
 
 
 def _text(told: dict[str, float]) -> str:
@@ -71,6 +100,32 @@ def _text(told: dict[str, float]) -> str:
     )
 
 
+def _start(session: Session, folder: Path, command: Sequence[str]) -> "subprocess.Popen[str]":
+    """Start the worker.
+
+    Raises:
+        InputError: If the page was closed, or has a run already.
+    """
+    # The worker imports the same nstjax as this process; -P keeps the working directory out of its path.
+    path = os.pathsep.join([str(Path(nstjax.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    with session.lock:
+        if session.closed:
+            raise InputError("the page was closed")
+        if session.worker is not None:
+            raise InputError("this page has a run already: stop it first")
+        session.worker_folder = folder
+        session.worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "nstjax.web.worker", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+        )
+        return session.worker
+
+
 def optimize(session: Session, folder: Path, arguments: Sequence[str], animation: bool) -> Iterator[Update]:
     """Run ``nstjax transfer`` in a process of its own.
 
@@ -81,54 +136,56 @@ def optimize(session: Session, folder: Path, arguments: Sequence[str], animation
         animation: also write ``steps.gif``.
 
     Yields:
-        An :class:`Update` after each iteration, and one at the end.
+        An :class:`Update` several times a second, and one at the end.
 
     Raises:
-        InputError: If the input is not valid, the run failed, or it was ended without a picture.
+        InputError: If the input is not valid, or the run ended without a picture.
     """
-    if session.worker is not None:
-        raise InputError("this page has a run already: stop it first")
     outputs = ["-o", str(folder / PICTURE), "--plot", str(folder / PLOT)]
     outputs += ["--gif", str(folder / ANIMATION)] if animation else []
-    command = [sys.executable, "-m", "nstjax.web.worker", str(folder), *arguments, *outputs]
-    # The worker imports the same nstjax as this process, wherever it was started.
-    path = os.pathsep.join([str(Path(nstjax.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [*command, "--quiet", "--save-state-every", "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
-    )
-    session.worker = process
-    assert process.stdout is not None
+    command = [str(folder), *arguments, *outputs, "--quiet", "--save-state-every", "0"]
+    process = _start(session, folder, command)
     errors: list[str] = []
-    reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
+    reader = _Reader(process.stdout or ())
+    others = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
     reader.start()
-    last, preview = None, None
+    others.start()
+    shown = None
     try:
         yield Update(0.0, "Loading the network and compiling")
-        for line in process.stdout:
-            if not line.startswith("{"):
-                continue
-            last = json.loads(line)
-            if last.get("preview"):
-                preview = folder / last["preview"]
-            yield Update(last["done"], _text(last), preview)
+        while reader.is_alive():
+            reader.join(UPDATE_EVERY_S)
+            told = reader.told
+            if told is not None and told is not shown:
+                shown = told
+                preview = None if reader.preview is None else folder / reader.preview
+                yield Update(
+                    told["done"], _text(told), preview if preview is not None and preview.exists() else None
+                )
         code = process.wait()
-        reader.join(5)
+        others.join(5)
     finally:  # also if the page was closed
         process.kill()
         process.wait()
-        session.worker = None
-    stopped = code > BY_SIGNAL
-    if not (folder / PICTURE).exists() or code not in (0, BY_SIGNAL + 2):
-        sentences = [line.strip() for line in errors if line.startswith(_ERROR)]
-        reason = sentences[-1].removeprefix(_ERROR) if sentences else f"the run ended with exit code {code}"
-        raise InputError(with_flags(reason))
-    end = "Stopped: the picture so far" if stopped else "Finished"
-    if last is not None:
-        end += f", loss {last['loss']:.4g}, {last['seconds']:.0f} s"
-    yield Update(1.0, end, folder / PICTURE, finished=True, stopped=stopped)
+        with session.lock:
+            session.worker = session.worker_folder = None
+    made = (folder / PICTURE).exists()
+    if made and code in (0, FAILED, BY_SIGNAL + 2):
+        end = {0: "Finished", FAILED: with_flags(_reason(errors, code))}.get(
+            code, "Stopped: the picture so far"
+        )
+        if reader.told is not None:
+            end += f", loss {reader.told['loss']:.4g}, {reader.told['seconds']:.0f} s"
+        yield Update(1.0, end, folder / PICTURE, finished=True)
+        return
+    raise InputError(with_flags(_reason(errors, code)))
+
+
+def _reason(errors: Sequence[str], code: int) -> str:
+    """Return why a run failed, from its messages and its exit code."""
+    sentences = [line.strip() for line in errors if line.startswith(_ERROR)]
+    if sentences:
+        return sentences[-1].removeprefix(_ERROR)
+    if code < 0:
+        return f"the run was ended by signal {-code}, possibly because memory ran out: choose a smaller size"
+    return f"the run ended with exit code {code}"

@@ -18,11 +18,11 @@ from nstjax.losses.statistics import STATISTICS
 from nstjax.paintings import PAINTINGS, paint
 from nstjax.web.actions import BRUSHES, EDITOR_SIDE, GALLERY, Actions, progress_bar
 from nstjax.web.fields import Field, fields_of
-from nstjax.web.session import Sessions
+from nstjax.web.session import MOST_SESSIONS, Sessions
 from nstjax.weights.store import AUTO, installed
 
 EXAMPLE_SIDE = 512  # pixels; of the example paintings
-START = "One pass takes about a second; the optimization takes a minute or more and has larger forms of the painting."
+START = "One pass takes about a second. Optimization takes a minute or more and reproduces larger shapes of the painting."
 THEME = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
     block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
 )
@@ -137,6 +137,12 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
         element.preprocess = lambda payload: None if payload is None else payload.path
         return element
 
+    def editor_files(payload: Any) -> Any:
+        if payload is None:
+            return None
+        files = [file.path for file in (payload.background, payload.composite) if file]
+        return {"layers": [file.path for file in payload.layers or [] if file], "others": files}
+
     with gradio.Blocks(title="nstjax", analytics_enabled=False, delete_cache=(600, 86400)) as page:
         gradio.Markdown(
             "# nstjax\nStylize a photograph with a painting. The pictures stay on the machine that serves this page."
@@ -145,15 +151,21 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
             with gradio.Column(min_width=320):
                 photo = picture("Photograph", "photo")
                 gradio.Examples(
-                    [[str(photograph(name))] for name in PHOTOGRAPHS], [photo], label="Example photographs"
+                    [[str(photograph(name))] for name in PHOTOGRAPHS],
+                    [photo],
+                    label="Example photographs",
+                    elem_id="photos",
                 )
                 painting = picture("Style image", "painting")
                 gradio.Examples(
-                    [[path] for path in _example_paintings(examples)], [painting], label="Example paintings"
+                    [[path] for path in _example_paintings(examples)],
+                    [painting],
+                    label="Example paintings",
+                    elem_id="paintings",
                 )
                 with gradio.Accordion("Regions with their own style image", open=False, elem_id="regions"):
                     gradio.Markdown(
-                        "Paint over the photograph. Each brush color has its own style image; the rest gets the one above, or stays as it is."
+                        "Paint over the photograph. Each brush color has its own style image; the rest gets the style image above. Without one, it keeps the photograph (one pass) or gets no style (optimization). Trained styles have no regions."
                     )
                     editor = gradio.ImageEditor(
                         type="numpy",
@@ -166,6 +178,7 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
                         canvas_size=(EDITOR_SIDE, EDITOR_SIDE),
                         elem_id="editor",
                     )
+                    editor.preprocess = editor_files  # likewise
                     with gradio.Row():
                         own = [
                             picture(f"Style image for {name}", f"painting-{name}", min_width=120)
@@ -222,9 +235,11 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
         private: dict[str, Any] = {"api_visibility": "private"}
         light = {**private, "concurrency_id": "light", "concurrency_limit": 1, "show_progress_on": [result]}
         photo.change(act.canvas, [photo], [editor], show_progress="hidden", **private)
+        for style in (painting, *own):
+            style.change(act.check, [style], None, show_progress="hidden", **private)
         paint_button.click(act.paint, [*inputs, *stylize_form], shown, **light)
         gallery.select(act.paint_gallery, [photo, *stylize_form], shown, **light)
-        optimize_button.click(
+        optimize_button.click(act.request_run, None, [progress], show_progress="hidden", **private).then(
             act.optimize,
             [*inputs, again, animation, *transfer_form],
             shown,
@@ -236,4 +251,6 @@ def make_page(sessions: Sessions, examples: Path) -> gradio.Blocks:
         stop.click(act.stop, None, [progress], show_progress="hidden", concurrency_limit=None, **private)
         reuse.click(act.reuse, None, [photo], **private)
         page.unload(act.close)
-    return page
+    page.state_session_capacity = 4 * MOST_SESSIONS
+    sessions.keep = frozenset(Path(file) for block in page.blocks.values() for file in block.keep_in_cache)
+    return page.queue(max_size=64)

@@ -1,5 +1,6 @@
 """The HTTP server of the page: what it accepts, and what the browser may load."""
 
+import ipaddress
 import re
 import socket
 from collections.abc import Callable
@@ -24,8 +25,11 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Gradio has more routes, among them some that edit the application or fetch other addresses; the page needs these only.
 SERVED = re.compile(
     r"/(config/?|theme\.css|favicon\.ico|manifest\.json|(static|assets|svelte)/.*|gradio_api/"
-    r"(upload/?|upload_progress/?|queue/(join|data)/?|file=.*|heartbeat/[^/]*/?|startup-events/?|app_id/?|cancel/?|reset/?))?"
+    r"(upload/?|upload_progress/?|queue/(join|data)/?|run/predict/?|file=.*|heartbeat/[^/]*/?|startup-events/?|app_id/?))?"
 )
+FILE, UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
+MAX_BODY_BYTES = 2**20  # of a request that is not an upload
+MAX_UPLOADS_BYTES = 4 * 2**30  # of all uploads and results together
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -44,24 +48,48 @@ class Guard:
 
     Args:
         app: the application.
+        uploads: Gradio's folder of uploads, the only one from which files are served.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, uploads: Path) -> None:
+        self._app, self._uploads = app, uploads.resolve()
+
+    def _refusal(self, scope: Scope) -> tuple[str, int] | None:
+        """Return why a request is refused, with the HTTP status; None if it is not."""
+        headers, path = Headers(scope=scope), str(scope["path"])
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return "requests from other websites are refused", 403
+        if not SERVED.fullmatch(path):
+            return "not found", 404
+        if path.startswith(FILE):
+            # Gradio would fetch an address, and return what is there.
+            name = Path(path.removeprefix(FILE))
+            try:
+                own = name.is_absolute() and name.resolve().is_relative_to(self._uploads)
+            except (OSError, ValueError):  # too long, or with a null character
+                own = False
+            if not own:
+                return "not found", 404
+        if scope["method"] == "POST":
+            length = headers.get("content-length", "")
+            upload = path.startswith(UPLOAD)
+            if not length.isdigit():
+                return "the length of the request is missing", 411
+            if int(length) > (2 * MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES):
+                return "the request is too large", 413
+            if upload and _folder_bytes(self._uploads) > MAX_UPLOADS_BYTES:
+                return "the uploads of all pages are too large: close some pages", 413
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received = Headers(scope=scope)
-        origin = received.get("origin")
-        if origin is not None and urlsplit(origin).netloc != received.get("host"):
-            await PlainTextResponse("requests from other websites are refused", 403)(scope, receive, send)
-            return
-
-        if not SERVED.fullmatch(scope["path"]):
-            await PlainTextResponse("not found", 404)(scope, receive, send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await PlainTextResponse(*refusal)(scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:
@@ -72,31 +100,48 @@ class Guard:
         await self._app(scope, receive, with_headers)
 
 
+def _folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _is_loopback(host: str) -> bool:
+    """Return True if only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _refuse_address(*_: object, **__: object) -> str:
+    """Replace Gradio's download of an address that a browser names in place of an upload."""
+    raise gradio.Error("only uploaded files are read: upload the file", print_exception=False)
+
+
 def make_app(root: Path, host: str) -> tuple[FastAPI, Sessions]:
     """Return the application and its sessions.
 
-    A request is refused if its ``Host`` is not this machine (a website could otherwise point its own name to
-    127.0.0.1), or if its ``Origin`` is another website.
+    A request is refused if its ``Origin`` is another website. If ``host`` is a loopback address, a request is also refused
+    if its ``Host`` is another name, because a website can point its own name to 127.0.0.1.
 
     Args:
         root: folder for temporary files.
-        host: the address that the server listens on; only for a loopback address the ``Host`` is checked.
+        host: the address that the server listens on.
     """
-    files = root / "sessions"
-    files.mkdir(parents=True, exist_ok=True)
-    sessions = Sessions(files, root / UPLOADS)
+    uploads = root / UPLOADS
+    uploads.mkdir(parents=True, exist_ok=True)
+    sessions = Sessions(uploads)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    app.add_middleware(Guard)
-    if host in LOOPBACK:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+    app.add_middleware(Guard, uploads=uploads)
+    if _is_loopback(host):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, host, "[::1]"])
+    gradio.processing_utils.async_ssrf_protected_download = _refuse_address
     page = make_page(sessions, root / "examples")
     page.has_launched = True  # otherwise Gradio 6 lets a mounted page read any path that a browser sends
     gradio.mount_gradio_app(
         app,
         page,
         path="/",
-        allowed_paths=[str(files)],
         max_file_size=MAX_UPLOAD_BYTES,
         show_error=True,
         footer_links=[],

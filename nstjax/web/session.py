@@ -1,11 +1,14 @@
-"""The files of the browsers that use the page. Each browser has its own folder, which is deleted when its page is closed."""
+"""The files of the open pages. Each page has its own folder, which is deleted when the page is closed."""
 
 import contextlib
 import dataclasses
+import os
 import secrets
 import shutil
 import subprocess
 import threading
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from nstjax.cli.pictures import load_picture
@@ -16,48 +19,60 @@ from nstjax.images.animation import is_animation
 from nstjax.images.formats import recognise_file
 
 MOST_SESSIONS = 32
-KEPT_RUNS = 8  # folders of earlier results of a browser that are kept for download
-MAX_UPLOAD_BYTES = 64 * 2**20  # of an upload
+IDLE_S = 600.0  # a page without an event for this time may lose its session to a new page
+KEPT_RUNS = 8  # folders of earlier results of a page that are kept for download
+MAX_UPLOAD_BYTES = 64 * 2**20
 UPLOAD_CHECK_SIDE = 512  # pixels; an upload is decoded once to check it, large ones at a reduced size
+STOP = "stop"  # a file of this name in the folder of a run stops it
 DECODING = threading.Lock()
 """Held while images are decoded: the collection of warnings is global to the process."""
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WebP": ".webp",
-    "TIFF": ".tiff",
-}  # other files are converted to PNG
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "TIFF": ".tiff"}  # others are converted to PNG
 
 
 @dataclasses.dataclass
 class Session:
-    """The files and the run of one browser.
+    """The files and the run of one open page.
 
     Attributes:
-        folder: folder of the images.
-        uploads: Gradio's folder of uploads.
+        folder: folder of the page.
+        uploads: Gradio's folder of uploads; it contains ``folder``.
+        lock: held while the other attributes change.
+        used: time of the last event, from ``time.monotonic``.
+        closed: True after the page was closed.
         runs: number of runs so far.
+        wanted: number of optimizations that were asked for and have not begun.
         worker: the process of the optimization, if one runs.
-        run_folder: folder of the newest run.
-        taken: uploads that the browser has used, in Gradio's folder.
+        worker_folder: folder of the optimization, if one runs.
+        last: the newest result, or None.
+        taken: uploads that the page has used.
     """
 
     folder: Path
     uploads: Path
+    lock: threading.RLock = dataclasses.field(default_factory=threading.RLock)
+    used: float = 0.0
+    closed: bool = False
     runs: int = 0
+    wanted: int = 0
     worker: subprocess.Popen[str] | None = None
-    run_folder: Path | None = None
+    worker_folder: Path | None = None
+    last: Path | None = None
     taken: set[Path] = dataclasses.field(default_factory=set)
 
-    def take(self, upload: str, role: str) -> Path:
-        """Check an uploaded image and copy it to the folder of the session.
+    def plain(self, text: str) -> str:
+        """Return a text without the folders of the session."""
+        for folder in sorted(self.folder.glob("run-*"), reverse=True):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text.replace(f"{self.folder}{os.sep}", "")
+
+    def check(self, upload: str) -> tuple[Path, bool]:
+        """Check an uploaded image.
 
         Args:
             upload: path of the upload, as the browser sends it.
-            role: name of the copy, without suffix.
 
         Returns:
-            The path of the copy.
+            The path, and True if the commands can read the file as a still image as it is.
 
         Raises:
             InputError: If the path is not that of an upload, the file is too large, or it is not an image. The message
@@ -67,93 +82,163 @@ class Session:
         if not source.resolve().is_relative_to(self.uploads.resolve()):
             raise InputError(f"{source.name} was not uploaded: upload it first")
         if not source.is_file():
-            raise InputError(f"{source.name} is not here any more: upload it again")
-        self.taken.add(source)
+            raise InputError(f"{source.name} is no longer available: upload it again")
+        with self.lock:
+            self.taken.add(source)
         if source.stat().st_size > MAX_UPLOAD_BYTES:
             raise InputError(
                 f"{source.name} has more than {MAX_UPLOAD_BYTES >> 20} MB: choose a smaller file"
             )
-        suffix = _SUFFIXES.get(str(recognise_file(source)))
         try:
             with DECODING, warnings_as_notes(lambda note: None):
-                picture = load_picture(source, UPLOAD_CHECK_SIDE)
-                if suffix is None or is_animation(source):  # of an animation, the first frame is used
-                    suffix, picture = None, load_picture(source)
+                load_picture(source, UPLOAD_CHECK_SIDE)
+                known = recognise_file(source) in _SUFFIXES and not is_animation(source)
         except InputError as error:
             raise InputError(str(error).replace(str(source), source.name)) from error
-        for earlier in self.folder.glob(f"{role}.*"):
-            earlier.unlink()
-        target = self.folder / f"{role}{suffix or '.png'}"
-        if suffix is None:
-            save_image(target, picture)
-        else:
+        return source, known
+
+    def take(self, upload: str, folder: Path, role: str) -> Path:
+        """Check an uploaded image and copy it to a folder.
+
+        Args:
+            upload: path of the upload, as the browser sends it.
+            folder: folder for the copy.
+            role: name of the copy, without suffix.
+
+        Returns:
+            The path of the copy: JPEG, PNG, WebP and TIFF are copied; other formats, and the first frame of an
+            animation, are saved as PNG.
+
+        Raises:
+            InputError: As for :meth:`check`.
+        """
+        source, known = self.check(upload)
+        if known:
+            target = folder / f"{role}{_SUFFIXES[str(recognise_file(source))]}"
             shutil.copyfile(source, target)
+        else:
+            target = folder / f"{role}.png"
+            with DECODING, warnings_as_notes(lambda note: None):
+                picture = load_picture(source)
+            save_image(target, picture)
         return target
 
     def new_run(self) -> Path:
-        """Make and return the folder of a new run; delete the folder of the oldest run that is not kept."""
-        self.runs += 1
-        folder = self.folder / f"run-{self.runs:04d}"
-        folder.mkdir()
-        self.run_folder = folder
-        for old in sorted(self.folder.glob("run-*"))[:-KEPT_RUNS]:
-            shutil.rmtree(old, ignore_errors=True)
+        """Make and return the folder of a new run; keep only the newest :data:`KEPT_RUNS` folders.
+
+        Raises:
+            InputError: If the page was closed.
+        """
+        with self.lock:
+            if self.closed:
+                raise InputError("the page was closed")
+            self.runs += 1
+            folder = self.folder / f"run-{self.runs:06d}"
+            folder.mkdir()
+            kept = {self.worker_folder, None if self.last is None else self.last.parent}
+            for old in sorted(self.folder.glob("run-*"))[:-KEPT_RUNS]:
+                if old not in kept:
+                    shutil.rmtree(old, ignore_errors=True)
         return folder
 
-    def stop(self) -> None:
-        """Ask the running optimization to stop after its iteration; its picture so far becomes the result."""
-        if self.worker is not None and self.run_folder is not None:
-            (self.run_folder / "stop").touch()
+    def stop(self) -> bool:
+        """Stop the optimization of the page: the running one after its iteration, those that wait before they begin.
 
-    def kill(self) -> None:
-        """End the running optimization at once, without a result."""
-        if self.worker is not None:
+        Returns:
+            True if one was running or waiting.
+        """
+        with self.lock:
+            waiting, self.wanted = self.wanted > 0, 0
+            if self.worker is None or self.worker_folder is None:
+                return waiting
+            (self.worker_folder / STOP).touch()
+            return True
+
+    def close(self, keep: Collection[Path]) -> None:
+        """End the run and delete the files.
+
+        Args:
+            keep: uploads that are not deleted.
+        """
+        with self.lock:
+            self.closed, self.wanted = True, 0
+            worker = self.worker
+        if worker is not None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                worker.kill()
+                worker.wait(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for upload in self.taken - set(keep):
             with contextlib.suppress(OSError):
-                self.worker.kill()
+                upload.unlink()
+                upload.parent.rmdir()  # Gradio makes a folder for each upload
 
 
 class Sessions:
     """All sessions, by the key that Gradio gives a page.
 
     Args:
-        root: folder for the folders of the sessions.
-        uploads: Gradio's folder of uploads.
+        uploads: Gradio's folder of uploads. The folders of the sessions are in it, so that Gradio serves their files
+            without making copies.
+
+    Attributes:
+        keep: uploads that are never deleted: the examples.
     """
 
-    def __init__(self, root: Path, uploads: Path) -> None:
-        self._root, self._uploads = root, uploads
+    def __init__(self, uploads: Path) -> None:
+        self._uploads = uploads
+        self._root = uploads / "sessions"
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
+        self.keep: frozenset[Path] = frozenset()
+
+    def find(self, key: str | None) -> Session | None:
+        """Return the session of a page, or None."""
+        with self._lock:
+            return self._sessions.get(str(key))
 
     def of(self, key: str | None) -> Session:
         """Return the session of a page; make it if it does not exist.
 
+        A page that was not used for :data:`IDLE_S` loses its session if there are too many. A browser on a machine that
+        was suspended does not report that its page was closed.
+
         Raises:
-            InputError: If there are :data:`MOST_SESSIONS` already.
+            InputError: If there are :data:`MOST_SESSIONS` already, all in use.
         """
+        now, idle = time.monotonic(), None
         with self._lock:
             found = self._sessions.get(str(key))
             if found is None:
                 if len(self._sessions) >= MOST_SESSIONS:
-                    raise InputError(f"{MOST_SESSIONS} pages are open already: close some of them")
+                    unused = {
+                        name: one
+                        for name, one in self._sessions.items()
+                        if one.worker is None and now - one.used > IDLE_S
+                    }
+                    if not unused:
+                        raise InputError(f"{MOST_SESSIONS} pages are open already: close some of them")
+                    idle = self._sessions.pop(min(unused, key=lambda name: unused[name].used))
                 # The name cannot be guessed, because Gradio serves files in this folder by their path.
                 folder = self._root / secrets.token_hex(16)
                 folder.mkdir(parents=True)
                 found = self._sessions[str(key)] = Session(folder, self._uploads)
-            return found
+            found.used = now
+        if idle is not None:
+            self._delete(idle)
+        return found
+
+    def _delete(self, session: Session) -> None:
+        with self._lock:
+            others = {path for one in self._sessions.values() for path in one.taken}
+        session.close(others | self.keep)
 
     def close(self, key: str | None) -> None:
-        """End the run of a page and delete its files, also its uploads in Gradio's folder."""
+        """End the run of a page and delete its files and its uploads."""
         with self._lock:
             session = self._sessions.pop(str(key), None)
-            if session is None:
-                return
-            others = {path for one in self._sessions.values() for path in one.taken}
-        session.kill()
-        shutil.rmtree(session.folder, ignore_errors=True)
-        for upload in session.taken - others:
-            with contextlib.suppress(OSError):
-                upload.unlink()
+        if session is not None:
+            self._delete(session)
 
     def close_all(self) -> None:
         """Close every session."""

@@ -1,8 +1,8 @@
 """The process of an optimization: ``python -m nstjax.web.worker FOLDER ARGUMENTS``.
 
 It runs ``nstjax transfer`` with the arguments, and prints a line of JSON on standard output after each iteration. A
-process of its own can be ended at any time, and its memory is returned. ``FOLDER/stop`` stops the run after an
-iteration; the run also stops if the page's process has ended.
+process of its own can be ended at any time, and its memory is returned. A file ``stop`` in FOLDER stops the run after an
+iteration. The run also stops if the server has ended.
 """
 
 import json
@@ -17,12 +17,15 @@ import numpy as np
 from nstjax.cli.main import guarded
 from nstjax.cli.synthesis_command import run_synthesis
 from nstjax.errors import InputError
+from nstjax.files import saves_elsewhere
+from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.synthesis import Progress
+from nstjax.web.session import STOP
 
-STOP = "stop"
 PREVIEW_SIDE = 640  # longer side of a preview in pixels
 PREVIEW_EVERY_S = 2.0
+_KEPT_PREVIEWS = 4  # the page may read a preview some seconds after it was written
 
 
 class Watch:
@@ -60,7 +63,7 @@ class Watch:
     def _preview(self, progress: Progress) -> str | None:
         """Write a preview and return its name; None if it cannot be written."""
         self._number += 1
-        path = self._folder / f"preview-{self._number:05d}.jpg"
+        path = self._folder / f"preview-{self._number:06d}.jpg"
         image = progress.image()
         height, width = image.shape[1:3]
         if max(height, width) > PREVIEW_SIDE:
@@ -69,13 +72,15 @@ class Watch:
             save_image(path, image)
         except InputError:
             return None
-        (self._folder / f"preview-{self._number - 2:05d}.jpg").unlink(missing_ok=True)
+        (self._folder / f"preview-{self._number - _KEPT_PREVIEWS:06d}.jpg").unlink(missing_ok=True)
         return path.name
 
 
 def run_worker(arguments: Sequence[str]) -> int:
     """Run the optimization; return the exit code of ``nstjax transfer``."""
     folder, *rest = arguments
+    keep_freed_memory()
+    saves_elsewhere.set(False)
     return guarded(lambda: run_synthesis("transfer", rest, Watch(Path(folder))))
 
 

@@ -79,7 +79,7 @@ def _old_layout(root: Any, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray
         datasets = [_text(weight) for weight in group.attrs["weight_names"]]
         if len(datasets) != 2:
             raise InputError(
-                f"{path}: {layer} has {len(datasets)} arrays where a kernel and a bias are wanted"
+                f"{path}: {layer} has {len(datasets)} arrays where a kernel and a bias are needed"
             )
         pairs[name] = (_array(group, datasets[0], path), _array(group, datasets[1], path))
     return pairs

@@ -110,11 +110,12 @@ def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[s
 
 
 def name_of(option: str, sha256: str) -> str:
-    """The installed name of the weights with a SHA-256, where ``option`` is a name that stands for other weights now.
+    """Return the name under which the weights with a SHA-256 are installed.
 
     Args:
-        option: a name, as a run record has it; returned as it is where no installed weights have the SHA-256.
-        sha256: of the weights that were used.
+        option: the name in a run record. It is returned if it is not an installed name, if its weights have this SHA-256,
+            or if no installed weights have it.
+        sha256: SHA-256 of the weights that were used.
     """
     stores = installed()
     if option not in stores or stores[option][1]["sha256"] == sha256:

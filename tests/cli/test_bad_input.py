@@ -294,7 +294,7 @@ KINDS: dict[str, Kind] = {
         "photo.png has more than 268,435,456",
     ),
     "photo of no pixels": (write("photo.png", png_of_size(0, 5)), GOOD, "photo.png is"),
-    "photo of one pixel": (tiny(1, 1), GOOD, "photo.png has 1×1 pixels: at least 8×8 are wanted"),
+    "photo of one pixel": (tiny(1, 1), GOOD, "photo.png has 1×1 pixels: it must have at least 8×8"),
     "photo a thread": (tiny(1, 400), GOOD, "photo.png has 1×400 pixels"),
     "photo in float beyond range": (
         lambda f: Image.fromarray(np.full((4, 4), 9.0, np.float32)).save(f / "photo.tif"),
@@ -554,7 +554,7 @@ KINDS: dict[str, Kind] = {
     ),
     "mask of a box turned round": (nothing, [*GOOD, "--masks", "box:1,0,0,1"], "LEFT < RIGHT"),
     "mask of a box outside": (nothing, [*GOOD, "--masks", "box:0,0,2,1"], "not within [0, 1]"),
-    "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is wanted"),
+    "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is needed"),
     "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "--masks rest has no other masks"),
     "mask of no colour": (
         nothing,
@@ -857,7 +857,7 @@ KINDS: dict[str, Kind] = {
     "reconstruction of a folder": (
         folder_of("photos"),
         ["reconstruct", "photos", *TEXTURE[2:]],
-        "photos is a folder where an image file is wanted",
+        "photos is a folder where an image file is needed",
     ),
     "reconstruction from itself": (
         nothing,

@@ -144,7 +144,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "no such folder": (["--data", "nowhere"], "nowhere"),
     "no photographs": (["--data", "empty"], "empty"),
     "no such data set": (["--data", "tfds:nowhere", "--data-dir", "sets"], "nowhere"),
-    "a file for the run's folder": (["-o", "painting.png"], "is a file where a folder is wanted"),
+    "a file for the run's folder": (["-o", "painting.png"], "is a file where a folder is needed"),
     "a full folder for the run": (["-o", "photographs"], "is not empty"),
     "a shipped model's name": (["-o", "gallery"], "is the name of a model that comes with nstjax"),
     "a decay beyond float32": (["--decay-rate", "1e-320"], "--decay-rate is 1e-320: it must be"),

@@ -332,7 +332,7 @@ def test_training_lowers_the_errors_and_is_resumed(tmp_path: Path, monkeypatch: 
         training.train(plain, teacher, Pictures(tuple(smooth[::-1]), ()), tmp_path / "broken", "a test")
     with pytest.raises(nstjax.InputError, match="by another recipe or on other pictures"):
         training.train(recipe, teacher, pictures, tmp_path / "broken", "a test")
-    with pytest.raises(nstjax.InputError, match="more than 2 are wanted"):
+    with pytest.raises(nstjax.InputError, match="more than 2 are needed"):
         training.train(plain, teacher, Pictures(tuple(smooth[:2]), ()), tmp_path / "few", "a test")
 
 

@@ -231,7 +231,7 @@ def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:
 
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"x")
-    with pytest.raises(nstjax.InputError, match=r"a.npz is a file where a generator's folder is wanted"):
+    with pytest.raises(nstjax.InputError, match=r"a.npz is a file where a generator's folder is needed"):
         load_generator(tmp_path / "a.npz")
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,23 +21,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     pytest.importorskip("gradio", reason="needs the extra web")
     folder = tmp_path_factory.mktemp("web")
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nstjax", "web", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-        env=environment,
-    )
+    said = folder / "said.txt"  # not a pipe, which would block the server when it is full
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nstjax", "web", "--port", "0"],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+        )
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + process.stdout.read()
+        deadline = time.monotonic() + 120
+        while (found := re.search(r"http://\S+", said.read_text())) is None:
+            assert process.poll() is None, said.read_text()
+            assert time.monotonic() < deadline, said.read_text()
+            time.sleep(0.1)
         yield found[0], folder
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.wait(20)
     assert list(folder.glob("nstjax-web-*")) == []  # the temporary files are deleted at the end
 
 
