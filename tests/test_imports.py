@@ -66,7 +66,7 @@ TABLE: dict[str, set[str]] = {
             "digests",
         ),
     },
-    "web": {"cli", "generators", "images", "losses", "paintings", "synthesis", "weights"},
+    "web": {"cli", "generators", "heap", "images", "losses", "paintings", "synthesis", "weights"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1089,7 +1089,11 @@ KINDS: dict[str, Kind] = {
         STYLIZE,
         "photo.png is a damaged or truncated image: copy",
     ),
-    "stylize one pixel": (trained(tiny(1, 1)), STYLIZE, "photo.png has 1×1 pixels: at least 8×8"),
+    "stylize one pixel": (
+        trained(tiny(1, 1)),
+        STYLIZE,
+        "photo.png has 1×1 pixels: it must have at least 8×8",
+    ),
     "stylize onto the photograph": (
         nothing,
         stylize("out.png", "photo.png"),

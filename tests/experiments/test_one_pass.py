@@ -19,24 +19,32 @@ from nstjax.arbitrary.decoder import DecoderConfig
 
 RNG = np.random.default_rng(0)
 RECIPE = Recipe(
-    DecoderConfig(channels=(4, 4, 6, 8, 8), code=6), steps=8, batch=2, side=32, learning_rate=3e-3
+    DecoderConfig(channels=(4, 4, 6, 8, 8), code=6, norm=False, blocks=(0, 0, 0, 1, 1)),
+    steps=8,
+    early_steps=3,
+    early_side=32,
+    batch=2,
+    side=48,
+    learning_rate=3e-3,
 )
 
 
 def pairs() -> Pairs:
     pictures = tuple(RNG.integers(0, 256, (48, 56, 3), dtype=np.uint8) for _ in range(4))
-    return Pairs(Pictures(pictures[:2], pictures[2:]), seed=0, side=32)
+    return Pairs(Pictures(pictures[:2], pictures[2:]), seed=0)
 
 
 def test_batches_depend_on_seed_and_number_only() -> None:
     source = pairs()
-    one, again, other = source.batch(3, 2), source.batch(3, 2), source.batch(4, 2)
+    one, again, other = source.batch(3, 2, 32), source.batch(3, 2, 32), source.batch(4, 2, 40)
     np.testing.assert_array_equal(one, again)
-    assert not np.array_equal(one[0], other[0])
-    for images in one:
-        assert images.shape == (2, 32, 32, 3)
+    assert not np.array_equal(one[0], source.batch(4, 2, 32)[0])
+    for side, images in ((32, one[0]), (32, one[1]), (40, other[0]), (40, other[1])):
+        assert images.shape == (2, side, side, 3)
         assert 0 <= images.min() < images.max() <= 1
-    np.testing.assert_array_equal(list(source.ahead(3, 5, 2)), [one, other])
+    ahead = list(source.ahead(3, 5, 2, lambda number: 32 if number < 4 else 40))
+    for made, expected in zip(ahead, [one, other], strict=True):
+        np.testing.assert_array_equal(made, expected)
 
 
 @pytest.mark.slow
