@@ -200,7 +200,7 @@ def _stylize(
     levels = {step.name: step.level for step in config.plan().steps}
     for name, leaves in each[0].items():
         merged[name] = leaves
-        if "scale" in leaves:  # of a normalization: each region has its own
+        if "scale" in leaves:  # each region has its own
             share = shares[levels[name]][..., None]
             merged[name] = {
                 key: (share * jnp.concatenate([one[name][key] for one in each])).sum(0, keepdims=True)

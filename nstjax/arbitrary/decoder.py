@@ -1,7 +1,7 @@
 """The decoder: a network from transported activations to an image, which adapts to the moments of the style.
 
 Its inputs are the activations of the content at five layers, each mapped to the style's mean and covariance
-(:mod:`nstjax.arbitrary.transport`). Scales and biases of its instance normalizations are computed from the style's
+(:mod:`nstjax.arbitrary.transport`). The scales and biases after its convolutions are computed from the style's
 means and standard deviations, as in Ghiasi et al. (2017, arXiv 1705.06830), where a second network predicts them from
 the style image.
 """
@@ -120,7 +120,7 @@ def init_decoder(config: DecoderConfig, key: Array) -> dict[str, dict[str, Array
 
     Returns:
         ``{step: {"kernel", "bias"}}`` for convolutions, ``{norm: {"kernel", "bias"}}`` for the maps from the style's
-        code to scale and bias of a normalization, and ``"code"`` for the map from the style's moments to the code.
+        code to the scale and the bias after a convolution, and ``"code"`` for the map from the style's moments to the code.
         At the start every style has the scale 1 and the bias 0; the scale of the last convolution of a residual
         block is 0, so that the block is the identity.
     """
@@ -174,7 +174,7 @@ def adapted(config: DecoderConfig, params: DecoderParams, description: Array) ->
         description: from :func:`describe_style`, ``(n, d)``.
 
     Returns:
-        The convolutions, and ``scale`` and ``bias`` of each normalization, ``(n, 1, 1, c)``.
+        The convolutions, and ``scale`` and ``bias`` after each of them, ``(n, 1, 1, c)``.
     """
     code = jax.nn.relu(description @ params["code"]["kernel"] + params["code"]["bias"])
     found: dict[str, dict[str, Array]] = {}
@@ -211,7 +211,8 @@ def decode(
     Args:
         config: settings of the decoder.
         weights: from :func:`adapted`.
-        inputs: activations at :data:`DECODER_LAYERS`, divided by their sizes, from :func:`with_noise`.
+        inputs: activations at :data:`DECODER_LAYERS`, divided by their sizes, from :func:`with_noise`:
+            ``(n, h / 2^k, w / 2^k, c + noise)``.
 
     Returns:
         ``(n, h, w, 3)``, approximately in [0, 1].
