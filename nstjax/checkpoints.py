@@ -248,7 +248,8 @@ def find_stores(
         folders: folders to search. If two stores have the same name, the one in the earlier folder is returned.
         kind: the value of ``"kind"`` in the stores' records.
         form: TypedDict of such a record; see :func:`nstjax.plain.checked`.
-        damaged: receives the stores that cannot be read or are not valid, and the folders that cannot be listed.
+        damaged: list to which the stores that cannot be read or are not valid, and the folders that cannot be listed, are
+            appended; None ignores them.
 
     Returns:
         A dict from each store's name to its path and record.

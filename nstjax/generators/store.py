@@ -171,7 +171,11 @@ def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[P
 
 
 def is_shipped(name: str) -> bool:
-    """Return True if a generator of this name is part of nstjax."""
+    """Return True if a generator of this name is part of nstjax.
+
+    Raises:
+        InputError: If its record is damaged.
+    """
     path = shipped_folder() / name
     return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == _KIND
 

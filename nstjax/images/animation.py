@@ -52,7 +52,7 @@ def _frames(path: Path) -> Iterator[tuple[Image.Image, str]]:
     """Yield Pillow's frames, each complete, and the file's format.
 
     Raises:
-        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is no GIF.
+        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is not a GIF.
     """
     with warnings.catch_warnings(), open_file(path, str(path)) as (stream, kind):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -91,7 +91,7 @@ def open_animation(path: str | Path) -> Animation:
         path: the file.
 
     Raises:
-        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is no GIF.
+        InputError: If the file is missing, damaged, or not a GIF, WebP or PNG; or if it is named .gif and is not a GIF.
     """
     path = Path(path)
     size, milliseconds, loop, clear = (0, 0), [], None, False

@@ -61,7 +61,7 @@ class Optimizer(abc.ABC):
 
     @abc.abstractmethod
     def x(self, state: Any) -> jax.Array:
-        """Return the iterate."""
+        """Return the iterate, with the shape of the initial image."""
 
     def output(self, state: Any) -> jax.Array:
         """Return the array to give out: the iterate, or for some methods an average."""

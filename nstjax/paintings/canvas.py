@@ -287,7 +287,8 @@ class Canvas:
             impasto: strength of the shading of the relief; 0 for none.
 
         Returns:
-            The image ``(height, width, 3)`` and its relief ``(height, width)``.
+            The image ``(height, width, 3)``, in [0, 1] except that ``impasto`` can make it brighter, and its relief
+            ``(height, width)``.
         """
         numbers = np.asarray(self._image)
         colors = np.concatenate(self._colors)
@@ -303,9 +304,12 @@ class Canvas:
         Slopes that face the light become brighter, others darker.
 
         Args:
-            image: ``(height, width, 3)``.
+            image: ``(height, width, 3)`` in [0, 1].
             relief: thickness of the paint, ``(height, width)``.
             impasto: strength of the shading.
+
+        Returns:
+            An array like ``image``. Values are not clipped.
         """
         pixel = self._scale / self._zoom
         relief = ndimage.gaussian_filter(relief, 0.7 * pixel) if pixel > 0.3 else relief

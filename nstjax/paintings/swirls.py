@@ -31,7 +31,16 @@ PALETTES = (
 
 
 def swirls(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
-    """Paint the night with palette ``look`` (modulo their number); return ``(height, width, 3)``."""
+    """Paint the night.
+
+    Args:
+        canvas: the canvas.
+        rng: source of the random numbers.
+        look: number of the palette, taken modulo their number.
+
+    Returns:
+        ``(height, width, 3)``. Values are not clipped to [0, 1].
+    """
     sky, lamp, land = PALETTES[look % len(PALETTES)]
     x, y = canvas.grid()
     w, h = canvas.w, canvas.h

@@ -31,7 +31,7 @@ DUKE_STYLE_WEIGHT = 1e10
 
 
 def input_scale(preprocessing: Preprocessing) -> float:
-    """Return the factor on pixel values in [0, 1] in the network's preprocessing."""
+    """Return the factor by which the preprocessing multiplies pixel values in [0, 1]: the scale over the mean deviation."""
     return preprocessing.scale / (sum(preprocessing.std) / 3)
 
 

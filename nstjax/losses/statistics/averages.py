@@ -167,6 +167,13 @@ def merge(one: Description, other: Description) -> Description:
     """Combine the sums of two parts.
 
     Squares are about the means of both parts together (Chan, Golub and LeVeque 1979, eq. 2.1).
+
+    Args:
+        one: the sums of one part.
+        other: the sums of the other part, of the same statistic.
+
+    Returns:
+        The sums of both, with the same names.
     """
     found = {name: one[name] + other[name] for name in one}
     if "weight" in one:
