@@ -248,8 +248,7 @@ def find_stores(
         folders: folders to search. If two stores have the same name, the one in the earlier folder is returned.
         kind: the value of ``"kind"`` in the stores' records.
         form: TypedDict of such a record; see :func:`nstjax.plain.checked`.
-        damaged: list to which the stores that cannot be read or are not valid, and the folders that cannot be listed, are
-            appended; None ignores them.
+        damaged: list that receives the stores that are not valid and the folders that cannot be listed; None ignores them.
 
     Returns:
         A dict from each store's name to its path and record.
