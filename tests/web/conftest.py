@@ -15,11 +15,9 @@ from PIL import Image
 from tests.helpers.paths import ROOT
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Start ``nstjax web``; return its address and the folder of its temporary files."""
+def _run_server(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Start ``nstjax web``; yield its address and the folder of its temporary files."""
     pytest.importorskip("gradio", reason="needs the extra web")
-    folder = tmp_path_factory.mktemp("web")
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     said = folder / "said.txt"  # not a pipe, which would block the server when it is full
     with said.open("w") as output:
@@ -41,6 +39,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         process.terminate()
         process.wait(20)
     assert list(folder.glob("nstjax-web-*")) == []  # the temporary files are deleted at the end
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Return the address and the folder of a server that all tests use."""
+    yield from _run_server(tmp_path_factory.mktemp("web"))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Return the address and the folder of a server that no other test uses."""
+    yield from _run_server(tmp_path)
 
 
 @pytest.fixture(scope="session")

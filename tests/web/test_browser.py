@@ -191,15 +191,15 @@ def test_two_browsers_do_not_mix_their_pictures(browser: Any, server: tuple[str,
 
 
 def test_a_closed_page_ends_its_run_and_its_files_are_deleted(
-    browser: Any, server: tuple[str, Path], images: Path
+    browser: Any, own_server: tuple[str, Path], images: Path
 ) -> None:
-    (root,) = server[1].glob("nstjax-web-*")
+    (root,) = own_server[1].glob("nstjax-web-*")
 
     def files() -> set[Path]:
         return {path for path in root.rglob("*") if path.is_file()}
 
     before = files()
-    page = open_page(browser, server[0])
+    page = open_page(browser, own_server[0])
     page.locator("#photos button").first.click()  # an example, which must stay
     page.wait_for_selector("#photo img")
     give(page, "photo", images / "photo.png")
