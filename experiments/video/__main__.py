@@ -8,7 +8,7 @@ the style loss. ``--footage FILE`` adds a video, whose motion is estimated. Run 
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,32 @@ def warping_error(pictures: list[np.ndarray], clip: Clip) -> float:
     return float(np.mean(errors))
 
 
+def difference_cells(pictures: list[np.ndarray], clip: Clip, name: str) -> list[Cell]:
+    """Return the cells of a sheet with the last picture, and its difference to the warped picture before it."""
+    moved = np.abs(pictures[-1] - warp(pictures[-2], clip.flows[-1])) * clip.seen[-1][None, ..., None]
+    return [(pictures[-1], name), ((AMPLIFIED * moved).clip(0, 1), f"difference × {AMPLIFIED}")]
+
+
+def measured(
+    pictures: list[np.ndarray], clip: Clip, numbers: Iterable[int], score: Callable[[int], dict[str, float]]
+) -> dict[str, float]:
+    """Return the warping error of the pictures of a clip, and the mean losses of some of them.
+
+    Args:
+        pictures: the pictures.
+        clip: the clip.
+        numbers: the pictures whose losses are averaged, counted from 0.
+        score: returns the terms of the loss of a picture.
+    """
+    terms = [score(number) for number in numbers]
+    style = [sum(v for k, v in term.items() if k.startswith("style")) for term in terms]
+    return {
+        "warping error": round(warping_error(pictures, clip), 7),
+        "style": round(float(np.mean(style)), 4),
+        "total": round(float(np.mean([term["total"] for term in terms])), 4),
+    }
+
+
 def main(arguments: Arguments) -> None:
     """Make and measure the clips."""
     lab = Lab(arguments, Path(__file__).parent)
@@ -97,15 +123,11 @@ def main(arguments: Arguments) -> None:
         entry = {}
         for name, pictures in (("video", list(clip.frames)), ("frame by frame", single), ("steady", blended)):
             shown_at = (len(pictures) // 2, len(pictures) - 1)
-            terms = [
-                teacher_terms(pictures[i], clip.frames[i], painting, lab.backbone, config) for i in shown_at
-            ]
-            style = [sum(v for k, v in term.items() if k.startswith("style")) for term in terms]
-            entry[name] = {
-                "warping error": round(warping_error(pictures, clip), 7),
-                "style": round(float(np.mean(style)), 4),
-                "total": round(float(np.mean([term["total"] for term in terms])), 4),
-            }
+
+            def score(i: int, pictures: list[np.ndarray] = pictures, clip: Clip = clip) -> dict[str, float]:
+                return teacher_terms(pictures[i], clip.frames[i], painting, lab.backbone, config)
+
+            entry[name] = measured(pictures, clip, shown_at, score)
         entry["ratio"] = {
             kind: round(entry["steady"][kind] / entry["frame by frame"][kind], 3)
             for kind in ("warping error", "style", "total")
@@ -114,8 +136,7 @@ def main(arguments: Arguments) -> None:
         print(title, method, json.dumps(entry), flush=True)
         cells: list[Cell] = [(clip.frames[-1], f"{title}, {method}")]
         for name, pictures in (("frame by frame", single), ("steady", blended)):
-            moved = np.abs(pictures[-1] - warp(pictures[-2], clip.flows[-1])) * clip.seen[-1][None, ..., None]
-            cells += [(pictures[-1], name), ((AMPLIFIED * moved).clip(0, 1), f"difference × {AMPLIFIED}")]
+            cells += difference_cells(pictures, clip, name)
         rows.append(cells)
     contact_sheet(lab.out / "video.jpg", rows, cell=2.6)
     record = {"clips": found, "environment": environment()}

@@ -15,10 +15,9 @@ import nstjax
 from experiments import common
 from experiments.common import Lab, fit
 from experiments.distill.score import photograph, teacher_terms
-from experiments.video.__main__ import AMPLIFIED, warping_error
+from experiments.video.__main__ import difference_cells, measured
 from experiments.video.clips import Clip, panned, passing
 from nstjax import TransferConfig
-from nstjax.images.flow import warp
 from nstjax.reports import Cell, contact_sheet, environment
 from nstjax.synthesis import FrameState, VideoConfig, transfer_frame
 
@@ -54,16 +53,10 @@ def main(arguments: Arguments) -> None:
     rows: list[list[Cell]] = []
 
     def measure(pictures: list[np.ndarray], clip: Clip) -> dict[str, float]:
-        terms = [
-            teacher_terms(picture, frame, painting, lab.backbone, config)
-            for picture, frame in list(zip(pictures, clip.frames, strict=True))[1:]
-        ]
-        style = [sum(v for k, v in term.items() if k.startswith("style")) for term in terms]
-        return {
-            "warping error": round(warping_error(pictures, clip), 7),
-            "style": round(float(np.mean(style)), 4),
-            "total": round(float(np.mean([term["total"] for term in terms])), 4),
-        }
+        def score(i: int) -> dict[str, float]:
+            return teacher_terms(pictures[i], clip.frames[i], painting, lab.backbone, config)
+
+        return measured(pictures, clip, range(1, len(pictures)), score)
 
     for title, clip in clips.items():
         methods = {
@@ -89,8 +82,7 @@ def main(arguments: Arguments) -> None:
         found[title] = entry
         cells: list[Cell] = [(clip.frames[-1], title)]
         for name, pictures in methods.items():
-            moved = np.abs(pictures[-1] - warp(pictures[-2], clip.flows[-1])) * clip.seen[-1][None, ..., None]
-            cells += [(pictures[-1], name), ((AMPLIFIED * moved).clip(0, 1), f"difference × {AMPLIFIED}")]
+            cells += difference_cells(pictures, clip, name)
             for number, picture in enumerate(pictures):
                 kept = lab.out / "runs" / f"{title} {name} {number}.png".replace(" ", "_")
                 nstjax.save_image(kept, picture)

@@ -11,11 +11,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from nstjax.checkpoints import Series
-from nstjax.cli.resume import belongs_to, named_difference, states_of
+from nstjax.cli.resume import belongs_to, load_newest, named_difference, states_of
 from nstjax.errors import InputError
 from nstjax.files import TEMPORARY, cannot_write, replacing, save_elsewhere
 from nstjax.images import load_image, save_image
-from nstjax.plain import checked
 
 
 class _Record(TypedDict):
@@ -74,14 +73,10 @@ class FrameStore:
             InputError: If there are frames that cannot be used. The message says why.
         """
         damaged = f"the saved frames in {self._folder} are damaged"
-        try:
-            found = self._series.load_newest()
-            if found is None:
-                return None
-            tree = checked(found[0], dict[str, np.ndarray], "the state")
-            record: _Record = checked(found[1], _Record, "the record")
-        except InputError as error:
-            raise InputError(damaged) from error
+        found = load_newest(self._series, _Record, damaged)
+        if found is None:
+            return None
+        tree, record = found
         differs = named_difference(record["identity"], self._identity)
         if differs:
             raise InputError(f"the saved frames are of a run with another {differs}")

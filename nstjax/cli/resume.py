@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from nstjax.errors import InputError
 from nstjax.optim import Saved
 from nstjax.plain import checked
 from nstjax.synthesis.solve import HistoryEntry, Progress, TransferState
+
+R = TypeVar("R")
 
 
 def states_of(output: Path) -> Path:
@@ -44,6 +46,28 @@ def belongs_to(series: Series, identity: dict[str, Any]) -> bool:
         return not steps or series.record(steps[-1]).get("identity") == identity
     except InputError:
         return True
+
+
+def load_newest(series: Series, form: type[R], damaged: str) -> tuple[dict[str, np.ndarray], R] | None:
+    """Return the arrays and the record of the newest complete state, or None if there is none.
+
+    Args:
+        series: the states.
+        form: TypedDict of the record; see :func:`nstjax.plain.checked`.
+        damaged: message for a state that cannot be read or is not valid.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    try:
+        found = series.load_newest()
+        if found is None:
+            return None
+        tree = checked(found[0], dict[str, np.ndarray], "the state")
+        record: R = checked(found[1], form, "the record")
+    except InputError as error:
+        raise InputError(damaged) from error
+    return tree, record
 
 
 class _Record(TypedDict):
@@ -108,14 +132,10 @@ class RunState:
             InputError: If the state is damaged, or belongs to a run with other images, weights or settings.
         """
         damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to start again"
-        try:
-            found = self._series.load_newest()
-            if found is None:
-                return None
-            tree = checked(found[0], dict[str, np.ndarray], "the state")
-            record: _Record = checked(found[1], _Record, "the record")
-        except InputError as error:
-            raise InputError(damaged) from error
+        found = load_newest(self._series, _Record, damaged)
+        if found is None:
+            return None
+        tree, record = found
         differs = named_difference(record["identity"], self._identity)
         if differs:
             raise InputError(

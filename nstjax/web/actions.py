@@ -16,18 +16,17 @@ import numpy as np
 
 from nstjax.cli.flags import with_flags
 from nstjax.cli.pictures import load_picture
-from nstjax.cli.runtime import warnings_as_notes
 from nstjax.errors import InputError
 from nstjax.images import fit_long_side, resize, save_image
 from nstjax.images.io import load_with_alpha
 from nstjax.web.fields import Field, arguments_of
 from nstjax.web.jobs import ANIMATION, PICTURE, PLOT, one_pass, optimize
-from nstjax.web.session import DECODING, Session, Sessions
+from nstjax.web.session import Session, Sessions, decoding
 
 GALLERY = "gallery"  # the generator whose styles are shown as thumbnails
 EDITOR_SIDE = 640  # pixels; longer side of the photograph on which regions are painted
 BRUSHES = {"red": "#e6194b", "green": "#3cb44b", "blue": "#4363d8"}
-REGIONS = "regions.png"
+REGIONS, LAST = "regions.png", "last.png"
 
 
 def progress_bar(done: float, text: str) -> str:
@@ -84,7 +83,7 @@ def _painted(session: Session, editor: Any, path: Path) -> list[str]:
     used: list[str] = []
     for file in editor["layers"]:
         source, _ = session.check(file)
-        with DECODING, warnings_as_notes(lambda note: None):
+        with decoding():
             layer = load_with_alpha(source)
         if max(layer.colors.shape) > 4 * EDITOR_SIDE:
             raise InputError("the regions are larger than the page's editor: paint them on the page")
@@ -156,13 +155,30 @@ class Actions:
             raise InputError("the style image is missing: add one, or choose an example below it")
         return found, ["--masks", *masks] if used else []
 
+    def _inputs(
+        self,
+        session: Session,
+        photo: str | None,
+        painting: str | None,
+        own: Sequence[str | None],
+        editor: Any,
+    ) -> tuple[Path, Path, list[Path], list[str]]:
+        """Return the folder of a new run, the photograph, the style images, and the arguments for the regions.
+
+        Raises:
+            InputError: If an image is missing or cannot be read.
+        """
+        folder = session.new_run()
+        content = self._photo(session, photo, folder)
+        return folder, content, *self._styles(session, painting, own, editor, folder)
+
     def canvas(self, request: gradio.Request, photo: str | None) -> Any:
         """Return the photograph at a small size as the background of the regions; None without a photograph."""
         if not photo:
             return None
         with self._session(request) as session:
             source, _ = session.check(photo)
-            with DECODING, warnings_as_notes(lambda note: None):
+            with decoding():
                 image = load_picture(source, EDITOR_SIDE)
             height, width = fit_long_side(image.shape[1], image.shape[2], EDITOR_SIDE)
             for earlier in session.folder.glob("canvas-*.png"):
@@ -197,9 +213,9 @@ class Actions:
     ) -> list[Any]:
         """Stylize in one pass with the style images."""
         with self._session(request) as session:
-            folder = session.new_run()
-            content = self._photo(session, photo, folder)
-            paintings, masks = self._styles(session, painting, (red, green, blue), editor, folder)
+            folder, content, paintings, masks = self._inputs(
+                session, photo, painting, (red, green, blue), editor
+            )
             options = arguments_of(self._stylize, values)
             style = ",".join(map(str, paintings))
             return self._paint(session, folder, [str(content), "--style", style, *masks, *options])
@@ -250,12 +266,12 @@ class Actions:
             if not wanted:
                 yield [keep, progress_bar(0.0, "Stopped before it began"), keep, keep]
                 return
-            folder = session.new_run()
-            content = self._photo(session, photo, folder)
-            paintings, masks = self._styles(session, painting, (red, green, blue), editor, folder)
+            folder, content, paintings, masks = self._inputs(
+                session, photo, painting, (red, green, blue), editor
+            )
             arguments = [str(content), *map(str, paintings), *masks, *arguments_of(self._transfer, values)]
             if again:
-                arguments += ["--init-image", str(self._last(session, folder / "last.png"))]
+                arguments += ["--init-image", str(self._last(session, folder / LAST))]
             command = _command(["transfer", *arguments, "-o", PICTURE], folder)
             shown = None
             for update in optimize(session, folder, arguments, bool(animation)):
@@ -296,5 +312,5 @@ class Actions:
 
 def _downloads(folder: Path) -> list[str]:
     """Return the files of a run that the page offers."""
-    names = (PICTURE, f"{PICTURE}.run.json", PLOT, ANIMATION, REGIONS, "last.png")
+    names = (PICTURE, f"{PICTURE}.run.json", PLOT, ANIMATION, REGIONS, LAST)
     return [str(folder / name) for name in names if (folder / name).exists()]

@@ -12,11 +12,10 @@ from pathlib import Path
 import nstjax
 from nstjax.cli.exits import BY_SIGNAL, FAILED
 from nstjax.cli.flags import with_flags
-from nstjax.cli.runtime import warnings_as_notes
 from nstjax.cli.stylize_command import run_stylize
 from nstjax.errors import InputError
 from nstjax.files import saves_elsewhere
-from nstjax.web.session import DECODING, Session
+from nstjax.web.session import Session, decoding
 
 PICTURE, PLOT, ANIMATION = "picture.png", "loss.png", "steps.gif"
 UPDATE_EVERY_S = 0.25
@@ -53,10 +52,9 @@ def one_pass(folder: Path, arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: If the input is not valid.
     """
-    notes: list[str] = []
     before = saves_elsewhere.set(False)
     try:
-        with DECODING, warnings_as_notes(notes.append):
+        with decoding() as notes:
             code = run_stylize([*arguments, "-o", str(folder / PICTURE), "--quiet"])
     finally:
         saves_elsewhere.reset(before)

@@ -20,8 +20,6 @@ from nstjax.web.page import CSS, THEME, make_page
 from nstjax.web.session import MAX_UPLOAD_BYTES, Sessions
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Gradio's page has inline scripts and styles. Everything must come from this server: no fonts, scripts or requests
-# elsewhere.
 # Gradio has more routes, among them some that edit the application or fetch other addresses; the page needs these only.
 SERVED = re.compile(
     r"/(config/?|theme\.css|favicon\.ico|manifest\.json|(static|assets|svelte)/.*|gradio_api/"
@@ -30,6 +28,8 @@ SERVED = re.compile(
 FILE, UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 MAX_BODY_BYTES = 2**20  # of a request that is not an upload
 MAX_UPLOADS_BYTES = 4 * 2**30  # of all uploads and results together
+# Gradio's page has inline scripts and styles. Everything must come from this server: no fonts, scripts or requests
+# elsewhere.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "

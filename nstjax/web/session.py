@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nstjax.cli.pictures import load_picture
@@ -24,9 +24,21 @@ KEPT_RUNS = 8  # folders of earlier results of a page that are kept for download
 MAX_UPLOAD_BYTES = 64 * 2**20
 UPLOAD_CHECK_SIDE = 512  # pixels; an upload is decoded once to check it, large ones at a reduced size
 STOP = "stop"  # a file of this name in the folder of a run stops it
-DECODING = threading.Lock()
-"""Held while images are decoded: the collection of warnings is global to the process."""
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "TIFF": ".tiff"}  # others are converted to PNG
+
+_decoding = threading.Lock()  # the collection of warnings is global to the process
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[list[str]]:
+    """Return a context manager in which images may be decoded; one thread is in it at a time.
+
+    Yields:
+        A list that receives the notes about the images.
+    """
+    notes: list[str] = []
+    with _decoding, warnings_as_notes(notes.append):
+        yield notes
 
 
 @dataclasses.dataclass
@@ -65,14 +77,14 @@ class Session:
             text = text.replace(f"{folder}{os.sep}", "")
         return text.replace(f"{self.folder}{os.sep}", "")
 
-    def check(self, upload: str) -> tuple[Path, bool]:
+    def check(self, upload: str) -> tuple[Path, str | None]:
         """Check an uploaded image.
 
         Args:
             upload: path of the upload, as the browser sends it.
 
         Returns:
-            The path, and True if the commands can read the file as a still image as it is.
+            The path, and the suffix of its format; None if the commands cannot read the file as a still image as it is.
 
         Raises:
             InputError: If the path is not that of an upload, the file is too large, or it is not an image. The message
@@ -90,12 +102,12 @@ class Session:
                 f"{source.name} has more than {MAX_UPLOAD_BYTES >> 20} MB: choose a smaller file"
             )
         try:
-            with DECODING, warnings_as_notes(lambda note: None):
+            with decoding():
                 load_picture(source, UPLOAD_CHECK_SIDE)
-                known = recognise_file(source) in _SUFFIXES and not is_animation(source)
+                suffix = None if is_animation(source) else _SUFFIXES.get(str(recognise_file(source)))
         except InputError as error:
             raise InputError(str(error).replace(str(source), source.name)) from error
-        return source, known
+        return source, suffix
 
     def take(self, upload: str, folder: Path, role: str) -> Path:
         """Check an uploaded image and copy it to a folder.
@@ -112,13 +124,12 @@ class Session:
         Raises:
             InputError: As for :meth:`check`.
         """
-        source, known = self.check(upload)
-        if known:
-            target = folder / f"{role}{_SUFFIXES[str(recognise_file(source))]}"
+        source, suffix = self.check(upload)
+        target = folder / f"{role}{suffix or '.png'}"
+        if suffix is not None:
             shutil.copyfile(source, target)
         else:
-            target = folder / f"{role}.png"
-            with DECODING, warnings_as_notes(lambda note: None):
+            with decoding():
                 picture = load_picture(source)
             save_image(target, picture)
         return target

@@ -66,6 +66,15 @@ def quick(page: Any, size: str = "48", iterations: str = "6") -> None:
     fill(page, "transfer-iterations", iterations)
 
 
+def begin_long_run(page: Any, images: Path) -> None:
+    """Start an optimization that does not end by itself, and wait for its first iteration."""
+    give(page, "photo", images / "photo.png")
+    give(page, "painting", images / "painting.png")
+    quick(page, "64", "100000")
+    page.click("#optimize")
+    wait_for_text(page, "iteration")
+
+
 def test_one_pass_gives_a_picture_a_command_and_downloads(page: Any, images: Path, tmp_path: Path) -> None:
     hosts = set()
     page.on("request", lambda request: hosts.add(request.url.split("/")[2] if "://" in request.url else ""))
@@ -116,11 +125,7 @@ def test_an_optimization_shows_its_progress_and_can_be_continued(page: Any, imag
 
 
 def test_one_pass_beside_an_optimization(page: Any, images: Path) -> None:
-    give(page, "photo", images / "photo.png")
-    give(page, "painting", images / "painting.png")
-    quick(page, "64", "100000")
-    page.click("#optimize")
-    wait_for_text(page, "iteration")
+    begin_long_run(page, images)
     page.locator("#gallery button.thumbnail-item").nth(1).click()
     page.wait_for_function("document.querySelector('#command').innerText.includes('--model gallery')")
     page.click("#stop")
@@ -133,11 +138,7 @@ def test_stop_without_a_run_says_so(page: Any) -> None:
 
 
 def test_stop_keeps_the_picture(page: Any, images: Path) -> None:
-    give(page, "photo", images / "photo.png")
-    give(page, "painting", images / "painting.png")
-    quick(page, "64", "100000")
-    page.click("#optimize")
-    wait_for_text(page, "iteration")
+    begin_long_run(page, images)
     page.click("#stop")
     wait_for_text(page, "Stopped: the picture so far")
     page.wait_for_function("document.querySelector('#files').innerText.includes('picture')")
