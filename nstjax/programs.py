@@ -11,10 +11,12 @@ import hashlib
 import os
 import pickle
 import platform
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from nstjax.files import cache_folder
 from nstjax.private import Refused
@@ -23,6 +25,10 @@ from nstjax.sealed import SealedFolder
 LIMIT = 2**30  # bytes of cached programs; each new image shape adds about one million bytes
 _kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": the cache, once it is enabled
 _loaded: dict[Any, Any] = {}  # programs that this process has loaded or compiled
+_untried: set[Any] = set()  # keys of programs from the cache that have not run yet
+_names: dict[Any, str] = {}  # names of programs in the cache
+_quiet = {"depth": 0, "before": True}  # of _without_jax_cache
+_lock = threading.Lock()
 
 
 def enable_compilation_cache() -> str | None:
@@ -107,6 +113,9 @@ def _prune(folder: Path) -> None:
             break
 
 
+Request: TypeAlias = tuple[Any, tuple[Any, ...], Any]  # arguments of :func:`run`
+
+
 def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     """Compute ``jitted(*arguments, static)``, with a program from the cache if an earlier process stored it.
 
@@ -127,31 +136,69 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     import jax
 
     folder = _kept["folder"]
-    if folder is None:
+    if folder is None or not all(_is_plain(leaf) for leaf in jax.tree.leaves(arguments)):
         return jitted(*arguments, static)
-    leaves, structure = jax.tree.flatten(arguments)
-    if not all(_is_plain(leaf) for leaf in leaves):
-        return jitted(*arguments, static)
-    kinds = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in leaves)
-    key = (jitted, structure, kinds, static)
+    key, name = _identity(jitted, arguments, static)
     if key not in _loaded:
-        said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
-        name = hashlib.sha256(said.encode()).hexdigest()
-        # In the next process another function may have the same address. A sharding places its arguments itself.
-        strange = " at 0x" in said or "Sharding(" in str(structure)
-        if strange:
-            _loaded[key] = jitted
-        elif kept := _load(folder, name):
-            with contextlib.suppress(
-                Exception
-            ):  # a program that another build of jaxlib compiled may fail when it runs
-                found = jax.block_until_ready(kept(*arguments))
-                _loaded[key] = kept
-                return found
-        if key not in _loaded:
-            _loaded[key] = _make(folder, name, jitted, arguments, static)
+        _loaded[key] = _find(folder, name, jitted, arguments, static)
+    if key in _untried:
+        _untried.discard(key)
+        with contextlib.suppress(Exception):  # a program of another build of jaxlib may fail when it runs
+            return jax.block_until_ready(_loaded[key](*arguments))
+        _loaded[key] = _make(folder, name, jitted, arguments, static)
     program = _loaded[key]
     return program(*arguments, static) if program is jitted else program(*arguments)
+
+
+def prepare(requests: Sequence[Request]) -> None:
+    """Load or compile several programs at the same time, so that :func:`run` has them.
+
+    Compilation uses one core for most of its time. It does nothing where :func:`run` would not cache the program.
+
+    Args:
+        requests: arguments of :func:`run`; a leaf may be a ``jax.ShapeDtypeStruct`` in place of an array.
+    """
+    import jax
+
+    folder = _kept["folder"]
+    if folder is None:
+        return
+    wanted: dict[Any, Any] = {}
+    for jitted, arguments, static in requests:
+        leaves = jax.tree.leaves(arguments)
+        if not all(_is_plain(leaf) or isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+            continue
+        key, name = _identity(jitted, arguments, static)
+        if key not in _loaded:
+            wanted[key] = (folder, name, jitted, arguments, static)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        _loaded.update(zip(wanted, pool.map(lambda of: _find(*of), wanted.values()), strict=True))
+
+
+def _identity(jitted: Any, arguments: tuple[Any, ...], static: Any) -> tuple[Any, str]:
+    """Return the key of a program in this process, and its name in the cache; "" if it cannot be cached."""
+    import jax
+
+    leaves, structure = jax.tree.flatten(arguments)
+    kinds = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in leaves)
+    key = (jitted, structure, kinds, static)
+    if key not in _names:
+        said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {_surroundings()}"
+        # In the next process another function may have the same address. A sharding places its arguments itself.
+        strange = " at 0x" in said or "Sharding(" in str(structure)
+        _names[key] = "" if strange else hashlib.sha256(said.encode()).hexdigest()
+    return key, _names[key]
+
+
+def _find(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+    """Return the program ``name`` from the cache, or compile it; ``jitted`` itself if it cannot be cached."""
+    if not name:
+        return jitted
+    found = _load(folder, name)
+    if found is None:
+        return _make(folder, name, jitted, arguments, static)
+    _untried.add(_identity(jitted, arguments, static)[0])
+    return found
 
 
 def _is_plain(leaf: Any) -> bool:
@@ -202,9 +249,21 @@ def _load(folder: SealedFolder, name: str) -> Any:
     try:
         # Both JAX's function and the pytree structures need pickles. These bytes were written by this user: `read` has
         # checked the keyed hash. A format without pickles would not be safer, because the program is machine code.
-        return serialize_executable.deserialize_and_load(*pickle.loads(content))
+        needs_lapack, *program = pickle.loads(content)
+        if needs_lapack:
+            _initialize_lapack()
+        return serialize_executable.deserialize_and_load(*program)
     except Exception:  # written by another build of jaxlib: the program is compiled again
         return None
+
+
+@functools.cache
+def _initialize_lapack() -> None:
+    """Let JAX load LAPACK, which it does when it lowers a decomposition; without it a loaded program crashes."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.jit(jnp.linalg.eigh).lower(jax.ShapeDtypeStruct((2, 2), jnp.float32))
 
 
 @contextlib.contextmanager
@@ -216,14 +275,22 @@ def _without_jax_cache() -> Iterator[None]:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    before = jax.config.values["jax_enable_compilation_cache"]
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # JAX reads the setting only once, until the cache is reset
+    def set_enabled(value: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", value)
+        compilation_cache.reset_cache()  # JAX reads the setting only once, until the cache is reset
+
+    with _lock:
+        if _quiet["depth"] == 0:
+            _quiet["before"] = jax.config.values["jax_enable_compilation_cache"]
+            set_enabled(False)
+        _quiet["depth"] += 1
     try:
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-        compilation_cache.reset_cache()
+        with _lock:
+            _quiet["depth"] -= 1
+            if _quiet["depth"] == 0:
+                set_enabled(bool(_quiet["before"]))
 
 
 def _make(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
@@ -231,8 +298,10 @@ def _make(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ..
     from jax.experimental import serialize_executable
 
     with _without_jax_cache():
-        program = jitted.lower(*arguments, static).compile()
+        lowered = jitted.lower(*arguments, static)
+        program = lowered.compile()
     # Some platforms cannot serialize programs, and a full disk must not stop the run.
     with contextlib.suppress(Exception):
-        folder.write(name, pickle.dumps(serialize_executable.serialize(program)))
+        needs_lapack = "lapack_" in lowered.as_text()
+        folder.write(name, pickle.dumps((needs_lapack, *serialize_executable.serialize(program))))
     return program

@@ -1,5 +1,10 @@
 """Fixtures: small feature networks, images, and a cache separate from the user's."""
 
+# ruff: noqa: E402  # OpenBLAS reads its setting when NumPy is imported
+from nstjax.blas import use_one_blas_thread
+
+use_one_blas_thread()
+
 import os
 import shutil
 import tempfile

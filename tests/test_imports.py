@@ -13,6 +13,7 @@ PACKAGE = ROOT / "nstjax"
 
 ALWAYS = {"errors", "files", "free_memory", "linear", "locks", "pixels", "plain", "preprocessing", "typing"}
 TABLE: dict[str, set[str]] = {
+    "blas": set(),
     "digests": set(),
     "eight_bit": set(),
     "errors": set(),
@@ -37,8 +38,8 @@ TABLE: dict[str, set[str]] = {
     "weights": {"nn", "checkpoints", "eight_bit"},
     "generators": {"nn", "checkpoints", "eight_bit"},
     "data": {"images"},
-    "inference": {"images", "nn", "generators"},
-    "arbitrary": {"images", "nn", "losses", "weights", "generators", "checkpoints", "eight_bit"},
+    "inference": {"images", "nn", "generators", "programs"},
+    "arbitrary": {"programs", "images", "nn", "losses", "weights", "generators", "checkpoints", "eight_bit"},
     "training": {
         "images",
         "nn",
@@ -60,6 +61,7 @@ TABLE: dict[str, set[str]] = {
             "training",
             "inference",
             "arbitrary",
+            "blas",
             "heap",
             "programs",
             "private",

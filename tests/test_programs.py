@@ -5,6 +5,8 @@ import os
 import pickle
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from nstjax import programs
 from nstjax.cli.runtime import keep_programs
 from nstjax.sealed import KEY_NAME, SealedFolder
+from tests.helpers.paths import ROOT
 
 traced: list[str] = []
 
@@ -41,7 +44,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what this one knows."""
-    monkeypatch.setattr(programs, "_loaded", {})
+    for name, empty in (("_loaded", {}), ("_untried", set()), ("_names", {})):
+        monkeypatch.setattr(programs, name, empty)
     jax.clear_caches()
     traced.clear()
 
@@ -105,6 +109,49 @@ def test_a_damaged_program_is_compiled_again(folder: Path, monkeypatch: pytest.M
         np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 3)["a"], [0, 2, 16])
         assert len(traced) == 1
         assert path.read_bytes() != damaged
+
+
+@partial(jax.jit, static_argnums=1)
+def eigenvalues(matrix: jax.Array, static: str) -> jax.Array:
+    return jnp.linalg.eigvalsh(matrix)
+
+
+_IN_ANOTHER_PROCESS = """
+import sys
+import numpy as np
+from nstjax import programs
+from nstjax.sealed import SealedFolder
+from pathlib import Path
+from tests.test_programs import eigenvalues
+programs._kept["folder"] = SealedFolder(Path(sys.argv[1]))
+eigenvalues.lower = None  # it must come from the cache
+print(programs.run(eigenvalues, (np.diag(np.float32([3, 1, 2])),), "eigenvalues"))
+"""
+
+
+def test_a_decomposition_from_the_cache_runs_in_another_process(folder: Path) -> None:
+    """JAX loads LAPACK when it lowers a decomposition. Without it, a program from the cache crashed the process."""
+    programs.run(eigenvalues, (np.diag(np.float32([3, 1, 2])),), "eigenvalues")
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_ANOTHER_PROCESS, str(folder)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose([float(v) for v in done.stdout.strip("[]\n ").split()], [1, 2, 3], rtol=1e-5)
+
+
+def test_prepared_programs_are_the_ones_that_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), TREE)
+    factor = np.float32(2.0)
+    requests = [(scaled_power, (outline, factor), power) for power in (2, 3, 3)]
+    for traces in (2, 0):
+        programs.prepare(requests)
+        assert len(traced) == traces
+        np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 3)["a"], [0, 2, 16])
+        np.testing.assert_array_equal(programs.run(scaled_power, (TREE, factor), 2)["a"], [0, 2, 8])
+        assert len(traced) == traces
+        assert len(list(folder.iterdir())) == 2
+        assert jax.config.values["jax_enable_compilation_cache"] is True
+        new_process(monkeypatch)
 
 
 class Writes:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import optax
 from experiments.leaves import numbered, restored
 from experiments.one_pass.data import Pairs
 from nstjax import TransferConfig
-from nstjax.arbitrary.apply import Decoder, encode, transported
+from nstjax.arbitrary.apply import Decoder
 from nstjax.arbitrary.decoder import (
     DECODER_LAYERS,
     DecoderConfig,
@@ -26,9 +27,12 @@ from nstjax.arbitrary.decoder import (
     ordered,
     with_noise,
 )
-from nstjax.arbitrary.transport import moments_of
+from nstjax.arbitrary.stages import encode, started, transported
+from nstjax.arbitrary.store import load_decoder
+from nstjax.arbitrary.transport import ActivationMoments, moments_of
 from nstjax.checkpoints import Series
 from nstjax.errors import InputError
+from nstjax.images import resize
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.prepare import prepared
 from nstjax.synthesis.loss import FeatureExtractor
@@ -58,6 +62,10 @@ class Recipe:
     """Peak learning rate; it is reached after 200 steps and decays to 0 with a cosine."""
     identity: float = 0.1
     """Share of the pairs whose style image is the photograph itself, so that the decoder also reconstructs."""
+    coarse: int = 0
+    """Number of photographs of a batch that are stylized coarse to fine, as in :func:`nstjax.stylize_arbitrary`."""
+    initial: Path | None = None
+    """Folder of a decoder whose weights are the initial ones; by default they are random."""
     seed: int = 0
     """Seed of the batches and the initial weights."""
 
@@ -99,6 +107,16 @@ def batch_losses(
     return jax.vmap(one)(images, contents, styles)
 
 
+def noisy(config: DecoderConfig, inputs: Sequence[jax.Array], key: jax.Array) -> list[jax.Array]:
+    """Return the activations with channels of noise, drawn with ``key``."""
+    keys = jax.random.split(key, len(inputs))
+    noise = [
+        jax.random.normal(own, (*x.shape[:3], config.noise), x.dtype)
+        for x, own in zip(inputs, keys, strict=True)
+    ]
+    return with_noise(inputs, noise)
+
+
 def make_step(recipe: Recipe, optimizer: Any, sizes: tuple[float, ...], record: Objective) -> Any:
     """Return the compiled training step."""
 
@@ -111,13 +129,29 @@ def make_step(recipe: Recipe, optimizer: Any, sizes: tuple[float, ...], record: 
             [EXTRACT(backbone, images, seen) for images in (contents, styles)]
         )
         style = [moments_of(x) for x in ordered(paintings)]
-        inputs = transported(ordered(photos), style, sizes)
         described = describe_style(style, sizes)
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(recipe.seed), number))
+        activations = ordered(photos)
+        if recipe.coarse:
+            few = recipe.coarse
+            side = contents.shape[1]
+            small = resize(contents[:few], side // 2, side // 2).clip(0, 1)
+            first = [ActivationMoments(of.mean[:few], of.covariance[:few]) for of in style]
+            inputs = noisy(recipe.decoder, transported(encode(backbone, small), first, sizes), keys[0])
+            pictures = decode(recipe.decoder, adapted(recipe.decoder, params, described[:few]), inputs)
+            start = started(contents[:few], pictures.clip(0, 1))
+            activations = [
+                jnp.concatenate([x, y[few:]])
+                for x, y in zip(encode(backbone, start), activations, strict=True)
+            ]
+        inputs = transported(activations, style, sizes)
         inputs, described = jax.lax.stop_gradient((inputs, described))
-        inputs = with_noise(recipe.decoder, inputs, jax.random.fold_in(jax.random.key(recipe.seed), number))
+        inputs = noisy(recipe.decoder, inputs, keys[1])
 
         def loss(params: Any) -> Any:
-            images = decode(recipe.decoder, adapted(recipe.decoder, params, described), inputs)
+            images = decode(
+                recipe.decoder, adapted(recipe.decoder, params, described), inputs, in_phases=True
+            )
             values, terms = batch_losses(backbone, record, images, photos, paintings)
             return values.mean(), {name: term.mean() for name, term in terms.items()}
 
@@ -162,11 +196,17 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         0.0, recipe.learning_rate, min(200, recipe.steps // 2), recipe.steps
     )
     optimizer = optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule)), 10)
-    params: Any = init_decoder(recipe.decoder, jax.random.key(recipe.seed))
+    if recipe.initial is None:
+        params: Any = init_decoder(recipe.decoder, jax.random.key(recipe.seed))
+    else:
+        initial = load_decoder(recipe.initial)
+        if initial.config != recipe.decoder:
+            raise InputError(f"the decoder in {recipe.initial} has other settings than the recipe")
+        params = {name: dict(leaves) for name, leaves in initial.params.items()}
     state = optimizer.init(params)
     begun, seconds = 0, 0.0
     identity = {
-        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe), default=str)),
         "network": backbone.sha256,
         "pictures": pairs.pictures.digest(),
     }
@@ -179,7 +219,11 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         begun, seconds = saved[1]["step"], saved[1]["seconds"]
         sizes = tuple(saved[1]["sizes"])
     else:
-        sizes = activation_sizes(backbone, pairs, recipe.batch, recipe.side)
+        sizes = (
+            activation_sizes(backbone, pairs, recipe.batch, recipe.side)
+            if recipe.initial is None
+            else load_decoder(recipe.initial).sizes
+        )
     step_of = make_step(recipe, optimizer, sizes, record)
 
     def save(done: int) -> None:

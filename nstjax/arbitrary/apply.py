@@ -1,40 +1,28 @@
 """Stylizes a photograph with any style images, in one pass."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nstjax import programs
 from nstjax.arbitrary.decoder import (
     DECODER_LAYERS,
     LEAST_DECODED_SIDE,
     MULTIPLE,
     DecoderConfig,
     DecoderParams,
-    adapted,
-    decode,
-    describe_style,
-    ordered,
-    with_noise,
 )
-from nstjax.arbitrary.transport import (
-    ActivationMoments,
-    TransportMethod,
-    blend,
-    identity_like,
-    moments_of,
-    move,
-    transport,
-)
-from nstjax.errors import InputError, within
-from nstjax.generators import pad_to_multiple
-from nstjax.images import fit_long_side, resize
-from nstjax.nn.vgg import features
+from nstjax.arbitrary.stages import Recipe, Scale, adapt, analyze, outline, paint, style_moments
+from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
+from nstjax.errors import InputError, one_of, within
+from nstjax.images import fit_long_side
+from nstjax.images.masks import resize_mask
 from nstjax.pixels import check_image
 from nstjax.typing import Backbone, Images
 
@@ -44,6 +32,8 @@ _VALUES = 60  # values per pixel of the photograph, the network's activations an
 _REGION_VALUES = 80  # values per pixel of each region: its mapped activations, scales and biases
 MAX_STYLE_SIDE = 4096
 STYLE_SIDE = 512  # default longer side of the style images in pixels
+COARSEST_SIDE = 256  # longer side in pixels of the coarsest scale, approximately, by default
+MAX_SCALES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,76 +53,6 @@ class Decoder:
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
-def encode(backbone: Backbone, images: Images) -> list[Array]:
-    """Compute the activations at :data:`DECODER_LAYERS`, with the padding of a transfer.
-
-    Args:
-        backbone: the embedded network.
-        images: ``(n, h, w, 3)`` in [0, 1]; sides are multiples of 16.
-    """
-    return ordered(features(backbone, images, DECODER_LAYERS, "max", padding="replicate"))
-
-
-def transported(
-    content: Sequence[Array],
-    style: Sequence[ActivationMoments],
-    sizes: Sequence[float],
-    method: TransportMethod = "optimal",
-) -> list[Array]:
-    """Map the activations of the content to the moments of a style, and divide them by the layers' sizes.
-
-    Args:
-        content: activations of the photographs at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
-        style: moments of the style images' activations, of ``n`` images or one.
-        sizes: sizes of the activations, see :class:`Decoder`.
-        method: the map, see :mod:`nstjax.arbitrary.transport`.
-    """
-    return mixed_transport(content, [style], [1.0], sizes, method)
-
-
-def mixed_transport(
-    content: Sequence[Array],
-    styles: Sequence[Sequence[ActivationMoments]],
-    weights: Sequence[float | Array],
-    sizes: Sequence[float],
-    method: TransportMethod = "optimal",
-    masks: Sequence[Array] | None = None,
-) -> list[Array]:
-    """Map the activations of the content to a blend of styles, or to a style in each region.
-
-    Args:
-        content: activations of the photographs at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
-        styles: moments of each style's activations.
-        weights: weight of each style; the remaining weight, 1 − Σ, is that of the unchanged activations.
-        sizes: sizes of the activations, see :class:`Decoder`.
-        method: the map, see :mod:`nstjax.arbitrary.transport`.
-        masks: for each layer, the share of each style at each position, ``(styles, h / 2^k, w / 2^k)``, with sums
-            of at most 1; the rest stays as it is. A style's map is then made of the moments of the photograph in
-            its region, and ``weights`` are strengths. None blends the styles everywhere.
-
-    Returns:
-        The activations, divided by their sizes.
-    """
-    found = []
-    for layer, (x, size) in enumerate(zip(content, sizes, strict=True)):
-        # Normalized first, so that the eigenvalues are of one magnitude in all layers.
-        y = x / size
-        scaled = [ActivationMoments(of[layer].mean / size, of[layer].covariance / size**2) for of in styles]
-        if masks is None:
-            own = moments_of(y)
-            maps = [transport(own, of, method) for of in scaled]
-            rest = 1 - sum(weights)
-            found.append(move(y, blend([*maps, identity_like(maps[0])], [*weights, rest])))
-            continue
-        total = (1 - masks[layer].sum(0))[None, ..., None] * y
-        for share, of, weight in zip(masks[layer], scaled, weights, strict=True):
-            mapped = transport(moments_of(y, share[None] + 1e-6), of, method)
-            moved = move(y, blend([mapped, identity_like(mapped)], [weight, 1 - weight]))
-            total += share[None, ..., None] * moved
-        found.append(total)
-    return found
-
-
 @dataclasses.dataclass(frozen=True)
 class PreparedStyle:
     """A style image as :func:`stylize_arbitrary` uses it.
@@ -142,11 +62,6 @@ class PreparedStyle:
     """
 
     moments: tuple[ActivationMoments, ...]
-
-
-@jax.jit
-def _moments(backbone: Backbone, style: Images) -> list[ActivationMoments]:
-    return [moments_of(x) for x in encode(backbone, pad_to_multiple(style, MULTIPLE))]
 
 
 def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> PreparedStyle:
@@ -168,50 +83,25 @@ def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> 
         raise InputError(
             f"the style image has {width}×{height} pixels at this size: its shorter side must have {LEAST_DECODED_SIDE}"
         )
-    return PreparedStyle(tuple(_moments(backbone, jnp.asarray(resize(image, height, width)).clip(0, 1))))
+    found = programs.run(style_moments, (backbone, image), (height, width))
+    return PreparedStyle(tuple(found))
 
 
-@partial(jax.jit, static_argnames=("config", "sizes", "method"))
-def _stylize(
-    config: DecoderConfig,
-    sizes: tuple[float, ...],
-    method: TransportMethod,
-    params: DecoderParams,
-    backbone: Backbone,
-    photo: Images,
-    styles: Sequence[Sequence[ActivationMoments]],
-    weights: Array,
-    masks: Sequence[Array] | None,
-    seed: Array,
-) -> Images:
-    height, width = photo.shape[1:3]
-    content = encode(backbone, pad_to_multiple(photo, MULTIPLE))
-    inputs = mixed_transport(content, styles, list(weights), sizes, method, masks)
-    inputs = with_noise(config, inputs, jax.random.key(seed))
-    own = describe_style([moments_of(x) for x in content], sizes)
-    described = [describe_style(style, sizes) for style in styles]
-    if masks is None:
-        total = sum(w * d for w, d in zip(weights, described, strict=True)) + (1 - weights.sum()) * own
-        return decode(config, adapted(config, params, total), inputs)[:, :height, :width].clip(0, 1)
-    shares = [jnp.concatenate([mask, 1 - mask.sum(0, keepdims=True)]) for mask in masks]
-    each = [adapted(config, params, w * d + (1 - w) * own) for w, d in zip(weights, described, strict=True)]
-    each.append(adapted(config, params, own))  # for what no mask covers
-    merged: dict[str, dict[str, Array]] = {}
-    levels = {step.name: step.level for step in config.plan().steps}
-    for name, leaves in each[0].items():
-        merged[name] = leaves
-        if "scale" in leaves:  # each region has its own
-            share = shares[levels[name]][..., None]
-            merged[name] = {
-                key: (share * jnp.concatenate([one[name][key] for one in each])).sum(0, keepdims=True)
-                for key in leaves
-            }
-    covered = masks[0].sum(0)[None, :height, :width, None]
-    return covered * decode(config, merged, inputs)[:, :height, :width].clip(0, 1) + (1 - covered) * photo
+def default_scale_count(height: int, width: int) -> int:
+    """Return the default number of scales of a photograph: the coarsest has about :data:`COARSEST_SIDE` pixels.
+
+    Args:
+        height: height of the photograph in pixels.
+        width: width of the photograph in pixels.
+    """
+    count = max(1, round(math.log2(max(height, width) / COARSEST_SIDE)) + 1)
+    while min(height, width) >> (count - 1) < LEAST_DECODED_SIDE and count > 1:
+        count -= 1
+    return count
 
 
-def _levels(masks: Sequence[np.ndarray], height: int, width: int) -> list[Array]:
-    """Return the shares of the regions at each layer, ``(styles, h / 2^k, w / 2^k)``, with sums of at most 1."""
+def _checked_masks(masks: Sequence[np.ndarray], height: int, width: int) -> list[np.ndarray]:
+    """Return the masks as float32, or raise :class:`InputError`."""
     for mask in masks:
         if np.shape(mask) != (height, width):
             raise InputError(
@@ -219,15 +109,30 @@ def _levels(masks: Sequence[np.ndarray], height: int, width: int) -> list[Array]
             )
         if not (np.min(mask) >= 0 and np.max(mask) <= 1):  # also of NaN
             raise InputError("a mask has values outside [0, 1]")
-    stack = np.stack([np.asarray(mask, np.float32) for mask in masks])
+    return [np.asarray(mask, np.float32) for mask in masks]
+
+
+def _levels(masks: Sequence[np.ndarray], size: tuple[int, int]) -> list[Array]:
+    """Return the shares of the regions at each layer, ``(styles, h / 2^k, w / 2^k)``, with sums of at most 1."""
+    stack = np.stack([resize_mask(mask, *size) for mask in masks])
     stack = stack / np.maximum(stack.sum(0), 1)
-    stack = np.pad(stack, ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE)), mode="edge")
+    stack = np.pad(stack, ((0, 0), (0, -size[0] % MULTIPLE), (0, -size[1] % MULTIPLE)), mode="edge")
     found = []
     for level in range(len(DECODER_LAYERS)):
         k = 2**level
         count, high, wide = stack.shape
         found.append(jnp.asarray(stack.reshape(count, high // k, k, wide // k, k).mean((2, 4))))
     return found
+
+
+def _noise(config: DecoderConfig, size: tuple[int, int], seed: int) -> list[np.ndarray]:
+    """Draw the noise of one scale. NumPy draws it, because JAX's random numbers take a second to compile."""
+    rng = np.random.default_rng(seed)
+    height, width = (side + -side % MULTIPLE for side in size)
+    return [
+        rng.standard_normal((1, height >> k, width >> k, config.noise), np.float32)
+        for k in range(len(DECODER_LAYERS))
+    ]
 
 
 def check_network(decoder: Decoder, backbone: Backbone) -> None:
@@ -271,11 +176,14 @@ def stylize_arbitrary(
     strength: float = 1.0,
     method: TransportMethod = "optimal",
     style_size: int = STYLE_SIDE,
+    scale_count: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """Stylize a photograph with any style images, in one pass.
 
-    A program is compiled for each size of the photograph.
+    The pass is repeated from coarse to fine: at half the size the strokes and forms of the style are twice as large
+    in the picture. Each finer scale starts with the mean of the photograph and the enlarged picture of the scale before,
+    and adds finer strokes. Programs are compiled for each size of the photograph.
 
     Args:
         decoder: the decoder, from :func:`nstjax.arbitrary.store.load_decoder`.
@@ -291,6 +199,7 @@ def stylize_arbitrary(
         method: the map of the activations, see :mod:`nstjax.arbitrary.transport`.
         style_size: longer side in pixels to which the style images are resized; a smaller one gives finer strokes. Prepared
             styles keep their size.
+        scale_count: number of scales; 1 has only the photograph's own size, and fine strokes. By default :func:`default_scale_count`.
         seed: seed of the noise from which flat areas get their strokes.
 
     Returns:
@@ -316,20 +225,56 @@ def stylize_arbitrary(
         )
     if masks is not None and (len(masks) != len(images) or weights is not None):
         raise InputError("`masks` needs one mask for each style image, and no `weights`")
+    one_of("method", method, get_args(TransportMethod))
+    count = default_scale_count(height, width) if scale_count is None else scale_count
+    within("scale_count", count, 1, MAX_SCALES)
+    if min(height, width) >> (count - 1) < LEAST_DECODED_SIDE:
+        raise InputError(
+            f"`scale_count` is {count}: the coarsest scale of {width}×{height} pixels would have sides of less than "
+            f"{LEAST_DECODED_SIDE}; choose fewer"
+        )
+    known = None if masks is None else _checked_masks(masks, height, width)
     shares = strength * (shares / shares.sum() if masks is None else shares)
     prepared = [
         of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_size) for of in images
     ]
-    picture = _stylize(
-        decoder.config,
-        decoder.sizes,
-        method,
-        decoder.params,
-        backbone,
-        photo,
-        [list(of.moments) for of in prepared],
-        jnp.asarray(shares, jnp.float32),
-        None if masks is None else _levels(masks, height, width),
-        jnp.uint32(seed),
-    )
+    recipe = Recipe(decoder.config, decoder.sizes, method)
+    moments, share = [list(of.moments) for of in prepared], np.asarray(shares, np.float32)
+    steps = []
+    for step in reversed(range(count)):
+        size = (height >> step, width >> step)
+        steps.append((Scale(size, decoder.sizes), None if known is None else _levels(known, size)))
+    _prepare(decoder.params, backbone, photo, moments, share, recipe, steps)
+    picture: Any = None
+    for scale, levels in steps:
+        analysis = programs.run(analyze, (backbone, photo, picture, levels), scale)
+        adaptation = programs.run(adapt, (analysis.moments, analysis.regions, moments, share), recipe)
+        picture = programs.run(
+            paint,
+            (decoder.params, analysis, adaptation, levels, _noise(recipe.config, scale.size, seed)),
+            recipe,
+        )
     return np.asarray(picture)
+
+
+def _prepare(
+    params: DecoderParams,
+    backbone: Backbone,
+    photo: Images,
+    styles: Sequence[Sequence[ActivationMoments]],
+    weights: np.ndarray,
+    recipe: Recipe,
+    steps: Sequence[tuple[Scale, Sequence[Array] | None]],
+) -> None:
+    """Load or compile the programs of all scales at the same time."""
+    picture: Any = None
+    requests: list[programs.Request] = []
+    for scale, levels in steps:
+        analysis, adaptation = outline(recipe.config, scale.size, 0 if levels is None else len(styles))
+        requests += [
+            (paint, (params, analysis, adaptation, levels, _noise(recipe.config, scale.size, 0)), recipe),
+            (analyze, (backbone, photo, picture, levels), scale),
+            (adapt, (analysis.moments, analysis.regions, styles, weights), recipe),
+        ]
+        picture = jax.ShapeDtypeStruct((1, *scale.size, 3), jnp.float32)
+    programs.prepare(requests)

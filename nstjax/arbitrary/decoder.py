@@ -7,6 +7,7 @@ the style image.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -124,31 +125,46 @@ def init_decoder(config: DecoderConfig, key: Array) -> dict[str, dict[str, Array
         At the start every style has the scale 1 and the bias 0; the scale of the last convolution of a residual
         block is 0, so that the block is the identity.
     """
-    plan, params = config.plan(), dict[str, dict[str, Array]]()
-    channels = plan.channels()
-    added = {step.sources[1] for step in plan.steps if step.op == "add"}
-    for step in plan.steps:
+    params = dict[str, dict[str, Array]]()
+    shapes = param_shapes(config)
+    added = {step.sources[1] for step in config.plan().steps if step.op == "add"}
+    for name, leaves in shapes.items():
         key, own = jax.random.split(key)
-        if step.op == "conv":
-            inputs = step.kernel**2 * channels[step.sources[0]]
-            shape = (step.kernel, step.kernel, channels[step.sources[0]], step.channels)
-            params[step.name] = {"kernel": jax.random.normal(own, shape) * (2 / inputs) ** 0.5}
-            if step.bias:
-                params[step.name] = {
-                    "kernel": params[step.name]["kernel"] * 0.1,
-                    "bias": jnp.zeros(step.channels),
-                }
-        elif step.op in ("norm", "scale"):
-            scale = jnp.full(step.channels, 0.0 if step.name in added else 1.0)
-            start = jnp.concatenate([scale, jnp.zeros(step.channels)])
-            params[step.name] = {"kernel": jnp.zeros((config.code, 2 * step.channels)), "bias": start}
-    key, own = jax.random.split(key)
-    described = 2 * sum(config.inputs)
-    params["code"] = {
-        "kernel": jax.random.normal(own, (described, config.code)) * described**-0.5,
-        "bias": jnp.zeros(config.code),
-    }
+        kernel = jax.random.normal(own, leaves["kernel"])
+        if name == "code":
+            params[name] = {"kernel": kernel * leaves["kernel"][0] ** -0.5, "bias": jnp.zeros(leaves["bias"])}
+        elif len(leaves["kernel"]) == 4:
+            deviation = (2 / math.prod(leaves["kernel"][:3])) ** 0.5
+            params[name] = {"kernel": kernel * deviation}
+            if "bias" in leaves:
+                params[name] = {"kernel": kernel * deviation * 0.1, "bias": jnp.zeros(leaves["bias"])}
+        else:
+            channels = leaves["bias"][0] // 2
+            scale = jnp.full(channels, 0.0 if name in added else 1.0)
+            start = jnp.concatenate([scale, jnp.zeros(channels)])
+            params[name] = {"kernel": jnp.zeros(leaves["kernel"]), "bias": start}
     return params
+
+
+def param_shapes(config: DecoderConfig) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return the shapes of the weights of :func:`init_decoder`, without computing them.
+
+    Args:
+        config: settings of the decoder.
+    """
+    plan, shapes = config.plan(), dict[str, dict[str, tuple[int, ...]]]()
+    channels = plan.channels()
+    for step in plan.steps:
+        if step.op == "conv":
+            shapes[step.name] = {
+                "kernel": (step.kernel, step.kernel, channels[step.sources[0]], step.channels)
+            }
+            if step.bias:
+                shapes[step.name]["bias"] = (step.channels,)
+        elif step.op in ("norm", "scale"):
+            shapes[step.name] = {"kernel": (config.code, 2 * step.channels), "bias": (2 * step.channels,)}
+    shapes["code"] = {"kernel": (2 * sum(config.inputs), config.code), "bias": (config.code,)}
+    return shapes
 
 
 def describe_style(style: Sequence[ActivationMoments], sizes: Sequence[float]) -> Array:
@@ -188,23 +204,22 @@ def adapted(config: DecoderConfig, params: DecoderParams, description: Array) ->
     return found
 
 
-def with_noise(config: DecoderConfig, inputs: Sequence[Array], key: Array) -> list[Array]:
-    """Return the activations with channels of normally distributed noise.
+def with_noise(inputs: Sequence[Array], noise: Sequence[Array]) -> list[Array]:
+    """Return the activations with channels of noise.
 
     Args:
-        config: settings of the decoder.
         inputs: activations at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
-        key: a typed key from :func:`jax.random.key`.
+        noise: normally distributed values, ``(n, h / 2^k, w / 2^k, DecoderConfig.noise)``.
     """
-    keys = jax.random.split(key, len(inputs))
-    return [
-        jnp.concatenate([x, jax.random.normal(own, (*x.shape[:3], config.noise), x.dtype)], -1)
-        for x, own in zip(inputs, keys, strict=True)
-    ]
+    return [jnp.concatenate(both, -1) for both in zip(inputs, noise, strict=True)]
 
 
 def decode(
-    config: DecoderConfig, weights: Mapping[str, Mapping[str, Array]], inputs: Sequence[Array]
+    config: DecoderConfig,
+    weights: Mapping[str, Mapping[str, Array]],
+    inputs: Sequence[Array],
+    *,
+    in_phases: bool = False,
 ) -> Images:
     """Compute the image of transported activations.
 
@@ -213,6 +228,7 @@ def decode(
         weights: from :func:`adapted`.
         inputs: activations at :data:`DECODER_LAYERS`, divided by their sizes, from :func:`with_noise`:
             ``(n, h / 2^k, w / 2^k, c + noise)``.
+        in_phases: see :func:`nstjax.generators.steps.apply_step`; for a training.
 
     Returns:
         ``(n, h, w, 3)``, approximately in [0, 1].
@@ -222,7 +238,9 @@ def decode(
     for index, step in enumerate(plan.steps):
         sources = [arrays[name] for name in step.sources]
         statistics = moments(sources[0], batch=False) if step.op == "norm" else None
-        arrays[step.name] = apply_step(step, weights.get(step.name, {}), sources, statistics)
+        arrays[step.name] = apply_step(
+            step, weights.get(step.name, {}), sources, statistics, in_phases=in_phases
+        )
         live = plan.live(index + 1) | {step.name}
         arrays = {name: array for name, array in arrays.items() if name in live}
     return arrays[plan.steps[-1].name]

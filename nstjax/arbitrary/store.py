@@ -1,16 +1,14 @@
 """The Orbax store of the decoder for arbitrary styles."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nstjax import checkpoints
 from nstjax.arbitrary.apply import Decoder
-from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, init_decoder
+from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, param_shapes
 from nstjax.eight_bit import dequantize, quantize
 from nstjax.errors import InputError
 from nstjax.files import shipped_folder
@@ -49,12 +47,6 @@ def save_decoder(path: Path, decoder: Decoder) -> None:
     checkpoints.save(Path(path), quantize(params), {**decoder.record, **facts})
 
 
-def _shapes(params: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{name}/{key}": tuple(leaf.shape) for name, leaves in params.items() for key, leaf in leaves.items()
-    }
-
-
 def load_decoder(path: str | Path | None = None) -> Decoder:
     """Read a decoder from an Orbax store.
 
@@ -76,9 +68,10 @@ def load_decoder(path: str | Path | None = None) -> Decoder:
             0 < size < np.inf for size in facts["sizes"]
         ):
             raise InputError("its sizes are damaged")
-        params = jax.tree.map(jnp.asarray, dequantize(tree))
-        wanted = _shapes(jax.eval_shape(lambda: init_decoder(config, jax.random.key(0))))
-        if _shapes(params) != wanted or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        params = dequantize(tree)
+        if jax.tree.map(np.shape, params) != param_shapes(config) or not all(
+            np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)
+        ):
             raise InputError("its weights do not fit its config, or are not finite")
     except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no decoder for arbitrary styles ({error}): name another") from error

@@ -107,6 +107,7 @@ class AnyStyle:
             masks=self._regions(photo),
             strength=self.options.strength,
             method=self.options.transport,
+            scale_count=self.options.scale_count,
             seed=self.options.seed,
         )
 

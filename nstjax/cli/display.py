@@ -1,8 +1,10 @@
 """The progress display: a live bar on a terminal, plain lines elsewhere."""
 
+import contextlib
+import contextvars
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -15,8 +17,25 @@ from nstjax.synthesis.solve import Progress as TransferProgress
 PLAIN_EVERY_S = 10.0
 
 
+_collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("collected", default=None)
+
+
+@contextlib.contextmanager
+def collected_lines() -> Iterator[list[str]]:
+    """Yield a list that receives what displays of this thread say in the block; they show no progress.
+
+    It is for a picture that is made beside others.
+    """
+    lines: list[str] = []
+    token = _collected.set(lines)
+    try:
+        yield lines
+    finally:
+        _collected.reset(token)
+
+
 class Display:
-    """The progress display on standard error; a context manager.
+    """The progress display on standard error; a context manager. See also :func:`collected_lines`.
 
     Args:
         label: name of the picture or run.
@@ -24,6 +43,7 @@ class Display:
 
     Attributes:
         failed: names of what the last :meth:`attempt` could not save.
+        beside: the picture is made beside others, see :func:`collected_lines`.
     """
 
     def __init__(self, label: str, quiet: bool = False) -> None:
@@ -31,8 +51,10 @@ class Display:
         self._live: Progress | None = None
         self._label, self._quiet = label, quiet
         self.failed: set[str] = set()
+        self._lines = _collected.get()
+        self.beside = self._lines is not None
         self._last_line, self._began, self._began_at = float("-inf"), time.monotonic(), 0.0
-        if not quiet and self._console.is_terminal:
+        if not quiet and self._lines is None and self._console.is_terminal:
             self._live = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -57,7 +79,11 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if not self._quiet:
+        if self._quiet:
+            return
+        if self._lines is not None:
+            self._lines.append(line)
+        else:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def attempt(self, what: str, save: Callable[[], None]) -> None:
@@ -77,7 +103,7 @@ class Display:
 
     def show(self, progress: TransferProgress) -> None:
         """Show the progress of a synthesis after an iteration."""
-        if self._quiet:
+        if self._quiet or self._lines is not None:
             return
         entry, (height, width) = progress.entry, progress.size
         text = (
@@ -94,7 +120,7 @@ class Display:
             text: text beside the bar.
             line: if there is no bar, print a line (True) or not (False); None prints one every ten seconds.
         """
-        if self._quiet:
+        if self._quiet or self._lines is not None:
             return
         if self._live is not None:
             self._live.update(self._task, completed=done, description=text)

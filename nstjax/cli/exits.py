@@ -1,11 +1,13 @@
 """Exit codes, and the loop over several pictures, which continues after a bad one."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from nstjax.cli.flags import with_flags
+from nstjax.cli.many import Runner, one_by_one
 from nstjax.errors import InputError, OutputError, first_line
 
 FAILED, BAD_INPUT = 1, 2
@@ -45,7 +47,10 @@ def failure_code(error: Exception, before: int) -> int:
 
 
 def make_all(
-    jobs: Sequence[J], make: Callable[[J], int], path_of: Callable[[J], Path]
+    jobs: Sequence[J],
+    make: Callable[[J], int],
+    path_of: Callable[[J], Path],
+    runner: Runner[J] = one_by_one,
 ) -> tuple[list[J], int]:
     """Make several pictures. A failure is reported at once and again at the end, and the other pictures are made.
 
@@ -53,6 +58,7 @@ def make_all(
         jobs: the jobs, one per picture.
         make: function that makes one picture and returns the exit code.
         path_of: function that returns the file to name in an error message.
+        runner: how they are made, see :mod:`nstjax.cli.many`.
 
     Returns:
         The jobs that were completed, and the exit code: that of the signal that stopped a run; else 1 or 2
@@ -61,22 +67,22 @@ def make_all(
     made: list[J] = []
     bad: list[str] = []
     worst = 0
-    for job in jobs:
-        try:
-            code = make(job)
-        except Exception as error:  # a damaged file can raise nearly any exception
-            reason = str(about(error, path_of(job)))
-            bad.append(reason)
-            worst = failure_code(error, worst)
-            print(f"nstjax: error: {reason}", file=sys.stderr)
-            continue
-        if code > BY_SIGNAL:
-            return made, code
-        if code:
-            bad.append(f"{path_of(job).name}: the run failed")
-            worst = code if worst in (0, BAD_INPUT) else worst  # a failed run counts more than bad input
-        else:
-            made.append(job)
+    with contextlib.closing(runner(jobs, make)) as outcomes:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                reason = str(about(outcome, path_of(job)))
+                bad.append(reason)
+                worst = failure_code(outcome, worst)
+                print(f"nstjax: error: {reason}", file=sys.stderr)
+            elif outcome > BY_SIGNAL:
+                return made, outcome
+            elif outcome:
+                bad.append(f"{path_of(job).name}: the run failed")
+                worst = (
+                    outcome if worst in (0, BAD_INPUT) else worst
+                )  # a failed run counts more than bad input
+            else:
+                made.append(job)
     if bad:
         print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
         for reason in bad:

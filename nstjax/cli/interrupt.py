@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -88,13 +89,24 @@ class Interrupt:
         _received.append(number)
 
 
+_active: list[Interrupt] = []
+
+
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[Interrupt]:
     """Yield an :class:`Interrupt`, which a signal in the block sets; a second Ctrl-C ends the process.
 
-    The run reads :attr:`Interrupt.stop` after each iteration and stops.
+    The run reads :attr:`Interrupt.stop` after each iteration and stops. In another thread, it is the one of the main
+    thread's block, if there is one.
     """
+    if _active and threading.current_thread() is not threading.main_thread():
+        yield _active[-1]
+        return
     _received.clear()
     interrupt = Interrupt()
-    with _handling(interrupt._ask):
-        yield interrupt
+    _active.append(interrupt)
+    try:
+        with _handling(interrupt._ask):
+            yield interrupt
+    finally:
+        _active.remove(interrupt)

@@ -149,3 +149,37 @@ class Job:
     def main_file(self) -> Path:
         """The photograph, or else the first style image; messages use it as the name of the run."""
         return self.sources.content or self.sources.styles[0]
+
+
+def on_any_machine(job: Job) -> Job:
+    """Return a picture's job for another process, perhaps on another machine: with absolute paths, resumed if begun."""
+
+    def absolute(spec: str) -> str:
+        return with_path(spec, lambda path: str(path.absolute()))
+
+    def place(path: Path | None) -> Path | None:
+        return None if path is None else path.absolute()
+
+    sources, network = job.sources, job.network
+    arrangement = dataclasses.replace(
+        sources.arrangement,
+        masks=tuple(map(absolute, sources.arrangement.masks)),
+        style_masks=tuple(map(absolute, sources.arrangement.style_masks)),
+    )
+    weights = Path(network.weights)
+    return dataclasses.replace(
+        job,
+        sources=dataclasses.replace(
+            sources,
+            content=place(sources.content),
+            styles=tuple(path.absolute() for path in sources.styles),
+            fine_style=place(sources.fine_style),
+            init_image=place(sources.init_image),
+            arrangement=arrangement,
+        ),
+        network=dataclasses.replace(
+            network, weights=str(weights.absolute()) if weights.exists() else network.weights
+        ),
+        output=dataclasses.replace(job.output, path=job.output.path.absolute()),
+        resume=True,
+    )

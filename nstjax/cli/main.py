@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from nstjax.blas import use_one_blas_thread
 from nstjax.cli.exits import BAD_INPUT, FAILED
 from nstjax.cli.flags import with_flags
 from nstjax.cli.interrupt import exit_code, leave_on_signal, raise_on_signal
@@ -88,7 +89,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare() -> None:
-    """Prepare the process for any command: printable messages, no log messages of libraries, and a home folder."""
+    """Prepare the process for any command: messages, log messages of libraries, a home folder, threads."""
     for stream in (sys.stdout, sys.stderr):
         # The stream's encoding may lack a character, and file names may contain bytes that are not text.
         if isinstance(stream, io.TextIOWrapper):
@@ -97,6 +98,7 @@ def _prepare() -> None:
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())
     use_temporary_home()
+    use_one_blas_thread()
 
 
 def _note(line: str) -> None:

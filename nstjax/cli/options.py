@@ -37,7 +37,7 @@ SYNTHESIS_GROUPS = {
     "feature network": ("network.*", "settings.pooling*", "settings.padding"),
     "output": ("output", "snapshot_every", "gif", "plot", "median_filter", "bits", "quality"),
     "runtime": (
-        *("resume", "save_state_every", "quiet", "compilation_cache"),
+        *("resume", "save_state_every", "quiet", "compilation_cache", "cluster"),
         *("settings.precision", "settings.tile", "settings.shard"),
     ),
 }

@@ -37,11 +37,11 @@ class StylizeOptions:
         ),
         groups={
             "generator": ("model", "style", "list", "sheet", "seed", "noise_scale"),
-            "any style image": ("masks", "transport", "style_size"),
+            "any style image": ("masks", "transport", "style_size", "scale_count"),
             "picture": ("size", "colors", "strength"),
             "video": ("steady",),
             "output": ("output", "format", "bits", "quality"),
-            "runtime": ("tile", "quiet", "compilation_cache"),
+            "runtime": ("tile", "resume", "cluster", "quiet", "compilation_cache"),
         },
     )
 
@@ -57,6 +57,8 @@ class StylizeOptions:
     """Without --model: map of the activations to those of the style: optimal transport, whitening and coloring, or means and variances only."""
     style_size: int = 512
     """Without --model: longer side of the resized style images in pixels; a smaller one gives finer strokes."""
+    scale_count: Annotated[int | None, arg(metavar="N")] = None
+    """Without --model: number of scales, coarse to fine, each half the size of the next; 1 gives only fine strokes. By default the coarsest has about 256 pixels."""
     sheet: FlagCreatePairsOff[bool] = False
     """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
@@ -83,6 +85,10 @@ class StylizeOptions:
     """Bits per channel: 8, or 16 for .png and .tiff."""
     quality: int = 95
     """Quality of .jpg and .webp files, from 1 to 100."""
+    resume: FlagCreatePairsOff[bool] = False
+    """With several PHOTOs: keep the pictures that an earlier run has made with the same settings."""
+    cluster: Annotated[str | None, arg(metavar="ADDRESS|local[:N]")] = None
+    """With several PHOTOs: make the outputs on the workers of a Dask cluster, or on N worker processes of this machine; implies --resume. It needs the extra cluster."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""
     compilation_cache: bool = True

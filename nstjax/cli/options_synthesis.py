@@ -76,6 +76,8 @@ class TransferOptions(StyleOptions):
     """Factor on the style loss of each region; 1 by default."""
     strength_grid: tuple[float, ...] = ()
     """Make a result for each of these values of --style-strength; OUT is a sheet of them."""
+    cluster: Annotated[str | None, arg(metavar="ADDRESS|local[:N]")] = None
+    """For a folder: make the pictures on the workers of a Dask cluster, or on N worker processes of this machine; finished pictures are not made again. It needs the extra cluster."""
     video: VideoConfig = VideoConfig()
 
     def sources(self) -> Sources:

@@ -57,6 +57,7 @@ class Request:
         skipped: files of a folder that are not used, with the reasons.
         compilation_cache: keep compiled programs for the next run.
         quiet: print errors only.
+        cluster: the option ``--cluster``; None without.
     """
 
     jobs: tuple[Job, ...]
@@ -66,6 +67,7 @@ class Request:
     skipped: tuple[Skipped, ...]
     compilation_cache: bool
     quiet: bool
+    cluster: str | None = None
 
 
 def resolve_command(command: str, arguments: Sequence[str]) -> Request:
@@ -125,12 +127,15 @@ def resolve_command(command: str, arguments: Sequence[str]) -> Request:
         jobs = [first]
         if sources.strength_grid:
             sheet, jobs = path, _one_for_each_strength(first, kind)
+    cluster = getattr(options, "cluster", None)
+    if cluster is not None and folder is None:
+        raise InputError("--cluster is for a folder of photographs: give one as CONTENT, or leave it out")
     check_overwriting(jobs, sheet)
     for job in jobs:
         if job.output.path.parent.is_dir():  # a folder's output is made later
             check_replaceable(job.output.record)
     return Request(
-        tuple(jobs), record, folder, sheet, tuple(skipped), options.compilation_cache, options.quiet
+        tuple(jobs), record, folder, sheet, tuple(skipped), options.compilation_cache, options.quiet, cluster
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nstjax.cli.flags import with_flags
+from nstjax.cli.many import beside_others
 from nstjax.errors import InputError, InputWarning
 from nstjax.programs import enable_compilation_cache
 
@@ -52,9 +53,15 @@ def make_output_folder(folder: Path) -> None:
 def warnings_as_notes(say: Callable[[str], None]) -> Iterator[None]:
     """Pass each distinct :class:`InputWarning` in the block to ``say`` once, with flags in place of fields.
 
+    In a thread that makes a picture beside others it does nothing, because the filters belong to the process; the block
+    around all pictures receives the warnings.
+
     Args:
         say: function that shows a line of text.
     """
+    if beside_others():
+        yield
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         plain, said = warnings.showwarning, set[str]()

@@ -1,28 +1,33 @@
 """``nstjax stylize``: applies a trained generator to photographs, animations and videos."""
 
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from nstjax.arbitrary.apply import MAX_STYLE_SIDE
+from nstjax.arbitrary.apply import MAX_SCALES, MAX_STYLE_SIDE
 from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
 from nstjax.cli.any_style import input_files, load_any_style
+from nstjax.cli.cluster import check_cluster, on_cluster
 from nstjax.cli.display import Display
 from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code
 from nstjax.cli.job import record_path, with_path
+from nstjax.cli.many import on_local_devices
 from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.painters import by_generator, painter, steadied
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder
-from nstjax.cli.stylize_jobs import StylizeJob, stylize_jobs
+from nstjax.cli.stylize_jobs import StylizeJob, absolute_jobs, on_any_machine, stylize_jobs
 from nstjax.cli.stylize_video import stylize_video
 from nstjax.errors import InputError, within
 from nstjax.files import file_digest, save_elsewhere, write_atomically
@@ -32,6 +37,7 @@ from nstjax.generators.styles import select_style, style_names
 from nstjax.images import save_image
 from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.display import read_thumbnail
+from nstjax.images.encode import read_metadata
 from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
 from nstjax.inference import takes_photographs
@@ -42,7 +48,7 @@ from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_r
 INSET_FRAME = 2  # pixels
 SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
 _ONLY_WITH_MODEL = ("noise_scale", "tile")
-_ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size")
+_ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size", "scale_count")
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
 
@@ -54,6 +60,8 @@ def _check(options: StylizeOptions) -> None:
     within("quality", options.quality, 1, 100)
     within("seed", options.seed, 0, 2**32 - 1)
     within("style_size", options.style_size, LEAST_DECODED_SIDE, MAX_STYLE_SIDE, " pixels")
+    if options.scale_count is not None:
+        within("scale_count", options.scale_count, 1, MAX_SCALES)
     within("noise_scale", options.noise_scale, -MAX_SCALE, MAX_SCALE)
     if options.tile is not None:
         check_tile(options.tile)
@@ -96,8 +104,7 @@ def _do(
         else:
             photo = None if job.source is None else load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))
-            named = {} if job.source is None else {"photograph": job.source.name}
-            inside = {**settings, **named}
+            inside = _inside(job, settings)
             save_elsewhere(
                 job.output,
                 lambda path: save_image(path, picture, inside, options.bits, options.quality),
@@ -213,15 +220,67 @@ def _by_any_style(options: StylizeOptions) -> tuple[dict[str, Any], Callable[...
     return any_style.facts(), make
 
 
-def _check_model(generator: Generator, options: StylizeOptions, jobs: Sequence[StylizeJob]) -> None:
+def _prepared(options: StylizeOptions, texture: bool) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
+    """Load the networks and style images; return the settings of the outputs and the function that makes a picture.
+
+    Args:
+        options: the options of the command.
+        texture: there is no photograph.
+
+    Raises:
+        InputError: If a file cannot be read, or the model does not go with the inputs.
+    """
+    if options.model is None:
+        model, paint = _by_any_style(options)
+    else:
+        generator = the_model(options.model)
+        _check_model(generator, options, texture)
+        generator = in_style(generator, options.style, options.model)
+        model, paint = _facts(options, generator), by_generator(generator, options)
+    return _settings(options, model), paint
+
+
+_prepared_once = lru_cache(maxsize=1)(_prepared)  # for all outputs that a worker process makes
+
+
+def make_on_worker(options: StylizeOptions, job: StylizeJob) -> int:
+    """Make one output on a worker of a cluster, unless it is made already; return the exit code."""
+    settings, paint = _prepared_once(options, False)
+    if not _kept(job, settings, options):
+        _do(job, paint, options, settings)
+    return 0
+
+
+def _inside(job: StylizeJob, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a picture."""
+    return settings if job.source is None else {**settings, "photograph": job.source.name}
+
+
+def _kept(job: StylizeJob, settings: dict[str, Any], options: StylizeOptions) -> bool:
+    """Return True, and say so, if ``--resume`` keeps the picture.
+
+    It does if the picture's metadata have these settings, and the photograph was not changed later.
+    """
+    if not (options.resume and job.kind == "photograph" and job.source is not None and job.output.is_file()):
+        return False
+    if job.output.stat().st_mtime < job.source.stat().st_mtime:
+        return False
+    if read_metadata(job.output) != json.loads(json.dumps(_inside(job, settings))):
+        return False
+    with Display(job.output.name, options.quiet) as display:
+        display.say(f"{job.output} is finished already")
+    return True
+
+
+def _check_model(generator: Generator, options: StylizeOptions, texture: bool) -> None:
     """Raise :class:`InputError` if the model does not go with the inputs."""
-    if takes_photographs(generator) != (jobs[0].kind != "texture"):
+    if takes_photographs(generator) == texture:
         raise InputError(
             f"PHOTO is missing: --model {options.model} paints photographs"
             if takes_photographs(generator)
             else f"--model {options.model} makes textures of noise alone: leave PHOTO out, and give --size"
         )
-    if jobs[0].kind == "texture" and options.size is None:
+    if texture and options.size is None:
         raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
 
 
@@ -262,6 +321,14 @@ def run_stylize(arguments: Sequence[str]) -> int:
     jobs, together = stylize_jobs(options, skipped)
     if options.sheet:
         _check_sheet(options, jobs, together)
+    if options.cluster is not None:
+        if not together:
+            raise InputError("--cluster is for several PHOTOs or a folder: leave it out")
+        check_cluster(options.cluster)
+        jax.config.update(
+            "jax_platforms", "cpu"
+        )  # this process computes nothing and leaves the GPUs to the workers
+        options, jobs = on_any_machine(options), absolute_jobs(jobs)
     if options.steady:
         if not any(job.kind in ("video", "animation") for job in jobs):
             raise InputError("--steady is for videos and animations, and there is none: leave it out")
@@ -272,16 +339,11 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
         load_picture(jobs[0].source, options.size or 0)
-    if options.model is None:
-        model, paint = _by_any_style(options)
-    else:
-        generator = the_model(options.model)
-        _check_model(generator, options, jobs)
-        if options.sheet:
-            return _write_sheet(generator, options, jobs[0])
-        generator = in_style(generator, options.style, str(options.model))
-        model, paint = _facts(options, generator), by_generator(generator, options)
-    settings = _settings(options, model)
+    if options.sheet:
+        generator = the_model(str(options.model))
+        _check_model(generator, options, texture=False)
+        return _write_sheet(generator, options, jobs[0])
+    settings, paint = _prepared(options, jobs[0].kind == "texture")
     began = time.perf_counter()
     folder = jobs[0].output.parent
     if together:
@@ -311,14 +373,22 @@ def _do_all(
     def make(job: StylizeJob) -> int:
         nonlocal finished
         try:
-            _do(job, paint, options, settings)
+            if not _kept(job, settings, options):
+                _do(job, paint, options, settings)
         except KeyboardInterrupt:
             print(f"nstjax: interrupted; {finished} of {len(jobs)} made", file=sys.stderr)
             return exit_code()
         finished += 1
         return 0
 
-    made, code = make_all(jobs, make, lambda job: job.source or job.output)
+    def path_of(job: StylizeJob) -> Path:
+        return job.source or job.output
+
+    if options.cluster is not None:
+        runner = on_cluster(options.cluster, options.compilation_cache, options.quiet)
+        made, code = make_all(jobs, partial(make_on_worker, options), path_of, runner)
+    else:
+        made, code = make_all(jobs, make, path_of, on_local_devices)
     if made:
         _finish(jobs[0].output.parent / RECORD, made, settings, options, began)
     if not options.quiet:

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nstjax.cli.any_style import input_files
-from nstjax.cli.job import record_path
+from nstjax.cli.any_style import input_files, split_styles
+from nstjax.cli.job import record_path, with_path
 from nstjax.cli.media import Kind, check_alone, kind_of
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
@@ -121,3 +121,26 @@ def stylize_jobs(
     if not together:
         check_replaceable(record_path(output))
     return jobs, together
+
+
+def absolute_jobs(jobs: Sequence[StylizeJob]) -> list[StylizeJob]:
+    """Return the jobs with absolute paths, for other processes."""
+    return [
+        StylizeJob(None if job.source is None else job.source.absolute(), job.output.absolute(), job.kind)
+        for job in jobs
+    ]
+
+
+def on_any_machine(options: StylizeOptions) -> StylizeOptions:
+    """Return the options for other processes: with absolute paths, and pictures that are finished kept."""
+    style, model = options.style, options.model
+    if model is None and style is not None:
+        named = [
+            f"{path.absolute()}" + ("" if weight is None else f":{weight}")
+            for path, weight in split_styles(style)
+        ]
+        style = ",".join(named)
+    if model is not None and Path(model).exists():
+        model = str(Path(model).absolute())
+    masks = tuple(with_path(spec, lambda path: str(path.absolute())) for spec in options.masks)
+    return dataclasses.replace(options, style=style, model=model, masks=masks, resume=True)

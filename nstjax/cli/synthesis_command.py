@@ -3,21 +3,24 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from nstjax.cli.cluster import check_cluster, on_cluster
 from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED, about, make_all
 from nstjax.cli.flags import with_flags
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.job import Job
+from nstjax.cli.job import Job, on_any_machine
+from nstjax.cli.many import on_local_devices, on_this_device, one_by_one
 from nstjax.cli.notes import announcement, differences
+from nstjax.cli.options import NetworkOptions
 from nstjax.cli.pictures import Pictures, load_picture, load_pictures, needed_side, print_skipped
-from nstjax.cli.resolve import resolve_command
+from nstjax.cli.resolve import Request, resolve_command
 from nstjax.cli.resume import RunState
 from nstjax.cli.run_record import identity_of, is_finished, write_outputs
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
@@ -56,6 +59,8 @@ def run_synthesis(
             printed.
     """
     request = resolve_command(command, arguments)
+    if request.cluster is not None:
+        return _run_on_cluster(request, request.cluster)
     check_device()
     keep_programs(request.compilation_cache, request.quiet)
     first = request.jobs[0]
@@ -85,7 +90,9 @@ def run_synthesis(
         folder = request.folder
         make_output_folder(folder)
         with lock(folder, f"another run is writing into {folder}: wait for its end, or choose another -o"):
-            _, code = make_all(request.jobs, make, lambda job: job.main_file)
+            # With --shard, all devices compute one picture together.
+            runner = one_by_one if first.config.shard else on_local_devices
+            _, code = make_all(request.jobs, make, lambda job: job.main_file, runner)
         if not request.quiet:
             print_skipped(request.skipped)
         return code
@@ -103,6 +110,41 @@ def run_synthesis(
         ]
         contact_sheet(request.sheet, [cells], first.main_file.name)
     return 0
+
+
+def _run_on_cluster(request: Request, cluster: str) -> int:
+    """Make the pictures of a folder on the workers of a cluster; return the exit code."""
+    assert request.folder is not None
+    check_cluster(cluster)
+    make_output_folder(request.folder)
+    jobs = [on_any_machine(job) for job in request.jobs]
+    make = partial(make_on_worker, request.record)
+    runner = on_cluster(cluster, request.compilation_cache, request.quiet)
+    with lock(
+        request.folder,
+        f"another run is writing into {request.folder}: wait for its end, or choose another -o",
+    ):
+        _, code = make_all(jobs, make, lambda job: job.main_file, runner)
+    if not request.quiet:
+        print_skipped(request.skipped)
+    return code
+
+
+def make_on_worker(record: dict[str, Any], job: Job) -> int:
+    """Make one picture on a worker of a cluster; return the exit code.
+
+    Args:
+        record: the run record that is repeated, or an empty dict.
+        job: the job.
+    """
+    backbone = _backbone_of(job.network)
+    return _make(job, backbone, record, None, lambda progress: False)
+
+
+@lru_cache(maxsize=1)
+def _backbone_of(network: NetworkOptions) -> Backbone:
+    """Load the feature network, once for all pictures that this process makes."""
+    return load_backbone(network.weights, network.network, network.preprocessing)
 
 
 class _Observer(Protocol):
@@ -136,7 +178,7 @@ def _make(
     """
     path = job.output.path
     with lock(path, f"another run is writing {path}: wait for its end, or choose another -o"):
-        pictures = pictures or load_pictures(job)
+        pictures, backbone = pictures or load_pictures(job), on_this_device(backbone)
         config = job.config.for_backbone(backbone)
         check_transfer_memory(config, backbone, _proportions(job, pictures), pictures.styles)
         with Display(path.name, job.quiet) as display, warnings_as_notes(display.say):
@@ -182,7 +224,7 @@ def _run(
     resume = states.load() if job.resume else None
     if resume is not None:
         display.say(f"resuming {path.name} at scale {resume.scale + 1}, iteration {resume.saved.iteration}")
-    elif job.resume:
+    elif job.resume and not display.beside:
         display.say("no saved state: starting from the beginning")
     began = time.perf_counter()
     display.say(announcement(backbone, config))

@@ -15,7 +15,6 @@ from jax.typing import DTypeLike
 
 from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
-from nstjax.generators.network import GeneratorModule, fan_in
 from nstjax.generators.ulyanov import UlyanovConfig
 from nstjax.pixels import check_floating
 from nstjax.plain import build, checked
@@ -47,6 +46,11 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
     Returns:
         The variables, float32; a function of ``config`` and ``key`` only.
     """
+    from nstjax.generators.network import (  # imports Flax, which inference does not need
+        GeneratorModule,
+        fan_in,
+    )
+
     plan = config.plan()
 
     def init() -> Variables:
@@ -136,6 +140,8 @@ def _run(
     train: bool,
     axis_name: str | None,
 ) -> tuple[Array, Variables]:
+    from nstjax.generators.network import GeneratorModule
+
     plan = config.plan()
     if (style is None) != (plan.styles == 1):
         raise InputError(

@@ -1,13 +1,17 @@
 """The arithmetic of a plan's steps, for whole images and for tiles."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from nstjax.generators.norm import normalise
 from nstjax.generators.plan import GeneratorPadding, LayerStep, RowWindow, window
+from nstjax.linear import linear
 from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
 
@@ -29,8 +33,30 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], padding: Gene
             ends = ((size - before, size), (0, size), (0, after))
             x = jnp.concatenate([lax.slice_in_dim(x, *end, axis=axis) for end in ends], axis)
         return x
+    if padding == "reflect" and isinstance(x.shape[1], int) and isinstance(x.shape[2], int):
+        forward, backward = (partial(f, rows=rows, columns=columns) for f in (_reflect, _reflect_transposed))
+        return linear(forward, backward, (), (x,))[0]
     mode = "reflect" if padding == "reflect" else "constant"
     return jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode=mode)
+
+
+def _reflect(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Array]:
+    """Pad by reflection, by indexing: a network compiles in half the time of the one with ``jnp.pad``."""
+    for axis, widths in ((1, rows), (2, columns)):
+        if any(widths):
+            index = np.pad(np.arange(x.shape[axis]), widths, mode="reflect")
+            x = jnp.take(x, index, axis, mode="clip")
+    return (x,)
+
+
+def _reflect_transposed(dy: Array, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Array]:
+    """Compute the transpose of :func:`_reflect`; that of the indexing would be slow."""
+    n, h, w, c = dy.shape
+    x = jax.ShapeDtypeStruct((n, h - sum(rows), w - sum(columns), c), dy.dtype)
+    transposed = jax.linear_transpose(
+        lambda x: jnp.pad(x, ((0, 0), rows, columns, (0, 0)), mode="reflect"), x
+    )
+    return (transposed(dy)[0],)
 
 
 def _part(
@@ -56,6 +82,7 @@ def apply_step(
     rows: RowWindow | None = None,
     columns: RowWindow | None = None,
     inner: Convolve = fast_convolve,
+    in_phases: bool = True,
 ) -> Array:
     """Compute one step.
 
@@ -69,6 +96,8 @@ def apply_step(
         rows: window of the rows, see :func:`nstjax.generators.plan.window`; by default the whole.
         columns: window of the columns.
         inner: convolution to use instead of :func:`fast_convolve`, with the same arguments.
+        in_phases: compute an upsampling and its convolution together, at the lower resolution, where that is possible
+            (:func:`nstjax.nn.up_conv.upsample_convolve`). It is faster, with gradients by far, but takes longer to compile.
 
     Returns:
         The result, ``(n, h', w', c')``, in the dtype of the sources.
@@ -102,7 +131,7 @@ def apply_step(
         x = upsample(x, "nearest")
         return x[:, rows.skip :][:, : rows.keep, columns.skip :][:, :, : columns.keep]
     kernel = params["kernel"].astype(x.dtype)
-    if whole and step.upsampling in ("nearest", "bilinear") and step.padding != "circular":
+    if in_phases and whole and step.upsampling in ("nearest", "bilinear") and step.padding != "circular":
         y = upsample_convolve(x, kernel, step.upsampling, step.padding)
     else:
         y = _part(step, kernel, x, rows, columns, inner)

@@ -170,6 +170,21 @@ def save_image(
     write_atomically(path, buffer.getvalue())
 
 
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return the metadata that :func:`save_image` stored in a file; empty if the file has none or cannot be read."""
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                text = image.info.get(METADATA_KEY)
+            else:
+                exif = image.getexif()
+                text = exif.get(_DESCRIPTION) if exif.get(_SOFTWARE) == METADATA_KEY else None
+        found = json.loads(text) if isinstance(text, str) else {}
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # damaged files of any kind
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.1) -> None:
     """Write an animated GIF that repeats forever. The last frame is shown ten times as long as the others.
 

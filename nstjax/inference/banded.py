@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from nstjax import programs
 from nstjax.generators import GeneratorConfig, Variables
 from nstjax.generators.plan import GeneratorPlan, LayerStep
-from nstjax.inference.bands import Band, Part, fetched, run_part, trace
+from nstjax.inference.bands import Band, Part, PartOptions, fetched, run_part, trace
 from nstjax.inference.moments import ChannelMoments, merge_moments, on_host
 
 KEPT_BYTES = 2**29  # largest array of full resolution that is stored; larger ones are recomputed
@@ -115,17 +116,15 @@ class _Executor:
         rows = min(self._rows, height)
 
         def compute(wanted: int, start: int, band: Band) -> ChannelMoments | None:
-            result, seen = run_part(
-                band.parts,
-                [jnp.asarray(fetched(self._arrays[read.name], read)[None]) for read in band.reads],
+            arguments = (
+                [fetched(self._arrays[read.name], read)[None] for read in band.reads],
                 [self._weights.get(name, {}) for name in band.names],
                 [self._statistics.get(name) for name in band.names],
                 list(band.masks),
-                wanted - start,
-                array=write is not None,
-                measured=measured,
-                dtype=self._dtype,
+                np.int32(wanted - start),
             )
+            options = PartOptions(band.parts, write is not None, measured, self._dtype.name)
+            result, seen = programs.run(run_part, arguments, options)
             if write is not None:
                 write(wanted, np.asarray(result)[0, wanted - start :])
             return None if seen is None else on_host((start + rows - wanted) * width, seen)

@@ -8,13 +8,12 @@ same. All bands of an array then share one program.
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import DTypeLike
 
 from nstjax.generators.plan import GeneratorPlan, LayerStep, RowWindow, window
 from nstjax.generators.steps import apply_step, fast_convolve
@@ -187,45 +186,56 @@ def trace(
     return Band(reads, names, tuple(parts), tuple(masks))
 
 
-@partial(jax.jit, static_argnames=("parts", "array", "measured", "dtype"))
+class PartOptions(NamedTuple):
+    """What is constant in the program of :func:`run_part`.
+
+    Attributes:
+        parts: the steps, ``Band.parts``.
+        array: return the band.
+        measured: return the band's :func:`~nstjax.inference.moments.deviations`.
+        dtype: name of the dtype of the arithmetic.
+    """
+
+    parts: tuple[Part, ...]
+    array: bool
+    measured: bool
+    dtype: str
+
+
+@partial(jax.jit, static_argnums=5)
 def run_part(
-    parts: tuple[Part, ...],
     sources: Sequence[Array],
     weights: Sequence[Mapping[str, Any]],
     statistics: Sequence[tuple[Array, Array] | None],
     masks: Sequence[Array | None],
-    skip: Array | int,
-    array: bool,
-    measured: bool,
-    dtype: DTypeLike,
+    skip: Array,
+    options: PartOptions,
 ) -> tuple[Array | None, tuple[Array, Array] | None]:
     """Compute a band.
 
     Args:
-        parts: the steps, ``Band.parts``.
         sources: the rows of ``Band.reads``, ``(1, rows, w, c)`` each.
         weights: for each step, its weights by parameter.
         statistics: for each norm step, means and variances, ``(1, 1, 1, c)`` each; None for all others.
         masks: the masks, ``Band.masks``.
-        skip: number of rows at the beginning that are not measured.
-        array: return the band.
-        measured: return the band's :func:`~nstjax.inference.moments.deviations`.
-        dtype: dtype of the arithmetic.
+        skip: number of rows at the beginning that are not measured, int32.
+        options: constants.
 
     Returns:
         The band, ``(1, rows, w, c)``, or None; and its deviations, or None.
     """
+    dtype = jnp.dtype(options.dtype)
     inner = winograd.winograd_convolve if jax.default_backend() == "cpu" else fast_convolve
-    at_hand = {str(i): source.astype(dtype) for i, source in enumerate(sources)}
-    result = at_hand["0"]
-    for part, own, of_norm, mask in zip(parts, weights, statistics, masks, strict=True):
+    known = {str(i): source.astype(dtype) for i, source in enumerate(sources)}
+    result = known["0"]
+    for part, own, of_norm, mask in zip(options.parts, weights, statistics, masks, strict=True):
         cut = [
-            at_hand[name][:, first : first + rows]
+            known[name][:, first : first + rows]
             for name, (first, rows) in zip(part.step.sources, part.cuts, strict=True)
         ]
         if mask is not None:
             cut = [cut[0] * mask.astype(dtype)[:, None, None]]
         result = apply_step(part.step, own, cut, of_norm, part.rows, part.columns, inner)
-        at_hand[part.step.name] = result
+        known[part.step.name] = result
     as_float = result.astype(jnp.promote_types(result.dtype, jnp.float32))
-    return (result if array else None), (deviations(as_float, skip) if measured else None)
+    return (result if options.array else None), (deviations(as_float, skip) if options.measured else None)

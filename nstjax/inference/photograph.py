@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
+from nstjax import programs
 from nstjax.errors import InputError, within
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import Generator
@@ -55,20 +57,22 @@ def takes_photographs(generator: Generator) -> bool:
     return generator.config.content
 
 
-@partial(jax.jit, static_argnames=("config", "height", "width"))
-def _noise(config: GeneratorConfig, key: Array, height: int, width: int, scale: Array) -> tuple[Array, ...]:
-    return draw_noise(config, key[None], height, width, scale)
+class _Static(NamedTuple):
+    """What is constant in the compiled programs."""
+
+    config: GeneratorConfig
+    size: tuple[int, int]
+    dtype: str
 
 
-@partial(jax.jit, static_argnames=("config", "size", "dtype"))
-def _whole(
-    config: GeneratorConfig,
-    variables: Variables,
-    image: Array | None,
-    noise: tuple[Array, ...],
-    size: tuple[int, int],
-    dtype: DTypeLike,
-) -> Array:
+@partial(jax.jit, static_argnums=2)
+def _noise(seed: Array, scale: Array, static: _Static) -> tuple[Array, ...]:
+    return draw_noise(static.config, jax.random.key(seed)[None], *static.size, scale)
+
+
+@partial(jax.jit, static_argnums=3)
+def _whole(variables: Variables, image: Array | None, noise: tuple[Array, ...], static: _Static) -> Array:
+    config, size, dtype = static
     return generate(config, variables, image, noise, size=size, dtype=dtype).clip(0.0, 1.0)
 
 
@@ -133,13 +137,13 @@ def stylize(
     within("noise_scale", noise_scale, -MAX_SCALE, MAX_SCALE)
     generator = one_style(generator) if style is None else select_style(generator, style)
     config, variables = generator.config, generator.variables
-    noise = _noise(config, jax.random.key(seed), *size, jnp.float32(noise_scale))
+    static = _Static(config, size, jnp.dtype(dtype).name)
+    noise = programs.run(_noise, (np.uint32(seed), np.float32(noise_scale)), static)
     if tile is None:
         tile = rows_for(*size)
     if tile == 0:
-        whole = _whole(
-            config, variables, None if image is None else jnp.asarray(image), noise, size, jnp.dtype(dtype)
-        )
+        photo = None if image is None else np.asarray(image)
+        whole = programs.run(_whole, (variables, photo, noise), static)
         return np.asarray(whole)
     photo = None if image is None else np.asarray(image, np.float32)
     picture = generate_in_bands(

@@ -15,12 +15,12 @@ from nstjax.arbitrary import store
 from nstjax.arbitrary.apply import (
     Decoder,
     arbitrary_bytes,
-    encode,
+    default_scale_count,
     prepare_style,
     stylize_arbitrary,
-    transported,
 )
 from nstjax.arbitrary.decoder import DECODER_LAYERS, DecoderConfig, init_decoder
+from nstjax.arbitrary.stages import Recipe, Scale, adapt, analyze, encode, outline, transported
 from nstjax.arbitrary.store import load_decoder, save_decoder
 from nstjax.arbitrary.transport import moments_of
 from nstjax.cli.job import record_path
@@ -116,8 +116,9 @@ def test_regions(backbone: Backbone, decoder: Decoder) -> None:
 
     # The deepest layer has fewer positions than channels, so its map amplifies rounding errors.
     plain = stylize_arbitrary(decoder, backbone, PHOTO, ONE)
-    np.testing.assert_allclose(paint([ONE], [all_]), plain, atol=0.02)
-    np.testing.assert_allclose(paint([ONE, ONE], [all_, all_]), plain, atol=0.02)
+    for found in (paint([ONE], [all_]), paint([ONE, ONE], [all_, all_])):
+        assert np.abs(found - plain).mean() < 3e-3
+        assert np.abs(found - plain).max() < 0.05
     halves, swapped = paint([ONE, OTHER], [left, 1 - left]), paint([OTHER, ONE], [left, 1 - left])
     assert np.abs(halves - swapped).mean() > 0.01
     np.testing.assert_allclose(halves, paint([OTHER, ONE], [1 - left, left]), atol=1e-4)
@@ -130,6 +131,48 @@ def test_the_noise_has_a_seed(backbone: Backbone, decoder: Decoder) -> None:
     one, again, other = (stylize_arbitrary(decoder, backbone, PHOTO, ONE, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).mean() > 1e-3
+
+
+def test_coarse_to_fine(backbone: Backbone, decoder: Decoder) -> None:
+    photo = picture(7, 96, 80)
+    small = np.asarray(nstjax.images.resize(photo, 48, 40)).clip(0, 1)
+    coarse = stylize_arbitrary(decoder, backbone, small, ONE, scale_count=1)
+    start = np.asarray((photo + nstjax.images.resize(coarse, 96, 80, "linear")) / 2)
+    both = stylize_arbitrary(decoder, backbone, photo, ONE, scale_count=2)
+    np.testing.assert_allclose(
+        both, stylize_arbitrary(decoder, backbone, start, ONE, scale_count=1), atol=2e-3
+    )
+    assert np.abs(both - stylize_arbitrary(decoder, backbone, photo, ONE, scale_count=1)).mean() > 0.01
+    left = np.zeros((96, 80), np.float32)
+    left[:, :40] = 1  # what no mask covers keeps the photograph, not the mean with the coarser picture
+    half = stylize_arbitrary(decoder, backbone, photo, ONE, masks=[left], scale_count=2)
+    np.testing.assert_allclose(half[:, :, 40:], photo[:, :, 40:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [((256, 256), 1), ((400, 300), 2), ((384, 512), 2), ((1024, 700), 3), ((2048, 64), 2), ((33, 40), 1)],
+)
+def test_the_coarsest_scale_has_about_256_pixels(size: tuple[int, int], count: int) -> None:
+    assert default_scale_count(*size) == count
+
+
+@pytest.mark.parametrize("regions", [0, 2])
+def test_the_outline_has_the_shapes_of_the_results(
+    backbone: Backbone, decoder: Decoder, regions: int
+) -> None:
+    size = (40, 56)
+    masks = None
+    if regions:
+        masks = [jnp.full((regions, 48 >> k, 64 >> k), 1 / regions) for k in range(len(DECODER_LAYERS))]
+    styles = [list(prepare_style(backbone, ONE).moments)] * max(1, regions)
+    found = analyze(backbone, PHOTO, None, masks, Scale(size, decoder.sizes))
+    recipe = Recipe(decoder.config, decoder.sizes)
+    adapted = adapt(found.moments, found.regions, styles, np.ones(len(styles), np.float32), recipe)
+    for wanted, real in zip(outline(decoder.config, size, regions), (found, adapted), strict=True):
+        assert jax.tree.structure(wanted) == jax.tree.structure(real)
+        for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(real), strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 REFUSED = {
@@ -150,6 +193,11 @@ REFUSED = {
     "a style beyond 1": ({"styles": 255 * ONE}, "style"),
     "a thin style": ({"styles": np.ones((1, 20, 400, 3), np.float32)}, "its shorter side must have 32"),
     "a seed": ({"seed": -1}, "`seed`"),
+    "no scale": ({"scale_count": 0}, "`scale_count`"),
+    "too many scales": (
+        {"scale_count": 3},
+        "`scale_count` is 3: the coarsest scale of 56×40 pixels would have",
+    ),
     "method": ({"method": "monge"}, "`method`"),
 }
 

@@ -1,0 +1,301 @@
+"""The compiled stages of one pass in the style of any image: activations, maps, picture.
+
+They are separate programs because the maps, whose eigenvalue decompositions take longest to compile, do not depend
+on the size of the photograph, and because separate programs compile at the same time.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nstjax.arbitrary.decoder import (
+    DECODER_LAYERS,
+    MULTIPLE,
+    DecoderConfig,
+    DecoderParams,
+    adapted,
+    decode,
+    describe_style,
+    ordered,
+    with_noise,
+)
+from nstjax.arbitrary.transport import (
+    ActivationMoments,
+    AffineMap,
+    TransportMethod,
+    blend,
+    identity_like,
+    moments_of,
+    move,
+    transport,
+)
+from nstjax.generators import pad_to_multiple
+from nstjax.images import resize
+from nstjax.nn.vgg import features
+from nstjax.typing import Backbone, Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is constant in the compiled programs.
+
+    Attributes:
+        config: settings of the decoder.
+        sizes: root mean square of the activations of each layer, by which they are divided.
+        method: the map, see :mod:`nstjax.arbitrary.transport`.
+    """
+
+    config: DecoderConfig
+    sizes: tuple[float, ...]
+    method: TransportMethod = "optimal"
+
+
+class Analysis(NamedTuple):
+    """The activations of a photograph.
+
+    Attributes:
+        photo: the photograph at this scale, ``(n, h, w, 3)``.
+        activations: activations at :data:`DECODER_LAYERS`, divided by their sizes, ``(n, h / 2^k, w / 2^k, c)``.
+        moments: their moments over the whole photograph.
+        regions: for each mask, their moments in its region. Empty without masks.
+    """
+
+    photo: Images
+    activations: list[Array]
+    moments: list[ActivationMoments]
+    regions: list[list[ActivationMoments]]
+
+
+class Adaptation(NamedTuple):
+    """How the decoder gets its activations and its style.
+
+    Attributes:
+        maps: for each region, or once without masks, the map of each layer.
+        described: for each of them the description of its style, ``(1, d)``, and last that of the photograph.
+    """
+
+    maps: list[list[AffineMap]]
+    described: list[Array]
+
+
+def outline(config: DecoderConfig, size: tuple[int, int], regions: int = 0) -> tuple[Analysis, Adaptation]:
+    """Return the shapes and dtypes of the results of :func:`analyze` and :func:`adapt`, without tracing them.
+
+    Args:
+        config: settings of the decoder.
+        size: height and width of the photograph at this scale in pixels.
+        regions: number of masks.
+    """
+
+    def array(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    height, width = (side + -side % MULTIPLE for side in size)
+    channels = config.inputs
+    activations = [array(1, height >> k, width >> k, c) for k, c in enumerate(channels)]
+    moments = [ActivationMoments(array(1, c), array(1, c, c)) for c in channels]
+    maps = [AffineMap(array(1, c, c), array(1, c)) for c in channels]
+    parts, described = max(1, regions), array(1, 2 * sum(channels))
+    return (
+        Analysis(array(1, *size, 3), activations, moments, [moments] * regions),
+        Adaptation([maps] * parts, [described] * (parts + 1)),
+    )
+
+
+def encode(backbone: Backbone, images: Images) -> list[Array]:
+    """Compute the activations at :data:`DECODER_LAYERS`, with the padding of a transfer.
+
+    Args:
+        backbone: the embedded network.
+        images: ``(n, h, w, 3)`` in [0, 1]; sides are multiples of 16.
+    """
+    # XLA's own convolutions: Winograd's algorithm saves little time here, and takes two seconds to compile.
+    return ordered(
+        features(backbone, images, DECODER_LAYERS, "max", padding="replicate", convolution="plain")
+    )
+
+
+def started(photo: Images, coarse: Images) -> Images:
+    """Return the image with which a finer scale begins: the mean of the photograph and the coarser picture.
+
+    Args:
+        photo: ``(n, h, w, 3)`` in [0, 1].
+        coarse: the picture at a coarser scale, ``(n, h', w', 3)`` in [0, 1].
+    """
+    return (photo + resize(coarse, photo.shape[1], photo.shape[2], "linear")) / 2
+
+
+def transported(
+    content: Sequence[Array],
+    style: Sequence[ActivationMoments],
+    sizes: Sequence[float],
+    method: TransportMethod = "optimal",
+) -> list[Array]:
+    """Map the activations of the content to the moments of a style, and divide them by the layers' sizes.
+
+    Args:
+        content: activations of the photographs at :data:`DECODER_LAYERS`, ``(n, h / 2^k, w / 2^k, c)``.
+        style: moments of the style images' activations, of ``n`` images or one.
+        sizes: see :class:`Recipe`.
+        method: the map, see :mod:`nstjax.arbitrary.transport`.
+    """
+    divided = [x / size for x, size in zip(content, sizes, strict=True)]
+    targets = [_scaled(of, size) for of, size in zip(style, sizes, strict=True)]
+    return [move(x, transport(moments_of(x), of, method)) for x, of in zip(divided, targets, strict=True)]
+
+
+def _scaled(moments: ActivationMoments, size: float) -> ActivationMoments:
+    """Return the moments of the activations divided by ``size``."""
+    return ActivationMoments(moments.mean / size, moments.covariance / size**2)
+
+
+@partial(jax.jit, static_argnums=2)
+def style_moments(backbone: Backbone, style: Images, size: tuple[int, int]) -> list[ActivationMoments]:
+    """Compute the moments of a style image, resized to ``size``, at :data:`DECODER_LAYERS`."""
+    image = resize(style, *size).clip(0, 1)
+    return [moments_of(x) for x in encode(backbone, pad_to_multiple(image, MULTIPLE))]
+
+
+class Scale(NamedTuple):
+    """What is constant in the program of :func:`analyze`.
+
+    Attributes:
+        size: height and width of the photograph at this scale in pixels.
+        sizes: see :class:`Recipe`.
+    """
+
+    size: tuple[int, int]
+    sizes: tuple[float, ...]
+
+
+@partial(jax.jit, static_argnums=4)
+def analyze(
+    backbone: Backbone, photo: Images, coarse: Images | None, masks: Sequence[Array] | None, scale: Scale
+) -> Analysis:
+    """Compute the activations of a photograph at one scale, and their moments.
+
+    Args:
+        backbone: the embedded network.
+        photo: the photograph, ``(1, h, w, 3)`` in [0, 1]; it is resized.
+        coarse: the picture of the next coarser scale, of any size, or None.
+        masks: shares of the regions at each layer at this scale, ``(regions, h / 2^k, w / 2^k)``, or None.
+        scale: size of this scale in pixels, and sizes of the activations.
+    """
+    photo = resize(photo, *scale.size).clip(0, 1)
+    image = photo if coarse is None else started(photo, coarse)
+    found = encode(backbone, pad_to_multiple(image, MULTIPLE))
+    # Divided first, so that the eigenvalues are of one magnitude in all layers.
+    activations = [x / size for x, size in zip(found, scale.sizes, strict=True)]
+    regions = (
+        []
+        if masks is None
+        else [
+            [moments_of(x, of[number][None] + 1e-6) for x, of in zip(activations, masks, strict=True)]
+            for number in range(masks[0].shape[0])
+        ]
+    )
+    return Analysis(photo, activations, [moments_of(x) for x in activations], regions)
+
+
+@partial(jax.jit, static_argnums=4)
+def adapt(
+    moments: list[ActivationMoments],
+    regions: list[list[ActivationMoments]],
+    styles: Sequence[Sequence[ActivationMoments]],
+    weights: Array,
+    recipe: Recipe,
+) -> Adaptation:
+    """Compute the maps of the activations to the styles' moments, and the descriptions of the styles.
+
+    Args:
+        moments: those of the photograph, from :func:`analyze`.
+        regions: those of its regions; empty without masks.
+        styles: moments of each style's activations, not divided by the sizes.
+        weights: weight of each style, ``(styles,)``. Without regions, the remaining weight, 1 − Σ, is that of the
+            unchanged activations. With regions they are strengths, and each style belongs to one region.
+        recipe: constants.
+    """
+    sizes, method = recipe.sizes, recipe.method
+    one = (1.0,) * len(sizes)
+    own = describe_style(moments, one)
+    described = [describe_style(style, sizes) for style in styles]
+    targets = [[_scaled(of, size) for of, size in zip(style, sizes, strict=True)] for style in styles]
+    if regions:
+        each = []
+        for source, target, weight in zip(regions, targets, weights, strict=True):
+            found = [transport(a, b, method) for a, b in zip(source, target, strict=True)]
+            each.append([blend([x, identity_like(x)], [weight, 1 - weight]) for x in found])
+        mixed = [w * d + (1 - w) * own for w, d in zip(weights, described, strict=True)]
+        return Adaptation(each, [*mixed, own])
+    rest, maps = 1 - weights.sum(), []
+    for layer, of in enumerate(moments):
+        found = [transport(of, target[layer], method) for target in targets]
+        maps.append(blend([*found, identity_like(found[0])], [*weights, rest]))
+    total = sum((w * d for w, d in zip(weights, described, strict=True)), rest * own)
+    return Adaptation([maps], [total, own])
+
+
+@partial(jax.jit, static_argnums=5)
+def paint(
+    params: DecoderParams,
+    analysis: Analysis,
+    adaptation: Adaptation,
+    masks: Sequence[Array] | None,
+    noise: Sequence[Array],
+    recipe: Recipe,
+) -> Images:
+    """Compute the picture of one scale, ``(1, h, w, 3)`` in [0, 1].
+
+    Args:
+        params: weights of the decoder.
+        analysis: from :func:`analyze`.
+        adaptation: from :func:`adapt`.
+        masks: as for :func:`analyze`.
+        noise: see :func:`nstjax.arbitrary.decoder.with_noise`.
+        recipe: constants.
+    """
+    config, (maps, described) = recipe.config, adaptation
+    height, width = analysis.photo.shape[1:3]
+    if masks is None:
+        mapped = [move(x, by) for x, by in zip(analysis.activations, maps[0], strict=True)]
+        weights: Any = adapted(config, params, described[0])
+    else:
+        shares = [jnp.concatenate([mask, 1 - mask.sum(0, keepdims=True)])[..., None] for mask in masks]
+        mapped = [
+            share[-1:] * x + sum(share[i : i + 1] * move(x, by[layer]) for i, by in enumerate(maps))
+            for layer, (x, share) in enumerate(zip(analysis.activations, shares, strict=True))
+        ]
+        weights = _in_regions(config, [adapted(config, params, one) for one in described], shares)
+    inputs = with_noise(mapped, noise)
+    picture = decode(config, weights, inputs)[:, :height, :width].clip(0, 1)
+    if masks is None:
+        return picture
+    covered = masks[0].sum(0)[None, :height, :width, None]
+    return covered * picture + (1 - covered) * analysis.photo
+
+
+def _in_regions(config: DecoderConfig, each: Sequence[Any], shares: Sequence[Array]) -> dict[str, Any]:
+    """Return the decoder's weights whose scales and biases differ from region to region.
+
+    Args:
+        config: settings of the decoder.
+        each: weights for the style of each region, and last for what no mask covers.
+        shares: for each layer the share of each of them, ``(regions + 1, h / 2^k, w / 2^k, 1)``.
+    """
+    merged: dict[str, Any] = {}
+    levels = {step.name: step.level for step in config.plan().steps}
+    for name, leaves in each[0].items():
+        merged[name] = leaves
+        if "scale" in leaves:
+            merged[name] = {
+                key: (shares[levels[name]] * jnp.concatenate([one[name][key] for one in each])).sum(
+                    0, keepdims=True
+                )
+                for key in leaves
+            }
+    return merged
