@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from nstjax.cli.display import Display, collected_lines
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.many import Runner, say_finished
+from nstjax.cli.many import Runner, on_free_device, say_finished
 from nstjax.cli.runtime import keep_programs, warnings_as_notes
 from nstjax.errors import InputError
 
@@ -137,9 +137,9 @@ class Outcome:
 
 
 def run_task(make: Callable[[J], int], job: J, compilation_cache: bool) -> Outcome:
-    """Make a picture on a worker."""
+    """Make a picture on a worker. Each of the worker's threads uses a local device of its own."""
     keep_programs(compilation_cache, quiet=True)
-    with collected_lines() as lines, warnings_as_notes(lines.append):
+    with collected_lines() as lines, on_free_device(), warnings_as_notes(lines.append):
         try:
             code = make(job)
             return Outcome(tuple(lines), code)

@@ -3,16 +3,20 @@
 A :data:`Runner` makes each picture once and yields its outcome. :mod:`nstjax.cli.cluster` has one for other machines.
 """
 
+import contextlib
 import contextvars
 import queue
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeAlias, TypeVar
 
-from nstjax.cli.display import collected_lines
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 
+_devices: list[queue.SimpleQueue[Any]] = []  # one queue of the free devices, once it is needed
+_device = contextvars.ContextVar[Any]("device", default=None)  # that of on_free_device
+_copies: dict[tuple[int, Any], tuple[Any, Any]] = {}  # of on_this_device
+_lock = threading.Lock()
 J = TypeVar("J")
 Runner: TypeAlias = Callable[
     [Sequence[J], Callable[[J], int]], Generator[tuple[J, int | Exception], None, None]
@@ -43,34 +47,53 @@ def on_local_devices(
     """
     import jax
 
-    devices = jax.local_devices()
-    if len(devices) == 1 or len(jobs) == 1:
+    from nstjax.cli.display import collected_lines  # imports JAX, so it is not imported at the start
+
+    devices = jax.local_device_count()
+    if devices == 1 or len(jobs) == 1:
         yield from one_by_one(jobs, make)
         return
-    free = queue.SimpleQueue[Any]()
-    for device in devices:
-        free.put(device)
-    with stop_on_interrupt() as interrupt, ThreadPoolExecutor(len(devices)) as pool:
+    with stop_on_interrupt() as interrupt, ThreadPoolExecutor(devices) as pool:
 
         def attempt(job: J) -> tuple[list[str], int | Exception]:
             with collected_lines() as lines:
                 if interrupt.stop:
                     return lines, exit_code()
-                device = free.get()
-                _device.set(device)
                 try:
-                    with jax.default_device(device):
+                    with on_free_device():
                         return lines, make(job)
                 except Exception as error:
                     return lines, error
-                finally:
-                    free.put(device)
 
         begun = {pool.submit(attempt, job): job for job in jobs}
         for done in as_completed(begun):
             lines, outcome = done.result()
             say_finished(lines)
             yield begun[done], outcome
+
+
+@contextlib.contextmanager
+def on_free_device() -> Iterator[None]:
+    """Wait for a local device that no other thread uses here, and make it the default device of this thread."""
+    import jax
+
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        yield
+        return
+    with _lock:
+        if not _devices:
+            _devices.append(queue.SimpleQueue())
+            for device in devices:
+                _devices[0].put(device)
+    device = _devices[0].get()
+    token = _device.set(device)
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        _device.reset(token)
+        _devices[0].put(device)
 
 
 def say_finished(lines: Sequence[str]) -> None:
@@ -82,16 +105,9 @@ def say_finished(lines: Sequence[str]) -> None:
         display.say(line)
 
 
-_device = contextvars.ContextVar[Any]("device", default=None)  # of a thread of on_local_devices
-
-
 def beside_others() -> bool:
-    """Return True in a thread of :func:`on_local_devices`."""
+    """Return True in the block of :func:`on_free_device`, if there are several devices."""
     return _device.get() is not None
-
-
-_copies: dict[tuple[int, Any], tuple[Any, Any]] = {}
-_lock = threading.Lock()
 
 
 def on_this_device(tree: Any) -> Any:

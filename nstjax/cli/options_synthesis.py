@@ -55,7 +55,8 @@ class TransferOptions(StyleOptions):
     )
     layout: ClassVar[Layout] = Layout(
         essential=(
-            *("output", "preset", "settings.size", "settings.iterations", "settings.style_strength"),
+            *("output", "preset", "settings.size", "settings.iterations", "settings.draft"),
+            *("settings.style_strength",),
             *("settings.style_scale", "settings.colors", "style_weights", "masks"),
             *("settings.seed", *_STYLE, *_RUN),
         ),
@@ -109,7 +110,7 @@ class TextureOptions(StyleOptions):
             *("settings.init", "settings.seed", *_STYLE, *_RUN),
         ),
         groups=SYNTHESIS_GROUPS,
-        refused=(*_CONTENT, *_CONTROLS),
+        refused=(*_CONTENT, *_CONTROLS, "--draft"),
         hidden_values={"settings.init": ("content",)},
     )
 
@@ -139,7 +140,7 @@ class ReconstructOptions(RunOptions):
             *("objective.tv_weight", "settings.seed", *_STYLE, *_RUN),
         ),
         groups=SYNTHESIS_GROUPS,
-        refused=(*_CONTROLS, "--blend"),
+        refused=(*_CONTROLS, "--blend", "--draft"),
         hidden_values={"settings.init": ("content", "style")},
     )
 

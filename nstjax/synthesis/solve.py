@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,9 @@ from nstjax.images import to_png
 from nstjax.optim import NonFiniteLoss
 from nstjax.synthesis.config import TransferConfig
 from nstjax.synthesis.pyramid import enlarge, enlarge_moment
+
+WINDOW = 20  # iterations over which the decrease of the loss is measured
+LEAST_ITERATIONS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,9 +163,11 @@ def solve(
 ) -> TransferResult:
     """Minimize the loss at each scale, from coarse to fine.
 
+    With ``config.tolerance``, a scale ends when the loss has nearly stopped to fall; see :func:`has_settled`.
+
     Args:
         config: the config, with its layers named.
-        stage: returns the problem at a scale, given the longer side in pixels.
+        stage: returns the problem of an optimization, given its number in ``config.stages()``.
         callback: called after every iteration; returning true stops the run, and the image so far is
             returned.
         resume: state from which to continue.
@@ -175,7 +180,7 @@ def solve(
         InputError: If ``resume`` does not belong to these scales, this optimizer or this image size.
         TransferFailed: If the loss became non-finite.
     """
-    sides = config.pyramid()
+    sides = config.stages()
     if resume is not None and not 0 <= resume.scale < len(sides):
         raise InputError("the saved state is of a run with other scales: start without `resume`")
     history = [] if resume is None else list(resume.history)
@@ -184,8 +189,9 @@ def solve(
     work = [side**2 * config.iterations_at(i) for i, side in enumerate(sides)]
     result: optim.Result | None = None
     carried: optim.Saved | None = None
+    settled = False
     for index in range(0 if resume is None else resume.scale, len(sides)):
-        here = stage(sides[index])
+        here = stage(index)
         settings = config.optimizer_at(index)
         height, width = here.size
         if result is not None:
@@ -216,11 +222,13 @@ def solve(
                 factors if step.iteration == 1 else None,
             )
             history.append(entry)
+            nonlocal settled
+            settled = has_settled([e.loss for e in history if e.scale == index], config.tolerance)
             if callback is None:
-                return False
+                return settled
             done = (sum(work[:index]) + work[index] * min(step.iteration / total, 1.0)) / sum(work)
             told = len(history)  # sliced on demand, since a copy at each iteration grows with the run
-            return bool(
+            asked = bool(
                 callback(
                     Progress(
                         entry,
@@ -233,6 +241,8 @@ def solve(
                     )
                 )
             )
+            settled = settled and not asked
+            return asked or settled
 
         try:
             result = optim.minimize(here.fun, x0, settings, on_step, carried)
@@ -240,10 +250,27 @@ def solve(
             begun = index > 0 or resume is not None or not np.array_equal(error.x, x0)
             image = finish(_clamped(error.x)) if begun else None
             raise TransferFailed(f"at scale {sides[index]}: {error}", image, tuple(history)) from error
-        if result.status == "stopped":
+        if settled:
+            result = dataclasses.replace(result, status="converged")
+        elif result.status == "stopped":
             break
     assert result is not None, "a pyramid has at least one scale"
     return TransferResult(finish(_clamped(result.x)), tuple(history), result.status, config)
+
+
+def has_settled(losses: Sequence[float], tolerance: float) -> bool:
+    """Return True if the last :data:`WINDOW` iterations lowered the loss by less than a fraction of it.
+
+    It is False in the first :data:`LEAST_ITERATIONS` iterations. It depends on the losses only, so that a resumed run
+    stops at the same iteration.
+
+    Args:
+        losses: loss of each iteration of the scale.
+        tolerance: the fraction; 0 is never reached.
+    """
+    if tolerance == 0 or len(losses) < LEAST_ITERATIONS:
+        return False
+    return losses[-1 - WINDOW] - losses[-1] < tolerance * losses[-1 - WINDOW]
 
 
 def _state_of(scale: int, saved: optim.Saved, history: tuple[HistoryEntry, ...]) -> TransferState:
