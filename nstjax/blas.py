@@ -6,11 +6,11 @@ import os
 def use_one_blas_thread() -> None:
     """Make OpenBLAS use one thread, unless the environment sets another number.
 
-    JAX takes its decompositions on a CPU from SciPy's OpenBLAS. The matrices of nstjax have at most a few hundred
-    rows, and more threads gain nothing for them. But the threads wait in a busy loop: if other processes use the
-    cores, one decomposition takes seconds in place of milliseconds (``python -m experiments.benchmarks.blas``).
+    On a CPU, JAX computes matrix decompositions with SciPy's OpenBLAS. More threads do not speed up matrices of a few
+    hundred rows. Waiting threads spin, so on a busy machine a decomposition takes many times longer
+    (``python -m experiments.benchmarks.blas``).
 
-    Call this function before NumPy is imported, because OpenBLAS reads the setting when it is loaded. XLA's own threads
-    are not affected.
+    Call this before NumPy or SciPy is imported, because OpenBLAS reads the setting when it is loaded. XLA's own threads are
+    not affected.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

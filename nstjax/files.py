@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,6 +17,7 @@ import platformdirs
 from nstjax.errors import InputError, OutputError
 from nstjax.private import temporary_home
 
+_umask_lock = threading.Lock()
 TEMPORARY = ".nstjax."  # prefix of a temporary file's name
 RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # file names in the folder of a training run
 
@@ -61,8 +63,9 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
             os.replace(temporary, target)
             return
         _flush(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
+        with _umask_lock:  # between the two calls, other threads would create files that everyone can write
+            umask = os.umask(0)
+            os.umask(umask)
         with contextlib.suppress(OSError):  # CIFS and some FUSE file systems have no permission bits
             os.chmod(temporary, 0o666 & ~umask)
         try:

@@ -89,13 +89,15 @@ def host_bytes(root: Path = Path("/")) -> float:
 
 
 def device_bytes() -> float:
-    """Return the memory that is free on JAX's first local device, in bytes.
+    """Return the memory that is free on the default device of this thread, in bytes.
+
+    That is JAX's first local device unless ``jax.default_device`` names another one.
 
     For a CPU, and for a device that does not report its memory, this is :func:`host_bytes`.
     """
     import jax
 
-    device = jax.local_devices()[0]
+    device = getattr(jax.config, "jax_default_device") or jax.local_devices()[0]  # noqa: B009  # not in its type stubs
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))

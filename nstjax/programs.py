@@ -113,16 +113,17 @@ def _prune(folder: Path) -> None:
             break
 
 
-Request: TypeAlias = tuple[Any, tuple[Any, ...], Any]  # arguments of :func:`run`
+ProgramRequest: TypeAlias = tuple[Any, tuple[Any, ...], Any]  # arguments of :func:`run`
 
 
 def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     """Compute ``jitted(*arguments, static)``, with a program from the cache if an earlier process stored it.
 
     JAX's own cache saves only the compilation; tracing and lowering a network and its gradient take another second.
-    This function caches the complete program. It calls ``jitted`` without caching in three cases: before
+    This function caches the complete program. It calls ``jitted`` without caching in four cases: before
     :func:`enable_compilation_cache` is called; if a leaf of ``arguments`` is a tracer, is not an array, or is on
-    another device than JAX's first; and if the program's description contains a memory address or a sharding.
+    another device than JAX's first; if the thread has another default device; and if the program's description contains
+    a memory address or a sharding.
 
     Args:
         jitted: a function of ``jax.jit``. Its result may depend only on the code of installed packages, on its
@@ -135,32 +136,35 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
     """
     import jax
 
-    folder = _kept["folder"]
+    folder = _folder()
     if folder is None or not all(_is_plain(leaf) for leaf in jax.tree.leaves(arguments)):
         return jitted(*arguments, static)
     key, name = _identity(jitted, arguments, static)
     if key not in _loaded:
         _loaded[key] = _find(folder, name, jitted, arguments, static)
     if key in _untried:
-        _untried.discard(key)
         with contextlib.suppress(Exception):  # a program of another build of jaxlib may fail when it runs
-            return jax.block_until_ready(_loaded[key](*arguments))
+            found = jax.block_until_ready(_loaded[key](*arguments))
+            _untried.discard(key)
+            return found
         _loaded[key] = _make(folder, name, jitted, arguments, static)
+        _untried.discard(key)
     program = _loaded[key]
     return program(*arguments, static) if program is jitted else program(*arguments)
 
 
-def prepare(requests: Sequence[Request]) -> None:
-    """Load or compile several programs at the same time, so that :func:`run` has them.
+def prepare(requests: Sequence[ProgramRequest]) -> None:
+    """Load or compile several programs in parallel. Later calls of :func:`run` use them.
 
-    Compilation uses one core for most of its time. It does nothing where :func:`run` would not cache the program.
+    Most of a compilation uses one core, so parallel compilation saves time. Programs that :func:`run` would not cache are
+    skipped.
 
     Args:
         requests: arguments of :func:`run`; a leaf may be a ``jax.ShapeDtypeStruct`` in place of an array.
     """
     import jax
 
-    folder = _kept["folder"]
+    folder = _folder()
     if folder is None:
         return
     wanted: dict[Any, Any] = {}
@@ -199,6 +203,14 @@ def _find(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ..
         return _make(folder, name, jitted, arguments, static)
     _untried.add(_identity(jitted, arguments, static)[0])
     return found
+
+
+def _folder() -> SealedFolder | None:
+    """Return the cache; None if it is not enabled, or if this thread has another default device than JAX's first."""
+    import jax
+
+    device = getattr(jax.config, "jax_default_device")  # noqa: B009  # not in JAX's type stubs
+    return _kept["folder"] if device is None or device == jax.devices()[0] else None
 
 
 def _is_plain(leaf: Any) -> bool:
@@ -259,7 +271,7 @@ def _load(folder: SealedFolder, name: str) -> Any:
 
 @functools.cache
 def _initialize_lapack() -> None:
-    """Let JAX load LAPACK, which it does when it lowers a decomposition; without it a loaded program crashes."""
+    """Load LAPACK, by lowering a small decomposition. A cached program that calls LAPACK crashes otherwise."""
     import jax
     import jax.numpy as jnp
 

@@ -39,7 +39,7 @@ def test_a_plain_install_has_wheels_on_every_system() -> None:
     for package in ("tensorflow-datasets", "array_record"):
         assert package not in plain
         assert any(line.startswith(package) for line in datasets)
-    assert "nstjax[datasets,onnx,video]" in settings["optional-dependencies"]["test"]
+    assert "nstjax[cluster,datasets,onnx,video]" in settings["optional-dependencies"]["test"]
 
 
 SHIPPED = ("gallery",)

@@ -62,6 +62,7 @@ OTHER_PROGRAMS = {
     "git": "needs a network",
     "cd": "follows git",
     "docker": "needs docker",
+    "dask": "starts servers that do not end",
     "mkdocs": ".ci/run does it",
     "python": "an experiment or the tests: its module and its options are looked up",
 }
@@ -176,6 +177,7 @@ def check_experiment(where: str, module: str, arguments: list[str]) -> None:
     files = [path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__main__.py"]
     assert files[0].exists(), f"{where}: there is no module {module}"
     files += [ROOT / "experiments" / name for name in ("common.py", "trained.py")]
+    files += path.glob("train.py")  # its recipe, whose fields are options
     code = "\n".join(file.read_text() for file in files)
     for flag in (word for word in arguments if word.startswith("--")):
         name = flag.removeprefix("--").replace("-", "_")

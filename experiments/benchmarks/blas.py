@@ -1,6 +1,7 @@
 """Time of a decomposition with one and with all threads of OpenBLAS: ``python -m experiments.benchmarks.blas``.
 
-Each measurement is a process of its own, with and without other processes that use all cores.
+Each measurement is a process of its own, with and without other processes: three for each core, which compute all the
+time. It writes ``blas.json``.
 """
 
 import json
@@ -46,7 +47,7 @@ def main() -> None:
     cores = os.cpu_count() or 1
     found = {}
     for busy in (False, True):
-        others = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(cores if busy else 0)]
+        others = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(3 * cores if busy else 0)]
         for other in others:
             other.start()
         for threads in (1, cores):

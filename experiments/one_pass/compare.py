@@ -42,6 +42,8 @@ class Arguments(common.Arguments):
     """Number of pairs: the first ones of a list in which photographs and paintings alternate."""
     iterations: tuple[int, ...] = (10, 50, 200)
     """Iterations of the per-image optimization with VGG-19 to compare with; none leaves it out."""
+    shown: int = 12
+    """Number of the first pairs that the sheet shows."""
     other: str | None = None
     """Executable of another program."""
     decoder: Path | None = None
@@ -107,7 +109,7 @@ def main(arguments: Arguments) -> None:
         rows.append([(fit(painting, 384), painting_name), *((image, name) for name, image in shown)])
         for name, image in pictures.items():
             nstjax.save_image(lab.out / "runs" / f"{photo_name}_{painting_name}_{name}.png", image)
-    contact_sheet(lab.out / "compare.jpg", rows, cell=2.8)
+    contact_sheet(lab.out / "compare.jpg", rows[: arguments.shown], cell=2.3)
     names = next(iter(found.values()))
     mean = {name: float(np.mean([entry[name]["total"] for entry in found.values()])) for name in names}
     print({name: round(value, 3) for name, value in mean.items()})

@@ -31,6 +31,7 @@ from nstjax.arbitrary.stages import encode, started, transported
 from nstjax.arbitrary.store import load_decoder
 from nstjax.arbitrary.transport import ActivationMoments, moments_of
 from nstjax.checkpoints import Series
+from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.images import resize
 from nstjax.losses import Objective, make_targets, objective
@@ -196,6 +197,7 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         0.0, recipe.learning_rate, min(200, recipe.steps // 2), recipe.steps
     )
     optimizer = optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule)), 10)
+    digest: str | None = None
     if recipe.initial is None:
         params: Any = init_decoder(recipe.decoder, jax.random.key(recipe.seed))
     else:
@@ -203,10 +205,11 @@ def train(recipe: Recipe, backbone: Backbone, pairs: Pairs, folder: Path) -> Dec
         if initial.config != recipe.decoder:
             raise InputError(f"the decoder in {recipe.initial} has other settings than the recipe")
         params = {name: dict(leaves) for name, leaves in initial.params.items()}
+        digest = tree_digest(initial.params)  # a path would mean something on this machine only
     state = optimizer.init(params)
     begun, seconds = 0, 0.0
     identity = {
-        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe), default=str)),
+        "recipe": json.loads(json.dumps({**dataclasses.asdict(recipe), "initial": digest})),
         "network": backbone.sha256,
         "pictures": pairs.pictures.digest(),
     }

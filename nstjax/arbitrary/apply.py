@@ -18,7 +18,7 @@ from nstjax.arbitrary.decoder import (
     DecoderConfig,
     DecoderParams,
 )
-from nstjax.arbitrary.stages import Recipe, Scale, adapt, analyze, outline, paint, style_moments
+from nstjax.arbitrary.stages import Recipe, Scale, adapt, analyze, outline, paint_scale, style_moments
 from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
 from nstjax.errors import InputError, one_of, within
 from nstjax.images import fit_long_side
@@ -128,11 +128,12 @@ def _levels(masks: Sequence[np.ndarray], size: tuple[int, int]) -> list[Array]:
 def _noise(config: DecoderConfig, size: tuple[int, int], seed: int) -> list[np.ndarray]:
     """Draw the noise of one scale. NumPy draws it, because JAX's random numbers take a second to compile."""
     rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape, np.float32) for shape in _noise_shapes(config, size)]
+
+
+def _noise_shapes(config: DecoderConfig, size: tuple[int, int]) -> list[tuple[int, ...]]:
     height, width = (side + -side % MULTIPLE for side in size)
-    return [
-        rng.standard_normal((1, height >> k, width >> k, config.noise), np.float32)
-        for k in range(len(DECODER_LAYERS))
-    ]
+    return [(1, height >> k, width >> k, config.noise) for k in range(len(DECODER_LAYERS))]
 
 
 def check_network(decoder: Decoder, backbone: Backbone) -> None:
@@ -181,9 +182,8 @@ def stylize_arbitrary(
 ) -> np.ndarray:
     """Stylize a photograph with any style images, in one pass.
 
-    The pass is repeated from coarse to fine: at half the size the strokes and forms of the style are twice as large
-    in the picture. Each finer scale starts with the mean of the photograph and the enlarged picture of the scale before,
-    and adds finer strokes. Programs are compiled for each size of the photograph.
+    The pass runs once per scale, from coarse to fine. Coarse scales make large strokes; each finer scale starts from the
+    mean of the photograph and the enlarged coarser picture. Each new photograph size compiles new programs.
 
     Args:
         decoder: the decoder, from :func:`nstjax.arbitrary.store.load_decoder`.
@@ -199,7 +199,7 @@ def stylize_arbitrary(
         method: the map of the activations, see :mod:`nstjax.arbitrary.transport`.
         style_size: longer side in pixels to which the style images are resized; a smaller one gives finer strokes. Prepared
             styles keep their size.
-        scale_count: number of scales; 1 has only the photograph's own size, and fine strokes. By default :func:`default_scale_count`.
+        scale_count: number of scales; 1 uses only the full size. By default :func:`default_scale_count`.
         seed: seed of the noise from which flat areas get their strokes.
 
     Returns:
@@ -247,10 +247,10 @@ def stylize_arbitrary(
     _prepare(decoder.params, backbone, photo, moments, share, recipe, steps)
     picture: Any = None
     for scale, levels in steps:
-        analysis = programs.run(analyze, (backbone, photo, picture, levels), scale)
+        analysis = programs.run(analyze, (backbone, photo, picture, levels, share), scale)
         adaptation = programs.run(adapt, (analysis.moments, analysis.regions, moments, share), recipe)
         picture = programs.run(
-            paint,
+            paint_scale,
             (decoder.params, analysis, adaptation, levels, _noise(recipe.config, scale.size, seed)),
             recipe,
         )
@@ -268,12 +268,15 @@ def _prepare(
 ) -> None:
     """Load or compile the programs of all scales at the same time."""
     picture: Any = None
-    requests: list[programs.Request] = []
+    requests: list[programs.ProgramRequest] = []
     for scale, levels in steps:
+        noise = [
+            jax.ShapeDtypeStruct(shape, jnp.float32) for shape in _noise_shapes(recipe.config, scale.size)
+        ]
         analysis, adaptation = outline(recipe.config, scale.size, 0 if levels is None else len(styles))
         requests += [
-            (paint, (params, analysis, adaptation, levels, _noise(recipe.config, scale.size, 0)), recipe),
-            (analyze, (backbone, photo, picture, levels), scale),
+            (paint_scale, (params, analysis, adaptation, levels, noise), recipe),
+            (analyze, (backbone, photo, picture, levels, weights), scale),
             (adapt, (analysis.moments, analysis.regions, styles, weights), recipe),
         ]
         picture = jax.ShapeDtypeStruct((1, *scale.size, 3), jnp.float32)

@@ -1,7 +1,7 @@
 """The compiled stages of one pass in the style of any image: activations, maps, picture.
 
-They are separate programs because the maps, whose eigenvalue decompositions take longest to compile, do not depend
-on the size of the photograph, and because separate programs compile at the same time.
+They are separate programs because the maps do not depend on the size of the photograph, and because separate programs can
+compile in parallel.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ from nstjax.typing import Backbone, Images
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What is constant in the compiled programs.
+    """Static arguments of the compiled programs.
 
     Attributes:
         config: settings of the decoder.
@@ -56,12 +56,13 @@ class Recipe:
 
 
 class Analysis(NamedTuple):
-    """The activations of a photograph.
+    """The activations of the input of one scale: the photograph, or its mean with the coarser picture.
 
     Attributes:
         photo: the photograph at this scale, ``(n, h, w, 3)``.
-        activations: activations at :data:`DECODER_LAYERS`, divided by their sizes, ``(n, h / 2^k, w / 2^k, c)``.
-        moments: their moments over the whole photograph.
+        activations: activations of the input at :data:`DECODER_LAYERS`, divided by their sizes,
+            ``(n, h / 2^k, w / 2^k, c)``.
+        moments: their moments over the whole image.
         regions: for each mask, their moments in its region. Empty without masks.
     """
 
@@ -72,11 +73,11 @@ class Analysis(NamedTuple):
 
 
 class Adaptation(NamedTuple):
-    """How the decoder gets its activations and its style.
+    """The maps of the activations, and the style descriptions for the decoder.
 
     Attributes:
         maps: for each region, or once without masks, the map of each layer.
-        described: for each of them the description of its style, ``(1, d)``, and last that of the photograph.
+        described: for each of them the description of its style, ``(1, d)``, and last that of the input.
     """
 
     maps: list[list[AffineMap]]
@@ -120,14 +121,16 @@ def encode(backbone: Backbone, images: Images) -> list[Array]:
     )
 
 
-def started(photo: Images, coarse: Images) -> Images:
-    """Return the image with which a finer scale begins: the mean of the photograph and the coarser picture.
+def started(photo: Images, coarse: Images, strength: float | Array = 1.0) -> Images:
+    """Return the input of a finer scale: the mean of the photograph and the coarser picture.
 
     Args:
         photo: ``(n, h, w, 3)`` in [0, 1].
         coarse: the picture at a coarser scale, ``(n, h', w', 3)`` in [0, 1].
+        strength: strength of the style, a number or ``(n, h, w, 1)``; with less, less of the coarser picture is used,
+            so that strength 0 keeps the details of the photograph.
     """
-    return (photo + resize(coarse, photo.shape[1], photo.shape[2], "linear")) / 2
+    return photo + strength / 2 * (resize(coarse, photo.shape[1], photo.shape[2], "linear") - photo)
 
 
 def transported(
@@ -162,7 +165,7 @@ def style_moments(backbone: Backbone, style: Images, size: tuple[int, int]) -> l
 
 
 class Scale(NamedTuple):
-    """What is constant in the program of :func:`analyze`.
+    """Static argument of :func:`analyze`.
 
     Attributes:
         size: height and width of the photograph at this scale in pixels.
@@ -173,21 +176,34 @@ class Scale(NamedTuple):
     sizes: tuple[float, ...]
 
 
-@partial(jax.jit, static_argnums=4)
+@partial(jax.jit, static_argnums=5)
 def analyze(
-    backbone: Backbone, photo: Images, coarse: Images | None, masks: Sequence[Array] | None, scale: Scale
+    backbone: Backbone,
+    photo: Images,
+    coarse: Images | None,
+    masks: Sequence[Array] | None,
+    weights: Array,
+    scale: Scale,
 ) -> Analysis:
-    """Compute the activations of a photograph at one scale, and their moments.
+    """Compute the activations of the input of one scale, and their moments.
 
     Args:
         backbone: the embedded network.
         photo: the photograph, ``(1, h, w, 3)`` in [0, 1]; it is resized.
         coarse: the picture of the next coarser scale, of any size, or None.
         masks: shares of the regions at each layer at this scale, ``(regions, h / 2^k, w / 2^k)``, or None.
+        weights: as for :func:`adapt`.
         scale: size of this scale in pixels, and sizes of the activations.
     """
     photo = resize(photo, *scale.size).clip(0, 1)
-    image = photo if coarse is None else started(photo, coarse)
+    image: Any
+    if coarse is None:
+        image = photo
+    elif masks is None:
+        image = started(photo, coarse, weights.sum())
+    else:
+        strength = jnp.einsum("r,rhw->hw", weights, masks[0])[None, : scale.size[0], : scale.size[1], None]
+        image = started(photo, coarse, strength)
     found = encode(backbone, pad_to_multiple(image, MULTIPLE))
     # Divided first, so that the eigenvalues are of one magnitude in all layers.
     activations = [x / size for x, size in zip(found, scale.sizes, strict=True)]
@@ -213,7 +229,7 @@ def adapt(
     """Compute the maps of the activations to the styles' moments, and the descriptions of the styles.
 
     Args:
-        moments: those of the photograph, from :func:`analyze`.
+        moments: those of the input, from :func:`analyze`.
         regions: those of its regions; empty without masks.
         styles: moments of each style's activations, not divided by the sizes.
         weights: weight of each style, ``(styles,)``. Without regions, the remaining weight, 1 − Σ, is that of the
@@ -241,7 +257,7 @@ def adapt(
 
 
 @partial(jax.jit, static_argnums=5)
-def paint(
+def paint_scale(
     params: DecoderParams,
     analysis: Analysis,
     adaptation: Adaptation,

@@ -107,7 +107,7 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
 _OF_VIDEOS = ("--temporal-weight", "--frame-iterations")
 _NOT_OF_VIDEOS = (
     *("--gif", "--plot", "--snapshot-every", "--save-state-every", "--strength-grid"),
-    *("--init-image", "--bits", "--quality", "--draft"),
+    *("--init-image", "--bits", "--quality"),
 )
 
 

@@ -1,8 +1,8 @@
 """Makes several pictures on the workers of a Dask cluster (extra ``cluster``).
 
-Each picture is a task. Dask gives the tasks of a lost worker to the others. A task writes its picture itself, so all
+Each picture is a task. If a worker stops, Dask runs its tasks on other workers. A task writes its picture itself, so all
 workers need the same file system; the client only receives messages. A picture that is finished is not made again, so
-a command that was interrupted continues.
+an interrupted command can be started again.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import dataclasses
 import functools
 import logging
 import os
+import pickle
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -17,11 +19,11 @@ from typing import Any, TypeVar
 
 from nstjax.cli.display import Display, collected_lines
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
-from nstjax.cli.many import Runner, on_free_device, say_finished
+from nstjax.cli.many import J, Runner, on_free_device, say_finished
 from nstjax.cli.runtime import keep_programs, warnings_as_notes
-from nstjax.errors import InputError
+from nstjax.errors import InputError, first_line
 
-J = TypeVar("J")
+Loaded = TypeVar("Loaded")
 LOCAL = "local"
 CPU_WORKERS = 2  # workers of a local cluster on a CPU: JAX uses all cores in each of them
 _POLL_S = 0.2
@@ -29,13 +31,13 @@ _CONNECT_S = 10
 
 
 def check_cluster(spec: str) -> int:
-    """Return the number of local workers that ``--cluster`` asks for; 0 for the address of a scheduler.
+    """Parse ``--cluster``; return the number of local workers, or 0 for the address of a scheduler.
 
     Args:
         spec: ``"local"``, ``"local:4"``, or an address such as ``"tcp://host:8786"``.
 
     Raises:
-        InputError: If it is neither, or Dask is not installed.
+        InputError: If ``spec`` is not valid, or Dask is not installed.
     """
     name, _, count = spec.partition(":")
     if name == LOCAL and (not count or (count.isdigit() and 1 <= int(count) <= 1024)):
@@ -51,7 +53,7 @@ def check_cluster(spec: str) -> int:
 
 
 def _distributed() -> Any:
-    """Import Dask's scheduler, with its log messages limited to errors."""
+    """Import ``distributed`` and silence its log messages below the level CRITICAL."""
     try:
         import dask
     except ImportError as error:
@@ -92,9 +94,13 @@ def _connected(spec: str) -> Iterator[Any]:
     if not workers:
         try:
             client = distributed.Client(spec, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError, TypeError) as error:
+        except (OSError, TimeoutError) as error:
             raise InputError(
                 f"--cluster {spec}: no scheduler answers there; start one with dask scheduler"
+            ) from error
+        except (TypeError, ValueError) as error:  # a malformed address, or tls:// without certificates
+            raise InputError(
+                f"--cluster {spec}: {first_line(error)}; check the address and Dask's TLS settings"
             ) from error
         with client:
             yield client
@@ -104,6 +110,7 @@ def _connected(spec: str) -> Iterator[Any]:
         "nthreads": 1,
         "security": security,
         "dashboard_address": None,
+        "memory_limit": 0,  # by default a worker is killed that uses more than its share of the memory
         "silence_logs": logging.CRITICAL,
     }
     nannies = {
@@ -119,6 +126,32 @@ def _connected(spec: str) -> Iterator[Any]:
         distributed.Client(cluster, security=security, set_as_default=False) as client,
     ):
         yield client
+
+
+def new_command_id() -> str:
+    """Return a new name for :func:`once_per_command`."""
+    return os.urandom(16).hex()
+
+
+_made: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def once_per_command(command_id: str, make: Callable[[], Loaded]) -> Loaded:
+    """Return ``make()``, called once for all tasks of a command that run in this process.
+
+    A worker can live longer than a command, and the files of the next command can have changed.
+
+    Args:
+        command_id: name of the command, from :func:`new_command_id`.
+        make: function that loads networks and images.
+    """
+    with _lock:
+        if command_id not in _made:
+            _made.clear()  # what earlier commands used
+            _made[command_id] = make()
+        found: Loaded = _made[command_id]
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,22 +171,29 @@ class Outcome:
 
 def run_task(make: Callable[[J], int], job: J, compilation_cache: bool) -> Outcome:
     """Make a picture on a worker. Each of the worker's threads uses a local device of its own."""
-    keep_programs(compilation_cache, quiet=True)
     with collected_lines() as lines, on_free_device(), warnings_as_notes(lines.append):
         try:
+            keep_programs(compilation_cache, quiet=True)
             code = make(job)
             return Outcome(tuple(lines), code)
-        except InputError as error:
-            return Outcome(tuple(lines), error=error)
-        except Exception as error:  # another exception may not survive the transfer to the client
-            return Outcome(tuple(lines), error=RuntimeError(f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            return Outcome(tuple(lines), error=_sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an exception that the client can unpickle: the given one if possible."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def on_cluster(spec: str, compilation_cache: bool, quiet: bool) -> Runner[Any]:
     """Return a :data:`~nstjax.cli.many.Runner` for the workers of a cluster.
 
-    Its function that makes a picture is sent to the workers: it must be a function of a module, or a
-    ``functools.partial`` of one, and it must load what it needs there.
+    The function that makes a picture is sent to the workers. It must be a module-level function or a
+    ``functools.partial`` of one, and must load networks and images itself.
 
     Args:
         spec: see :func:`check_cluster`.
@@ -176,20 +216,24 @@ def _run(
         left = set(tasks)
         while left:
             time.sleep(_POLL_S)
-            if interrupt.stop:
-                client.cancel(list(left))
-                yield tasks[next(iter(left))], exit_code()
-                return
             for task in [task for task in left if task.done()]:
                 left.discard(task)
                 job = tasks[task]
-                if task.status != "finished":  # the task was lost with several workers, one after another
-                    yield job, RuntimeError(f"the task ended with {task.status}: {task.exception()}")
+                if task.status in ("cancelled", "lost"):
+                    raise InputError(
+                        f"--cluster {spec}: the connection to the scheduler was lost; start the same command again to continue"
+                    )
+                if task.status != "finished":  # several workers stopped during this task
+                    yield job, RuntimeError(first_line(task.exception()))
                     continue
                 outcome: Outcome = task.result()
-                if not quiet:
-                    say_finished(outcome.lines)
+                say_finished(outcome.lines)
                 yield job, outcome.code if outcome.error is None else outcome.error
+            if interrupt.stop and left:
+                client.cancel(list(left))
+                display.say(f"interrupted; {len(jobs) - len(left)} of {len(jobs)} pictures finished")
+                yield tasks[next(iter(left))], exit_code()
+                return
             workers = len(client.scheduler_info()["workers"])
             display.update(
                 1 - len(left) / len(jobs),

@@ -86,6 +86,13 @@ class Display:
         else:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def error(self, line: str) -> None:
+        """Print an error above the bar, also if the display is quiet."""
+        if self._lines is not None:
+            self._lines.append(line)
+        else:
+            print(line, file=sys.stderr)
+
     def attempt(self, what: str, save: Callable[[], None]) -> None:
         """Save something that the run does not depend on. A failure is reported once, and the run continues.
 

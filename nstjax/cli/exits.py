@@ -4,16 +4,13 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from nstjax.cli.flags import with_flags
-from nstjax.cli.many import Runner, one_by_one
+from nstjax.cli.interrupt import BY_SIGNAL
+from nstjax.cli.many import J, Runner, one_by_one
 from nstjax.errors import InputError, OutputError, first_line
 
 FAILED, BAD_INPUT = 1, 2
-BY_SIGNAL = 128  # the exit code of a run that a signal ended is larger
-
-J = TypeVar("J")
 
 
 def about(error: Exception, path: Path) -> InputError:
@@ -67,6 +64,7 @@ def make_all(
     made: list[J] = []
     bad: list[str] = []
     worst = 0
+    stopped = 0
     with contextlib.closing(runner(jobs, make)) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -75,7 +73,7 @@ def make_all(
                 worst = failure_code(outcome, worst)
                 print(f"nstjax: error: {reason}", file=sys.stderr)
             elif outcome > BY_SIGNAL:
-                return made, outcome
+                stopped = outcome  # what other devices have finished still counts
             elif outcome:
                 bad.append(f"{path_of(job).name}: the run failed")
                 worst = (
@@ -83,6 +81,8 @@ def make_all(
                 )  # a failed run counts more than bad input
             else:
                 made.append(job)
+    if stopped:
+        return made, stopped
     if bad:
         print(f"nstjax: {len(made)} of {len(jobs)} made; not made:", file=sys.stderr)
         for reason in bad:

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+BY_SIGNAL = 128  # the exit code of a run that a signal ended is larger
 _received: list[int] = []
 
 
@@ -57,6 +58,12 @@ def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def raise_if_stopped() -> None:
+    """Raise KeyboardInterrupt in a thread other than the main one if a signal has asked the run to stop."""
+    if _active and _active[-1].stop and threading.current_thread() is not threading.main_thread():
+        raise KeyboardInterrupt
 
 
 def leave_on_signal() -> None:

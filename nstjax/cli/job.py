@@ -8,6 +8,7 @@ from typing import Any
 from nstjax.cli.options import NetworkOptions
 from nstjax.images.mask_spec import mask_files, parse_mask
 from nstjax.synthesis import TransferConfig, VideoConfig
+from nstjax.weights.store import is_weights_path, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +153,10 @@ class Job:
 
 
 def on_any_machine(job: Job) -> Job:
-    """Return a picture's job for another process, perhaps on another machine: with absolute paths, resumed if begun."""
+    """Return the job with absolute paths and ``resume=True``, for another process or machine.
+
+    The weights ``auto`` become the ones that are installed here, so that all workers use the same.
+    """
 
     def absolute(spec: str) -> str:
         return with_path(spec, lambda path: str(path.absolute()))
@@ -166,7 +170,8 @@ def on_any_machine(job: Job) -> Job:
         masks=tuple(map(absolute, sources.arrangement.masks)),
         style_masks=tuple(map(absolute, sources.arrangement.style_masks)),
     )
-    weights = Path(network.weights)
+    named = resolve(network.weights, network.network)
+    weights = str(Path(named).absolute()) if is_weights_path(named) else str(named)
     return dataclasses.replace(
         job,
         sources=dataclasses.replace(
@@ -177,9 +182,7 @@ def on_any_machine(job: Job) -> Job:
             init_image=place(sources.init_image),
             arrangement=arrangement,
         ),
-        network=dataclasses.replace(
-            network, weights=str(weights.absolute()) if weights.exists() else network.weights
-        ),
+        network=dataclasses.replace(network, weights=weights),
         output=dataclasses.replace(job.output, path=job.output.path.absolute()),
         resume=True,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeAlias, TypeVar
 
-from nstjax.cli.interrupt import exit_code, stop_on_interrupt
+from nstjax.cli.interrupt import BY_SIGNAL, exit_code, stop_on_interrupt
 
 _devices: list[queue.SimpleQueue[Any]] = []  # one queue of the free devices, once it is needed
 _device = contextvars.ContextVar[Any]("device", default=None)  # that of on_free_device
@@ -21,8 +21,8 @@ J = TypeVar("J")
 Runner: TypeAlias = Callable[
     [Sequence[J], Callable[[J], int]], Generator[tuple[J, int | Exception], None, None]
 ]
-"""Function of the jobs and of a function that makes one and returns the exit code. It yields each job with its exit
-code, or with the exception that it raised, in any order."""
+"""A function ``runner(jobs, make)``. ``make(job)`` makes one picture and returns its exit code. The runner yields
+``(job, exit code or exception)`` in any order. After a signal it makes no further pictures."""
 
 
 def one_by_one(
@@ -31,9 +31,12 @@ def one_by_one(
     """A :data:`Runner` that makes the pictures in order."""
     for job in jobs:
         try:
-            yield job, make(job)
+            outcome: int | Exception = make(job)
         except Exception as error:  # a damaged file can raise nearly any exception
-            yield job, error
+            outcome = error
+        yield job, outcome
+        if isinstance(outcome, int) and outcome > BY_SIGNAL:
+            return
 
 
 def on_local_devices(
@@ -42,7 +45,7 @@ def on_local_devices(
     """A :data:`Runner` that makes one picture at a time on each local device.
 
     Each picture is made in a thread whose default device (``jax.default_device``) is that device. It gives the same
-    picture as on one device. What a picture's display says is printed when it is finished. With one device, it is
+    picture as on one device. The messages of a picture are printed when it is finished. With one device or one job it runs
     :func:`one_by_one`.
     """
     import jax
@@ -62,6 +65,8 @@ def on_local_devices(
                 try:
                     with on_free_device():
                         return lines, make(job)
+                except KeyboardInterrupt:  # from raise_if_stopped
+                    return lines, exit_code()
                 except Exception as error:
                     return lines, error
 
@@ -78,16 +83,13 @@ def on_free_device() -> Iterator[None]:
     import jax
 
     devices = jax.local_devices()
-    if len(devices) == 1:
-        yield
-        return
     with _lock:
         if not _devices:
             _devices.append(queue.SimpleQueue())
             for device in devices:
                 _devices[0].put(device)
     device = _devices[0].get()
-    token = _device.set(device)
+    token = _device.set(device if len(devices) > 1 else None)
     try:
         with jax.default_device(device):
             yield
@@ -97,7 +99,7 @@ def on_free_device() -> Iterator[None]:
 
 
 def say_finished(lines: Sequence[str]) -> None:
-    """Print what the display of a picture that was made beside others said."""
+    """Print the messages of a picture that was made beside others."""
     from nstjax.cli.display import Display
 
     display = Display("")
@@ -114,7 +116,7 @@ def on_this_device(tree: Any) -> Any:
     """Return a pytree of arrays on the default device of this thread; one copy is made for each device.
 
     Args:
-        tree: the arrays, which are kept in memory until the process ends if the thread has a device of its own.
+        tree: the arrays. If the thread has a device of its own, the copy is kept until another tree is copied.
     """
     import jax
 
@@ -124,6 +126,8 @@ def on_this_device(tree: Any) -> Any:
     with _lock:
         key = (id(tree), device)
         if key not in _copies:
+            for other in [other for other in _copies if other[0] != id(tree)]:
+                del _copies[other]  # of an earlier command
             _copies[key] = (
                 tree,
                 jax.device_put(tree, device),

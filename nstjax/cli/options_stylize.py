@@ -58,7 +58,7 @@ class StylizeOptions:
     style_size: int = 512
     """Without --model: longer side of the resized style images in pixels; a smaller one gives finer strokes."""
     scale_count: Annotated[int | None, arg(metavar="N")] = None
-    """Without --model: number of scales, coarse to fine, each half the size of the next; 1 gives only fine strokes. By default the coarsest has about 256 pixels."""
+    """Without --model: number of scales, from 1 to 8. Each scale has twice the size of the one before; 1 gives fine strokes only. By default the longer side at the coarsest scale is about 256 pixels."""
     sheet: FlagCreatePairsOff[bool] = False
     """Write a sheet with the photograph in every style of the model."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
@@ -86,9 +86,9 @@ class StylizeOptions:
     quality: int = 95
     """Quality of .jpg and .webp files, from 1 to 100."""
     resume: FlagCreatePairsOff[bool] = False
-    """With several PHOTOs: keep the pictures that an earlier run has made with the same settings."""
+    """With several PHOTOs: keep each picture that an earlier run made from the same files with the same settings; animations and videos are made again."""
     cluster: Annotated[str | None, arg(metavar="ADDRESS|local[:N]")] = None
-    """With several PHOTOs: make the outputs on the workers of a Dask cluster, or on N worker processes of this machine; implies --resume. It needs the extra cluster."""
+    """With several PHOTOs: make the outputs on a Dask cluster. ADDRESS is that of the scheduler, such as tcp://host:8786; local or local:N starts workers on this machine. Implies --resume. Needs the extra cluster."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""
     compilation_cache: bool = True

@@ -55,8 +55,7 @@ class TransferOptions(StyleOptions):
     )
     layout: ClassVar[Layout] = Layout(
         essential=(
-            *("output", "preset", "settings.size", "settings.iterations", "settings.draft"),
-            *("settings.style_strength",),
+            *("output", "preset", "settings.size", "settings.iterations", "settings.style_strength"),
             *("settings.style_scale", "settings.colors", "style_weights", "masks"),
             *("settings.seed", *_STYLE, *_RUN),
         ),
@@ -78,7 +77,7 @@ class TransferOptions(StyleOptions):
     strength_grid: tuple[float, ...] = ()
     """Make a result for each of these values of --style-strength; OUT is a sheet of them."""
     cluster: Annotated[str | None, arg(metavar="ADDRESS|local[:N]")] = None
-    """For a folder: make the pictures on the workers of a Dask cluster, or on N worker processes of this machine; finished pictures are not made again. It needs the extra cluster."""
+    """For a folder: make the pictures on a Dask cluster. ADDRESS is that of the scheduler, such as tcp://host:8786; local or local:N starts workers on this machine. Implies --resume. Needs the extra cluster."""
     video: VideoConfig = VideoConfig()
 
     def sources(self) -> Sources:
@@ -110,7 +109,7 @@ class TextureOptions(StyleOptions):
             *("settings.init", "settings.seed", *_STYLE, *_RUN),
         ),
         groups=SYNTHESIS_GROUPS,
-        refused=(*_CONTENT, *_CONTROLS, "--draft"),
+        refused=(*_CONTENT, *_CONTROLS),
         hidden_values={"settings.init": ("content",)},
     )
 
@@ -140,7 +139,7 @@ class ReconstructOptions(RunOptions):
             *("objective.tv_weight", "settings.seed", *_STYLE, *_RUN),
         ),
         groups=SYNTHESIS_GROUPS,
-        refused=(*_CONTROLS, "--blend", "--draft"),
+        refused=(*_CONTROLS, "--blend"),
         hidden_values={"settings.init": ("content", "style")},
     )
 

@@ -131,7 +131,7 @@ class RunState:
         Raises:
             InputError: If the state is damaged, or belongs to a run with other images, weights or settings.
         """
-        damaged = f"the saved state in {self._series.directory} is damaged: leave --resume out to start again"
+        damaged = f"the saved state in {self._series.directory} is damaged: delete it to start again"
         found = load_newest(self._series, _Record, damaged)
         if found is None:
             return None
@@ -140,7 +140,7 @@ class RunState:
         if differs:
             raise InputError(
                 f"--resume: the state in {self._series.directory} is of a run with another {differs}: give the same "
-                f"command, or leave --resume out to start again"
+                f"command, or delete the folder to start again"
             )
         try:
             leaves = tuple(tree[f"{i:05d}"].reshape(shape) for i, shape in enumerate(record["shapes"]))

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 from nstjax.arbitrary.apply import MAX_SCALES, MAX_STYLE_SIDE
 from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
 from nstjax.cli.any_style import input_files, load_any_style
-from nstjax.cli.cluster import check_cluster, on_cluster
+from nstjax.cli.cluster import check_cluster, new_command_id, on_cluster, once_per_command
 from nstjax.cli.display import Display
 from nstjax.cli.exits import about, make_all
-from nstjax.cli.interrupt import exit_code
+from nstjax.cli.interrupt import exit_code, raise_if_stopped
 from nstjax.cli.job import record_path, with_path
 from nstjax.cli.many import on_local_devices
 from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
@@ -27,26 +27,23 @@ from nstjax.cli.painters import by_generator, painter, steadied
 from nstjax.cli.parse import parse
 from nstjax.cli.pictures import LEAST_SIDE, load_picture, print_skipped
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder
-from nstjax.cli.stylize_jobs import StylizeJob, absolute_jobs, on_any_machine, stylize_jobs
+from nstjax.cli.stylize_jobs import StylizeJob, absolute_jobs, for_any_machine, stylize_jobs
+from nstjax.cli.stylize_sheet import check_sheet, write_sheet
 from nstjax.cli.stylize_video import stylize_video
 from nstjax.errors import InputError, within
 from nstjax.files import file_digest, save_elsewhere, write_atomically
 from nstjax.generators import config_to_json
 from nstjax.generators.store import Generator
-from nstjax.generators.styles import select_style, style_names
 from nstjax.images import save_image
 from nstjax.images.animation import encode_animation, open_animation
-from nstjax.images.display import read_thumbnail
 from nstjax.images.encode import read_metadata
 from nstjax.images.flow import opencv
 from nstjax.images.folder import Skipped
 from nstjax.inference import takes_photographs
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, check_tile
 from nstjax.locks import lock
-from nstjax.reports import Cell, contact_sheet, environment, file_facts, write_record
+from nstjax.reports import environment, file_facts, write_record
 
-INSET_FRAME = 2  # pixels
-SHEET_SIDE, SHEET_COLUMNS = 512, 4  # longer side of the pictures of a sheet in pixels, pictures in a row
 _ONLY_WITH_MODEL = ("noise_scale", "tile")
 _ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size", "scale_count")
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
@@ -75,6 +72,7 @@ def _do(
         began = time.perf_counter()
 
         def count(done: int, all_: int) -> None:
+            raise_if_stopped()
             of = f"/{all_}" if all_ else ""
             display.update(min(1.0, done / all_) if all_ else 0.0, f"{job.output.name}  frame {done}{of}")
 
@@ -98,13 +96,12 @@ def _do(
             what = f"{made} frames"
         elif job.kind == "video":
             assert job.source is not None
-            inputs = {"photograph": job.source, **input_files(options)}
-            identity = {**settings, "inputs": {name: file_digest(path) for name, path in inputs.items()}}
+            identity = _identity(job, settings, options)
             what = f"{stylize_video(job, paint, options.steady, identity, count, display)} frames"
         else:
             photo = None if job.source is None else load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))
-            inside = _inside(job, settings)
+            inside = _identity(job, settings, options)
             save_elsewhere(
                 job.output,
                 lambda path: save_image(path, picture, inside, options.bits, options.quality),
@@ -134,59 +131,6 @@ def _facts(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
         "sha256": digest(generator),
         **({"style": generator.record["selected"]} if "selected" in generator.record else {}),
     }
-
-
-def _check_sheet(options: StylizeOptions, jobs: Sequence[StylizeJob], together: bool) -> None:
-    """Raise :class:`InputError` if a sheet cannot be made of the given options."""
-    if options.style is not None:
-        raise InputError("--sheet shows every style of the model: leave out --style")
-    if together or jobs[0].kind != "photograph":
-        raise InputError("--sheet is made of one photograph: give one PHOTO")
-    if jobs[0].output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"the sheet {jobs[0].output} must end in .png or .jpg")
-
-
-def _thumbnails(generator: Generator) -> dict[int, np.ndarray]:
-    """Return the thumbnails of the style images, by number from 0, as far as the model has them."""
-    entries = generator.record.get("styles")
-    found: dict[int, np.ndarray] = {}
-    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
-        text = entry.get("thumbnail") if isinstance(entry, dict) else None
-        if isinstance(text, str):
-            found[number] = read_thumbnail(text)
-    return found
-
-
-def _with_inset(picture: np.ndarray, inset: np.ndarray | None) -> np.ndarray:
-    """Return the picture with a small image, framed in white, in its lower right corner."""
-    if inset is None or min(picture.shape[1:3]) < 2 * inset.shape[1]:
-        return picture
-    framed = np.pad(inset, ((0, 0), (INSET_FRAME,) * 2, (INSET_FRAME,) * 2, (0, 0)), constant_values=1)
-    result = picture.copy()
-    result[:, -framed.shape[1] :, -framed.shape[2] :] = framed
-    return result
-
-
-def _write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob) -> int:
-    """Write a sheet with the photograph in every style; return the exit code."""
-    assert job.source is not None
-    photo = load_picture(job.source, options.size or 0)
-    if options.size is None and max(photo.shape[1:3]) > SHEET_SIDE:
-        options = dataclasses.replace(options, size=SHEET_SIDE)
-    cells: list[Cell] = [(photo, "photograph")]
-    names, thumbnails = style_names(generator), _thumbnails(generator)
-    with Display(job.output.name, options.quiet) as display:
-        for number, name in enumerate(names):
-            weights = np.eye(len(names), dtype=np.float32)[number]
-            picture = by_generator(select_style(generator, weights), options)(photo)
-            cells.append((_with_inset(picture, thumbnails.get(number)), f"{number + 1} {name}"))
-            display.update((number + 1) / len(names), job.output.name)
-        rows = [cells[at : at + SHEET_COLUMNS] for at in range(0, len(cells), SHEET_COLUMNS)]
-        save_elsewhere(
-            job.output, lambda path: contact_sheet(path, rows, f"the styles of {options.model}"), "the sheet"
-        )
-        display.say(f"wrote {job.output} ({len(names)} styles)")
-    return 0
 
 
 def _finish(
@@ -240,32 +184,39 @@ def _prepared(options: StylizeOptions, texture: bool) -> tuple[dict[str, Any], C
     return _settings(options, model), paint
 
 
-_prepared_once = lru_cache(maxsize=1)(_prepared)  # for all outputs that a worker process makes
+def stylize_on_worker(options: StylizeOptions, command_id: str, job: StylizeJob) -> int:
+    """Make one output on a worker of a cluster, unless it is made already; return the exit code.
 
-
-def make_on_worker(options: StylizeOptions, job: StylizeJob) -> int:
-    """Make one output on a worker of a cluster, unless it is made already; return the exit code."""
-    settings, paint = _prepared_once(options, False)
+    Args:
+        options: the options of the command.
+        command_id: from :func:`nstjax.cli.cluster.once_per_command`.
+        job: the output.
+    """
+    settings, paint = once_per_command(command_id, lambda: _prepared(options, texture=False))
     if not _kept(job, settings, options):
         _do(job, paint, options, settings)
     return 0
 
 
-def _inside(job: StylizeJob, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a picture."""
-    return settings if job.source is None else {**settings, "photograph": job.source.name}
+def _identity(job: StylizeJob, settings: dict[str, Any], options: StylizeOptions) -> dict[str, Any]:
+    """Return everything that must be equal for two outputs to be the same; it is the metadata of a picture."""
+    inputs = {**({} if job.source is None else {"photograph": job.source}), **input_files(options)}
+    return {
+        **settings,
+        **({} if job.source is None else {"photograph": job.source.name}),
+        "inputs": {name: file_digest(path) for name, path in inputs.items()},
+        "format": [options.bits, options.quality],
+    }
 
 
 def _kept(job: StylizeJob, settings: dict[str, Any], options: StylizeOptions) -> bool:
     """Return True, and say so, if ``--resume`` keeps the picture.
 
-    It does if the picture's metadata have these settings, and the photograph was not changed later.
+    It does if the picture's metadata say that it was made from the same files with the same settings.
     """
-    if not (options.resume and job.kind == "photograph" and job.source is not None and job.output.is_file()):
+    if not (options.resume and job.kind == "photograph" and job.output.is_file()):
         return False
-    if job.output.stat().st_mtime < job.source.stat().st_mtime:
-        return False
-    if read_metadata(job.output) != json.loads(json.dumps(_inside(job, settings))):
+    if read_metadata(job.output) != json.loads(json.dumps(_identity(job, settings, options))):
         return False
     with Display(job.output.name, options.quiet) as display:
         display.say(f"{job.output} is finished already")
@@ -320,15 +271,14 @@ def run_stylize(arguments: Sequence[str]) -> int:
     skipped: list[Skipped] = []
     jobs, together = stylize_jobs(options, skipped)
     if options.sheet:
-        _check_sheet(options, jobs, together)
+        check_sheet(options, jobs, together)
+    if not together and (options.resume or options.cluster is not None):
+        flag = "--resume" if options.resume else "--cluster"
+        raise InputError(f"{flag} is for several PHOTOs or a folder: leave it out")
     if options.cluster is not None:
-        if not together:
-            raise InputError("--cluster is for several PHOTOs or a folder: leave it out")
         check_cluster(options.cluster)
-        jax.config.update(
-            "jax_platforms", "cpu"
-        )  # this process computes nothing and leaves the GPUs to the workers
-        options, jobs = on_any_machine(options), absolute_jobs(jobs)
+        jax.config.update("jax_platforms", "cpu")  # so that the GPUs are free for the workers
+        options, jobs = for_any_machine(options), absolute_jobs(jobs)
     if options.steady:
         if not any(job.kind in ("video", "animation") for job in jobs):
             raise InputError("--steady is for videos and animations, and there is none: leave it out")
@@ -342,7 +292,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if options.sheet:
         generator = the_model(str(options.model))
         _check_model(generator, options, texture=False)
-        return _write_sheet(generator, options, jobs[0])
+        return write_sheet(generator, options, jobs[0])
     settings, paint = _prepared(options, jobs[0].kind == "texture")
     began = time.perf_counter()
     folder = jobs[0].output.parent
@@ -386,7 +336,8 @@ def _do_all(
 
     if options.cluster is not None:
         runner = on_cluster(options.cluster, options.compilation_cache, options.quiet)
-        made, code = make_all(jobs, partial(make_on_worker, options), path_of, runner)
+        bare = dataclasses.replace(options, photographs=())  # each task is sent with it
+        made, code = make_all(jobs, partial(stylize_on_worker, bare, new_command_id()), path_of, runner)
     else:
         made, code = make_all(jobs, make, path_of, on_local_devices)
     if made:

@@ -10,6 +10,7 @@ from nstjax.cli.media import Kind, check_alone, kind_of
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
+from nstjax.generators.store import is_generator_folder
 from nstjax.images import check_output, find_images
 from nstjax.images.animation import ANIMATION_SUFFIXES
 from nstjax.images.folder import Skipped
@@ -131,16 +132,19 @@ def absolute_jobs(jobs: Sequence[StylizeJob]) -> list[StylizeJob]:
     ]
 
 
-def on_any_machine(options: StylizeOptions) -> StylizeOptions:
+def for_any_machine(options: StylizeOptions) -> StylizeOptions:
     """Return the options for other processes: with absolute paths, and pictures that are finished kept."""
     style, model = options.style, options.model
     if model is None and style is not None:
-        named = [
-            f"{path.absolute()}" + ("" if weight is None else f":{weight}")
-            for path, weight in split_styles(style)
-        ]
-        style = ",".join(named)
-    if model is not None and Path(model).exists():
+        named = split_styles(style)
+        if len(named) > 1 and any("," in str(path.absolute()) for path, _ in named):
+            raise InputError(
+                f"--style {style}: --cluster cannot pass on a path with a comma; rename its folder"
+            )
+        style = ",".join(
+            f"{path.absolute()}" + ("" if weight is None else f":{weight}") for path, weight in named
+        )
+    if model is not None and is_generator_folder(model):
         model = str(Path(model).absolute())
     masks = tuple(with_path(spec, lambda path: str(path.absolute())) for spec in options.masks)
     return dataclasses.replace(options, style=style, model=model, masks=masks, resume=True)

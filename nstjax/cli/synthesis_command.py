@@ -3,13 +3,14 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
-from nstjax.cli.cluster import check_cluster, on_cluster
+from nstjax.cli.cluster import check_cluster, new_command_id, on_cluster, once_per_command
 from nstjax.cli.display import Display
 from nstjax.cli.exits import FAILED, about, make_all
 from nstjax.cli.flags import with_flags
@@ -18,7 +19,6 @@ from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.job import Job, on_any_machine
 from nstjax.cli.many import on_local_devices, on_this_device, one_by_one
 from nstjax.cli.notes import announcement, differences
-from nstjax.cli.options import NetworkOptions
 from nstjax.cli.pictures import Pictures, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resolve import Request, resolve_command
 from nstjax.cli.resume import RunState
@@ -30,6 +30,7 @@ from nstjax.errors import InputError
 from nstjax.images import load_image, median_filter
 from nstjax.images.io import load_with_alpha
 from nstjax.locks import lock
+from nstjax.losses.statistics import STATISTICS
 from nstjax.nn.vgg import EMBEDDED
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import Progress, TransferConfig, TransferFailed, TransferResult, TransferState
@@ -72,9 +73,7 @@ def run_synthesis(
     if request.folder is None:  # all jobs use the same images
         pictures = load_pictures(first)
     else:
-        for name, path in first.sources.files().items():
-            if name != "content" and not name.startswith("mask"):
-                load_picture(path, needed_side(first.config))
+        _check_shared_inputs(first)
     network = first.network
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
@@ -112,13 +111,29 @@ def run_synthesis(
     return 0
 
 
+def _check_shared_inputs(job: Job) -> None:
+    """Load the images that all photographs of a folder share, so that a bad one is reported once."""
+    for name, path in job.sources.files().items():
+        if name.startswith("mask"):
+            load_with_alpha(path)
+        elif name != "content":
+            load_picture(path, needed_side(job.config))
+
+
 def _run_on_cluster(request: Request, cluster: str) -> int:
     """Make the pictures of a folder on the workers of a cluster; return the exit code."""
     assert request.folder is not None
+    first = request.jobs[0]
+    if first.config.objective.style_statistic not in STATISTICS:
+        raise InputError("--cluster does not work with a style statistic of your own: leave it out")
+    if first.config.shard:
+        raise InputError("--shard and --cluster contradict each other: give one of them")
     check_cluster(cluster)
+    jax.config.update("jax_platforms", "cpu")  # so that the GPUs are free for the workers
+    _check_shared_inputs(first)
     make_output_folder(request.folder)
     jobs = [on_any_machine(job) for job in request.jobs]
-    make = partial(make_on_worker, request.record)
+    make = partial(transfer_on_worker, request.record, new_command_id())
     runner = on_cluster(cluster, request.compilation_cache, request.quiet)
     with lock(
         request.folder,
@@ -130,21 +145,19 @@ def _run_on_cluster(request: Request, cluster: str) -> int:
     return code
 
 
-def make_on_worker(record: dict[str, Any], job: Job) -> int:
+def transfer_on_worker(record: dict[str, Any], command_id: str, job: Job) -> int:
     """Make one picture on a worker of a cluster; return the exit code.
 
     Args:
         record: the run record that is repeated, or an empty dict.
+        command_id: from :func:`nstjax.cli.cluster.once_per_command`.
         job: the job.
     """
-    backbone = _backbone_of(job.network)
+    network = job.network
+    backbone = once_per_command(
+        command_id, lambda: load_backbone(network.weights, network.network, network.preprocessing)
+    )
     return _make(job, backbone, record, None, lambda progress: False)
-
-
-@lru_cache(maxsize=1)
-def _backbone_of(network: NetworkOptions) -> Backbone:
-    """Load the feature network, once for all pictures that this process makes."""
-    return load_backbone(network.weights, network.network, network.preprocessing)
 
 
 class _Observer(Protocol):
@@ -257,7 +270,7 @@ def _run(
             )
         except TransferFailed as error:
             kept = "no output was written" if error.image is None else "the last good picture is kept"
-            print(f"nstjax: error: {path.name}: {with_flags(str(error))}; {kept}", file=sys.stderr)
+            display.error(f"nstjax: error: {path.name}: {with_flags(str(error))}; {kept}")
             if error.image is not None:
                 write(finish(error.image), error.history, "failed", began, frames)
             return FAILED

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from nstjax.cli.job import Arrangement, Job
 from nstjax.cli.pictures import Pictures
 from nstjax.errors import InputError
 from nstjax.images.masks import Mask, read_masks, resize_mask
-from nstjax.nn.table import EMBEDDED
 from nstjax.synthesis import (
     Style,
     StyleRegion,
@@ -25,7 +23,6 @@ from nstjax.synthesis import (
 )
 from nstjax.synthesis.solve import ProgressCallback
 from nstjax.typing import Backbone, Images
-from nstjax.weights import load_backbone
 
 
 def synthesise(
@@ -63,29 +60,7 @@ def synthesise(
         width, height = arrangement.proportions
         return texture(styles, backbone, config, callback, shape=(height, width), **how)  # type: ignore[arg-type]
     assert pictures.content is not None
-    draft = draft_network(config, backbone)
-    return transfer(pictures.content, styles, backbone, config, callback, draft_backbone=draft, **how)
-
-
-def draft_network(config: TransferConfig, backbone: Backbone) -> Backbone | None:
-    """Return the network for ``--draft``, the embedded one; None without a draft.
-
-    Raises:
-        InputError: If the feature network is itself the embedded one.
-    """
-    if not config.draft:
-        return None
-    if backbone.arch == EMBEDDED:
-        raise InputError(
-            "--draft uses the embedded network, which is the feature network already: leave it out, or name others with "
-            "--weights"
-        )
-    return _embedded()
-
-
-@lru_cache(maxsize=1)
-def _embedded() -> Backbone:
-    return load_backbone(EMBEDDED)
+    return transfer(pictures.content, styles, backbone, config, callback, **how)
 
 
 def build_styles(

@@ -96,8 +96,9 @@ def apply_step(
         rows: window of the rows, see :func:`nstjax.generators.plan.window`; by default the whole.
         columns: window of the columns.
         inner: convolution to use instead of :func:`fast_convolve`, with the same arguments.
-        in_phases: compute an upsampling and its convolution together, at the lower resolution, where that is possible
-            (:func:`nstjax.nn.up_conv.upsample_convolve`). It is faster, with gradients by far, but takes longer to compile.
+        in_phases: compute upsampling and convolution together at the lower resolution where possible
+            (:func:`nstjax.nn.up_conv.upsample_convolve`). This is faster, most of all for gradients, but compiles more
+            slowly.
 
     Returns:
         The result, ``(n, h', w', c')``, in the dtype of the sources.

@@ -180,6 +180,15 @@ def is_shipped(name: str) -> bool:
     return checkpoints.is_checkpoint(path) and checkpoints.load_record(path).get("kind") == _KIND
 
 
+def is_generator_folder(spec: str | Path) -> bool:
+    """Return True if :func:`load_generator` takes ``spec`` for a folder, and not for the name of an installed generator."""
+    path = Path(spec)
+    stores = (path, path / IN_A_RUN)
+    return (
+        any(map(checkpoints.is_checkpoint, stores)) or (path / RUN_RECORD).is_file() or path.name != str(spec)
+    )
+
+
 def load_generator(spec: str | Path) -> Generator:
     """Load a generator by folder or name.
 

@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable, write_atomically
+from nstjax.images.opening import open_file, open_image
 from nstjax.pixels import check_floating
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -173,14 +174,15 @@ def save_image(
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return the metadata that :func:`save_image` stored in a file; empty if the file has none or cannot be read."""
     try:
-        with Image.open(path) as image:
-            if image.format == "PNG":
+        with open_file(Path(path), str(path)) as (stream, kind):
+            image = open_image(stream, kind, str(path))
+            if kind == "PNG":
                 text = image.info.get(METADATA_KEY)
             else:
                 exif = image.getexif()
                 text = exif.get(_DESCRIPTION) if exif.get(_SOFTWARE) == METADATA_KEY else None
-        found = json.loads(text) if isinstance(text, str) else {}
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # damaged files of any kind
+            found = json.loads(text) if isinstance(text, str) else {}
+    except InputError:  # also in place of any exception about a damaged file
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -59,6 +59,7 @@ class _Executor:
         workers: ThreadPoolExecutor,
     ) -> None:
         self._workers = workers
+        self._device = getattr(jax.config, "jax_default_device")  # noqa: B009  # the workers do not inherit it
         self._plan, self._dtype, self._kept_bytes = plan, jnp.dtype(dtype), kept_bytes
         self._arrays = inputs  # (h, w, c) each
         self._height, self._width = size
@@ -124,7 +125,8 @@ class _Executor:
                 np.int32(wanted - start),
             )
             options = PartOptions(band.parts, write is not None, measured, self._dtype.name)
-            result, seen = programs.run(run_part, arguments, options)
+            with jax.default_device(self._device):
+                result, seen = programs.run(run_part, arguments, options)
             if write is not None:
                 write(wanted, np.asarray(result)[0, wanted - start :])
             return None if seen is None else on_host((start + rows - wanted) * width, seen)

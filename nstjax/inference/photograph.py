@@ -98,7 +98,7 @@ def stylize(
     Args:
         generator: a generator from :func:`~nstjax.generators.store.load_generator`.
         image: ``(1, h, w, 3)`` in [0, 1]; None for a generator that makes textures from noise alone.
-        seed: seed of the noise, for generators with noise inputs.
+        seed: seed of the noise, for generators with noise inputs, from 0 to 2³² − 1.
         noise_scale: k in the Duke report (Fig. 6): the noise is uniform in [0, k]; the training used 1.
         tile: rows of a band. In bands, an image needs little memory; the statistics of norms are those of the
             whole image, and the result is the same up to about 1e-5. 0 computes the whole image at once; None
@@ -116,7 +116,7 @@ def stylize(
     Raises:
         InputError: If the image has another shape, is not floating point, or has values of 0 to 255; if a
             photograph or the size of a texture is missing, or a texture network is given a photograph; if
-            ``tile`` is out of range; or if the noise scale is beyond ±:data:`MAX_SCALE`.
+            ``tile`` or ``seed`` is out of range; or if the noise scale is beyond ±:data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(
@@ -135,6 +135,7 @@ def stylize(
     if tile is not None:
         check_tile(tile)
     within("noise_scale", noise_scale, -MAX_SCALE, MAX_SCALE)
+    within("seed", seed, 0, 2**32 - 1)
     generator = one_style(generator) if style is None else select_style(generator, style)
     config, variables = generator.config, generator.variables
     static = _Static(config, size, jnp.dtype(dtype).name)

@@ -24,10 +24,8 @@ class Settings:
     """Longer sides in pixels from coarse to fine, the last one of the result; by default `size` and its halves, down to 128."""
     iterations: tuple[int, ...] = ()
     """Iterations at each scale, or one number for all; by default those of the optimizer."""
-    draft: int = 0
-    """Iterations at each scale with a draft network that is several times faster; only the last scale is then optimized with the feature network. 0 uses no draft."""
-    tolerance: float = 0.0
-    """Stop a scale when the last 20 iterations have lowered the loss by less than this fraction; 0 does all iterations."""
+    loss_tolerance: float = 0.0
+    """End a scale when the last 20 iterations lowered the loss by less than this fraction, but not before iteration 30. 0 always does all iterations."""
     init: Literal["content", "noise", "style", "image"] = "content"
     """Image to start from; image is the one that `init_image` gives."""
     noise: float = 1.0
@@ -75,13 +73,9 @@ class Settings:
             )
         for count in self.iterations:
             within("iterations", count, 1, MOST)
-        if not 0 <= self.tolerance < 1:
-            raise InputError(f"`tolerance` is {self.tolerance}: it must be 0 or more and less than 1")
-        within("draft", self.draft, 0, MOST)
-        if self.draft and len(self.iterations) > 1:
+        if not 0 <= self.loss_tolerance < 1:
             raise InputError(
-                f"`iterations` has {len(self.iterations)} values, but with `draft` only the last scale has iterations of "
-                f"its own: give one"
+                f"`loss_tolerance` is {self.loss_tolerance}: it must be 0 or more and less than 1"
             )
         if len(self.iterations) > 1 and len(self.iterations) != len(self.pyramid()):
             raise InputError(
@@ -134,19 +128,8 @@ class TransferConfig(Settings):
     optimizer: optim.Optimizer = optim.Lbfgs(iterations=100)
     """The optimizer; its class is the method. Its ``iterations`` apply if this config's are empty."""
 
-    def stages(self) -> tuple[int, ...]:
-        """Return the longer side in pixels of each optimization: every scale, and with a draft the last one twice."""
-        sides = self.pyramid()
-        return (*sides, sides[-1]) if self.draft else sides
-
-    def is_draft(self, scale: int) -> bool:
-        """Return True if the optimization number ``scale`` uses the draft network."""
-        return self.draft > 0 and scale < len(self.pyramid())
-
     def optimizer_at(self, scale: int) -> optim.Optimizer:
-        """Return the optimizer of the optimization number ``scale`` of :meth:`stages`."""
-        if self.is_draft(scale):
-            return dataclasses.replace(self.optimizer, iterations=self.draft)
+        """Return the optimizer at scale number ``scale``."""
         if not self.iterations:
             return self.optimizer
         count = self.iterations[scale if len(self.iterations) > 1 else 0]

@@ -39,7 +39,7 @@ def mix_scales(
         layers: layers to match; their receptive fields determine which texture is fine.
         iterations: number of L-BFGS iterations.
         config: settings of the network (such as pooling, padding, precision and tiles); those of a default
-            :class:`TransferConfig` if None. Its objective, optimizer, scales, start, style size and color
+            :class:`TransferConfig` if None. Its objective, optimizer, scales, loss tolerance, start, style size and color
             settings are not used.
         callback: as for :func:`nstjax.transfer`; returning true stops the run, and the image so far is
             returned.
@@ -60,6 +60,7 @@ def mix_scales(
         optimizer=Lbfgs(iterations=iterations),
         scales=(side,),
         iterations=(),
+        loss_tolerance=0.0,
         size=side,
         init="content",
         style_scale=1.0,

@@ -113,32 +113,6 @@ class Problem:
         return Stage(fun, size, start, factors)
 
 
-def stages_of(problem: Problem, draft: Problem | None) -> Callable[[int], Stage]:
-    """Return the function from the number of an optimization in ``config.stages()`` to its loss and initial image.
-
-    Args:
-        problem: the problem.
-        draft: the same with the draft network; None without a draft.
-    """
-    config = problem.network.config
-
-    def stage(index: int) -> Stage:
-        uses = draft if draft is not None and config.is_draft(index) else problem
-        return uses.stage(config.stages()[index])
-
-    return stage
-
-
-def check_draft(config: TransferConfig, draft_backbone: Backbone | None) -> None:
-    """Raise :class:`InputError` unless there is a draft network exactly if the config has a draft."""
-    if (config.draft > 0) != (draft_backbone is not None):
-        raise InputError(
-            "`draft` needs a network: give it as `draft_backbone`, for example nstjax.load_backbone('embedded')"
-            if config.draft
-            else "`draft_backbone` is given, but `draft` is 0: set it to the number of iterations"
-        )
-
-
 def make_problem(
     config: TransferConfig,
     backbone: Backbone,

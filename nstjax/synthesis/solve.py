@@ -163,11 +163,11 @@ def solve(
 ) -> TransferResult:
     """Minimize the loss at each scale, from coarse to fine.
 
-    With ``config.tolerance``, a scale ends when the loss has nearly stopped to fall; see :func:`has_settled`.
+    With ``config.loss_tolerance``, a scale ends when the loss hardly decreases any more; see :func:`has_settled`.
 
     Args:
         config: the config, with its layers named.
-        stage: returns the problem of an optimization, given its number in ``config.stages()``.
+        stage: returns the problem at a scale, given the longer side in pixels.
         callback: called after every iteration; returning true stops the run, and the image so far is
             returned.
         resume: state from which to continue.
@@ -180,7 +180,7 @@ def solve(
         InputError: If ``resume`` does not belong to these scales, this optimizer or this image size.
         TransferFailed: If the loss became non-finite.
     """
-    sides = config.stages()
+    sides = config.pyramid()
     if resume is not None and not 0 <= resume.scale < len(sides):
         raise InputError("the saved state is of a run with other scales: start without `resume`")
     history = [] if resume is None else list(resume.history)
@@ -191,7 +191,7 @@ def solve(
     carried: optim.Saved | None = None
     settled = False
     for index in range(0 if resume is None else resume.scale, len(sides)):
-        here = stage(index)
+        here, settled = stage(sides[index]), False
         settings = config.optimizer_at(index)
         height, width = here.size
         if result is not None:
@@ -223,7 +223,7 @@ def solve(
             )
             history.append(entry)
             nonlocal settled
-            settled = has_settled([e.loss for e in history if e.scale == index], config.tolerance)
+            settled = has_settled([e.loss for e in history if e.scale == index], config.loss_tolerance)
             if callback is None:
                 return settled
             done = (sum(work[:index]) + work[index] * min(step.iteration / total, 1.0)) / sum(work)
@@ -244,6 +244,11 @@ def solve(
             settled = settled and not asked
             return asked or settled
 
+        if carried is not None and has_settled(
+            [e.loss for e in history if e.scale == index], config.loss_tolerance
+        ):
+            # The run was interrupted after the last iteration of this scale.
+            settled, settings = True, dataclasses.replace(settings, iterations=carried.iteration)
         try:
             result = optim.minimize(here.fun, x0, settings, on_step, carried)
         except NonFiniteLoss as error:
@@ -261,12 +266,12 @@ def solve(
 def has_settled(losses: Sequence[float], tolerance: float) -> bool:
     """Return True if the last :data:`WINDOW` iterations lowered the loss by less than a fraction of it.
 
-    It is False in the first :data:`LEAST_ITERATIONS` iterations. It depends on the losses only, so that a resumed run
+    It is False before iteration :data:`LEAST_ITERATIONS`. It depends on the losses only, so that a resumed run
     stops at the same iteration.
 
     Args:
         losses: loss of each iteration of the scale.
-        tolerance: the fraction; 0 is never reached.
+        tolerance: the fraction; 0 always returns False.
     """
     if tolerance == 0 or len(losses) < LEAST_ITERATIONS:
         return False

@@ -5,7 +5,7 @@ import dataclasses
 from nstjax.errors import InputError
 from nstjax.optim import Lbfgs
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.problem import ExtraTerms, make_problem, stages_of
+from nstjax.synthesis.problem import ExtraTerms, make_problem
 from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
 from nstjax.synthesis.styles import Style
 from nstjax.typing import Backbone, Images
@@ -61,9 +61,7 @@ def texture(
     if config.init == "content":
         raise InputError("`init` content: a texture has no content; start from noise, style or an image")
     config = dataclasses.replace(config, objective=dataclasses.replace(config.objective, content_weight=0.0))
-    if config.draft:
-        raise InputError("`draft` is for a transfer: set it to 0")
     if min(shape) < 1:
         raise InputError(f"the texture's shape is {shape}: both must be 1 or more")
     problem = make_problem(config, backbone, style, shape, init_image=init_image, extra_terms=extra_terms)
-    return solve(config, stages_of(problem, None), callback, resume)
+    return solve(config, problem.stage, callback, resume)

@@ -3,7 +3,7 @@
 from nstjax.pixels import check_image
 from nstjax.synthesis.colors import restore_colors
 from nstjax.synthesis.config import TransferConfig
-from nstjax.synthesis.problem import ExtraTerms, Problem, check_draft, make_problem, stages_of
+from nstjax.synthesis.problem import ExtraTerms, make_problem
 from nstjax.synthesis.solve import ProgressCallback, TransferResult, TransferState, solve
 from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone, Images
@@ -19,7 +19,6 @@ def transfer(
     init_image: Images | None = None,
     resume: TransferState | None = None,
     extra_terms: ExtraTerms | None = None,
-    draft_backbone: Backbone | None = None,
 ) -> TransferResult:
     """Stylize a content image with one or more style images.
 
@@ -37,8 +36,6 @@ def transfer(
         extra_terms: your own loss terms by name: differentiable functions of the image ``(1, h, w, 3)`` in
             [0, 1] that return a weighted scalar. They are added to the loss at every scale and appear in the
             history.
-        draft_backbone: network for ``config.draft`` iterations at each scale, before the iterations at the last scale
-            with ``backbone``; usually the embedded network, whose pictures are close to those of VGG-19.
 
     Returns:
         The image and the history of the run.
@@ -49,22 +46,11 @@ def transfer(
             built-in one, or ``resume`` does not fit the scales, the optimizer or the image size.
         TransferFailed: If the loss became non-finite. The exception holds the last image with a finite loss.
     """
-    given = config or TransferConfig()
-    check_draft(given, draft_backbone)
+    config = (config or TransferConfig()).for_backbone(backbone)
     content = check_image("content image", content)
-
-    def problem_for(network: Backbone) -> Problem:
-        shape = (content.shape[1], content.shape[2])
-        own = given.for_backbone(network)
-        return make_problem(own, network, style, shape, content, init_image, extra_terms)
-
-    problem = problem_for(backbone)
-    draft = None if draft_backbone is None else problem_for(draft_backbone)
-    config = problem.network.config
+    problem = make_problem(
+        config, backbone, style, (content.shape[1], content.shape[2]), content, init_image, extra_terms
+    )
     return solve(
-        config,
-        stages_of(problem, draft),
-        callback,
-        resume,
-        lambda image: restore_colors(config, content, image),
+        config, problem.stage, callback, resume, lambda image: restore_colors(config, content, image)
     )

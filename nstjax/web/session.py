@@ -19,6 +19,7 @@ from nstjax.images.animation import is_animation
 from nstjax.images.formats import recognise_file
 
 MOST_SESSIONS = 32
+UNUSED_S = 5.0  # age in seconds of an upload that no page uses, from which on it can be deleted
 IDLE_S = 600.0  # a page without an event for this time may lose its session to a new page
 KEPT_RUNS = 8  # folders of earlier results of a page that are kept for download
 MAX_UPLOAD_BYTES = 64 * 2**20
@@ -250,6 +251,27 @@ class Sessions:
             session = self._sessions.pop(str(key), None)
         if session is not None:
             self._delete(session)
+            later = threading.Timer(UNUSED_S + 1, self._delete_unused)
+            later.daemon = True
+            later.start()
+
+    def _delete_unused(self) -> None:
+        """Delete uploads that no page has used, unless a page is open.
+
+        A page can upload files that it never sends with an event, such as the background of the regions. Uploads of the
+        last seconds stay: they can be those of a page whose first event has not arrived yet.
+        """
+        with self._lock:
+            if self._sessions:
+                return
+        newest, kept = time.time() - UNUSED_S, {path.resolve() for path in self.keep}
+        for path in self._uploads.rglob("*"):
+            if path.resolve() in kept or path.is_relative_to(self._root) or not path.is_file():
+                continue
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < newest:
+                    path.unlink()
+                    path.parent.rmdir()
 
     def close_all(self) -> None:
         """Close every session."""

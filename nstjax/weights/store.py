@@ -247,6 +247,12 @@ def resolve(spec: str | Path, arch: str | None = None) -> str | Path:
     return arch or ("vgg19" if "vgg19" in installed() else EMBEDDED)
 
 
+def is_weights_path(spec: str | Path) -> bool:
+    """Return True if :func:`load_backbone` takes ``spec`` for a path, and not for the name of installed weights."""
+    path = Path(spec)
+    return path.name != str(spec) or bool(path.suffix) or checkpoints.is_checkpoint(path)
+
+
 def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str | None = None) -> Backbone:
     """Load a feature network.
 
@@ -269,7 +275,7 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
     """
     spec = resolve(spec, arch)
     path = Path(spec)
-    is_name = path.name == str(spec) and not path.suffix and not checkpoints.is_checkpoint(path)
+    is_name = not is_weights_path(spec)
     if is_name:
         for folder in store_folders("weights"):
             if checkpoints.is_checkpoint(folder / str(spec)):

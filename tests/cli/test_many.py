@@ -1,23 +1,29 @@
 """A folder of photographs on several devices and on a cluster of worker processes."""
 
+import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import numpy as np
 import psutil
 import pytest
 
 import nstjax
-from nstjax.cli.cluster import check_cluster
+from nstjax.cli.cluster import check_cluster, new_command_id, once_per_command, run_task
 from nstjax.cli.job import Arrangement, Job, OutputFiles, Sources, on_any_machine
 from nstjax.cli.main import main
+from nstjax.cli.many import on_free_device
 from nstjax.cli.options import NetworkOptions
+from nstjax.errors import InputError
 from nstjax.synthesis import TransferConfig
 from tests.helpers.paths import ROOT
 
@@ -39,15 +45,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 _BOTH = """
 import sys
+import jax
+from nstjax import programs
 from nstjax.cli import synthesis_command, stylize_command, many
 from nstjax.cli.main import main
 
+used = set()
+run = programs.run
+
+def recorded(*arguments):
+    found = run(*arguments)
+    used.update(leaf.device for leaf in jax.tree.leaves(found) if isinstance(leaf, jax.Array))
+    return found
+
+programs.run = recorded
 assert main([*sys.argv[1:], "-o", "devices", "-q"]) == 0
+assert used == set(jax.local_devices())
+assert len(used) == 4
+used.clear()
 for module in (synthesis_command, stylize_command):
     module.on_local_devices = many.one_by_one
 assert main([*sys.argv[1:], "-o", "one", "-q"]) == 0
-import jax
-assert jax.local_device_count() == 4
+assert len(used) == 1
 """
 
 
@@ -56,8 +75,9 @@ assert jax.local_device_count() == 4
     [
         ("transfer", "photos", "painting.png", "--size", "32", "--iterations", "4", *LAYERS),
         ("stylize", "photos", "--model", "gallery", "--style", "great_wave"),
+        ("stylize", "photos", "--style", "painting.png"),
     ],
-    ids=["transfer", "stylize"],
+    ids=["transfer", "model", "any style"],
 )
 def test_several_devices_give_the_same_bits_as_one(folder: Path, command: tuple[str, ...]) -> None:
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": str(ROOT)}
@@ -79,9 +99,9 @@ def test_a_killed_worker_loses_no_picture(folder: Path) -> None:
         *(sys.executable, "-m", "nstjax", "transfer", "photos", "painting.png", "-o", "done", "--size", "64"),
         *(
             "--iterations",
-            "3000",
+            "300",
             "--save-state-every",
-            "20",
+            "60",
             "--cluster",
             "local:2",
             "--weights",
@@ -172,9 +192,23 @@ def test_stylize_keeps_what_is_finished(folder: Path, capsys: pytest.CaptureFixt
         assert main([*command, *options]) == 0
         said = capsys.readouterr().err
         assert (said.count("wrote "), said.count("is finished already")) == (wrote, kept)
-    os.utime(folder / "photos" / "b.png", (time.time() + 10, time.time() + 10))  # changed since
+    (folder / "photos" / "b.png").write_bytes((folder / "photos" / "a.png").read_bytes())
     assert main([*command, "--strength", "0.5"]) == 0
     assert capsys.readouterr().err.count("wrote ") == 1
+
+
+def test_stylize_keeps_nothing_of_another_style_of_the_same_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["stylize", "photos", "--style", "painting.png", "-o", "done", "--resume", "--format", "jpg"]
+    assert main(command) == 0
+    assert main([*command, "--quality", "80"]) == 0
+    (folder / "painting.png").write_bytes((folder / "photos" / "c.png").read_bytes())
+    capsys.readouterr()
+    assert main([*command, "--quality", "80"]) == 0
+    assert capsys.readouterr().err.count("wrote ") == 5
+    assert main([*command, "--quality", "80"]) == 0
+    assert capsys.readouterr().err.count("is finished already") == 5
 
 
 @pytest.mark.parametrize(
@@ -183,6 +217,14 @@ def test_stylize_keeps_what_is_finished(folder: Path, capsys: pytest.CaptureFixt
         (
             ["transfer", "photos/a.png", "painting.png", "-o", "x.png", "--cluster", "local"],
             "--cluster is for a folder",
+        ),
+        (
+            ["stylize", "photos/a.png", "--style", "painting.png", "-o", "x.png", "--resume"],
+            "--resume is for several",
+        ),
+        (
+            ["transfer", "photos", "painting.png", "-o", "x", "--cluster", "local", "--shard"],
+            "--shard and --cluster contradict",
         ),
         (
             ["stylize", "photos/a.png", "--style", "painting.png", "-o", "x.png", "--cluster", "local"],
@@ -251,3 +293,76 @@ def test_a_job_for_another_machine_has_absolute_paths(
     assert found.output.path == tmp_path / "o" / "a.png"
     assert found.resume
     assert on_any_machine(found) == found
+    Path("vgg19").mkdir()  # a folder of pictures with the name of installed weights
+    named = dataclasses.replace(job, network=NetworkOptions(weights="vgg19"))
+    assert on_any_machine(named).network.weights == "vgg19"
+    automatic = on_any_machine(dataclasses.replace(job, network=NetworkOptions()))
+    assert automatic.network.weights in ("vgg19", "embedded")  # all workers use the same
+
+
+def test_what_a_worker_loads_is_loaded_once_for_a_command() -> None:
+    loaded = []
+
+    def load() -> int:
+        loaded.append(1)
+        return len(loaded)
+
+    one, other = new_command_id(), new_command_id()
+    assert [once_per_command(key, load) for key in (one, one, other, other, one)] == [1, 1, 2, 2, 3]
+
+
+def test_an_error_of_a_worker_survives_its_transfer() -> None:
+    class Local(Exception):
+        pass
+
+    def make(job: Exception) -> int:
+        raise job
+
+    for error, kind in (
+        (InputError("bad"), InputError),
+        (ValueError("x"), ValueError),
+        (Local("y"), RuntimeError),
+    ):
+        outcome = pickle.loads(pickle.dumps(run_task(make, error, compilation_cache=False)))
+        assert type(outcome.error) is kind
+        assert str(error) in str(outcome.error)
+
+
+def test_each_thread_waits_for_a_device_of_its_own() -> None:
+    """With one device, its pictures are made one after another."""
+    inside, most = 0, 0
+
+    def use() -> None:
+        nonlocal inside, most
+        with on_free_device():
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.02)
+            inside -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(use) for _ in range(8)]:
+            done.result()
+    assert most == jax.local_device_count()
+
+
+def test_an_interrupted_folder_on_several_devices_keeps_what_is_finished(folder: Path) -> None:
+    command = ["photos", "painting.png", "-o", "done", "--size", "32", "--iterations", "1000000", *LAYERS]
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "nstjax", "transfer", *command],
+        env={**os.environ, **flags},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        deadline = time.monotonic() + 120
+        while len(list(folder.glob("done/*.state/*"))) < 2:  # both devices are within a picture
+            assert run.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.count("stopped: done/") == 2
+    assert len(list(folder.glob("done/*.png"))) == 2

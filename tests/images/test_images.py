@@ -23,7 +23,7 @@ from nstjax.images import (
     save_image,
 )
 from nstjax.images.animation import encode_animation
-from nstjax.images.encode import to_integers
+from nstjax.images.encode import read_metadata, to_integers
 from tests.helpers.pictures import png_of_size, profile_with_gamma
 
 RNG = np.random.default_rng(0)
@@ -184,6 +184,7 @@ def test_what_is_written_is_read_back_with_its_settings(
             opened.load()
             text = opened.info.get("nstjax") or opened.getexif()[0x010E]
     assert json.loads(text) == metadata
+    assert read_metadata(path) == metadata
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -269,3 +270,14 @@ def test_gif(tmp_path: Path) -> None:
     with pytest.raises(nstjax.InputError, match="`frames` is empty"):
         encode_animation(tmp_path / "b.webp", [], [])
     assert not (tmp_path / "b.gif").exists()
+
+
+def test_files_without_metadata_have_none(tmp_path: Path) -> None:
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.jpg")
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png")
+    save_image(tmp_path / "own.png", image)
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "own.png").read_bytes()[:40])
+    (tmp_path / "text.png").write_text("no image")
+    for name in ("other.jpg", "other.png", "own.png", "damaged.png", "text.png", "missing.png"):
+        assert read_metadata(tmp_path / name) == {}
