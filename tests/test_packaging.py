@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nstjax
+from nstjax.cli.info_command import EXTRAS
 from nstjax.generators.store import installed_generators
 from nstjax.paintings import paint
 from tests.helpers.paths import ROOT
@@ -40,6 +41,13 @@ def test_a_plain_install_has_wheels_on_every_system() -> None:
         assert package not in plain
         assert any(line.startswith(package) for line in datasets)
     assert "nstjax[cluster,datasets,onnx,video]" in settings["optional-dependencies"]["test"]
+
+
+def test_info_knows_every_extra_for_users() -> None:
+    """Devices are shown on their own, and the other extras are for developers."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    others = {"cuda", "tpu", "test", "torch", "docs", "browser"}
+    assert set(EXTRAS) == set(extras) - others
 
 
 SHIPPED = ("gallery",)

@@ -20,6 +20,9 @@ EXTRAS = {
     "heic": ("pillow_heif",),
     "datasets": PACKAGES,
     "coco": ("tensorflow",),
+    "web": ("gradio",),
+    "onnx": ("onnx", "onnxruntime"),
+    "cluster": ("distributed", "cryptography"),
 }
 """For each optional extra, the modules that it adds."""
 
