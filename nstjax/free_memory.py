@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -88,6 +89,13 @@ def host_bytes(root: Path = Path("/")) -> float:
     return min(float(psutil.virtual_memory().available), cgroup_bytes(root))
 
 
+def default_device() -> Any:
+    """Return the device that ``jax.default_device`` names in this thread, or None."""
+    import jax
+
+    return getattr(jax.config, "jax_default_device")  # noqa: B009  # not in its type stubs
+
+
 def device_bytes() -> float:
     """Return the memory that is free on the default device of this thread, in bytes.
 
@@ -97,7 +105,7 @@ def device_bytes() -> float:
     """
     import jax
 
-    device = getattr(jax.config, "jax_default_device") or jax.local_devices()[0]  # noqa: B009  # not in its type stubs
+    device = default_device() or jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))

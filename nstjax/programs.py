@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nstjax.files import cache_folder
+from nstjax.free_memory import default_device
 from nstjax.private import Refused
 from nstjax.sealed import SealedFolder
 
@@ -141,7 +142,7 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
         return jitted(*arguments, static)
     key, name = _identity(jitted, arguments, static)
     if key not in _loaded:
-        _loaded[key] = _find(folder, name, jitted, arguments, static)
+        _loaded[key] = _find(folder, key, name, jitted, arguments, static)
     if key in _untried:
         with contextlib.suppress(Exception):  # a program of another build of jaxlib may fail when it runs
             found = jax.block_until_ready(_loaded[key](*arguments))
@@ -174,7 +175,9 @@ def prepare(requests: Sequence[ProgramRequest]) -> None:
             continue
         key, name = _identity(jitted, arguments, static)
         if key not in _loaded:
-            wanted[key] = (folder, name, jitted, arguments, static)
+            wanted[key] = (folder, key, name, jitted, arguments, static)
+    if not wanted:  # all frames of a video but the first
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         _loaded.update(zip(wanted, pool.map(lambda of: _find(*of), wanted.values()), strict=True))
 
@@ -194,14 +197,16 @@ def _identity(jitted: Any, arguments: tuple[Any, ...], static: Any) -> tuple[Any
     return key, _names[key]
 
 
-def _find(folder: SealedFolder, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any) -> Any:
+def _find(
+    folder: SealedFolder, key: Any, name: str, jitted: Any, arguments: tuple[Any, ...], static: Any
+) -> Any:
     """Return the program ``name`` from the cache, or compile it; ``jitted`` itself if it cannot be cached."""
     if not name:
         return jitted
     found = _load(folder, name)
     if found is None:
         return _make(folder, name, jitted, arguments, static)
-    _untried.add(_identity(jitted, arguments, static)[0])
+    _untried.add(key)
     return found
 
 
@@ -209,7 +214,7 @@ def _folder() -> SealedFolder | None:
     """Return the cache; None if it is not enabled, or if this thread has another default device than JAX's first."""
     import jax
 
-    device = getattr(jax.config, "jax_default_device")  # noqa: B009  # not in JAX's type stubs
+    device = default_device()
     return _kept["folder"] if device is None or device == jax.devices()[0] else None
 
 

@@ -18,7 +18,16 @@ from nstjax.arbitrary.decoder import (
     DecoderConfig,
     DecoderParams,
 )
-from nstjax.arbitrary.stages import Recipe, Scale, adapt, analyze, outline, paint_scale, style_moments
+from nstjax.arbitrary.stages import (
+    Analysis,
+    Recipe,
+    Scale,
+    adapt,
+    analyze,
+    outline,
+    paint_scale,
+    style_moments,
+)
 from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
 from nstjax.errors import InputError, one_of, within
 from nstjax.images import fit_long_side
@@ -125,15 +134,15 @@ def _levels(masks: Sequence[np.ndarray], size: tuple[int, int]) -> list[Array]:
     return found
 
 
-def _noise(config: DecoderConfig, size: tuple[int, int], seed: int) -> list[np.ndarray]:
+def _noise_shapes(config: DecoderConfig, analysis: Analysis) -> list[tuple[int, ...]]:
+    """Return the shapes of the noise beside the activations."""
+    return [(*x.shape[:3], config.noise) for x in analysis.activations]
+
+
+def _noise(config: DecoderConfig, analysis: Analysis, seed: int) -> list[np.ndarray]:
     """Draw the noise of one scale. NumPy draws it, because JAX's random numbers take a second to compile."""
     rng = np.random.default_rng(seed)
-    return [rng.standard_normal(shape, np.float32) for shape in _noise_shapes(config, size)]
-
-
-def _noise_shapes(config: DecoderConfig, size: tuple[int, int]) -> list[tuple[int, ...]]:
-    height, width = (side + -side % MULTIPLE for side in size)
-    return [(1, height >> k, width >> k, config.noise) for k in range(len(DECODER_LAYERS))]
+    return [rng.standard_normal(shape, np.float32) for shape in _noise_shapes(config, analysis)]
 
 
 def check_network(decoder: Decoder, backbone: Backbone) -> None:
@@ -251,7 +260,7 @@ def stylize_arbitrary(
         adaptation = programs.run(adapt, (analysis.moments, analysis.regions, moments, share), recipe)
         picture = programs.run(
             paint_scale,
-            (decoder.params, analysis, adaptation, levels, _noise(recipe.config, scale.size, seed)),
+            (decoder.params, analysis, adaptation, levels, _noise(recipe.config, analysis, seed)),
             recipe,
         )
     return np.asarray(picture)
@@ -270,10 +279,8 @@ def _prepare(
     picture: Any = None
     requests: list[programs.ProgramRequest] = []
     for scale, levels in steps:
-        noise = [
-            jax.ShapeDtypeStruct(shape, jnp.float32) for shape in _noise_shapes(recipe.config, scale.size)
-        ]
         analysis, adaptation = outline(recipe.config, scale.size, 0 if levels is None else len(styles))
+        noise = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in _noise_shapes(recipe.config, analysis)]
         requests += [
             (paint_scale, (params, analysis, adaptation, levels, noise), recipe),
             (analyze, (backbone, photo, picture, levels, weights), scale),

@@ -120,7 +120,8 @@ def _settings(options: StylizeOptions, model: dict[str, Any]) -> dict[str, Any]:
     config = {name: getattr(options, name) for name in names}
     if "masks" in config:
         config["masks"] = [with_path(spec, lambda path: path.name) for spec in config["masks"]]
-    return {"command": "stylize", "model": model, "config": config}
+    shared = {name: file_digest(path) for name, path in input_files(options).items()}  # once for all outputs
+    return {"command": "stylize", "model": model, "config": config, "inputs": shared}
 
 
 def _facts(options: StylizeOptions, generator: Generator) -> dict[str, Any]:
@@ -200,11 +201,11 @@ def stylize_on_worker(options: StylizeOptions, command_id: str, job: StylizeJob)
 
 def _identity(job: StylizeJob, settings: dict[str, Any], options: StylizeOptions) -> dict[str, Any]:
     """Return everything that must be equal for two outputs to be the same; it is the metadata of a picture."""
-    inputs = {**({} if job.source is None else {"photograph": job.source}), **input_files(options)}
+    photo = job.source
     return {
         **settings,
-        **({} if job.source is None else {"photograph": job.source.name}),
-        "inputs": {name: file_digest(path) for name, path in inputs.items()},
+        **({} if photo is None else {"photograph": photo.name}),
+        "inputs": {**({} if photo is None else {"photograph": file_digest(photo)}), **settings["inputs"]},
         "format": [options.bits, options.quality],
     }
 

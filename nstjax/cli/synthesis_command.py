@@ -17,7 +17,7 @@ from nstjax.cli.flags import with_flags
 from nstjax.cli.frames import Frames
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.job import Job, on_any_machine
-from nstjax.cli.many import on_local_devices, on_this_device, one_by_one
+from nstjax.cli.many import Runner, on_local_devices, on_this_device, one_by_one
 from nstjax.cli.notes import announcement, differences
 from nstjax.cli.pictures import Pictures, load_picture, load_pictures, needed_side, print_skipped
 from nstjax.cli.resolve import Request, resolve_command
@@ -66,14 +66,13 @@ def run_synthesis(
     keep_programs(request.compilation_cache, request.quiet)
     first = request.jobs[0]
     # Report a bad image before loading the weights, which takes seconds.
-    for path in first.sources.arrangement.mask_files():
-        load_with_alpha(path)
+    _check_masks(first)
     clip = None if first.video is None else open_clip(first.main_file)
     pictures = None
     if request.folder is None:  # all jobs use the same images
         pictures = load_pictures(first)
     else:
-        _check_shared_inputs(first)
+        _check_shared_images(first)
     network = first.network
     backbone = load_backbone(network.weights, network.network, network.preprocessing)
     if network.weights == AUTO and backbone.arch == EMBEDDED and not request.quiet:
@@ -86,15 +85,9 @@ def run_synthesis(
             raise about(error, first.main_file) from error
     make = partial(_make, backbone=backbone, record=request.record, pictures=pictures, watch=watch)
     if request.folder is not None:
-        folder = request.folder
-        make_output_folder(folder)
-        with lock(folder, f"another run is writing into {folder}: wait for its end, or choose another -o"):
-            # With --shard, all devices compute one picture together.
-            runner = one_by_one if first.config.shard else on_local_devices
-            _, code = make_all(request.jobs, make, lambda job: job.main_file, runner)
-        if not request.quiet:
-            print_skipped(request.skipped)
-        return code
+        # With --shard, all devices compute one picture together.
+        runner = one_by_one if first.config.shard else on_local_devices
+        return _make_folder(request, request.jobs, make, runner)
     for job in request.jobs:
         try:
             code = make(job)
@@ -111,18 +104,35 @@ def run_synthesis(
     return 0
 
 
-def _check_shared_inputs(job: Job) -> None:
-    """Load the images that all photographs of a folder share, so that a bad one is reported once."""
+def _check_masks(job: Job) -> None:
+    """Load the files of all masks."""
+    for path in job.sources.arrangement.mask_files():
+        load_with_alpha(path)
+
+
+def _check_shared_images(job: Job) -> None:
+    """Load the images, except masks, that all photographs of a folder share, so that a bad one is reported once."""
     for name, path in job.sources.files().items():
-        if name.startswith("mask"):
-            load_with_alpha(path)
-        elif name != "content":
+        if name != "content" and not name.startswith("mask"):
             load_picture(path, needed_side(job.config))
+
+
+def _make_folder(
+    request: Request, jobs: Sequence[Job], make: Callable[[Job], int], runner: Runner[Job]
+) -> int:
+    """Make the pictures of a folder; return the exit code."""
+    folder = request.folder
+    assert folder is not None
+    make_output_folder(folder)
+    with lock(folder, f"another run is writing into {folder}: wait for its end, or choose another -o"):
+        _, code = make_all(jobs, make, lambda job: job.main_file, runner)
+    if not request.quiet:
+        print_skipped(request.skipped)
+    return code
 
 
 def _run_on_cluster(request: Request, cluster: str) -> int:
     """Make the pictures of a folder on the workers of a cluster; return the exit code."""
-    assert request.folder is not None
     first = request.jobs[0]
     if first.config.objective.style_statistic not in STATISTICS:
         raise InputError("--cluster does not work with a style statistic of your own: leave it out")
@@ -130,19 +140,12 @@ def _run_on_cluster(request: Request, cluster: str) -> int:
         raise InputError("--shard and --cluster contradict each other: give one of them")
     check_cluster(cluster)
     jax.config.update("jax_platforms", "cpu")  # so that the GPUs are free for the workers
-    _check_shared_inputs(first)
-    make_output_folder(request.folder)
+    _check_masks(first)
+    _check_shared_images(first)
     jobs = [on_any_machine(job) for job in request.jobs]
     make = partial(transfer_on_worker, request.record, new_command_id())
     runner = on_cluster(cluster, request.compilation_cache, request.quiet)
-    with lock(
-        request.folder,
-        f"another run is writing into {request.folder}: wait for its end, or choose another -o",
-    ):
-        _, code = make_all(jobs, make, lambda job: job.main_file, runner)
-    if not request.quiet:
-        print_skipped(request.skipped)
-    return code
+    return _make_folder(request, jobs, make, runner)
 
 
 def transfer_on_worker(record: dict[str, Any], command_id: str, job: Job) -> int:

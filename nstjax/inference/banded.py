@@ -21,6 +21,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from nstjax import programs
+from nstjax.free_memory import default_device
 from nstjax.generators import GeneratorConfig, Variables
 from nstjax.generators.plan import GeneratorPlan, LayerStep
 from nstjax.inference.bands import Band, Part, PartOptions, fetched, run_part, trace
@@ -59,7 +60,7 @@ class _Executor:
         workers: ThreadPoolExecutor,
     ) -> None:
         self._workers = workers
-        self._device = getattr(jax.config, "jax_default_device")  # noqa: B009  # the workers do not inherit it
+        self._device = default_device()  # the workers do not inherit it
         self._plan, self._dtype, self._kept_bytes = plan, jnp.dtype(dtype), kept_bytes
         self._arrays = inputs  # (h, w, c) each
         self._height, self._width = size

@@ -223,7 +223,7 @@ def solve(
             )
             history.append(entry)
             nonlocal settled
-            settled = has_settled([e.loss for e in history if e.scale == index], config.loss_tolerance)
+            settled = _ends(history, index, config.loss_tolerance)
             if callback is None:
                 return settled
             done = (sum(work[:index]) + work[index] * min(step.iteration / total, 1.0)) / sum(work)
@@ -244,9 +244,7 @@ def solve(
             settled = settled and not asked
             return asked or settled
 
-        if carried is not None and has_settled(
-            [e.loss for e in history if e.scale == index], config.loss_tolerance
-        ):
+        if carried is not None and _ends(history, index, config.loss_tolerance):
             # The run was interrupted after the last iteration of this scale.
             settled, settings = True, dataclasses.replace(settings, iterations=carried.iteration)
         try:
@@ -276,6 +274,11 @@ def has_settled(losses: Sequence[float], tolerance: float) -> bool:
     if tolerance == 0 or len(losses) < LEAST_ITERATIONS:
         return False
     return losses[-1 - WINDOW] - losses[-1] < tolerance * losses[-1 - WINDOW]
+
+
+def _ends(history: Sequence[HistoryEntry], scale: int, tolerance: float) -> bool:
+    """Return True if a scale has settled, from the newest entries alone, because this runs in each iteration."""
+    return has_settled([e.loss for e in history[-LEAST_ITERATIONS:] if e.scale == scale], tolerance)
 
 
 def _state_of(scale: int, saved: optim.Saved, history: tuple[HistoryEntry, ...]) -> TransferState:
