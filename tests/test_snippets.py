@@ -53,6 +53,7 @@ NOT_RUN = {
     r"--data tfds:coco": "downloads 25 GB",
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",
     r"^nstjax web": "needs the extra web and does not end; tests/web has it",
+    r"--cluster tcp://": "needs a scheduler on another machine; tests/cli/test_many.py starts one",
     r"clip\.mp4": "needs the extra video; tests/cli/test_stylize.py and tests/cli/test_transfer_video.py have videos",
 }
 """``nstjax`` commands that are resolved by the real command line and not run, by a pattern, with the reason."""
