@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -43,7 +42,7 @@ def check_range(name: str, image: np.ndarray) -> None:
         )
 
 
-def check_image(name: str, image: Any) -> jax.Array:
+def check_image(name: str, image: Any) -> np.ndarray:
     """Check an image and return it as float32.
 
     Args:
@@ -58,10 +57,10 @@ def check_image(name: str, image: Any) -> jax.Array:
             are not finite or not about in [0, 1].
     """
     check_floating(name, image)
-    array = np.asarray(image, np.float32)  # on the host, where the checks need no compilation
+    array = np.asarray(image, np.float32)  # on the host, where checking and resizing compile nothing
     if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
         raise InputError(f"the {name} has shape {array.shape}: it must be (1, height, width, 3)")
     if not np.isfinite(array).all():
         raise InputError(f"the {name} holds values that are not finite: check where it comes from")
     check_range(name, array)
-    return jnp.asarray(array)
+    return array

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,7 +143,7 @@ def test_a_decomposition_from_the_cache_runs_in_another_process(folder: Path) ->
 def test_prepared_programs_are_the_ones_that_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), TREE)
     factor = np.float32(2.0)
-    requests = [(scaled_power, (outline, factor), power) for power in (2, 3, 3)]
+    requests = [programs.ProgramRequest(scaled_power, (outline, factor), power) for power in (2, 3, 3)]
     for traces in (2, 0):
         programs.prepare(requests)
         assert len(traced) == traces
@@ -152,6 +153,26 @@ def test_prepared_programs_are_the_ones_that_run(folder: Path, monkeypatch: pyte
         assert len(list(folder.iterdir())) == 2
         assert jax.config.values["jax_enable_compilation_cache"] is True
         new_process(monkeypatch)
+
+
+def test_a_program_without_optimizations_is_another_program(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    compile_ = jax.stages.Lowered.compile
+
+    def recorded(self: Any, compiler_options: Any = None, **rest: Any) -> Any:
+        compiled.append(compiler_options)
+        return compile_(self, compiler_options, **rest)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
+    factor = np.float32(2.0)
+    programs.prepare([programs.ProgramRequest(scaled_power, (TREE, factor), 3, optimize=False)])
+    for optimize in (False, True, False):
+        found = programs.run(scaled_power, (TREE, factor), 3, optimize=optimize)
+        np.testing.assert_array_equal(found["a"], [0, 2, 16])
+    assert compiled == [{"xla_backend_optimization_level": 0}, None]
+    assert len(list(folder.iterdir())) == 2
 
 
 class Writes:

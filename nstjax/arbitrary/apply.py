@@ -17,11 +17,11 @@ from nstjax.arbitrary.decoder import (
     MULTIPLE,
     DecoderConfig,
     DecoderParams,
+    convolutions,
 )
 from nstjax.arbitrary.stages import (
     Analysis,
     Recipe,
-    Scale,
     adapt,
     analyze,
     outline,
@@ -30,7 +30,7 @@ from nstjax.arbitrary.stages import (
 )
 from nstjax.arbitrary.transport import ActivationMoments, TransportMethod
 from nstjax.errors import InputError, one_of, within
-from nstjax.images import fit_long_side
+from nstjax.images import fit_long_side, resize
 from nstjax.images.masks import resize_mask
 from nstjax.pixels import check_image
 from nstjax.typing import Backbone, Images
@@ -73,6 +73,31 @@ class PreparedStyle:
     moments: tuple[ActivationMoments, ...]
 
 
+def style_pixels(style: Images, side: int = STYLE_SIDE) -> tuple[int, int]:
+    """Return the height and width at which :func:`prepare_style` uses a style image.
+
+    Args:
+        style: ``(1, h, w, 3)``.
+        side: longer side in pixels to which the image is resized; it is never enlarged.
+
+    Raises:
+        InputError: If the shorter side would have less than 32 pixels.
+    """
+    height, width = style.shape[1:3]
+    height, width = fit_long_side(height, width, min(side, max(height, width)))
+    if min(height, width) < LEAST_DECODED_SIDE:
+        raise InputError(
+            f"the style image has {width}×{height} pixels at this size: its shorter side must have {LEAST_DECODED_SIDE}"
+        )
+    return height, width
+
+
+def _style_request(backbone: Backbone, style: Images, side: int) -> programs.ProgramRequest:
+    """Return the call of the program of :func:`prepare_style`."""
+    image = resize(style, *style_pixels(style, side)).clip(0, 1)
+    return programs.ProgramRequest(style_moments, (backbone, image), MULTIPLE, optimize=False)
+
+
 def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> PreparedStyle:
     """Compute mean and covariance of a style image's activations at :data:`DECODER_LAYERS`.
 
@@ -86,14 +111,8 @@ def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> 
     """
     image = check_image("style", style)
     within("style_size", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
-    height, width = image.shape[1:3]
-    height, width = fit_long_side(height, width, min(side, max(height, width)))
-    if min(height, width) < LEAST_DECODED_SIDE:
-        raise InputError(
-            f"the style image has {width}×{height} pixels at this size: its shorter side must have {LEAST_DECODED_SIDE}"
-        )
-    found = programs.run(style_moments, (backbone, image), (height, width))
-    return PreparedStyle(tuple(found))
+    found = programs.run(*_style_request(backbone, image, side))
+    return PreparedStyle(tuple(jax.device_get(found)))
 
 
 def default_scale_count(height: int, width: int) -> int:
@@ -244,47 +263,85 @@ def stylize_arbitrary(
         )
     known = None if masks is None else _checked_masks(masks, height, width)
     shares = strength * (shares / shares.sum() if masks is None else shares)
+    recipe = Recipe(decoder.config, decoder.sizes, method)
+    unprepared = [of for of in images if not isinstance(of, PreparedStyle)]
+    compile_arbitrary(
+        decoder,
+        backbone,
+        photo.shape,
+        [check_image("style", of) for of in unprepared],
+        style_size=style_size,
+        styles=len(images),
+        masked=masks is not None,
+        scale_count=count,
+    )
     prepared = [
         of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_size) for of in images
     ]
-    recipe = Recipe(decoder.config, decoder.sizes, method)
     moments, share = [list(of.moments) for of in prepared], np.asarray(shares, np.float32)
-    steps = []
-    for step in reversed(range(count)):
-        size = (height >> step, width >> step)
-        steps.append((Scale(size, decoder.sizes), None if known is None else _levels(known, size)))
-    _prepare(decoder.params, backbone, photo, moments, share, recipe, steps)
-    picture: Any = None
-    for scale, levels in steps:
-        analysis = programs.run(analyze, (backbone, photo, picture, levels, share), scale)
-        adaptation = programs.run(adapt, (analysis.moments, analysis.regions, moments, share), recipe)
-        picture = programs.run(
-            paint_scale,
-            (decoder.params, analysis, adaptation, levels, _noise(recipe.config, analysis, seed)),
-            recipe,
-        )
+    kernels, picture = convolutions(decoder.config, decoder.params), None
+    rest = jax.device_get({name: leaves for name, leaves in decoder.params.items() if name not in kernels})
+    for size in _sizes(height, width, count):
+        levels = None if known is None else _levels(known, size)
+        small = resize(photo, *size).clip(0, 1)
+        coarse = None if picture is None else resize(np.asarray(picture), *size, "linear")
+        analysis = programs.run(analyze, (backbone, small, coarse, levels, share), decoder.sizes)
+        own, regions = jax.device_get((analysis.moments, analysis.regions))
+        adaptation = adapt(rest, own, regions, moments, share, recipe)
+        noise = _noise(decoder.config, analysis, seed)
+        picture = programs.run(paint_scale, (kernels, analysis, adaptation, levels, noise), decoder.config)
     return np.asarray(picture)
 
 
-def _prepare(
-    params: DecoderParams,
+def _sizes(height: int, width: int, count: int) -> list[tuple[int, int]]:
+    """Return the sizes of the scales in pixels, from coarse to fine."""
+    return [(height >> step, width >> step) for step in reversed(range(count))]
+
+
+def compile_arbitrary(
+    decoder: Decoder,
     backbone: Backbone,
-    photo: Images,
-    styles: Sequence[Sequence[ActivationMoments]],
-    weights: np.ndarray,
-    recipe: Recipe,
-    steps: Sequence[tuple[Scale, Sequence[Array] | None]],
+    shape: Sequence[int],
+    images: Sequence[Images],
+    *,
+    style_size: int = STYLE_SIDE,
+    styles: int,
+    masked: bool = False,
+    scale_count: int | None = None,
 ) -> None:
-    """Load or compile the programs of all scales at the same time."""
-    picture: Any = None
+    """Load or compile in parallel the programs that :func:`prepare_style` and :func:`stylize_arbitrary` use.
+
+    Both work without it. Programs are kept only if the compilation cache is enabled
+    (:func:`nstjax.programs.enable_compilation_cache`).
+
+    Args:
+        decoder: the decoder.
+        backbone: the network with which the decoder was trained.
+        shape: shape of the photograph, ``(1, h, w, 3)``.
+        images: style images that are not prepared yet, ``(1, h, w, 3)`` in [0, 1].
+        style_size: longer side in pixels to which they are resized.
+        styles: number of styles.
+        masked: each style has a region.
+        scale_count: number of scales; by default :func:`default_scale_count`.
+    """
+    config, (height, width) = decoder.config, shape[1:3]
+
+    def array(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
     requests: list[programs.ProgramRequest] = []
-    for scale, levels in steps:
-        analysis, adaptation = outline(recipe.config, scale.size, 0 if levels is None else len(styles))
-        noise = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in _noise_shapes(recipe.config, analysis)]
-        requests += [
-            (paint_scale, (params, analysis, adaptation, levels, noise), recipe),
-            (analyze, (backbone, photo, picture, levels, weights), scale),
-            (adapt, (analysis.moments, analysis.regions, styles, weights), recipe),
+    for size in _sizes(height, width, scale_count or default_scale_count(height, width)):
+        analysis, adaptation = outline(config, size, styles if masked else 0)
+        coarse = analysis.photo if requests else None
+        levels = [array(styles, *x.shape[1:3]) for x in analysis.activations] if masked else None
+        noise = [array(*shape) for shape in _noise_shapes(config, analysis)]
+        arguments = (convolutions(config, decoder.params), analysis, adaptation, levels, noise)
+        requests = [
+            programs.ProgramRequest(paint_scale, arguments, config),
+            programs.ProgramRequest(
+                analyze, (backbone, analysis.photo, coarse, levels, array(styles)), decoder.sizes
+            ),
+            *requests,
         ]
-        picture = jax.ShapeDtypeStruct((1, *scale.size, 3), jnp.float32)
-    programs.prepare(requests)
+    # The longest compilations first, so that all cores are busy until the end.
+    programs.prepare(requests + [_style_request(backbone, image, style_size) for image in images])

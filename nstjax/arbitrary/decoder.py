@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nstjax.arbitrary.transport import ActivationMoments
 from nstjax.errors import InputError, check_choices, within
-from nstjax.generators.norm import moments
 from nstjax.generators.plan import GeneratorPlan, LayerStep, Op
-from nstjax.generators.steps import apply_step
+from nstjax.generators.steps import apply_plan
 from nstjax.typing import Features, Images
 
 DECODER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -167,41 +167,62 @@ def param_shapes(config: DecoderConfig) -> dict[str, dict[str, tuple[int, ...]]]
     return shapes
 
 
-def describe_style(style: Sequence[ActivationMoments], sizes: Sequence[float]) -> Array:
+def describe_style(style: Sequence[ActivationMoments], sizes: Sequence[float]) -> Any:
     """Return means and standard deviations at all layers in one vector, ``(n, 2 Σ inputs)``.
+
+    The result is a NumPy array for moments that are NumPy arrays, and else a JAX array.
 
     Args:
         style: moments at :data:`DECODER_LAYERS`.
         sizes: root mean square of the activations of each layer, by which they are divided.
     """
+    xp: Any = np if isinstance(style[0].mean, np.ndarray) else jnp
     parts = []
     for of, size in zip(style, sizes, strict=True):
-        deviation = jnp.sqrt(jnp.maximum(jnp.diagonal(of.covariance, axis1=1, axis2=2), 0))
+        deviation = xp.sqrt(xp.maximum(xp.diagonal(of.covariance, axis1=1, axis2=2), 0))
         parts += [of.mean / size, deviation / size]
-    return jnp.concatenate(parts, -1)
+    return xp.concatenate(parts, -1)
 
 
-def adapted(config: DecoderConfig, params: DecoderParams, description: Array) -> dict[str, dict[str, Array]]:
+def style_scales(config: DecoderConfig, params: DecoderParams, description: Any) -> DecoderParams:
+    """Return the ``scale`` and ``bias`` after each convolution for one style for each image.
+
+    Args:
+        config: settings of the decoder.
+        params: from :func:`init_decoder`.
+        description: from :func:`describe_style`, ``(n, d)``.
+
+    Returns:
+        Arrays ``(n, 1, 1, c)``: NumPy arrays if all arguments are, and else JAX arrays.
+    """
+    layer = params["code"]
+    hidden = description @ layer["kernel"] + layer["bias"]
+    code = hidden * (hidden > 0)
+    found: dict[str, dict[str, Any]] = {}
+    for step in config.plan().steps:
+        if step.op in ("norm", "scale"):
+            both = (code @ params[step.name]["kernel"] + params[step.name]["bias"])[:, None, None]
+            found[step.name] = {"scale": both[..., : step.channels], "bias": both[..., step.channels :]}
+    return found
+
+
+def adapted(config: DecoderConfig, params: DecoderParams, description: Any) -> DecoderParams:
     """Return the decoder's weights for one style for each image.
 
     Args:
         config: settings of the decoder.
-        params: weights from :func:`init_decoder`.
+        params: from :func:`init_decoder`.
         description: from :func:`describe_style`, ``(n, d)``.
 
     Returns:
-        The convolutions, and ``scale`` and ``bias`` after each of them, ``(n, 1, 1, c)``.
+        The convolutions, and the result of :func:`style_scales`.
     """
-    code = jax.nn.relu(description @ params["code"]["kernel"] + params["code"]["bias"])
-    found: dict[str, dict[str, Array]] = {}
-    for step in config.plan().steps:
-        if step.op == "conv":
-            found[step.name] = dict(params[step.name])
-        elif step.op in ("norm", "scale"):
-            both = code @ params[step.name]["kernel"] + params[step.name]["bias"]
-            scale, bias = jnp.split(both[:, None, None], 2, -1)
-            found[step.name] = {"scale": scale, "bias": bias}
-    return found
+    return {**convolutions(config, params), **style_scales(config, params, description)}
+
+
+def convolutions(config: DecoderConfig, params: DecoderParams) -> DecoderParams:
+    """Return the decoder's convolutions, which are the same for all styles."""
+    return {name: params[name] for name in config.plan().named("conv")}
 
 
 def with_noise(inputs: Sequence[Array], noise: Sequence[Array]) -> list[Array]:
@@ -233,17 +254,8 @@ def decode(
     Returns:
         ``(n, h, w, 3)``, approximately in [0, 1].
     """
-    plan = config.plan()
-    arrays: dict[str, Array] = {f"noise{level}": x for level, x in enumerate(inputs)}
-    for index, step in enumerate(plan.steps):
-        sources = [arrays[name] for name in step.sources]
-        statistics = moments(sources[0], batch=False) if step.op == "norm" else None
-        arrays[step.name] = apply_step(
-            step, weights.get(step.name, {}), sources, statistics, in_phases=in_phases
-        )
-        live = plan.live(index + 1) | {step.name}
-        arrays = {name: array for name, array in arrays.items() if name in live}
-    return arrays[plan.steps[-1].name]
+    arrays = {f"noise{level}": x for level, x in enumerate(inputs)}
+    return apply_plan(config.plan(), weights, arrays, in_phases=in_phases)
 
 
 def ordered(features: Features) -> list[Array]:

@@ -1,7 +1,7 @@
-"""The compiled stages of one pass in the style of any image: activations, maps, picture.
+"""The stages of one pass in the style of any image: activations, maps, picture.
 
-They are separate programs because the maps do not depend on the size of the photograph, and because separate programs can
-compile in parallel.
+The first and the last are compiled programs. NumPy computes the maps, because their matrices are small, and XLA takes two
+seconds to compile them.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nstjax.arbitrary.decoder import (
@@ -18,10 +19,10 @@ from nstjax.arbitrary.decoder import (
     MULTIPLE,
     DecoderConfig,
     DecoderParams,
-    adapted,
     decode,
     describe_style,
     ordered,
+    style_scales,
     with_noise,
 )
 from nstjax.arbitrary.transport import (
@@ -42,7 +43,7 @@ from nstjax.typing import Backbone, Images
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Static arguments of the compiled programs.
+    """Constants of a pass.
 
     Attributes:
         config: settings of the decoder.
@@ -73,19 +74,20 @@ class Analysis(NamedTuple):
 
 
 class Adaptation(NamedTuple):
-    """The maps of the activations, and the style descriptions for the decoder.
+    """The maps of the activations, and the decoder's scales and biases.
 
     Attributes:
         maps: for each region, or once without masks, the map of each layer.
-        described: for each of them the description of its style, ``(1, d)``, and last that of the input.
+        scales: for each of them the result of :func:`nstjax.arbitrary.decoder.style_scales`; with masks, last those of
+            the input.
     """
 
     maps: list[list[AffineMap]]
-    described: list[Array]
+    scales: list[DecoderParams]
 
 
 def outline(config: DecoderConfig, size: tuple[int, int], regions: int = 0) -> tuple[Analysis, Adaptation]:
-    """Return the shapes and dtypes of the results of :func:`analyze` and :func:`adapt`, without tracing them.
+    """Return the shapes and dtypes of the results of :func:`analyze` and :func:`adapt`, without computing them.
 
     Args:
         config: settings of the decoder.
@@ -101,10 +103,14 @@ def outline(config: DecoderConfig, size: tuple[int, int], regions: int = 0) -> t
     activations = [array(1, height >> k, width >> k, c) for k, c in enumerate(channels)]
     moments = [ActivationMoments(array(1, c), array(1, c, c)) for c in channels]
     maps = [AffineMap(array(1, c, c), array(1, c)) for c in channels]
-    parts, described = max(1, regions), array(1, 2 * sum(channels))
+    scales: DecoderParams = {
+        step.name: {"scale": array(1, 1, 1, step.channels), "bias": array(1, 1, 1, step.channels)}
+        for step in config.plan().steps
+        if step.op in ("norm", "scale")
+    }
     return (
         Analysis(array(1, *size, 3), activations, moments, [moments] * regions),
-        Adaptation([maps] * parts, [described] * (parts + 1)),
+        Adaptation([maps] * max(1, regions), [scales] * (regions + 1)),
     )
 
 
@@ -158,22 +164,9 @@ def _scaled(moments: ActivationMoments, size: float) -> ActivationMoments:
 
 
 @partial(jax.jit, static_argnums=2)
-def style_moments(backbone: Backbone, style: Images, size: tuple[int, int]) -> list[ActivationMoments]:
-    """Compute the moments of a style image, resized to ``size``, at :data:`DECODER_LAYERS`."""
-    image = resize(style, *size).clip(0, 1)
-    return [moments_of(x) for x in encode(backbone, pad_to_multiple(image, MULTIPLE))]
-
-
-class Scale(NamedTuple):
-    """Static argument of :func:`analyze`.
-
-    Attributes:
-        size: height and width of the photograph at this scale in pixels.
-        sizes: see :class:`Recipe`.
-    """
-
-    size: tuple[int, int]
-    sizes: tuple[float, ...]
+def style_moments(backbone: Backbone, style: Images, multiple: int = MULTIPLE) -> list[ActivationMoments]:
+    """Compute the moments of a style image at :data:`DECODER_LAYERS`; its sides are padded to a multiple of a number."""
+    return [moments_of(x) for x in encode(backbone, pad_to_multiple(style, multiple))]
 
 
 @partial(jax.jit, static_argnums=5)
@@ -183,30 +176,30 @@ def analyze(
     coarse: Images | None,
     masks: Sequence[Array] | None,
     weights: Array,
-    scale: Scale,
+    sizes: tuple[float, ...],
 ) -> Analysis:
     """Compute the activations of the input of one scale, and their moments.
 
     Args:
         backbone: the embedded network.
-        photo: the photograph, ``(1, h, w, 3)`` in [0, 1]; it is resized.
-        coarse: the picture of the next coarser scale, of any size, or None.
+        photo: the photograph at this scale, ``(1, h, w, 3)`` in [0, 1].
+        coarse: the picture of the next coarser scale, enlarged to this scale, or None.
         masks: shares of the regions at each layer at this scale, ``(regions, h / 2^k, w / 2^k)``, or None.
         weights: as for :func:`adapt`.
-        scale: size of this scale in pixels, and sizes of the activations.
+        sizes: see :class:`Recipe`.
     """
-    photo = resize(photo, *scale.size).clip(0, 1)
+    height, width = photo.shape[1:3]
     image: Any
     if coarse is None:
         image = photo
     elif masks is None:
         image = started(photo, coarse, weights.sum())
     else:
-        strength = jnp.einsum("r,rhw->hw", weights, masks[0])[None, : scale.size[0], : scale.size[1], None]
+        strength = jnp.einsum("r,rhw->hw", weights, masks[0])[None, :height, :width, None]
         image = started(photo, coarse, strength)
     found = encode(backbone, pad_to_multiple(image, MULTIPLE))
     # Divided first, so that the eigenvalues are of one magnitude in all layers.
-    activations = [x / size for x, size in zip(found, scale.sizes, strict=True)]
+    activations = [x / size for x, size in zip(found, sizes, strict=True)]
     regions = (
         []
         if masks is None
@@ -218,17 +211,18 @@ def analyze(
     return Analysis(photo, activations, [moments_of(x) for x in activations], regions)
 
 
-@partial(jax.jit, static_argnums=4)
 def adapt(
-    moments: list[ActivationMoments],
-    regions: list[list[ActivationMoments]],
+    params: DecoderParams,
+    moments: Sequence[ActivationMoments],
+    regions: Sequence[Sequence[ActivationMoments]],
     styles: Sequence[Sequence[ActivationMoments]],
-    weights: Array,
+    weights: np.ndarray,
     recipe: Recipe,
 ) -> Adaptation:
-    """Compute the maps of the activations to the styles' moments, and the descriptions of the styles.
+    """Compute the maps of the activations to the styles' moments, and the decoder's scales. All arrays are of NumPy.
 
     Args:
+        params: weights of the decoder; its convolutions are not used.
         moments: those of the input, from :func:`analyze`.
         regions: those of its regions; empty without masks.
         styles: moments of each style's activations, not divided by the sizes.
@@ -237,56 +231,56 @@ def adapt(
         recipe: constants.
     """
     sizes, method = recipe.sizes, recipe.method
-    one = (1.0,) * len(sizes)
-    own = describe_style(moments, one)
+    own = describe_style(moments, (1.0,) * len(sizes))
     described = [describe_style(style, sizes) for style in styles]
     targets = [[_scaled(of, size) for of, size in zip(style, sizes, strict=True)] for style in styles]
     if regions:
-        each = []
+        maps = []
         for source, target, weight in zip(regions, targets, weights, strict=True):
             found = [transport(a, b, method) for a, b in zip(source, target, strict=True)]
-            each.append([blend([x, identity_like(x)], [weight, 1 - weight]) for x in found])
-        mixed = [w * d + (1 - w) * own for w, d in zip(weights, described, strict=True)]
-        return Adaptation(each, [*mixed, own])
-    rest, maps = 1 - weights.sum(), []
-    for layer, of in enumerate(moments):
-        found = [transport(of, target[layer], method) for target in targets]
-        maps.append(blend([*found, identity_like(found[0])], [*weights, rest]))
-    total = sum((w * d for w, d in zip(weights, described, strict=True)), rest * own)
-    return Adaptation([maps], [total, own])
+            maps.append([blend([x, identity_like(x)], [weight, 1 - weight]) for x in found])
+        mixed = [*(w * d + (1 - w) * own for w, d in zip(weights, described, strict=True)), own]
+    else:
+        rest, layers = 1 - weights.sum(), []
+        for layer, of in enumerate(moments):
+            found = [transport(of, target[layer], method) for target in targets]
+            layers.append(blend([*found, identity_like(found[0])], [*weights, rest]))
+        maps = [layers]
+        mixed = [sum((w * d for w, d in zip(weights, described, strict=True)), rest * own)]
+    return Adaptation(maps, [style_scales(recipe.config, params, one) for one in mixed])
 
 
 @partial(jax.jit, static_argnums=5)
 def paint_scale(
-    params: DecoderParams,
+    kernels: DecoderParams,
     analysis: Analysis,
     adaptation: Adaptation,
     masks: Sequence[Array] | None,
     noise: Sequence[Array],
-    recipe: Recipe,
+    config: DecoderConfig,
 ) -> Images:
     """Compute the picture of one scale, ``(1, h, w, 3)`` in [0, 1].
 
     Args:
-        params: weights of the decoder.
+        kernels: from :func:`nstjax.arbitrary.decoder.convolutions`.
         analysis: from :func:`analyze`.
         adaptation: from :func:`adapt`.
         masks: as for :func:`analyze`.
         noise: see :func:`nstjax.arbitrary.decoder.with_noise`.
-        recipe: constants.
+        config: settings of the decoder.
     """
-    config, (maps, described) = recipe.config, adaptation
+    maps, scales = adaptation
     height, width = analysis.photo.shape[1:3]
     if masks is None:
         mapped = [move(x, by) for x, by in zip(analysis.activations, maps[0], strict=True)]
-        weights: Any = adapted(config, params, described[0])
+        weights = {**kernels, **scales[0]}
     else:
         shares = [jnp.concatenate([mask, 1 - mask.sum(0, keepdims=True)])[..., None] for mask in masks]
         mapped = [
             share[-1:] * x + sum(share[i : i + 1] * move(x, by[layer]) for i, by in enumerate(maps))
             for layer, (x, share) in enumerate(zip(analysis.activations, shares, strict=True))
         ]
-        weights = _in_regions(config, [adapted(config, params, one) for one in described], shares)
+        weights = {**kernels, **_in_regions(config, scales, shares)}
     inputs = with_noise(mapped, noise)
     picture = decode(config, weights, inputs)[:, :height, :width].clip(0, 1)
     if masks is None:
@@ -295,23 +289,23 @@ def paint_scale(
     return covered * picture + (1 - covered) * analysis.photo
 
 
-def _in_regions(config: DecoderConfig, each: Sequence[Any], shares: Sequence[Array]) -> dict[str, Any]:
-    """Return the decoder's weights whose scales and biases differ from region to region.
+def _in_regions(
+    config: DecoderConfig, each: Sequence[DecoderParams], shares: Sequence[Array]
+) -> DecoderParams:
+    """Return the decoder's scales and biases, which differ from region to region.
 
     Args:
         config: settings of the decoder.
-        each: weights for the style of each region, and last for what no mask covers.
+        each: those for the style of each region, and last for what no mask covers.
         shares: for each layer the share of each of them, ``(regions + 1, h / 2^k, w / 2^k, 1)``.
     """
-    merged: dict[str, Any] = {}
     levels = {step.name: step.level for step in config.plan().steps}
-    for name, leaves in each[0].items():
-        merged[name] = leaves
-        if "scale" in leaves:
-            merged[name] = {
-                key: (shares[levels[name]] * jnp.concatenate([one[name][key] for one in each])).sum(
-                    0, keepdims=True
-                )
-                for key in leaves
-            }
-    return merged
+    return {
+        name: {
+            key: (shares[levels[name]] * jnp.concatenate([one[name][key] for one in each])).sum(
+                0, keepdims=True
+            )
+            for key in leaves
+        }
+        for name, leaves in each[0].items()
+    }

@@ -13,18 +13,21 @@ becomes ν and their covariance ``A Σ A'`` becomes T:
 
 The squared Wasserstein distance of the two distributions (:func:`nstjax.losses.wasserstein.wasserstein2`) is the mean
 of ``‖y − x‖²`` for ``optimal``.
+
+The maps of NumPy arrays are computed by NumPy, without compilation, and are NumPy arrays; those of JAX arrays are JAX
+arrays.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from nstjax.errors import InputError, one_of
-from nstjax.losses.wasserstein import covariance_root
 from nstjax.typing import FeatureMap
 
 TransportMethod = Literal["optimal", "whitening", "adain"]
@@ -80,31 +83,57 @@ def moments_of(features: FeatureMap, mask: Array | None = None) -> ActivationMom
     return ActivationMoments(mean, jnp.einsum("nmc,nmd->ncd", centered, centered, precision=_HIGH))
 
 
-def _with_ridge(covariance: Array, other: Array) -> Array:
-    channels = covariance.shape[-1]
-    own, theirs = (jnp.trace(one, axis1=1, axis2=2) / channels for one in (covariance, other))
-    ridge = OWN_RIDGE * own + OTHER_RIDGE * theirs + jnp.finfo(covariance.dtype).tiny ** 0.5
-    return covariance + ridge[:, None, None] * jnp.eye(channels, dtype=covariance.dtype)
+def _library(*arrays: Any) -> Any:
+    """Return ``jax.numpy`` if one of the arrays is of JAX, else ``numpy``."""
+    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
 
-def _each(function: Callable[[Array], Array], covariance: Array) -> Array:
+def _product(*factors: Any) -> Any:
+    """Return the matrix product of batches of matrices."""
+    first, *rest = factors
+    for other in rest:
+        first = (
+            jnp.matmul(first, other, precision=_HIGH)
+            if _library(first, other) is jnp
+            else np.matmul(first, other)
+        )
+    return first
+
+
+def _transposed(matrices: Any) -> Any:
+    return matrices.swapaxes(-1, -2)
+
+
+def _with_ridge(covariance: Any, other: Any) -> Any:
+    xp, channels = _library(covariance, other), covariance.shape[-1]
+    own, theirs = (xp.trace(one, axis1=1, axis2=2) / channels for one in (covariance, other))
+    ridge = OWN_RIDGE * own + OTHER_RIDGE * theirs + xp.finfo(covariance.dtype).tiny ** 0.5
+    return covariance + ridge[:, None, None] * xp.eye(channels, dtype=covariance.dtype)
+
+
+def _each(function: Callable[[Any], Any], matrices: Any) -> Any:
     """Apply a function of ``(1, c, c)`` to each matrix of ``(n, c, c)``, one after another.
 
     On a CPU, XLA divides the decompositions of a batch among its threads and waits for them in a thread. Beside
     convolutions in one program, all threads can then wait for ever.
     """
-    if covariance.shape[0] == 1:
-        return function(covariance)
-    found: Array = lax.map(lambda one: function(one[None])[0], covariance)
-    return found
+    if matrices.shape[0] == 1 or isinstance(matrices, np.ndarray):
+        return function(matrices)
+    return lax.map(lambda one: function(one[None])[0], matrices)
 
 
-def _inverse_root(covariance: Array) -> Array:
-    values, vectors = jnp.linalg.eigh(covariance)
-    floor = values[:, -1:] * jnp.finfo(values.dtype).eps
-    return jnp.einsum(
-        "nij,nj,nkj->nik", vectors, lax.rsqrt(jnp.maximum(values, floor)), vectors, precision=_HIGH
-    )
+def _root(covariance: Any) -> Any:
+    """Return the symmetric square roots of positive semidefinite matrices."""
+    xp = _library(covariance)
+    values, vectors = xp.linalg.eigh(covariance)
+    return _product(vectors * xp.sqrt(xp.maximum(values, 0))[:, None], _transposed(vectors))
+
+
+def _inverse_root(covariance: Any) -> Any:
+    xp = _library(covariance)
+    values, vectors = xp.linalg.eigh(covariance)
+    floor = values[:, -1:] * xp.finfo(values.dtype).eps
+    return _product(vectors / xp.sqrt(xp.maximum(values, floor))[:, None], _transposed(vectors))
 
 
 def transport(
@@ -125,31 +154,30 @@ def transport(
         InputError: If the method is unknown.
     """
     one_of("method", method, get_args(TransportMethod))
+    xp = _library(source.covariance, target.covariance)
     sigma = _with_ridge(source.covariance, target.covariance)
     wanted = _with_ridge(target.covariance, source.covariance)
     if method == "adain":
-        deviations = (jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2)) for covariance in (sigma, wanted))
-        before, after = deviations
-        matrix = (after / before)[:, None] * jnp.eye(before.shape[-1], dtype=before.dtype)
+        before, after = (xp.sqrt(xp.diagonal(covariance, axis1=1, axis2=2)) for covariance in (sigma, wanted))
+        matrix = (after / before)[:, None] * xp.eye(before.shape[-1], dtype=before.dtype)
     else:
         inverse = _each(_inverse_root, sigma)
         if method == "whitening":
-            matrix = jnp.matmul(_each(covariance_root, wanted), inverse, precision=_HIGH)
+            matrix = _product(_each(_root, wanted), inverse)
         else:
-            root = jnp.matmul(sigma, inverse, precision=_HIGH)
-            inner = jnp.einsum(
-                "nij,njk,nkl->nil", root, jnp.broadcast_to(wanted, sigma.shape), root, precision=_HIGH
-            )
-            middle = _each(covariance_root, (inner + jnp.swapaxes(inner, 1, 2)) / 2)
-            matrix = jnp.einsum("nij,njk,nkl->nil", inverse, middle, inverse, precision=_HIGH)
-    offset = target.mean - jnp.einsum("nij,nj->ni", matrix, source.mean, precision=_HIGH)
+            root = _product(sigma, inverse)
+            inner = _product(root, wanted, root)
+            middle = _each(_root, (inner + _transposed(inner)) / 2)
+            matrix = _product(inverse, middle, inverse)
+    offset = target.mean - _product(matrix, source.mean[..., None])[..., 0]
     return AffineMap(matrix, offset)
 
 
 def identity_like(one: AffineMap) -> AffineMap:
     """Return the identity with the shapes of a map."""
-    eye = jnp.eye(one.matrix.shape[-1], dtype=one.matrix.dtype)
-    return AffineMap(jnp.broadcast_to(eye, one.matrix.shape), jnp.zeros_like(one.offset))
+    xp = _library(one.matrix)
+    eye = xp.eye(one.matrix.shape[-1], dtype=one.matrix.dtype)
+    return AffineMap(xp.broadcast_to(eye, one.matrix.shape), xp.zeros_like(one.offset))
 
 
 def blend(maps: Sequence[AffineMap], weights: Sequence[float | Array]) -> AffineMap:

@@ -1,6 +1,7 @@
 """``nstjax stylize --style PAINTING`` without ``--model``: one pass in the style of any image."""
 
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from nstjax.arbitrary.apply import (
     PreparedStyle,
     arbitrary_bytes,
     check_network,
+    compile_arbitrary,
     prepare_style,
+    style_pixels,
     stylize_arbitrary,
 )
 from nstjax.arbitrary.decoder import LEAST_DECODED_SIDE
@@ -22,7 +25,6 @@ from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.free_memory import device_bytes
 from nstjax.generators.styles import weighted_names
-from nstjax.images import fit_long_side
 from nstjax.images.io import load_with_alpha
 from nstjax.images.mask_spec import mask_files, parse_mask
 from nstjax.images.masks import read_masks
@@ -69,7 +71,7 @@ class AnyStyle:
         decoder: the decoder.
         backbone: the network it was trained with.
         paths: the files of the style images.
-        styles: the prepared style images.
+        images: the style images, ``(1, h, w, 3)`` in [0, 1].
         weights: their weights; None with masks.
     """
 
@@ -77,9 +79,32 @@ class AnyStyle:
     decoder: Decoder
     backbone: Backbone
     paths: tuple[Path, ...]
-    styles: tuple[PreparedStyle, ...]
+    images: tuple[np.ndarray, ...]
     weights: tuple[float, ...] | None
     _masks: dict[tuple[int, int], list[np.ndarray]] = dataclasses.field(default_factory=dict)
+    _styles: list[PreparedStyle] = dataclasses.field(default_factory=list)
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def _prepared(self, photo: np.ndarray) -> list[PreparedStyle]:
+        """Return the prepared style images.
+
+        They are prepared with the first photograph, so that their programs are compiled beside those of the photograph.
+        """
+        with self._lock:  # several devices
+            if not self._styles:
+                size = self.options.style_size
+                compile_arbitrary(
+                    self.decoder,
+                    self.backbone,
+                    photo.shape,
+                    self.images,
+                    style_size=size,
+                    styles=len(self.images),
+                    masked=bool(self.options.masks),
+                    scale_count=self.options.scale_count,
+                )
+                self._styles.extend([prepare_style(self.backbone, image, size) for image in self.images])
+        return self._styles
 
     def _regions(self, photo: np.ndarray) -> list[np.ndarray] | None:
         """Return the masks for a photograph; frames of one size share them unless they depend on the photograph."""
@@ -102,7 +127,7 @@ class AnyStyle:
             self.decoder,
             self.backbone,
             photo,
-            self.styles,
+            self._prepared(photo),
             weights=self.weights,
             masks=self._regions(photo),
             strength=self.options.strength,
@@ -164,19 +189,15 @@ def load_any_style(options: StylizeOptions) -> AnyStyle:
     ]  # before the networks, which take longer
     decoder, backbone = load_decoder(), load_backbone(EMBEDDED)
     check_network(decoder, backbone)
-    styles = []
     for (path, _), image in zip(named, images, strict=True):
-        height, width = fit_long_side(
-            image.shape[1], image.shape[2], min(options.style_size, max(image.shape[1:3]))
-        )
-        needed = arbitrary_bytes(decoder.config, height, width)
-        check_pass_memory(needed, device_bytes(), height, width, f"--style {path}", "a smaller --style-size")
         try:
-            styles.append(prepare_style(backbone, image, options.style_size))
+            height, width = style_pixels(image, options.style_size)
         except InputError as error:
             raise InputError(f"--style {path}: {error}") from error
+        needed = arbitrary_bytes(decoder.config, height, width)
+        check_pass_memory(needed, device_bytes(), height, width, f"--style {path}", "a smaller --style-size")
     weights = None if options.masks else tuple(1.0 if weight is None else weight for _, weight in named)
-    return AnyStyle(options, decoder, backbone, tuple(path for path, _ in named), tuple(styles), weights)
+    return AnyStyle(options, decoder, backbone, tuple(path for path, _ in named), tuple(images), weights)
 
 
 def input_files(options: StylizeOptions) -> dict[str, Path]:

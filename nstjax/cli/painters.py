@@ -43,7 +43,7 @@ def painter(
         elif options.size is not None:
             height, width = fit_long_side(photo.shape[1], photo.shape[2], options.size)
             once(height, width)
-            photo = np.asarray(resize(photo, height, width)).clip(0, 1)
+            photo = resize(photo, height, width).clip(0, 1)
         else:
             once(photo.shape[1], photo.shape[2])
         picture = make(photo, size, progress)

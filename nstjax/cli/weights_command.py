@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -118,7 +119,7 @@ def _info(arguments: Sequence[str], prog: str) -> None:
     print(f"sha256         {backbone.sha256 or '-'}")
 
 
-def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[jax.Array]:
+def _photographs(folder: Path, size: int, skipped: list[Skipped]) -> Iterator[np.ndarray]:
     """Yield the photographs in a folder, resized to a long side of ``size`` pixels, ``(1, h, w, 3)`` in [0, 1]."""
     for path in find_images(folder, skipped):
         try:

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 
 from nstjax.errors import InputError
 from nstjax.generators.johnson import JohnsonConfig
+from nstjax.generators.steps import apply_plan
 from nstjax.generators.ulyanov import UlyanovConfig
 from nstjax.pixels import check_floating
 from nstjax.plain import build, checked
@@ -91,6 +92,20 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
     return {"params": params, "batch_stats": statistics}
 
 
+def noise_shapes(config: GeneratorConfig, height: int, width: int) -> list[tuple[int, int, int]]:
+    """Return the shapes of the noise inputs of one image, from :func:`draw_noise`, without its first axis.
+
+    Args:
+        config: settings of the generator.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+    """
+    plan = config.plan()
+    high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
+    levels = [channels for name, channels in plan.inputs if name.startswith("noise")]
+    return [(high // 2**k, wide // 2**k, channels) for k, channels in enumerate(levels)]
+
+
 def draw_noise(
     config: GeneratorConfig, keys: Array, height: int, width: int, scale: float | Array = 1.0
 ) -> tuple[Array, ...]:
@@ -108,17 +123,14 @@ def draw_noise(
         height and width rounded up to a multiple of the plan's ``multiple``. Empty for a generator without noise
         inputs.
     """
-    plan = config.plan()
-    high, wide = (-(-side // plan.multiple) * plan.multiple for side in (height, width))
-    levels = [channels for name, channels in plan.inputs if name.startswith("noise")]
+    shapes = noise_shapes(config, height, width)
 
     def one(key: Array) -> tuple[Array, ...]:
         return tuple(
-            scale * jax.random.uniform(jax.random.fold_in(key, k), (high // 2**k, wide // 2**k, channels))
-            for k, channels in enumerate(levels)
+            scale * jax.random.uniform(jax.random.fold_in(key, k), shape) for k, shape in enumerate(shapes)
         )
 
-    return jax.vmap(one)(keys) if levels else ()
+    return jax.vmap(one)(keys) if shapes else ()
 
 
 def pad_to_multiple(images: Images, multiple: int) -> Array:
@@ -129,19 +141,15 @@ def pad_to_multiple(images: Images, multiple: int) -> Array:
     return jnp.pad(images, ((0, 0), (0, high), (0, wide), (0, 0)), mode="reflect")
 
 
-def _run(
+def _checked(
     config: GeneratorConfig,
-    variables: Variables,
     images: Images | None,
     noise: Sequence[Array],
     size: tuple[int, int] | None,
     dtype: DTypeLike,
     style: Array | None,
-    train: bool,
-    axis_name: str | None,
-) -> tuple[Array, Variables]:
-    from nstjax.generators.network import GeneratorModule
-
+) -> tuple[dict[str, Array], tuple[int, int], Array | None]:
+    """Check the arguments of :func:`generate`; return the plan's inputs, height and width, and each image's style."""
     plan = config.plan()
     if (style is None) != (plan.styles == 1):
         raise InputError(
@@ -168,10 +176,13 @@ def _run(
     if style is not None:
         count = next(iter(inputs.values())).shape[0]
         style = jnp.broadcast_to(jnp.asarray(style, jnp.float32), (count, plan.styles))
-    network = GeneratorModule(plan, train, axis_name)
-    picture, changed = network.apply(dict(variables), inputs, style, mutable=["batch_stats"] if train else [])
-    picture = picture[:, :height, :width]
-    return picture.astype(jnp.promote_types(picture.dtype, jnp.float32)), changed.get("batch_stats", {})
+    return inputs, (height, width), style
+
+
+def _cropped(picture: Array, size: tuple[int, int]) -> Array:
+    """Return the upper left part of ``size``, in at least float32."""
+    picture = picture[:, : size[0], : size[1]]
+    return picture.astype(jnp.promote_types(picture.dtype, jnp.float32))
 
 
 def generate(
@@ -203,7 +214,20 @@ def generate(
     Raises:
         InputError: If images or noise do not match the generator's inputs, or the images are integers.
     """
-    return _run(config, variables, images, noise, size, dtype, style, False, None)[0]
+    inputs, size, style = _checked(config, images, noise, size, dtype, style)
+    plan, weights = config.plan(), variables["params"]
+    if style is not None:
+        styled = plan.styled()
+        weights = {
+            name: {key: (style @ table)[:, None, None] for key, table in leaves.items()}
+            if name in styled
+            else leaves
+            for name, leaves in weights.items()
+        }
+    statistics = None
+    if plan.norm == "batch":
+        statistics = {name: (of["mean"], of["var"]) for name, of in variables["batch_stats"].items()}
+    return _cropped(apply_plan(plan, weights, inputs, statistics), size)
 
 
 def generate_train(
@@ -235,11 +259,16 @@ def generate_train(
     Raises:
         InputError: As for :func:`generate`.
     """
-    return _run(config, variables, images, noise, size, dtype, style, True, axis_name)
+    from nstjax.generators.network import GeneratorModule
+
+    inputs, size, style = _checked(config, images, noise, size, dtype, style)
+    network = GeneratorModule(config.plan(), True, axis_name)
+    picture, changed = network.apply(dict(variables), inputs, style, mutable=["batch_stats"])
+    return _cropped(picture, size), changed.get("batch_stats", {})
 
 
 def blend_styles(
-    config: GeneratorConfig, variables: Variables, weights: Array
+    config: GeneratorConfig, variables: Variables, weights: Array | np.ndarray
 ) -> tuple[GeneratorConfig, Variables]:
     """Return a generator of one style from a generator of several.
 
@@ -262,10 +291,12 @@ def blend_styles(
     if config.styles == 1:
         return config, variables
     norms = config.plan().styled()
+    # Loaded weights are NumPy arrays, for which NumPy saves the compilation of many small products.
+    shares: Any = (
+        weights.astype(np.float32) if isinstance(weights, np.ndarray) else jnp.asarray(weights, jnp.float32)
+    )
     params = {
-        name: {key: jnp.asarray(weights, jnp.float32) @ leaf for key, leaf in leaves.items()}
-        if name in norms
-        else leaves
+        name: {key: shares @ leaf for key, leaf in leaves.items()} if name in norms else leaves
         for name, leaves in variables["params"].items()
     }
     return dataclasses.replace(config, styles=1), {**variables, "params": params}
@@ -307,5 +338,6 @@ __all__ = [
     "generate",
     "generate_train",
     "init_generator",
+    "noise_shapes",
     "pad_to_multiple",
 ]

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from nstjax.generators.norm import normalise
-from nstjax.generators.plan import GeneratorPadding, LayerStep, RowWindow, window
+from nstjax.generators.norm import moments, normalise
+from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, RowWindow, window
 from nstjax.linear import linear
 from nstjax.nn.fast_conv import fast_convolve
 from nstjax.nn.up_conv import convolve_transposed, upsample, upsample_convolve
@@ -137,3 +137,36 @@ def apply_step(
     else:
         y = _part(step, kernel, x, rows, columns, inner)
     return y + params["bias"].astype(y.dtype) if step.bias else y
+
+
+def apply_plan(
+    plan: GeneratorPlan,
+    weights: Mapping[str, Mapping[str, Array]],
+    inputs: Mapping[str, Array],
+    statistics: Mapping[str, tuple[Array, Array]] | None = None,
+    *,
+    in_phases: bool = False,
+) -> Array:
+    """Compute all steps of a plan for whole images, as in inference.
+
+    Args:
+        plan: the plan.
+        weights: weights of the steps by name; see :func:`apply_step`.
+        inputs: the plan's inputs by name, each ``(n, h, w, channels)``.
+        statistics: for batch normalization, the running means and variances by the names of the norm steps. None for
+            instance normalization.
+        in_phases: see :func:`apply_step`.
+
+    Returns:
+        The result of the last step, ``(n, h, w, 3)``, approximately in [0, 1].
+    """
+    arrays = dict(inputs)
+    for index, step in enumerate(plan.steps):
+        sources = [arrays[name] for name in step.sources]
+        known = None
+        if step.op == "norm":
+            known = moments(sources[0], batch=False) if statistics is None else statistics[step.name]
+        arrays[step.name] = apply_step(step, weights.get(step.name, {}), sources, known, in_phases=in_phases)
+        needed = plan.live(index + 1) | {step.name}
+        arrays = {name: array for name, array in arrays.items() if name in needed}
+    return arrays[plan.steps[-1].name]

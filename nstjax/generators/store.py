@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
@@ -147,7 +146,7 @@ def read_generator(path: Path) -> Generator:
     tree, _ = checkpoints.load(path)
     try:
         trees = {"params": dequantize(tree["params"]), "batch_stats": tree.get("batch_stats") or {}}
-        variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trees)
+        variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), trees)
         whole = {name: _shapes(tree) for name, tree in variables.items()} == _wanted(config)
         finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -121,7 +121,7 @@ def select_style(generator: Generator, style: str | Sequence[float] | np.ndarray
         if not 0 < weights.sum() < float("inf"):
             raise InputError(f"`style` is {list(style)}: the sum of the weights must be positive")
         weights = weights / weights.sum()
-    config, variables = blend_styles(generator.config, generator.variables, jnp.asarray(weights))
+    config, variables = blend_styles(generator.config, generator.variables, np.asarray(weights))
     names = style_names(generator)
     chosen = {name: round(float(w), 6) for name, w in zip(names, weights, strict=True) if w}
     record = {name: value for name, value in generator.record.items() if name != "styles"}

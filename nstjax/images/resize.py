@@ -1,16 +1,34 @@
 """Resampling with antialiasing."""
 
+from typing import overload
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.typing import FeatureMap, Images
 
 RESIZE_METHODS = ("lanczos3", "cubic", "linear", "nearest")
+# The same filters as in jax.image.resize: Lanczos of 3 lobes, and Keys' cubic with a = -1/2.
+_PILLOW = {
+    "lanczos3": Image.Resampling.LANCZOS,
+    "cubic": Image.Resampling.BICUBIC,
+    "linear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
 
 
-def resize(images: Images | FeatureMap, height: int, width: int, method: str = "lanczos3") -> jax.Array:
-    """Resample images or feature maps, with an antialiasing filter when they shrink (``jax.image.resize``).
+@overload
+def resize(images: np.ndarray, height: int, width: int, method: str = "lanczos3") -> np.ndarray: ...
+@overload
+def resize(images: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array: ...
+def resize(images: Images | FeatureMap, height: int, width: int, method: str = "lanczos3") -> Images:
+    """Resample images or feature maps, with an antialiasing filter when they shrink.
+
+    JAX arrays are resized by ``jax.image.resize``. NumPy arrays of float32 are resized by Pillow, whose results are
+    the same up to rounding: it compiles nothing, which takes JAX a third of a second for each size.
 
     Args:
         images: ``(n, h, w, c)``.
@@ -20,18 +38,25 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
             not clipped.
 
     Returns:
-        ``(n, height, width, c)`` of the same dtype.
+        ``(n, height, width, c)`` of the same dtype; a NumPy array if ``images`` is one, and else a JAX array.
 
     Raises:
         InputError: If the height or the width is less than 1.
     """
     if height < 1 or width < 1:
         raise InputError(f"cannot resize to {width}×{height}: both must be at least 1")
-    images = jnp.asarray(images)
     n, h, w, c = images.shape
     if (h, w) == (height, width):
         return images
-    return jax.image.resize(images, (n, height, width, c), method, antialias=True)
+    if isinstance(images, jax.Array):
+        return jax.image.resize(images, (n, height, width, c), method, antialias=True)
+    if images.dtype != np.float32:  # Pillow has no float64
+        return np.asarray(resize(jnp.asarray(images), height, width, method))
+    found = np.empty((n, height, width, c), np.float32)
+    for i, k in np.ndindex(n, c):
+        channel = Image.fromarray(np.ascontiguousarray(images[i, :, :, k]))
+        found[i, :, :, k] = np.asarray(channel.resize((width, height), _PILLOW[method]))
+    return found
 
 
 def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:

@@ -12,14 +12,16 @@ from jax.typing import DTypeLike
 
 from nstjax import programs
 from nstjax.errors import InputError, within
-from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
+from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate, noise_shapes
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style, select_style
 from nstjax.inference.banded import generate_in_bands
 from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 
-WHOLE_PIXELS = 2**22  # on a GPU or TPU, larger images are computed in bands
+# Larger images are computed in bands. On a CPU that takes as long for them, and less memory.
+WHOLE_PIXELS = 2**22
+CPU_WHOLE_PIXELS = 2**21
 CPU_BAND_PIXELS = 2**15  # pixels of a band on a CPU
 _LEAST_ROWS = 16  # smallest number of rows of a band
 MAX_OUTPUT_SIDE = 2**15  # largest side in pixels that can be requested
@@ -39,17 +41,17 @@ def check_tile(tile: int) -> None:
 def rows_for(height: int, width: int) -> int:
     """Return the default number of rows of a band; 0 computes the whole image at once.
 
-    On a CPU a band is as large as fits into its caches, for small images too: bands are twice as fast there as
-    the whole image at once. On other devices bands are larger, and images of at most :data:`WHOLE_PIXELS` are
-    computed at once.
+    Images of at most :data:`WHOLE_PIXELS`, or :data:`CPU_WHOLE_PIXELS` on a CPU, are computed at once. On a CPU a
+    band is as large as fits into its caches; on other devices it is larger.
 
     Args:
         height: height of the image, in pixels.
         width: width of the image, in pixels.
     """
-    if jax.default_backend() == "cpu":
-        return max(2 * _LEAST_ROWS, CPU_BAND_PIXELS // width)
-    return max(2 * _LEAST_ROWS, WHOLE_PIXELS // 4 // width) if height * width > WHOLE_PIXELS else 0
+    cpu = jax.default_backend() == "cpu"
+    if height * width <= (CPU_WHOLE_PIXELS if cpu else WHOLE_PIXELS):
+        return 0
+    return max(2 * _LEAST_ROWS, (CPU_BAND_PIXELS if cpu else WHOLE_PIXELS // 4) // width)
 
 
 def takes_photographs(generator: Generator) -> bool:
@@ -139,14 +141,18 @@ def stylize(
     generator = one_style(generator) if style is None else select_style(generator, style)
     config, variables = generator.config, generator.variables
     static = _Static(config, size, jnp.dtype(dtype).name)
-    noise = programs.run(_noise, (np.uint32(seed), np.float32(noise_scale)), static)
+    drawing = programs.ProgramRequest(
+        _noise, (np.uint32(seed), np.float32(noise_scale)), static, optimize=False
+    )
     if tile is None:
         tile = rows_for(*size)
-    if tile == 0:
-        photo = None if image is None else np.asarray(image)
-        whole = programs.run(_whole, (variables, photo, noise), static)
-        return np.asarray(whole)
     photo = None if image is None else np.asarray(image, np.float32)
+    if tile == 0:
+        drawn = tuple(jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in noise_shapes(config, *size))
+        programs.prepare([programs.ProgramRequest(_whole, (variables, photo, drawn), static), drawing])
+        noise = programs.run(*drawing)
+        return np.asarray(programs.run(_whole, (variables, photo, noise), static))
+    noise = programs.run(*drawing)
     picture = generate_in_bands(
         config, variables, photo, noise, size, rows=tile, dtype=dtype, progress=progress
     )

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -213,9 +212,9 @@ def _is_whole(mask: np.ndarray | None) -> bool:
 def targets_at(
     network: LossNetwork,
     regions: tuple[StyleRegion, ...],
-    style_at: Callable[[jax.Array], jax.Array],
+    style_at: Callable[[Images], Images],
     size: tuple[int, int],
-    content: jax.Array | None = None,
+    content: Images | None = None,
 ) -> Targets:
     """Compute the targets of one scale.
 
@@ -246,7 +245,7 @@ def targets_at(
             record.statistic,
             tuple((r.weight, tuple((number[id(s.image)], s.weight) for s in r.styles)) for r in regions),
         )
-        pictures = tuple(style_at(jnp.asarray(painting)) for painting in paintings)
+        pictures = tuple(style_at(painting) for painting in paintings)
         found: Targets = programs.run(_without_masks, (network.backbone, content, pictures), recipe)
         return found
     return make_targets(

@@ -88,7 +88,7 @@ class Problem:
         size = fit_long_side(*self.shape, side)
         content = None if self.content is None else fitted(self.content, *size)
 
-        def painting(image: Images) -> jax.Array:
+        def painting(image: Images) -> Images:
             return fitted(image, *self.style_size(image, side))
 
         targets = targets_at(network, self.regions, painting, size, content)

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.images.resize import fit_long_side, resize
@@ -11,9 +12,7 @@ from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Images
 
 
-# Jitted, to compile one small program instead of one for each operation.
-@partial(jax.jit, static_argnames=("height", "width", "method"))
-def fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") -> jax.Array:
+def fitted(image: Images, height: int, width: int, method: str = "lanczos3") -> Images:
     """Resize an image and clip it to [0, 1].
 
     Args:
@@ -21,11 +20,22 @@ def fitted(image: jax.Array, height: int, width: int, method: str = "lanczos3") 
         height: new height in pixels.
         width: new width in pixels.
         method: interpolation method of :func:`nstjax.images.resize`.
+
+    Returns:
+        A NumPy array if ``image`` is one, and else a JAX array.
     """
+    if isinstance(image, np.ndarray):
+        return resize(image, height, width, method).clip(0, 1)
+    return _fitted(image, height, width, method)
+
+
+# Jitted, to compile one small program instead of one for each operation.
+@partial(jax.jit, static_argnames=("height", "width", "method"))
+def _fitted(image: jax.Array, height: int, width: int, method: str) -> jax.Array:
     return jnp.clip(resize(image, height, width, method), 0.0, 1.0)
 
 
-def content_at(content: Images, side: int) -> jax.Array:
+def content_at(content: Images, side: int) -> Images:
     """Resize the content image so that its longer side has ``side`` pixels; values in [0, 1]."""
     return fitted(content, *fit_long_side(content.shape[1], content.shape[2], side))
 
@@ -63,7 +73,7 @@ def exemplar_size_at(style: Images, side: int, config: TransferConfig) -> tuple[
     return fit_long_side(style.shape[1], style.shape[2], max(1, round(full * side / last)))
 
 
-def style_at(style: Images, side: int, config: TransferConfig) -> jax.Array:
+def style_at(style: Images, side: int, config: TransferConfig) -> Images:
     """Resize the style image of a transfer for one scale; see :func:`style_size_at`.
 
     Args:
@@ -107,12 +117,15 @@ def first_image(
     source = style if config.init == "style" else init_image
     if source is None:
         raise InputError("`init` is image, but there is no image: give one as `init_image`")
-    return fitted(jnp.asarray(source, jnp.float32), *size)
+    return jnp.asarray(fitted(np.asarray(source, np.float32), *size))
 
 
 def enlarge(image: jax.Array, height: int, width: int) -> jax.Array:
-    """Resize the result ``(1, h, w, 3)`` of a scale to ``(height, width)``, to start the next scale."""
-    return fitted(image, height, width, "cubic")
+    """Resize the result ``(1, h, w, 3)`` of a scale to ``(height, width)``, to start the next scale.
+
+    The image goes through the host, because the next scale may use another number of devices.
+    """
+    return jnp.asarray(fitted(np.asarray(image), height, width, "cubic"))
 
 
 def enlarge_moment(moment: jax.Array, height: int, width: int) -> jax.Array:

@@ -196,7 +196,7 @@ def solve(
         height, width = here.size
         if result is not None:
             # Through the host, because the last scale may have used another number of devices.
-            x0 = enlarge(jnp.asarray(np.asarray(result.x)) if config.shard else result.x, height, width)
+            x0 = enlarge(result.x, height, width)
             resample = partial(enlarge_moment, height=height, width=width)
             carried = settings.carry(result.saved, x0, resample)
         elif resume is not None:

@@ -107,7 +107,7 @@ def check_regions(style: Styles, shape: tuple[int, int]) -> tuple[StyleRegion, .
         given = [StyleRegion(tuple(one if isinstance(one, Style) else Style(one) for one in given))]
     regions: tuple[StyleRegion, ...] = tuple(given)
     # One array for a style image that is given twice, so that its activations are computed once.
-    images: dict[int, jax.Array] = {}
+    images: dict[int, np.ndarray] = {}
     checked = []
     for number, region in enumerate(regions, start=1):
         name = region.name or f"region {number}"
@@ -226,8 +226,8 @@ def regions_at(
     size: tuple[int, int],
     config: TransferConfig,
     arch: str,
-    style_at: Callable[[jax.Array], jax.Array],
-    apply: Callable[[jax.Array], Features],
+    style_at: Callable[[Images], Images],
+    apply: Callable[[Images], Features],
 ) -> tuple[RegionFeatures, ...]:
     """Compute the activations and masks of the regions at one scale.
 
@@ -246,13 +246,13 @@ def regions_at(
         InputError: If a mask covers nothing of a layer.
     """
     layers = config.objective.used_style_layers
-    known: dict[int, tuple[jax.Array, Features]] = {}  # several regions may have the same style image
+    known: dict[int, tuple[Images, Features]] = {}  # several regions may have the same style image
     found = []
     for region in regions:
         sources = []
         for style in region.styles:
             if id(style.image) not in known:
-                image = style_at(jnp.asarray(style.image))
+                image = style_at(style.image)
                 known[id(style.image)] = image, apply(image)
             image, features = known[id(style.image)]
             masks = None

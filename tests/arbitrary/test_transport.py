@@ -12,6 +12,7 @@ from nstjax.arbitrary.transport import (
     OWN_RIDGE,
     ActivationMoments,
     AffineMap,
+    TransportMethod,
     blend,
     identity_like,
     moments_of,
@@ -61,6 +62,17 @@ def test_the_mapped_activations_have_the_moments_of_the_style(method: str) -> No
             np.testing.assert_allclose(np.diag(a) ** 2 * np.diag(sigma), np.diag(wanted), rtol=1e-9)
         else:
             np.testing.assert_allclose(a @ sigma @ a.T, wanted, rtol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["optimal", "whitening", "adain"])
+def test_numpy_and_jax_compute_the_same_maps(method: TransportMethod) -> None:
+    pair = [moments_of(activations(7, n=2)), moments_of(activations(8))]
+    theirs = transport(*pair, method)
+    ours = transport(*jax.device_get(pair), method)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert isinstance(one, np.ndarray)
+        assert isinstance(other, jax.Array)
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
 def test_the_maps_against_scipy() -> None:

@@ -21,7 +21,9 @@ from nstjax.generators import (
     generate,
     generate_train,
     init_generator,
+    noise_shapes,
 )
+from nstjax.generators.network import GeneratorModule
 from nstjax.generators.norm import moments
 from nstjax.generators.plan import window
 from nstjax.generators.steps import apply_step
@@ -68,6 +70,31 @@ def test_any_size_comes_out_as_it_went_in(config: GeneratorConfig, size: tuple[i
     assert picture.shape == (2, *size, 3)
     assert picture.dtype == jnp.float32
     assert jnp.isfinite(picture).all()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [*CONFIGS, *(dataclasses.replace(config, styles=3) for config in CONFIGS if config.norm == "instance")],
+    ids=lambda c: f"{type(c).__name__[0]}-{c.norm}-{c.padding}-{c.styles}",
+)
+def test_inference_and_the_flax_module_of_training_agree(config: GeneratorConfig) -> None:
+    variables, side = shuffled(config), 2 * config.plan().multiple
+    noise = draw_noise(config, keys(2), side, side)
+    inputs = {f"noise{k}": z for k, z in enumerate(noise)}
+    images = None
+    if any(name == "image" for name, _ in config.plan().inputs):
+        images = inputs["image"] = photos(2, side, side)
+    style = None if config.styles == 1 else jnp.asarray([[0.2, 0.5, 0.3], [0, 0, 1]])
+    expected = GeneratorModule(config.plan()).apply(dict(variables), inputs, style)
+    found = generate(config, variables, images, noise, size=(side, side), style=style)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_noise_has_the_shapes_of_noise_shapes() -> None:
+    config = dataclasses.replace(SMALL, downsamplings=3, skips=True, noise=2)
+    drawn = draw_noise(config, keys(3), 21, 30)
+    assert [z.shape for z in drawn] == [(3, *shape) for shape in noise_shapes(config, 21, 30)]
+    assert noise_shapes(SMALL, 21, 30) == []
 
 
 def test_parameters_of_report_004_s_table() -> None:

@@ -24,6 +24,7 @@ from nstjax.images import (
 )
 from nstjax.images.animation import encode_animation
 from nstjax.images.encode import read_metadata, to_integers
+from nstjax.images.resize import RESIZE_METHODS
 from tests.helpers.pictures import png_of_size, profile_with_gamma
 
 RNG = np.random.default_rng(0)
@@ -237,6 +238,22 @@ def test_resize(x64: None) -> None:
     np.testing.assert_allclose(resize(image, 4, 4).mean(), image.mean(), atol=0.02)
     with pytest.raises(nstjax.InputError, match="cannot resize"):
         resize(image, 0, 4)
+
+
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+@pytest.mark.parametrize("size", [(5, 40), (13, 9), (31, 23), (1, 1), (17, 64), (3, 29)], ids=str)
+def test_numpy_and_jax_arrays_are_resized_alike(method: str, size: tuple[int, int]) -> None:
+    """Pillow and JAX are independent implementations of the same filters."""
+    image = RNG.uniform(size=(2, 17, 29, 3)).astype(np.float32)
+    found, expected = resize(image, *size, method), resize(jnp.asarray(image), *size, method)
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=3e-6)
+
+
+def test_resize_keeps_float64(x64: None) -> None:
+    image = RNG.uniform(size=(1, 17, 29, 3))
+    assert resize(image, 9, 9).dtype == np.float64
 
 
 def test_fit_long_side_keeps_the_aspect_ratio() -> None:
