@@ -285,7 +285,10 @@ def stylize_arbitrary(
         levels = None if known is None else _levels(known, size)
         small = resize(photo, *size).clip(0, 1)
         coarse = None if picture is None else resize(np.asarray(picture), *size, "linear")
-        analysis = programs.run(analyze, (backbone, small, coarse, levels, share), decoder.sizes)
+        finest = size == (height, width)
+        analysis = programs.run(
+            analyze, (backbone, small, coarse, levels, share), decoder.sizes, optimize=finest
+        )
         own, regions = jax.device_get((analysis.moments, analysis.regions))
         adaptation = adapt(rest, own, regions, moments, share, recipe)
         noise = _noise(decoder.config, analysis, seed)
@@ -339,7 +342,10 @@ def compile_arbitrary(
         requests = [
             programs.ProgramRequest(paint_scale, arguments, config),
             programs.ProgramRequest(
-                analyze, (backbone, analysis.photo, coarse, levels, array(styles)), decoder.sizes
+                analyze,
+                (backbone, analysis.photo, coarse, levels, array(styles)),
+                decoder.sizes,
+                optimize=size == (height, width),
             ),
             *requests,
         ]
