@@ -65,9 +65,21 @@ def _check(options: StylizeOptions) -> None:
 
 
 def _do(
-    job: StylizeJob, paint: Callable[..., np.ndarray], options: StylizeOptions, settings: dict[str, Any]
+    job: StylizeJob,
+    paint: Callable[..., np.ndarray],
+    options: StylizeOptions,
+    settings: dict[str, Any],
+    photo: np.ndarray | None = None,
 ) -> str:
-    """Make one output file; return its size or number of frames, as text for the message."""
+    """Make one output file; return its size or number of frames, as text for the message.
+
+    Args:
+        job: the output.
+        paint: makes a picture.
+        options: the options of the command.
+        settings: the settings of the outputs.
+        photo: the photograph, if it has been decoded already.
+    """
     with Display(job.output.name, options.quiet) as display:
         began = time.perf_counter()
 
@@ -99,7 +111,8 @@ def _do(
             identity = _identity(job, settings, options)
             what = f"{stylize_video(job, paint, options.steady, identity, count, display)} frames"
         else:
-            photo = None if job.source is None else load_picture(job.source, options.size or 0)
+            if photo is None and job.source is not None:
+                photo = load_picture(job.source, options.size or 0)
             picture = paint(photo, lambda share: display.update(share, job.output.name))
             inside = _identity(job, settings, options)
             save_elsewhere(
@@ -287,9 +300,10 @@ def run_stylize(arguments: Sequence[str]) -> int:
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     # Report a bad image before loading the model, which takes seconds.
+    photo = None
     if not together and jobs[0].kind == "photograph":
         assert jobs[0].source is not None
-        load_picture(jobs[0].source, options.size or 0)
+        photo = load_picture(jobs[0].source, options.size or 0)
     if options.sheet:
         generator = the_model(str(options.model))
         _check_model(generator, options, texture=False)
@@ -304,7 +318,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
         if together:
             return _do_all(jobs, paint, options, settings, skipped)
         try:
-            _do(jobs[0], paint, options, settings)
+            _do(jobs[0], paint, options, settings, photo)
         except InputError as error:
             raise about(error, jobs[0].source or jobs[0].output) from error
         _finish(jobs[0].output, jobs, settings, options, began)
