@@ -115,7 +115,14 @@ def _prune(folder: Path) -> None:
 
 
 class ProgramRequest(NamedTuple):
-    """Arguments of :func:`run`."""
+    """Arguments of :func:`run`.
+
+    Attributes:
+        jitted: the function of ``jax.jit``.
+        arguments: pytrees of arrays; for :func:`prepare` also of ``jax.ShapeDtypeStruct``.
+        static: the last argument, which is static.
+        optimize: False compiles without LLVM's optimizations.
+    """
 
     jitted: Any
     arguments: tuple[Any, ...]
@@ -138,7 +145,8 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any, optimize: bool = T
         arguments: pytrees of arrays.
         static: the last argument, which is static. It must be hashable, and its ``repr`` must describe it completely.
         optimize: False compiles in half the time on a CPU, without LLVM's optimizations. For a program that runs once, in
-            milliseconds: its elementwise operations take twice as long, and the results differ by rounding.
+            milliseconds: its elementwise operations take twice as long, and the results differ by rounding. It has the same
+            effect without a cached program, except for tracers, and no effect on other devices than a CPU.
 
     Returns:
         The result of ``jitted``.
@@ -147,7 +155,10 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any, optimize: bool = T
 
     folder = _folder()
     if folder is None or not all(_is_plain(leaf) for leaf in jax.tree.leaves(arguments)):
-        return jitted(*arguments, static)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
+        if optimize or traced or not _options(optimize):
+            return jitted(*arguments, static)
+        return _without_optimizations(jitted, static)(*arguments)
     request = ProgramRequest(jitted, arguments, static, optimize)
     key, name = _identity(request)
     if key not in _loaded:
@@ -318,15 +329,31 @@ def _without_jax_cache() -> Iterator[None]:
                 set_enabled(bool(_quiet["before"]))
 
 
+def _options(optimize: bool) -> dict[str, int] | None:
+    """Return the options of XLA's compiler."""
+    import jax
+
+    return None if optimize or jax.default_backend() != "cpu" else {"xla_backend_optimization_level": 0}
+
+
+@functools.lru_cache(maxsize=256)
+def _without_optimizations(jitted: Any, static: Any) -> Any:
+    """Return ``jitted`` for one static argument, compiled without optimizations.
+
+    All devices of a machine must compute the same bits, whether a program comes from the cache or not.
+    """
+    import jax
+
+    return jax.jit(lambda *arguments: jitted(*arguments, static), compiler_options=_options(False))
+
+
 def _make(folder: SealedFolder, name: str, request: ProgramRequest) -> Any:
     """Compile a program and store it in the cache."""
-    import jax
     from jax.experimental import serialize_executable
 
-    fast = not request.optimize and jax.default_backend() == "cpu"
     with _without_jax_cache():
         lowered = request.jitted.lower(*request.arguments, request.static)
-        program = lowered.compile({"xla_backend_optimization_level": 0} if fast else None)
+        program = lowered.compile(_options(request.optimize))
     # Some platforms cannot serialize programs, and a full disk must not stop the run.
     with contextlib.suppress(Exception):
         needs_lapack = "lapack_" in lowered.as_text()

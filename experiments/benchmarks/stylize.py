@@ -11,7 +11,8 @@ Measures, each in a process of its own:
   loading, compiling.
 
 The networks of the table have random weights, because the time does not depend on them. Writes
-``experiments/benchmarks/stylize.json``. Run it on an otherwise idle machine.
+``experiments/benchmarks/stylize.json``, in which the results of other networks and of the command stay if they are not
+measured. Run it on an otherwise idle machine.
 """
 
 import dataclasses
@@ -66,7 +67,7 @@ class Arguments:
     repeats: int = 7
     """Number of timed pictures; the median counts."""
     networks: tuple[str, ...] = tuple(NETWORKS)
-    """Networks to measure."""
+    """Networks to measure; --networks alone measures only the command."""
     out: Path = Path(__file__).with_name("stylize.json")
     """File for the results."""
 
@@ -88,6 +89,7 @@ def generator_of(name: str) -> Generator:
 def onnx_runtime(generator: Generator, photo: np.ndarray) -> Callable[[], Any] | None:
     """Return a function that stylizes ``photo`` with ONNX Runtime; None if it is not installed."""
     try:
+        import onnx  # noqa: F401 - onnx_model needs it
         import onnxruntime
     except ImportError:
         return None
@@ -161,18 +163,18 @@ def picture_seconds(name: str, folder: Path, side: int) -> float:
 def start_of(name: str, folder: Path, side: int, repeats: int) -> dict[str, float]:
     """Measure the seconds of the command: the first time, and later."""
     words = ["stylize", "photo.png", *COMMANDS[name], "-o", "out.png", "--size", str(side), "--quiet"]
-    surroundings = {**os.environ, "NSTJAX_CACHE": str(folder / f"cache {name}")}
-    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has compiled modules
+    env = {**os.environ, "NSTJAX_CACHE": str(folder / f"cache {name}")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has compiled modules
     subprocess.run(
         [sys.executable, "-m", "nstjax", "stylize", "--list"],
         check=True,
         capture_output=True,
-        env=surroundings,
+        env=env,
     )
     seconds = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "nstjax", *words], check=True, cwd=folder, env=surroundings)
+        subprocess.run([sys.executable, "-m", "nstjax", *words], check=True, cwd=folder, env=env)
         seconds.append(time.perf_counter() - began)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         made = pool.apply(picture_seconds, (name, folder, side))
@@ -208,7 +210,12 @@ def main(arguments: Arguments) -> None:
             for name in COMMANDS:
                 started[name] = start_of(name, folder, arguments.start, arguments.repeats)
                 print("the command,", name, json.dumps(started[name]), flush=True)
-    result = {"networks": found, "command": started, "environment": environment()}
+    before = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    result = {
+        "networks": before.get("networks", {}) | found,
+        "command": before.get("command", {}) | started,
+        "environments": before.get("environments", {}) | dict.fromkeys([*found, *started], environment()),
+    }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -50,10 +50,19 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         )
         ratio = f"{best / speeds['nstjax']:.2f}"
         found.append((what, f"{speeds['nstjax']:.2f} images/s", f"{best:.2f} images/s", ratio))
-    for name, sides in _read("stylize.json").get("networks", {}).items():
+    one_pass = _read("stylize.json")
+    for name, sides in one_pass.get("networks", {}).items():
         for side, line in sides.items():
-            memory = f", {line['GiB']} GiB" if "GiB" in line else ""
-            found.append((f"stylize, {side}², {name}", f"{line['seconds']} s{memory}", "", ""))
+            if "GiB" in line:
+                memory = f"{line['seconds']} s, {line['GiB']} GiB"
+                found.append((f"one pass, {name}, {side}², peak memory", memory, "", ""))
+            else:
+                timed = _timed(f"one pass, {name}, {side}²", line["default"], line.get("onnxruntime"))
+                found.append((*timed[:2], timed[2] and f"{timed[2]} (ONNX Runtime)", timed[3]))
+    for name, line in one_pass.get("command", {}).items():
+        for when in ("first", "later"):
+            what = f"`nstjax stylize` at 512 px, {name}, whole command, {when}"
+            found.append((what, f"{line[when]} s", "", ""))
     for line in _read("large.json").get("lines", []):
         what = f"{line['size']}², {line['network']}, tiles of {line['tile']}: a transfer of one L-BFGS iteration, peak memory"
         found.append((what, f"{line['seconds']} s, {line['peak_GiB']} GiB", "", ""))
@@ -76,7 +85,7 @@ def write_table(results: Path = FOLDER / "results.json") -> None:
         f"took {100 * found['others_share_of_the_machine']:.0f} % of the machine; training, stylize and 4096² from their own runs. Ratios "
         "are of times: below 1 nstjax is faster.",
         "",
-        "| what | nstjax | PyTorch 2.13.0 | ratio |",
+        "| what | nstjax | PyTorch 2.13.0, or the program in brackets | ratio |",
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows(found)),
     ]

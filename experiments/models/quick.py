@@ -48,7 +48,7 @@ class Arguments(common.Arguments):
     """Number of training steps; by default that of the preset."""
 
 
-def trained(painting: Path, photographs: Path, run: Path, steps: int | None) -> float:
+def train_seconds(painting: Path, photographs: Path, run: Path, steps: int | None) -> float:
     """Train with the preset ``quick``; return the seconds of the command."""
     words = ["train", "--style", painting, "--data", photographs, "-o", run, "--preset", "quick"]
     if steps is not None:
@@ -76,7 +76,7 @@ def main(arguments: Arguments) -> None:
             painting = Path(text) / f"{name}.png"
             nstjax.save_image(painting, style)
             shutil.rmtree(run, ignore_errors=True)
-            seconds = trained(painting, photographs, run, arguments.steps)
+            seconds = train_seconds(painting, photographs, run, arguments.steps)
             generator = nstjax.load_generator(run)
             losses: dict[str, list[float]] = {"photograph": [], "gallery": [], "quick": []}
             grids, flat = [], []

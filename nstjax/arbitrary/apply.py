@@ -81,8 +81,9 @@ def style_pixels(style: Images, side: int = STYLE_SIDE) -> tuple[int, int]:
         side: longer side in pixels to which the image is resized; it is never enlarged.
 
     Raises:
-        InputError: If the shorter side would have less than 32 pixels.
+        InputError: If ``side`` is out of range, or the shorter side would have less than 32 pixels.
     """
+    within("style_size", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
     height, width = style.shape[1:3]
     height, width = fit_long_side(height, width, min(side, max(height, width)))
     if min(height, width) < LEAST_DECODED_SIDE:
@@ -92,10 +93,9 @@ def style_pixels(style: Images, side: int = STYLE_SIDE) -> tuple[int, int]:
     return height, width
 
 
-def _style_request(backbone: Backbone, style: Images, side: int) -> programs.ProgramRequest:
-    """Return the call of the program of :func:`prepare_style`."""
-    image = resize(style, *style_pixels(style, side)).clip(0, 1)
-    return programs.ProgramRequest(style_moments, (backbone, image), MULTIPLE, optimize=False)
+def _style_request(backbone: Backbone, style: Any) -> programs.ProgramRequest:
+    """Return the program of :func:`prepare_style` for a resized style image, or for its shape and dtype."""
+    return programs.ProgramRequest(style_moments, (backbone, style), MULTIPLE, optimize=False)
 
 
 def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> PreparedStyle:
@@ -110,8 +110,8 @@ def prepare_style(backbone: Backbone, style: Images, side: int = STYLE_SIDE) -> 
         InputError: If the image is not valid, or its shorter side then has less than 32 pixels.
     """
     image = check_image("style", style)
-    within("style_size", side, LEAST_DECODED_SIDE, MAX_STYLE_SIDE)
-    found = programs.run(*_style_request(backbone, image, side))
+    image = resize(image, *style_pixels(image, side)).clip(0, 1)
+    found = programs.run(*_style_request(backbone, image))
     return PreparedStyle(tuple(jax.device_get(found)))
 
 
@@ -126,6 +126,27 @@ def default_scale_count(height: int, width: int) -> int:
     while min(height, width) >> (count - 1) < LEAST_DECODED_SIDE and count > 1:
         count -= 1
     return count
+
+
+def scale_sizes(height: int, width: int, scale_count: int | None = None) -> list[tuple[int, int]]:
+    """Return the height and width of a photograph at each scale, from coarse to fine.
+
+    Args:
+        height: height of the photograph in pixels.
+        width: width of the photograph in pixels.
+        scale_count: number of scales; by default :func:`default_scale_count`.
+
+    Raises:
+        InputError: If the number is out of range, or the coarsest scale would be too small.
+    """
+    count = default_scale_count(height, width) if scale_count is None else scale_count
+    within("scale_count", count, 1, MAX_SCALES)
+    if min(height, width) >> (count - 1) < LEAST_DECODED_SIDE:
+        raise InputError(
+            f"`scale_count` is {count}: the coarsest scale of {width}×{height} pixels would have sides of less than "
+            f"{LEAST_DECODED_SIDE}; choose fewer"
+        )
+    return [(height >> step, width >> step) for step in reversed(range(count))]
 
 
 def _checked_masks(masks: Sequence[np.ndarray], height: int, width: int) -> list[np.ndarray]:
@@ -254,34 +275,30 @@ def stylize_arbitrary(
     if masks is not None and (len(masks) != len(images) or weights is not None):
         raise InputError("`masks` needs one mask for each style image, and no `weights`")
     one_of("method", method, get_args(TransportMethod))
-    count = default_scale_count(height, width) if scale_count is None else scale_count
-    within("scale_count", count, 1, MAX_SCALES)
-    if min(height, width) >> (count - 1) < LEAST_DECODED_SIDE:
-        raise InputError(
-            f"`scale_count` is {count}: the coarsest scale of {width}×{height} pixels would have sides of less than "
-            f"{LEAST_DECODED_SIDE}; choose fewer"
-        )
+    sizes = scale_sizes(height, width, scale_count)
     known = None if masks is None else _checked_masks(masks, height, width)
     shares = strength * (shares / shares.sum() if masks is None else shares)
     recipe = Recipe(decoder.config, decoder.sizes, method)
-    unprepared = [of for of in images if not isinstance(of, PreparedStyle)]
-    compile_arbitrary(
+    unprepared = [check_image("style", of) for of in images if not isinstance(of, PreparedStyle)]
+    prepare_programs(
         decoder,
         backbone,
         photo.shape,
-        [check_image("style", of) for of in unprepared],
+        unprepared,
         style_size=style_size,
         styles=len(images),
         masked=masks is not None,
-        scale_count=count,
+        scale_count=scale_count,
     )
     prepared = [
         of if isinstance(of, PreparedStyle) else prepare_style(backbone, of, style_size) for of in images
     ]
     moments, share = [list(of.moments) for of in prepared], np.asarray(shares, np.float32)
     kernels, picture = convolutions(decoder.config, decoder.params), None
-    rest = jax.device_get({name: leaves for name, leaves in decoder.params.items() if name not in kernels})
-    for size in _sizes(height, width, count):
+    scale_params = jax.device_get(
+        {name: leaves for name, leaves in decoder.params.items() if name not in kernels}
+    )
+    for size in sizes:
         levels = None if known is None else _levels(known, size)
         small = resize(photo, *size).clip(0, 1)
         coarse = None if picture is None else resize(np.asarray(picture), *size, "linear")
@@ -290,18 +307,13 @@ def stylize_arbitrary(
             analyze, (backbone, small, coarse, levels, share), decoder.sizes, optimize=finest
         )
         own, regions = jax.device_get((analysis.moments, analysis.regions))
-        adaptation = adapt(rest, own, regions, moments, share, recipe)
+        adaptation = adapt(scale_params, own, regions, moments, share, recipe)
         noise = _noise(decoder.config, analysis, seed)
         picture = programs.run(paint_scale, (kernels, analysis, adaptation, levels, noise), decoder.config)
     return np.asarray(picture)
 
 
-def _sizes(height: int, width: int, count: int) -> list[tuple[int, int]]:
-    """Return the sizes of the scales in pixels, from coarse to fine."""
-    return [(height >> step, width >> step) for step in reversed(range(count))]
-
-
-def compile_arbitrary(
+def prepare_programs(
     decoder: Decoder,
     backbone: Backbone,
     shape: Sequence[int],
@@ -321,11 +333,14 @@ def compile_arbitrary(
         decoder: the decoder.
         backbone: the network with which the decoder was trained.
         shape: shape of the photograph, ``(1, h, w, 3)``.
-        images: style images that are not prepared yet, ``(1, h, w, 3)`` in [0, 1].
+        images: style images that are not prepared yet, ``(1, h, w, 3)``; only their shapes are used.
         style_size: longer side in pixels to which they are resized.
         styles: number of styles.
         masked: each style has a region.
         scale_count: number of scales; by default :func:`default_scale_count`.
+
+    Raises:
+        InputError: If the number of scales or a style image does not fit.
     """
     config, (height, width) = decoder.config, shape[1:3]
 
@@ -333,7 +348,7 @@ def compile_arbitrary(
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     requests: list[programs.ProgramRequest] = []
-    for size in _sizes(height, width, scale_count or default_scale_count(height, width)):
+    for size in scale_sizes(height, width, scale_count):
         analysis, adaptation = outline(config, size, styles if masked else 0)
         coarse = analysis.photo if requests else None
         levels = [array(styles, *x.shape[1:3]) for x in analysis.activations] if masked else None
@@ -350,4 +365,5 @@ def compile_arbitrary(
             *requests,
         ]
     # The longest compilations first, so that all cores are busy until the end.
-    programs.prepare(requests + [_style_request(backbone, image, style_size) for image in images])
+    shapes = [array(1, *style_pixels(image, style_size), 3) for image in images]
+    programs.prepare(requests + [_style_request(backbone, one) for one in shapes])

@@ -164,8 +164,8 @@ def _scaled(moments: ActivationMoments, size: float) -> ActivationMoments:
 
 
 @partial(jax.jit, static_argnums=2)
-def style_moments(backbone: Backbone, style: Images, multiple: int = MULTIPLE) -> list[ActivationMoments]:
-    """Compute the moments of a style image at :data:`DECODER_LAYERS`; its sides are padded to a multiple of a number."""
+def style_moments(backbone: Backbone, style: Images, multiple: int) -> list[ActivationMoments]:
+    """Compute the moments of a style image at :data:`DECODER_LAYERS`; its sides are padded to multiples of ``multiple``."""
     return [moments_of(x) for x in encode(backbone, pad_to_multiple(style, multiple))]
 
 

@@ -39,7 +39,7 @@ _HIGH = lax.Precision.HIGHEST
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ActivationMoments:
-    """Mean and covariance of activations.
+    """Mean and covariance of activations; JAX or NumPy arrays.
 
     Attributes:
         mean: ``(n, c)``.
@@ -53,7 +53,7 @@ class ActivationMoments:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AffineMap:
-    """The map ``y = matrix x + offset``, one for each image.
+    """The map ``y = matrix x + offset``, one for each image; JAX or NumPy arrays.
 
     Attributes:
         matrix: ``(n, c, c)``.
@@ -112,7 +112,7 @@ def _with_ridge(covariance: Any, other: Any) -> Any:
 
 
 def _each(function: Callable[[Any], Any], matrices: Any) -> Any:
-    """Apply a function of ``(1, c, c)`` to each matrix of ``(n, c, c)``, one after another.
+    """Apply a function of ``(n, c, c)`` to matrices; to those of JAX, one after another.
 
     On a CPU, XLA divides the decompositions of a batch among its threads and waits for them in a thread. Beside
     convolutions in one program, all threads can then wait for ever.

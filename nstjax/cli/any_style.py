@@ -12,7 +12,7 @@ from nstjax.arbitrary.apply import (
     PreparedStyle,
     arbitrary_bytes,
     check_network,
-    compile_arbitrary,
+    prepare_programs,
     prepare_style,
     style_pixels,
     stylize_arbitrary,
@@ -93,7 +93,7 @@ class AnyStyle:
         with self._lock:  # several devices
             if not self._styles:
                 size = self.options.style_size
-                compile_arbitrary(
+                prepare_programs(
                     self.decoder,
                     self.backbone,
                     photo.shape,
@@ -123,13 +123,14 @@ class AnyStyle:
 
     def paint(self, photo: np.ndarray) -> np.ndarray:
         """Stylize a photograph, ``(1, h, w, 3)`` in [0, 1]."""
+        masks = self._regions(photo)  # before the programs are compiled
         return stylize_arbitrary(
             self.decoder,
             self.backbone,
             photo,
             self._prepared(photo),
             weights=self.weights,
-            masks=self._regions(photo),
+            masks=masks,
             strength=self.options.strength,
             method=self.options.transport,
             scale_count=self.options.scale_count,

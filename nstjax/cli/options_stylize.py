@@ -78,7 +78,7 @@ class StylizeOptions:
     steady: FlagCreatePairsOff[bool] = False
     """For videos and animations: blend each stylized frame with the previous one, moved along the optical flow, which reduces flicker. It needs the extra video."""
     tile: int | None = None
-    """With --model: rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used on a CPU, where they are also faster, and on other devices for results of more than 4 megapixels."""
+    """With --model: rows in each band, at least 16: computing a picture in bands needs less memory and gives the same result; 0 uses no bands. By default bands are used for results of more than 2 megapixels on a CPU, and of more than 4 megapixels on other devices."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     """Format of the pictures in an output folder."""
     bits: int = 8

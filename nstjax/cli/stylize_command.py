@@ -307,7 +307,8 @@ def run_stylize(arguments: Sequence[str]) -> int:
     if options.sheet:
         generator = the_model(str(options.model))
         _check_model(generator, options, texture=False)
-        return write_sheet(generator, options, jobs[0])
+        assert photo is not None  # check_sheet: a sheet is of one photograph
+        return write_sheet(generator, options, jobs[0], photo)
     settings, paint = _prepared(options, jobs[0].kind == "texture")
     began = time.perf_counter()
     folder = jobs[0].output.parent

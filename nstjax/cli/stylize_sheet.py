@@ -8,7 +8,6 @@ import numpy as np
 from nstjax.cli.display import Display
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.painters import by_generator
-from nstjax.cli.pictures import load_picture
 from nstjax.cli.stylize_jobs import StylizeJob
 from nstjax.errors import InputError
 from nstjax.files import save_elsewhere
@@ -52,10 +51,8 @@ def _with_inset(picture: np.ndarray, inset: np.ndarray | None) -> np.ndarray:
     return result
 
 
-def write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob) -> int:
+def write_sheet(generator: Generator, options: StylizeOptions, job: StylizeJob, photo: np.ndarray) -> int:
     """Write a sheet with the photograph in every style; return the exit code."""
-    assert job.source is not None
-    photo = load_picture(job.source, options.size or 0)
     if options.size is None and max(photo.shape[1:3]) > SHEET_SIDE:
         options = dataclasses.replace(options, size=SHEET_SIDE)
     cells: list[Cell] = [(photo, "photograph")]

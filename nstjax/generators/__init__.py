@@ -141,7 +141,7 @@ def pad_to_multiple(images: Images, multiple: int) -> Array:
     return jnp.pad(images, ((0, 0), (0, high), (0, wide), (0, 0)), mode="reflect")
 
 
-def _checked(
+def _checked_inputs(
     config: GeneratorConfig,
     images: Images | None,
     noise: Sequence[Array],
@@ -214,7 +214,7 @@ def generate(
     Raises:
         InputError: If images or noise do not match the generator's inputs, or the images are integers.
     """
-    inputs, size, style = _checked(config, images, noise, size, dtype, style)
+    inputs, size, style = _checked_inputs(config, images, noise, size, dtype, style)
     plan, weights = config.plan(), variables["params"]
     if style is not None:
         styled = plan.styled()
@@ -261,8 +261,8 @@ def generate_train(
     """
     from nstjax.generators.network import GeneratorModule
 
-    inputs, size, style = _checked(config, images, noise, size, dtype, style)
-    network = GeneratorModule(config.plan(), True, axis_name)
+    inputs, size, style = _checked_inputs(config, images, noise, size, dtype, style)
+    network = GeneratorModule(config.plan(), axis_name)
     picture, changed = network.apply(dict(variables), inputs, style, mutable=["batch_stats"])
     return _cropped(picture, size), changed.get("batch_stats", {})
 

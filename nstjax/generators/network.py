@@ -42,15 +42,12 @@ class NormLayer(nn.Module):
     Attributes:
         step: the norm or scale step.
         batch: batch normalization if True, instance normalization if False.
-        train: use and update with the statistics of the batch; otherwise use the running ones (batch
-            normalization).
         axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
         styles: number of styles; with more than one, ``scale`` and ``bias`` are ``(styles, c)``.
     """
 
     step: LayerStep
     batch: bool
-    train: bool
     axis_name: str | None
     styles: int = 1
 
@@ -77,8 +74,6 @@ class NormLayer(nn.Module):
             return apply_step(self.step, params, (x,), moments(x, batch=False))
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if not self.train:
-            return apply_step(self.step, params, (x,), (mean.value, var.value))
         statistics = moments(x, True, None if self.is_initializing() else self.axis_name)
         if not self.is_initializing():
             for variable, of_batch in zip((mean, var), statistics, strict=True):
@@ -87,17 +82,17 @@ class NormLayer(nn.Module):
 
 
 class GeneratorModule(nn.Module):
-    """A generator network.
+    """A generator network in training mode, and for the initial weights.
+
+    Batch normalization uses the statistics of the batch and updates the running ones.
+    :func:`nstjax.generators.steps.apply_plan` is the network in inference.
 
     Attributes:
         plan: its steps. The weights of each step have the step's name.
-        train: training mode: batch normalization uses the statistics of the batch and updates the running
-            ones.
         axis_name: name of the mapped axis of devices over which the batch is divided; None for one device.
     """
 
     plan: GeneratorPlan
-    train: bool = False
     axis_name: str | None = None
 
     @nn.compact
@@ -119,7 +114,7 @@ class GeneratorModule(nn.Module):
                 arrays[step.name] = Conv(step, name=step.name)(sources[0])
             elif step.op in ("norm", "scale"):
                 batch, styles = self.plan.norm == "batch", self.plan.styles
-                norm = NormLayer(step, batch, self.train, self.axis_name, styles, name=step.name)
+                norm = NormLayer(step, batch, self.axis_name, styles, name=step.name)
                 arrays[step.name] = norm(sources[0], style)
             else:
                 arrays[step.name] = apply_step(step, {}, sources)

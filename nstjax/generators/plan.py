@@ -2,7 +2,7 @@
 
 A :class:`GeneratorPlan` names every array that the network computes, in order, and the arrays it is computed
 from. This module has no weights and no arithmetic: see :mod:`nstjax.generators.steps` for the arithmetic and
-:mod:`nstjax.generators.network` for the Flax module, which computes whole images.
+:mod:`nstjax.generators.network` for the Flax module, which training uses.
 
 A tile executor uses a plan as follows. To compute rows ``[a, b)`` of a step's result, it calls
 :func:`window`, which returns the rows of the source that are needed and the padding that remains. It slices

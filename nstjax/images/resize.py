@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, one_of
 from nstjax.typing import FeatureMap, Images
 
 RESIZE_METHODS = ("lanczos3", "cubic", "linear", "nearest")
@@ -16,7 +16,6 @@ _PILLOW = {
     "lanczos3": Image.Resampling.LANCZOS,
     "cubic": Image.Resampling.BICUBIC,
     "linear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
 }
 
 
@@ -38,11 +37,13 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
             not clipped.
 
     Returns:
-        ``(n, height, width, c)`` of the same dtype; a NumPy array if ``images`` is one, and else a JAX array.
+        ``(n, height, width, c)`` of the same dtype; a NumPy array if ``images`` is one, and else a JAX array. It is
+        ``images`` itself if the size is the same.
 
     Raises:
-        InputError: If the height or the width is less than 1.
+        InputError: If the height or the width is less than 1, or the method is unknown.
     """
+    one_of("method", method, RESIZE_METHODS)
     if height < 1 or width < 1:
         raise InputError(f"cannot resize to {width}×{height}: both must be at least 1")
     n, h, w, c = images.shape
@@ -50,8 +51,11 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
         return images
     if isinstance(images, jax.Array):
         return jax.image.resize(images, (n, height, width, c), method, antialias=True)
+    if method == "nearest":  # Pillow does not compute the position of each pixel exactly
+        rows, columns = ((2 * np.arange(m) + 1) * k // (2 * m) for m, k in ((height, h), (width, w)))
+        return images[:, rows[:, None], columns]
     if images.dtype != np.float32:  # Pillow has no float64
-        return np.asarray(resize(jnp.asarray(images), height, width, method))
+        return np.asarray(resize(jnp.asarray(images), height, width, method)).astype(images.dtype)
     found = np.empty((n, height, width, c), np.float32)
     for i, k in np.ndindex(n, c):
         channel = Image.fromarray(np.ascontiguousarray(images[i, :, :, k]))

@@ -19,7 +19,7 @@ from nstjax.inference.banded import generate_in_bands
 from nstjax.pixels import check_floating, check_range
 from nstjax.typing import Images
 
-# Larger images are computed in bands. On a CPU that takes as long for them, and less memory.
+# Larger images are computed in bands, which need less memory.
 WHOLE_PIXELS = 2**22
 CPU_WHOLE_PIXELS = 2**21
 CPU_BAND_PIXELS = 2**15  # pixels of a band on a CPU

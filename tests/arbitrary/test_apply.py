@@ -235,6 +235,8 @@ REFUSED = {
         "`scale_count` is 3: the coarsest scale of 56×40 pixels would have",
     ),
     "method": ({"method": "monge"}, "`method`"),
+    "no style size": ({"style_size": 0}, "`style_size` is 0: it must be between 32"),
+    "a large style size": ({"style_size": 100_000}, "`style_size` is 100000: it must be between 32"),
 }
 
 
@@ -359,6 +361,7 @@ MISTAKES = {
     "--model gallery --style-size 256": "--style-size does not go with --model",
     "--style a.png --tile 64": "--tile does not go without --model",
     "--style a.png --style-size 8": "--style-size is 8",
+    "--style a.png --scale-count 8": "--scale-count is 8: the coarsest scale of 56×40 pixels would have",
 }
 
 

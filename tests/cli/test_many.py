@@ -53,8 +53,8 @@ from nstjax.cli.main import main
 used = set()
 run = programs.run
 
-def recorded(*arguments):
-    found = run(*arguments)
+def recorded(*arguments, **options):
+    found = run(*arguments, **options)
     used.update(leaf.device for leaf in jax.tree.leaves(found) if isinstance(leaf, jax.Array))
     return found
 

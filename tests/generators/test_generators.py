@@ -23,7 +23,6 @@ from nstjax.generators import (
     init_generator,
     noise_shapes,
 )
-from nstjax.generators.network import GeneratorModule
 from nstjax.generators.norm import moments
 from nstjax.generators.plan import window
 from nstjax.generators.steps import apply_step
@@ -72,6 +71,19 @@ def test_any_size_comes_out_as_it_went_in(config: GeneratorConfig, size: tuple[i
     assert jnp.isfinite(picture).all()
 
 
+def batch_statistics(config: GeneratorConfig, variables: Any, inputs: dict[str, jax.Array]) -> dict[str, Any]:
+    """Return the means and variances of a batch before each normalization, step by step."""
+    arrays: dict[str, Any] = dict(inputs)
+    found = {}
+    for step in config.plan().steps:
+        sources, known = [arrays[name] for name in step.sources], None
+        if step.op == "norm":
+            known = moments(sources[0], batch=True)
+            found[step.name] = {"mean": known[0].reshape(-1), "var": known[1].reshape(-1)}
+        arrays[step.name] = apply_step(step, variables["params"].get(step.name, {}), sources, known)
+    return found
+
+
 @pytest.mark.parametrize(
     "config",
     [*CONFIGS, *(dataclasses.replace(config, styles=3) for config in CONFIGS if config.norm == "instance")],
@@ -85,15 +97,18 @@ def test_inference_and_the_flax_module_of_training_agree(config: GeneratorConfig
     if any(name == "image" for name, _ in config.plan().inputs):
         images = inputs["image"] = photos(2, side, side)
     style = None if config.styles == 1 else jnp.asarray([[0.2, 0.5, 0.3], [0, 0, 1]])
-    expected = GeneratorModule(config.plan()).apply(dict(variables), inputs, style)
+    if config.norm == "batch":  # in training it uses the statistics of the batch: inference gets these
+        variables["batch_stats"] = batch_statistics(config, variables, inputs)
+    expected, _ = generate_train(config, variables, images, noise, size=(side, side), style=style)
     found = generate(config, variables, images, noise, size=(side, side), style=style)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_noise_has_the_shapes_of_noise_shapes() -> None:
     config = dataclasses.replace(SMALL, downsamplings=3, skips=True, noise=2)
-    drawn = draw_noise(config, keys(3), 21, 30)
-    assert [z.shape for z in drawn] == [(3, *shape) for shape in noise_shapes(config, 21, 30)]
+    shapes = [(24, 32, 2), (12, 16, 2), (6, 8, 2), (3, 4, 2)]
+    assert noise_shapes(config, 21, 30) == shapes
+    assert [z.shape for z in draw_noise(config, keys(3), 21, 30)] == [(3, *shape) for shape in shapes]
     assert noise_shapes(SMALL, 21, 30) == []
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -241,7 +243,7 @@ def test_resize(x64: None) -> None:
 
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
-@pytest.mark.parametrize("size", [(5, 40), (13, 9), (31, 23), (1, 1), (17, 64), (3, 29)], ids=str)
+@pytest.mark.parametrize("size", [(5, 40), (13, 9), (31, 23), (1, 1), (17, 64), (3, 29), (34, 58)], ids=str)
 def test_numpy_and_jax_arrays_are_resized_alike(method: str, size: tuple[int, int]) -> None:
     """Pillow and JAX are independent implementations of the same filters."""
     image = RNG.uniform(size=(2, 17, 29, 3)).astype(np.float32)
@@ -251,9 +253,22 @@ def test_numpy_and_jax_arrays_are_resized_alike(method: str, size: tuple[int, in
     np.testing.assert_allclose(found, expected, atol=3e-6)
 
 
-def test_resize_keeps_float64(x64: None) -> None:
+@pytest.mark.parametrize(("n", "m"), [(20, 30), (600, 900), (1024, 384), (5, 3), (7, 7 * 3)])
+def test_nearest_takes_the_pixel_that_contains_the_center(n: int, m: int) -> None:
+    image = np.arange(n, dtype=np.float32).reshape(1, n, 1, 1).repeat(2, 2)
+    expected = [math.floor(Fraction(2 * i + 1, 2) * Fraction(n, m)) for i in range(m)]
+    np.testing.assert_array_equal(resize(image, m, 4, "nearest")[0, :, 1, 0], expected)
+
+
+def test_resize_keeps_float64() -> None:
     image = RNG.uniform(size=(1, 17, 29, 3))
     assert resize(image, 9, 9).dtype == np.float64
+    assert resize(image, 9, 9, "nearest").dtype == np.float64
+
+
+def test_resize_refuses_an_unknown_method() -> None:
+    with pytest.raises(nstjax.InputError, match="`method`"):
+        resize(np.zeros((1, 4, 4, 3), np.float32), 2, 2, "sinc")
 
 
 def test_fit_long_side_keeps_the_aspect_ratio() -> None:
