@@ -347,13 +347,14 @@ def prepare_programs(
     def array(*shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
+    kernels = convolutions(config, decoder.params)
     requests: list[programs.ProgramRequest] = []
     for size in scale_sizes(height, width, scale_count):
         analysis, adaptation = outline(config, size, styles if masked else 0)
         coarse = analysis.photo if requests else None
         levels = [array(styles, *x.shape[1:3]) for x in analysis.activations] if masked else None
         noise = [array(*shape) for shape in _noise_shapes(config, analysis)]
-        arguments = (convolutions(config, decoder.params), analysis, adaptation, levels, noise)
+        arguments = (kernels, analysis, adaptation, levels, noise)
         requests = [
             programs.ProgramRequest(paint_scale, arguments, config),
             programs.ProgramRequest(

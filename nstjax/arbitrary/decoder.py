@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from nstjax.arbitrary.transport import ActivationMoments
+from nstjax.arbitrary.transport import ActivationMoments, array_library
 from nstjax.errors import InputError, check_choices, within
 from nstjax.generators.plan import GeneratorPlan, LayerStep, Op
 from nstjax.generators.steps import apply_plan
@@ -176,7 +175,7 @@ def describe_style(style: Sequence[ActivationMoments], sizes: Sequence[float]) -
         style: moments at :data:`DECODER_LAYERS`.
         sizes: root mean square of the activations of each layer, by which they are divided.
     """
-    xp: Any = np if isinstance(style[0].mean, np.ndarray) else jnp
+    xp = array_library(style[0].mean)
     parts = []
     for of, size in zip(style, sizes, strict=True):
         deviation = xp.sqrt(xp.maximum(xp.diagonal(of.covariance, axis1=1, axis2=2), 0))

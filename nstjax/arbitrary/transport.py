@@ -83,7 +83,7 @@ def moments_of(features: FeatureMap, mask: Array | None = None) -> ActivationMom
     return ActivationMoments(mean, jnp.einsum("nmc,nmd->ncd", centered, centered, precision=_HIGH))
 
 
-def _library(*arrays: Any) -> Any:
+def array_library(*arrays: Any) -> Any:
     """Return ``jax.numpy`` if one of the arrays is of JAX, else ``numpy``."""
     return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
@@ -94,7 +94,7 @@ def _product(*factors: Any) -> Any:
     for other in rest:
         first = (
             jnp.matmul(first, other, precision=_HIGH)
-            if _library(first, other) is jnp
+            if array_library(first, other) is jnp
             else np.matmul(first, other)
         )
     return first
@@ -105,7 +105,7 @@ def _transposed(matrices: Any) -> Any:
 
 
 def _with_ridge(covariance: Any, other: Any) -> Any:
-    xp, channels = _library(covariance, other), covariance.shape[-1]
+    xp, channels = array_library(covariance, other), covariance.shape[-1]
     own, theirs = (xp.trace(one, axis1=1, axis2=2) / channels for one in (covariance, other))
     ridge = OWN_RIDGE * own + OTHER_RIDGE * theirs + xp.finfo(covariance.dtype).tiny ** 0.5
     return covariance + ridge[:, None, None] * xp.eye(channels, dtype=covariance.dtype)
@@ -124,13 +124,13 @@ def _each(function: Callable[[Any], Any], matrices: Any) -> Any:
 
 def _root(covariance: Any) -> Any:
     """Return the symmetric square roots of positive semidefinite matrices."""
-    xp = _library(covariance)
+    xp = array_library(covariance)
     values, vectors = xp.linalg.eigh(covariance)
     return _product(vectors * xp.sqrt(xp.maximum(values, 0))[:, None], _transposed(vectors))
 
 
 def _inverse_root(covariance: Any) -> Any:
-    xp = _library(covariance)
+    xp = array_library(covariance)
     values, vectors = xp.linalg.eigh(covariance)
     floor = values[:, -1:] * xp.finfo(values.dtype).eps
     return _product(vectors / xp.sqrt(xp.maximum(values, floor))[:, None], _transposed(vectors))
@@ -154,7 +154,7 @@ def transport(
         InputError: If the method is unknown.
     """
     one_of("method", method, get_args(TransportMethod))
-    xp = _library(source.covariance, target.covariance)
+    xp = array_library(source.covariance, target.covariance)
     sigma = _with_ridge(source.covariance, target.covariance)
     wanted = _with_ridge(target.covariance, source.covariance)
     if method == "adain":
@@ -175,7 +175,7 @@ def transport(
 
 def identity_like(one: AffineMap) -> AffineMap:
     """Return the identity with the shapes of a map."""
-    xp = _library(one.matrix)
+    xp = array_library(one.matrix)
     eye = xp.eye(one.matrix.shape[-1], dtype=one.matrix.dtype)
     return AffineMap(xp.broadcast_to(eye, one.matrix.shape), xp.zeros_like(one.offset))
 

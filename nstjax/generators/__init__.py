@@ -4,7 +4,7 @@ The weights are a pytree, ``{"params": …, "batch_stats": …}``. All functions
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -217,13 +217,7 @@ def generate(
     inputs, size, style = _checked_inputs(config, images, noise, size, dtype, style)
     plan, weights = config.plan(), variables["params"]
     if style is not None:
-        styled = plan.styled()
-        weights = {
-            name: {key: (style @ table)[:, None, None] for key, table in leaves.items()}
-            if name in styled
-            else leaves
-            for name, leaves in weights.items()
-        }
+        weights = map_styled(config, weights, lambda table: (style @ table)[:, None, None])
     statistics = None
     if plan.norm == "batch":
         statistics = {name: (of["mean"], of["var"]) for name, of in variables["batch_stats"].items()}
@@ -267,6 +261,23 @@ def generate_train(
     return _cropped(picture, size), changed.get("batch_stats", {})
 
 
+def map_styled(
+    config: GeneratorConfig, params: Mapping[str, Any], function: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Return the weights with a function applied to the scales and biases, of which each style has its own.
+
+    Args:
+        config: settings of the generator.
+        params: its weights, ``variables["params"]``.
+        function: function of one array of scales or biases.
+    """
+    styled = config.plan().styled()
+    return {
+        name: {key: function(leaf) for key, leaf in leaves.items()} if name in styled else leaves
+        for name, leaves in params.items()
+    }
+
+
 def blend_styles(
     config: GeneratorConfig, variables: Variables, weights: Array | np.ndarray
 ) -> tuple[GeneratorConfig, Variables]:
@@ -290,15 +301,11 @@ def blend_styles(
         raise InputError(f"`weights` has shape {np.shape(weights)}: give {config.styles}, one for each style")
     if config.styles == 1:
         return config, variables
-    norms = config.plan().styled()
     # Loaded weights are NumPy arrays, for which NumPy saves the compilation of many small products.
     shares: Any = (
         weights.astype(np.float32) if isinstance(weights, np.ndarray) else jnp.asarray(weights, jnp.float32)
     )
-    params = {
-        name: {key: shares @ leaf for key, leaf in leaves.items()} if name in norms else leaves
-        for name, leaves in variables["params"].items()
-    }
+    params = map_styled(config, variables["params"], lambda table: shares @ table)
     return dataclasses.replace(config, styles=1), {**variables, "params": params}
 
 
@@ -338,6 +345,7 @@ __all__ = [
     "generate",
     "generate_train",
     "init_generator",
+    "map_styled",
     "noise_shapes",
     "pad_to_multiple",
 ]

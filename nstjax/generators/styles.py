@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.generators import blend_styles
+from nstjax.generators import blend_styles, map_styled
 from nstjax.generators.store import Generator
 
 MOST_WEIGHT = 1e6  # of a style
@@ -154,13 +154,7 @@ def with_styles(generator: Generator, styles: int) -> Generator:
     own = generator.config.styles
     config, variables = blend_styles(generator.config, generator.variables, jnp.full(own, 1 / own))
     if styles > 1:
-        norms = config.plan().styled()
-        params = {
-            name: {key: jnp.tile(leaf, (styles, 1)) for key, leaf in leaves.items()}
-            if name in norms
-            else leaves
-            for name, leaves in variables["params"].items()
-        }
+        params = map_styled(config, variables["params"], lambda leaf: jnp.tile(leaf, (styles, 1)))
         variables = {**variables, "params": params}
     return Generator(dataclasses.replace(config, styles=styles), variables, dict(generator.record))
 
