@@ -80,7 +80,7 @@ def _run(arguments: list[str]) -> int:
         "stylize",
         "web",
     ):  # one pass over a large image would reuse little of the freed memory
-        keep_freed_memory()
+        keep_freed_memory(fill=False)  # check_device does the rest, after the import of JAX
     module, name = _COMMANDS[command]
     function = getattr(importlib.import_module(f"nstjax.{module}"), name)
     with raise_on_signal():

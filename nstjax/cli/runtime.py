@@ -10,12 +10,15 @@ from typing import Any
 from nstjax.cli.flags import with_flags
 from nstjax.cli.many import beside_others
 from nstjax.errors import InputError, InputWarning
+from nstjax.heap import fill_holes_after_compilations
 from nstjax.programs import enable_compilation_cache
 
 
 def check_device() -> None:
     """Raise :class:`InputError` if JAX finds no device, for example because JAX_PLATFORMS names an unavailable one."""
     import jax
+
+    fill_holes_after_compilations()
 
     try:
         jax.devices()

@@ -1,0 +1,94 @@
+"""Free blocks of the C library's heap, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc of the GNU C library")
+
+HOLES = """
+import ctypes, sys
+import numpy as np
+from nstjax import heap
+
+assert heap.keep_freed_memory(fill=False)
+assert "jax" not in sys.modules
+libc = heap._library()
+if libc is None:
+    print("no mallinfo2")
+    sys.exit()
+sizes = np.random.default_rng(0).integers(10_000, 60_000, 6_000)
+blocks = [libc.malloc(int(size)) for size in sizes]
+for block, size in zip(blocks, sizes):
+    ctypes.memset(block, block % 251, int(size))
+for block in blocks[::2]:
+    libc.free(block)
+"""
+
+RESIDENT = """
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+"""
+
+
+def lines(script: str, **variables: str) -> list[str]:
+    made = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, **variables}
+    )
+    assert made.returncode == 0, made.stderr
+    if made.stdout == "no mallinfo2\n":
+        pytest.skip("the C library has no mallinfo2")
+    return made.stdout.splitlines()
+
+
+def test_holes_are_filled_once_and_no_other_memory_changes() -> None:
+    script = f"""{HOLES}{RESIDENT}
+before = resident()
+first, second = heap.fill_holes(), heap.fill_holes()
+print(first, second, before - resident())
+for block, size in list(zip(blocks, sizes))[1::2]:
+    assert ctypes.string_at(block, int(size)) == bytes([block % 251]) * int(size)
+end = libc.sbrk(0) - libc.mallinfo2().keepcost
+print(sum(libc.malloc(int(size)) < end for size in sizes[::2]))
+"""
+    counts, reused = lines(script)
+    first, second, returned = map(float, counts.split())
+    assert first >= 3_000
+    assert second < 0.1 * first  # remainders of larger blocks
+    assert returned > 0.6 * 3_000 * 35_000 / 2**20  # all whole pages of the holes, of 35 kB in the mean
+    assert int(reused) < 100  # a block of the same size is not found between the others again
+
+
+def test_large_holes_stay() -> None:
+    script = f"""{HOLES}
+large, after = libc.malloc(50_000_000), libc.malloc(10_000)
+libc.free(large)
+heap.fill_holes()
+print(libc.malloc(49_000_000) == large)
+"""
+    assert lines(script) == ["True"]
+
+
+def test_jax_reports_long_compilations_to_the_heap() -> None:
+    script = """
+from nstjax import heap
+heap._LONG = 0.0
+calls = []
+heap.fill_holes = lambda: calls.append(1)
+heap.fill_holes_after_compilations()  # nothing is kept yet
+import jax, jax.numpy as jnp
+jax.jit(lambda x: x + 1)(jnp.ones(3))
+before = len(calls)
+heap.keep_freed_memory(), heap.keep_freed_memory()
+jax.jit(lambda x: x + 2)(jnp.ones(3))
+print(before, len(calls))
+heap._LONG = 1e9
+jax.jit(lambda x: x + 3)(jnp.ones(3))
+print(len(calls))
+"""
+    (before, calls), (same,) = (line.split() for line in lines(script, NSTJAX_CACHE=""))
+    assert before == "0"
+    assert int(calls) >= 1
+    assert same == calls
