@@ -1,11 +1,12 @@
 """The Stanford poster's future work: ``python -m experiments.realtime --photographs DIR --images DIR``.
 
-"Implement a real-time style transfer algorithm and compare its performance with Gatys method": the generators
-of Johnson and Ulyanov are compared with per-image optimization, on photographs that were not used for
-training. All are judged by the objective of the optimization. Measures: the loss over time, the number of
-iterations that one pass of a generator is worth, the number of iterations it saves as a starting point, and
-the number of images after which its training has paid off. Run time: about half an hour on 2 cores, most of
-it for two training runs, which are cached in figures/runs; ``--full`` needs a GPU.
+"Implement a real-time style transfer algorithm and compare its performance with Gatys method": four methods that stylize
+a photograph in one pass are compared with per-image optimization, on photographs that were not used for training. Two
+come with nstjax: the decoder for any style, and ``gallery``. Two are trained here: Johnson's network from the weights of
+``gallery``, as the preset ``quick`` does, and Ulyanov's from random weights. All are judged by the default objective of
+the optimization. Measures: the loss over time, the number of iterations that one pass is worth, the number of iterations
+it saves as a starting point, and the number of images after which a training has paid off. Run time: about 40 minutes on
+2 cores, most of it for two training runs, which are cached in figures/runs; ``--full`` needs a GPU.
 """
 
 import math
@@ -20,9 +21,8 @@ from matplotlib.figure import Figure
 from experiments.programs import keep_programs
 from experiments.realtime import settings
 from experiments.realtime.measures import at_time, loss_of, pictures_to_pay, seconds_of
-from experiments.realtime.settings import FROM_GENERATOR, MARKS, Race, per_image
-from experiments.trained import TrainArguments, caption_of
-from nstjax.inference import stylize
+from experiments.realtime.settings import FROM_PICTURE, MARKS, Race, RaceArguments, per_image
+from experiments.trained import caption_of
 from nstjax.reports import Cell, contact_sheet
 
 PAINTINGS = ("starry_night",)
@@ -40,30 +40,29 @@ def geometric(values: Any) -> float:
 
 
 def compare(lab: Race, painting: str) -> dict[str, Any]:
-    """Train the generators and run the optimizations for one painting.
+    """Apply all methods to the photographs, for one painting.
 
     Returns:
-        ``{"style": …, "photos": {name: …}, "trained": {kind: …}}``.
+        ``{"style": …, "photos": {name: …}, "methods": {name: …}}``.
     """
     style = lab.picture("style", painting)
-    trained = {kind: lab.trained(kind, painting) for kind in lab.size.generators}
+    methods = lab.methods(painting)
     found: dict[str, Any] = {}
     for name, photo in lab.photos.items():
         loss = loss_of(per_image(), lab.backbone, photo, style)
         plain = lab.descent(f"{painting}_{name}", photo, style, None)
-        found[name] = {"photo": photo, "plain": plain, "generators": {}}
-        for kind, one in trained.items():
-            generator = one.generator
-            if generator is None:
-                continue
-            image = stylize(generator, photo)
-            found[name]["generators"][kind] = {
+        found[name] = {"photo": photo, "plain": plain, "methods": {}}
+        for kind, method in methods.items():
+            image = method.paint(photo)
+            found[name]["methods"][kind] = {
                 "image": image,
                 "loss": loss(image),
-                "seconds": seconds_of(lambda g=generator, p=photo: stylize(g, p)),  # type: ignore[misc]
-                "onward": lab.descent(f"{painting}_{name}_from_{kind}", photo, style, image),
+                "seconds": seconds_of(lambda m=method, p=photo: m.paint(p)),  # type: ignore[misc]
+                "onward": lab.descent(
+                    f"{painting}_{name}_from_{kind.replace(' ', '_')}", photo, style, image
+                ),
             }
-    return {"style": style, "photos": found, "trained": trained}
+    return {"style": style, "photos": found, "methods": methods}
 
 
 def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
@@ -89,10 +88,8 @@ def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
             for i in (0, *(m for m in MARKS if m <= settings.ITERATIONS))
         },
     )
-    for kind, trained in found["trained"].items():
-        if trained.generator is None:
-            continue
-        mine = {name: p["generators"][kind] for name, p in photos.items()}
+    for kind, method in found["methods"].items():
+        mine = {name: p["methods"][kind] for name, p in photos.items()}
         equal = {name: p["plain"].reaches(mine[name]["loss"]) for name, p in photos.items()}
         worth = [i for i in equal.values() if i is not None]
         seconds = float(np.mean([g["seconds"] for g in mine.values()]))
@@ -102,7 +99,8 @@ def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
                 [p["plain"].seconds[-1 if equal[name] is None else equal[name]] for name, p in photos.items()]
             )
         )
-        pays = pictures_to_pay(trained.seconds, seconds, otherwise)
+        cost = method.training_seconds
+        pays = math.inf if cost is None else pictures_to_pay(cost, seconds, otherwise)
         saved = {}
         for goal in (goal for goal in GOALS if goal < settings.ITERATIONS):
             reached = [
@@ -120,10 +118,10 @@ def numbers(lab: Race, painting: str, found: dict[str, Any]) -> None:
                 "worth_iterations_median": float(np.median(worth)) if worth else None,
                 "seconds_of_as_many_iterations": round(otherwise, 3),
                 "faster_by": round(otherwise / seconds, 1),
-                "loss_of_the_optimisation_in_the_same_time": round(
+                "loss_of_the_optimization_in_the_same_time": round(
                     geometric(at_time(p["plain"], mine[name]["seconds"]) for name, p in photos.items()), 4
                 ),
-                "training_seconds": round(trained.seconds, 1),
+                "training_seconds": None if cost is None else round(cost, 1),
                 "training_pays_after_pictures": round(pays, 1) if math.isfinite(pays) else None,
                 "iterations_from_its_picture": saved,
             },
@@ -134,28 +132,33 @@ def plot(lab: Race, everything: dict[str, dict[str, Any]]) -> None:
     """Plot the loss, relative to that of the photograph, against seconds."""
     figure = Figure(figsize=(5.6 * len(everything), 4.6), layout="constrained")
     panels = figure.subplots(1, len(everything), squeeze=False)[0]
-    colors = {"johnson": "C1", "ulyanov": "C2"}
+    styles = {
+        "any style": ("C4", "^"),
+        "gallery": ("C3", "D"),
+        "johnson": ("C1", "o"),
+        "ulyanov": ("C2", "s"),
+    }
     for axes, (painting, found) in zip(panels, everything.items(), strict=True):
         for number, p in enumerate(found["photos"].values()):
             whole = p["plain"].losses[0]
             label = "per image, from the photograph" if number == 0 else None
             shares = np.array(p["plain"].losses[1:]) / whole
             axes.plot(p["plain"].seconds[1:], shares, color="C0", linewidth=0.9, label=label)
-            for kind, g in p["generators"].items():
-                onward = g["onward"]
+            for kind, g in p["methods"].items():
+                onward, (color, mark) = g["onward"], styles[kind]
                 axes.plot(
                     np.array(onward.seconds) + g["seconds"],
                     np.array(onward.losses) / whole,
                     ":",
-                    color=colors[kind],
+                    color=color,
                     linewidth=0.9,
-                    label=f"per image, from {kind}'s picture" if number == 0 else None,
+                    label=f"per image, from the picture of {kind}" if number == 0 else None,
                 )
                 axes.plot(
                     g["seconds"],
                     g["loss"] / whole,
-                    "o" if kind == "johnson" else "s",
-                    color=colors[kind],
+                    mark,
+                    color=color,
                     markeredgecolor="black",
                     label=f"{kind}, one pass" if number == 0 else None,
                 )
@@ -164,7 +167,7 @@ def plot(lab: Race, everything: dict[str, dict[str, Any]]) -> None:
     panels[0].set_ylabel("loss over that of the photograph")
     panels[0].legend(fontsize="small")
     device = jax.devices()[0].device_kind
-    figure.suptitle(f"{settings.SIDE} px on {device}; a line and two marks for each photograph", fontsize=9)
+    figure.suptitle(f"{settings.SIDE} px on {device}; a line and four marks for each photograph", fontsize=9)
     figure.savefig(lab.out / "loss_over_seconds.png", dpi=110)
 
 
@@ -174,29 +177,28 @@ def sheet(lab: Race, painting: str, found: dict[str, Any]) -> None:
     for p in found["photos"].values():
         plain = p["plain"]
         row: list[Cell] = [(p["photo"], f"photograph: {plain.losses[0]:.2f}")]
-        for kind, g in p["generators"].items():
+        for kind, g in p["methods"].items():
             row.append((g["image"], f"{kind}: {g['loss']:.2f}, {1000 * g['seconds']:.0f} ms"))
         for i in SHOWN:
             if i in plain.pictures:
                 row.append(
                     (plain.pictures[i], f"{i} iterations: {plain.losses[i]:.2f}, {plain.seconds[i]:.1f} s")
                 )
-        kind, g = next(iter(p["generators"].items()))
-        if FROM_GENERATOR in g["onward"].pictures:
-            image = g["onward"].pictures[FROM_GENERATOR]
-            row.append(
-                (image, f"{kind} + {FROM_GENERATOR} iterations: {g['onward'].losses[FROM_GENERATOR]:.2f}")
-            )
+        kind, g = next(iter(p["methods"].items()))
+        if FROM_PICTURE in g["onward"].pictures:
+            image = g["onward"].pictures[FROM_PICTURE]
+            row.append((image, f"{kind} + {FROM_PICTURE} iterations: {g['onward'].losses[FROM_PICTURE]:.2f}"))
         rows.append(row)
-    config = next(iter(found["trained"].values())).config
-    title = f"{painting}: loss and time — {caption_of(config, lab)}"
+    trained = (method.training_config for method in found["methods"].values())
+    captions = [caption_of(config, lab).splitlines()[-1] for config in trained if config is not None]
+    title = f"{painting}: loss and time; {lab.backbone.arch}, {lab.backbone.source}\n" + "\n".join(captions)
     contact_sheet(lab.out / f"{painting}.jpg", rows, title, cell=2.2)
 
 
 def main() -> None:
-    """Train the generators, run the optimizations, and compare them."""
+    """Train the generators, apply all methods, and compare them."""
     keep_programs()  # most training runs share one compiled program
-    lab = Race(tyro.cli(TrainArguments, description=__doc__))
+    lab = Race(tyro.cli(RaceArguments, description=__doc__))
     lab.refuse_figures()
     lab.note("photographs", {"trained_on": len(list(Path(lab.source).iterdir())), "judged": list(lab.photos)})
     everything = {}

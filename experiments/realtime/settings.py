@@ -1,8 +1,9 @@
-"""Sizes, the common objective of all methods, and cached training runs and optimizations."""
+"""Sizes, the common objective, the one-pass methods, and cached training runs and optimizations."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,23 @@ import numpy as np
 import nstjax
 from experiments.common import fit
 from experiments.realtime.measures import Descent, descend
-from experiments.trained import TrainArguments, Trained, TrainLab
+from experiments.trained import TrainArguments, TrainLab
 from nstjax import TransferConfig
-from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig
-from nstjax.losses import Objective
+from nstjax.arbitrary.apply import prepare_style, stylize_arbitrary
+from nstjax.arbitrary.store import load_decoder
+from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, Variables
+from nstjax.generators.styles import with_styles
+from nstjax.inference import stylize
 from nstjax.optim import Lbfgs
 from nstjax.training import TRAIN_PRESETS, TrainConfig
+from nstjax.training.presets import GALLERY_NETWORK
 
 KEPT_APART = 2  # photographs of the folder that are held out, in addition to those of content/
 SIDE = 256  # longer side of the measured images in pixels
 ITERATIONS = 200
-ONWARD = 60  # iterations from a generator's image
+ONWARD = 60  # iterations from the picture of a one-pass method
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200)
-# For all methods. The style weight is lower than the default for single images (180): with that one, after
-# some hundred steps a generator reproduces colors and textures of the painting, but nothing of the photograph.
-OBJECTIVE = Objective(style_weight=12.0, tv_weight=0.3)
-FROM_GENERATOR = 20  # iterations from a generator's image that the sheet shows
+FROM_PICTURE = 20  # iterations from the picture of the first method that the sheet shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,65 +37,80 @@ class Size:
 
     Attributes:
         crop: side of the crops in pixels.
-        steps: steps of each training.
-        batch: batch size for each generator.
+        batch: batch size.
         generators: settings of the generators.
+        steps: steps of the training of each generator.
         rates: learning rate of Adam for each generator; it decays with a cosine.
+        starts: name of the installed generator whose weights a training starts from; for others they are random.
     """
 
     crop: int
-    steps: int
-    batch: dict[str, int]
+    batch: int
     generators: dict[str, GeneratorConfig]
+    steps: dict[str, int]
     rates: dict[str, float]
+    starts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+_ULYANOV = UlyanovConfig(norm="instance", padding="reflect")
 SMALL = Size(
     128,
-    1000,
-    {"johnson": 2, "ulyanov": 2},
-    {
-        "johnson": JohnsonConfig(width=0.5, upsampling="nearest", residual_blocks=4),
-        "ulyanov": UlyanovConfig(norm="instance", padding="reflect"),
-    },
-    {"johnson": 3e-3, "ulyanov": 1e-2},
+    4,
+    {"johnson": GALLERY_NETWORK, "ulyanov": _ULYANOV},
+    {"johnson": 400, "ulyanov": 2000},  # johnson: as the preset "quick"
+    {"johnson": 2e-3, "ulyanov": 1e-2},
+    {"johnson": "gallery"},
 )
 FULL = Size(
     256,
-    40_000,
-    {"johnson": 4, "ulyanov": 4},
-    {
-        "johnson": JohnsonConfig(width=0.5),
-        "ulyanov": UlyanovConfig(norm="instance", padding="reflect"),
-    },
+    4,
+    {"johnson": JohnsonConfig(width=0.5), "ulyanov": _ULYANOV},
+    {"johnson": 40_000, "ulyanov": 40_000},
     {"johnson": 1e-3, "ulyanov": 1e-3},
 )
 
 
 def per_image(iterations: int | None = None) -> TransferConfig:
-    """Return the settings of the per-image optimization: one scale, starting from the photograph."""
+    """Return the settings of the per-image optimization: the defaults with one scale, starting from the photograph."""
     optimizer = Lbfgs(iterations=iterations or ITERATIONS)
-    return TransferConfig(objective=OBJECTIVE, optimizer=optimizer, size=SIDE, scales=(SIDE,), init="content")
+    return TransferConfig(optimizer=optimizer, size=SIDE, scales=(SIDE,), init="content")
 
 
 def training(kind: str, size: Size, photographs: str) -> TrainConfig:
     """Return the settings of a training with the same objective, averaged over the photographs."""
-    judged = per_image()
-    base = TRAIN_PRESETS["quick"]
+    judged, base = per_image(), TRAIN_PRESETS["quick"]
     return dataclasses.replace(
         base,
-        steps=size.steps,
+        steps=size.steps[kind],
         learning_rate=size.rates[kind],
         generator=size.generators[kind],
-        objective=OBJECTIVE,
-        clip=1.0,
-        warmup_steps=0,
+        objective=judged.objective,
         pooling=judged.pooling,
-        style_size=SIDE,
-        data=dataclasses.replace(
-            base.data, source=photographs, size=size.crop, batch_size=size.batch[kind], zoom=(1.0, 1.5)
-        ),
+        data=dataclasses.replace(base.data, source=photographs, size=size.crop, batch_size=size.batch),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method that stylizes a photograph in one pass.
+
+    Attributes:
+        paint: function that stylizes a photograph, ``(1, h, w, 3)`` in [0, 1].
+        training_seconds: duration of its training here; None for methods that come with nstjax.
+        training_config: settings of its training here, with named layers.
+    """
+
+    paint: Callable[[np.ndarray], np.ndarray]
+    training_seconds: float | None = None
+    training_config: TrainConfig | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RaceArguments(TrainArguments):
+    """Command-line arguments."""
+
+    weights: str = "embedded"
+    """Name of installed weights, a weights file, or the folder of a store. The default made the shown figures."""
 
 
 class Race(TrainLab):
@@ -108,36 +125,56 @@ class Race(TrainLab):
         photos: photographs to stylize, by name: those of content/ and the held-out ones.
     """
 
-    def __init__(self, arguments: TrainArguments) -> None:
+    def __init__(self, arguments: RaceArguments) -> None:
         super().__init__(arguments, Path(__file__).parent)
         size = FULL if arguments.full else SMALL
-        self.size = dataclasses.replace(size, steps=arguments.steps or size.steps)
+        steps = {kind: arguments.steps or number for kind, number in size.steps.items()}
+        self.size = dataclasses.replace(size, steps=steps)
         chosen, apart = self.choose_photographs(2**31, KEPT_APART)
         self.source = str(self.links(chosen))
         self.photos = {name: fit(self.picture("content", name), SIDE) for name in self.names("content")}
         for path in apart:
             self.photos[path.stem] = fit(nstjax.load_image(path), SIDE)
 
-    def trained(self, kind: str, painting: str) -> Trained:
-        """Train a generator for a painting, or load the cached one.
+    def methods(self, painting: str) -> dict[str, Method]:
+        """Return the one-pass methods for a painting: two that come with nstjax, and the trained generators.
 
         Args:
-            kind: ``"johnson"`` or ``"ulyanov"``.
-            painting: name of the style image.
+            painting: name of the style image, which is also a style of ``gallery``.
         """
-        config = training(kind, self.size, self.source)
-        return self.train(f"{kind}_{painting}", config, self.picture("style", painting))
+        style = self.picture("style", painting)
+        decoder, embedded = load_decoder(), nstjax.load_backbone("embedded")
+        prepared = prepare_style(embedded, style)
+        gallery = nstjax.load_generator("gallery")
+        found = {
+            "any style": Method(lambda photo: stylize_arbitrary(decoder, embedded, photo, prepared)),
+            "gallery": Method(lambda photo: stylize(gallery, photo, style=painting)),
+        }
+        for kind in self.size.generators:
+            config = training(kind, self.size, self.source)
+            one = self.train(f"{kind}_{painting}", config, style, self._start(kind))
+            if (generator := one.generator) is not None:
+                paint = lambda photo, generator=generator: stylize(generator, photo)  # noqa: E731
+                found[kind] = Method(paint, one.seconds, one.config)
+        return found
+
+    def _start(self, kind: str) -> Variables | None:
+        """Return the initial weights of a training; None for random ones."""
+        name = self.size.starts.get(kind)
+        if name is None:
+            return None
+        return with_styles(nstjax.load_generator(name), 1).variables
 
     def descent(self, label: str, photo: np.ndarray, style: np.ndarray, start: np.ndarray | None) -> Descent:
         """Run an optimization, or load the cached result of an equal one; see :func:`descend`."""
         config = per_image() if start is None else per_image(min(ONWARD, ITERATIONS))
-        identity = json.dumps([config.to_json(), self.backbone.describe(), MARKS, FROM_GENERATOR])
+        identity = json.dumps([config.to_json(), self.backbone.describe(), MARKS, FROM_PICTURE])
         arrays = b"".join(a.tobytes() for a in (photo, style, start) if a is not None)
         digest = hashlib.sha256(identity.encode() + arrays).hexdigest()[:16]
         path = self._kept / f"{label}_{digest}.npz"
         if not path.exists():
             print(f"{label}: {config.optimizer.iterations} iterations", flush=True)
-            marks = (*MARKS, FROM_GENERATOR)
+            marks = (*MARKS, FROM_PICTURE)
             found = descend(config, self.backbone, photo, style, start, marks)
             pictures: dict[str, Any] = {f"picture_{i}": image for i, image in found.pictures.items()}
             np.savez_compressed(path, losses=found.losses, seconds=found.seconds, **pictures)

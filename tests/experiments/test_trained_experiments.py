@@ -128,6 +128,17 @@ def test_a_descent_begins_with_its_start(pictures) -> None:
     assert onward.losses[0] == pytest.approx(plain.losses[2], rel=1e-5)
 
 
+def test_the_trainings_of_realtime_minimize_what_the_optimization_minimizes() -> None:
+    embedded = nstjax.load_backbone("embedded")
+    judged = realtime_settings.per_image().for_backbone(embedded)
+    for size in (realtime_settings.SMALL, realtime_settings.FULL):
+        for kind in size.generators:
+            config = realtime_settings.training(kind, size, "photographs").for_backbone(embedded)
+            assert config.objective == judged.objective
+            assert config.pooling == judged.pooling
+            assert config.steps == size.steps[kind]
+
+
 def test_what_pays() -> None:
     descent = Descent((8.0, 4.0, 2.0), (0.0, 1.0, 2.5), {})
     assert [descent.reaches(loss) for loss in (9.0, 4.0, 3.0, 1.0)] == [0, 1, 2, None]
@@ -215,9 +226,9 @@ def test_trained_experiments_make_their_figures_at_a_toy_size(
             "johnson": JohnsonConfig(width=1 / 16, residual_blocks=1),
             "ulyanov": UlyanovConfig("instance", scales=2),
         }
-        toy = dataclasses.replace(realtime_settings.SMALL, crop=32, generators=small)
+        toy = dataclasses.replace(realtime_settings.SMALL, crop=32, generators=small, starts={})
         for constant, value in (
-            ("SIDE", 32),
+            ("SIDE", 48),
             ("ITERATIONS", 3),
             ("GOALS", (2,)),
             ("PAINTINGS", ("starry_night",)),
