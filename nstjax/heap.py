@@ -4,6 +4,7 @@ import ctypes
 import functools
 import mmap
 import sys
+import threading
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # from malloc.h
@@ -11,7 +12,10 @@ _MADV_DONTNEED = 4  # from sys/mman.h
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event after each compilation
 _LONG = 0.5  # seconds; shorter compilations leave few holes
 _SMALLEST, _LARGEST = 2**13, 2**19  # bytes of the holes that are filled
+_HEADER = ctypes.sizeof(ctypes.c_size_t)  # bytes between the usable parts of two blocks
 _set = {"kept": False}  # True once the C library keeps freed memory
+_filled: list[int] = []  # addresses of the blocks of fill_holes
+_lock = threading.Lock()
 
 
 def keep_freed_memory(fill: bool = True) -> bool:
@@ -23,11 +27,11 @@ def keep_freed_memory(fill: bool = True) -> bool:
     (``python -m experiments.benchmarks.convolution``).
 
     A compilation leaves tens of thousands of free blocks between the objects that remain. All threads then wait for each
-    other while one of them searches these blocks, and programs that ran after a long compilation took up to 1.5 times as
+    other while one of them searches these blocks, and programs that ran after a long compilation took up to 1.4 times as
     long as in a process that loaded them from the cache (``python -m experiments.benchmarks.heap``). Therefore this
     function also calls :func:`fill_holes_after_compilations`.
 
-    The cost is that the process stays as large as its peak, up to 2 GiB. Call this function before JAX starts its
+    The cost is that the process stays as large as its peak, up to 2 GiB, and 0.2 s after a long compilation. Call this function before JAX starts its
     threads. Importing nstjax does not call it, because the process may hold other large data.
 
     Args:
@@ -57,10 +61,11 @@ def fill_holes_after_compilations() -> None:
 
 
 def fill_holes() -> int:
-    """Allocate the free blocks of 8 KiB to 512 KiB below the heap's end for good, and return their pages to the system.
+    """Allocate the free blocks of 8 KiB to 512 KiB below the heap's end, and return their whole pages to the system.
 
     ``malloc`` keeps free blocks in lists by size and searches a list from one end. After this call the lists are short.
-    Larger free blocks, which programs use for their results, and smaller ones stay free.
+    Larger free blocks, which programs use for their results, and smaller ones stay free. The blocks stay allocated until the
+    next call, which frees them before it starts, so that they can merge with blocks that were freed in the meantime.
 
     Returns:
         The number of filled blocks; 0 if the C library lacks a needed function.
@@ -68,27 +73,36 @@ def fill_holes() -> int:
     libc = _library()
     if libc is None:
         return 0
-    info = libc.mallinfo2()
-    end: int = libc.sbrk(0) - info.keepcost  # behind it, memory has not been used yet
-    size, larger, filled = info.fordblks - info.keepcost, [], 0
-    # malloc returns the smallest free block that is large enough. From large to small, each block that it returns from
-    # before the end is therefore part of a free block of at most 4/3 of the size.
-    while size >= _SMALLEST:
-        block = libc.malloc(size)
-        if block is None or block >= end:
-            libc.free(block)
-            size = size * 3 // 4
-        elif size > _LARGEST:
-            larger.append(block)
-        else:
-            filled += 1
+    with _lock:
+        while _filled:
+            libc.free(_filled.pop())
+        info = libc.mallinfo2()
+        end: int = libc.sbrk(0) - info.keepcost  # behind it, memory has not been used yet
+        left = size = info.fordblks - info.keepcost
+        larger: list[int] = []
+        rests = set[int]()  # where the rest of a larger free block begins
+        # malloc returns the smallest free block that is large enough. From large to small, each block that it returns
+        # from before the end is therefore part of a free block of at most 4/3 of the size, or a rest. Other threads may
+        # move the end; `left` then limits what is allocated behind it.
+        while size >= _SMALLEST and left > 0:
+            block = libc.malloc(size)
+            if block is None or block >= end:
+                libc.free(block)
+                size = size * 3 // 4
+                continue
+            left -= size
+            if size > _LARGEST or block in rests:
+                larger.append(block)
+                rests.add(block + libc.malloc_usable_size(block) + _HEADER)
+                continue
+            _filled.append(block)
             first = -(-block // mmap.PAGESIZE) * mmap.PAGESIZE
             length = (block + size - first) // mmap.PAGESIZE * mmap.PAGESIZE
             if length > 0:
                 libc.madvise(first, length, _MADV_DONTNEED)
-    for block in larger:
-        libc.free(block)
-    return filled
+        for block in larger:
+            libc.free(block)
+        return len(_filled)
 
 
 class _Information(ctypes.Structure):
@@ -112,13 +126,16 @@ class _Information(ctypes.Structure):
 @functools.cache
 def _library() -> Any:
     """Return the C library with the types of the functions; None if it is not glibc 2.33 or later."""
+    if not sys.platform.startswith("linux"):
+        return None
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallinfo2"):
         return None
     libc.mallinfo2.restype = _Information
     libc.sbrk.restype = libc.malloc.restype = ctypes.c_void_p
+    libc.malloc_usable_size.restype = ctypes.c_size_t
     libc.sbrk.argtypes, libc.malloc.argtypes = (ctypes.c_ssize_t,), (ctypes.c_size_t,)
-    libc.free.argtypes = (ctypes.c_void_p,)
+    libc.free.argtypes = libc.malloc_usable_size.argtypes = (ctypes.c_void_p,)
     libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     return libc
 

@@ -104,9 +104,16 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
     if kind == "TIFF":
         import tifffile
 
-        # tifffile accepts only ASCII text; json.dumps escapes all other characters.
+        # tifffile accepts only ASCII text; json.dumps escapes all other characters. By default it writes a second
+        # description with the shape, which Pillow 12 reads in place of the first.
         tifffile.imwrite(
-            buffer, pixels, photometric="rgb", compression=None, description=text, software=METADATA_KEY
+            buffer,
+            pixels,
+            photometric="rgb",
+            compression=None,
+            description=text,
+            metadata=None,
+            software=METADATA_KEY,
         )
         return buffer.getvalue()
     import png
