@@ -27,6 +27,7 @@ from nstjax.generators.store import Generator
 from nstjax.inference import stylize
 from nstjax.optim import Lbfgs
 from nstjax.training import TrainingFailed
+from nstjax.training.step import batch_loss, make_apply, style_targets
 from nstjax.weights.store import save_backbone
 from tests.helpers.networks import random_backbone
 
@@ -128,15 +129,22 @@ def test_a_descent_begins_with_its_start(pictures) -> None:
     assert onward.losses[0] == pytest.approx(plain.losses[2], rel=1e-5)
 
 
-def test_the_trainings_of_realtime_minimize_what_the_optimization_minimizes() -> None:
+def test_the_trainings_of_realtime_minimize_what_the_optimization_minimizes(
+    pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_settings, "SIDE", 64)
     embedded = nstjax.load_backbone("embedded")
-    judged = realtime_settings.per_image().for_backbone(embedded)
+    photo, style, image = (
+        np.asarray(nstjax.images.resize(x, 64, 64)).clip(0, 1) for x in (*pictures, 1 - pictures[0])
+    )
+    judged = dataclasses.replace(realtime_settings.per_image(), padding="zeros")  # as in a training
+    expected = loss_of(judged, embedded, photo, style)(image)
     for size in (realtime_settings.SMALL, realtime_settings.FULL):
         for kind in size.generators:
             config = realtime_settings.training(kind, size, "photographs").for_backbone(embedded)
-            assert config.objective == judged.objective
-            assert config.pooling == judged.pooling
-            assert config.steps == size.steps[kind]
+            targets = style_targets(config, embedded, style)
+            found, _ = batch_loss(config.objective, make_apply(config), embedded, targets, image, photo)
+            assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
 def test_what_pays() -> None:
