@@ -247,7 +247,9 @@ def test_trained_experiments_make_their_figures_at_a_toy_size(
             )
         figures = ("starry_night.jpg", "loss_over_seconds.png")
     fields = [
-        f"--{f.name}={getattr(material, f.name)}" for f in dataclasses.fields(material) if f.name != "full"
+        f"--{f.name}={getattr(material, f.name)}"
+        for f in dataclasses.fields(material)
+        if f.name not in ("full", "figures")
     ]
     monkeypatch.setattr("sys.argv", [name, *fields])
     with warnings.catch_warnings():
