@@ -31,8 +31,8 @@ def keep_freed_memory(fill: bool = True) -> bool:
     long as in a process that loaded them from the cache (``python -m experiments.benchmarks.heap``). Therefore this
     function also calls :func:`fill_holes_after_compilations`.
 
-    The cost is that the process stays as large as its peak, up to 2 GiB, and 0.2 s after a long compilation. Call this function before JAX starts its
-    threads. Importing nstjax does not call it, because the process may hold other large data.
+    The cost is that the process stays as large as its peak, up to 2 GiB, and 0.2 s after a long compilation. Call this
+    function before JAX starts its threads. Importing nstjax does not call it, because the process may hold other large data.
 
     Args:
         fill: False does not import JAX and does not fill holes; :func:`fill_holes_after_compilations` does so later.

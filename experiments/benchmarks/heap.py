@@ -21,19 +21,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tyro
 
 import nstjax
+from experiments.benchmarks.embedded import evaluation
 from experiments.benchmarks.timing import measure
 from experiments.benchmarks.training import make_config, nstjax_programs
 from nstjax.heap import fill_holes, keep_freed_memory
-from nstjax.losses import make_targets, objective
-from nstjax.nn.prepare import prepared
 from nstjax.programs import enable_compilation_cache
 from nstjax.reports import environment
-from nstjax.synthesis.loss import FeatureExtractor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +60,7 @@ def training_step(side: int) -> Callable[[], Any]:
 
 def value_and_gradient(side: int) -> Callable[[], Any]:
     """Return the compiled value and gradient of a transfer at the default objective."""
-    config, backbone = nstjax.TransferConfig(), nstjax.load_backbone("embedded")
-    record = config.for_backbone(backbone).objective
-    network = prepared(backbone, record.layers)
-    extract = FeatureExtractor(config.pooling, config.pooling_scale, config.padding)
-    photo, style = np.random.default_rng(0).uniform(size=(2, 1, side, side, 3)).astype(np.float32)
-    content, style = extract(network, photo, record.layers), extract(network, style, record.layers)
-    targets = make_targets(record, content, style)
-    run = jax.jit(jax.value_and_grad(objective(record, extract, network, targets), has_aux=True))
-    jax.block_until_ready(run(photo))
-    return lambda: jax.block_until_ready(run(photo))
+    return evaluation(nstjax.load_backbone("embedded"), side, "auto")
 
 
 PROGRAMS = {"training step": training_step, "value and gradient": value_and_gradient}
@@ -81,8 +69,8 @@ PROGRAMS = {"training step": training_step, "value and gradient": value_and_grad
 def milliseconds(name: str, side: int, repeats: int, keep: bool, fill: bool, cache: str) -> dict[str, float]:
     """Measure a program in this process, before and, if ``fill``, after holes are filled."""
     os.environ["NSTJAX_CACHE"] = cache
-    if keep and not keep_freed_memory(fill=False):
-        return {}
+    if keep:
+        keep_freed_memory(fill=False)
     refused = enable_compilation_cache()
     if refused is not None:
         raise SystemExit(refused)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +149,19 @@ class Race(TrainLab):
         gallery = nstjax.load_generator("gallery")
         found = {
             "any style": Method(lambda photo: stylize_arbitrary(decoder, embedded, photo, prepared)),
-            "gallery": Method(lambda photo: stylize(gallery, photo, style=painting)),
+            "gallery": Method(partial(stylize, gallery, style=painting)),
         }
         for kind in self.size.generators:
             config = training(kind, self.size, self.source)
             one = self.train(f"{kind}_{painting}", config, style, self._start(kind))
             if (generator := one.generator) is not None:
-                paint = lambda photo, generator=generator: stylize(generator, photo)  # noqa: E731
-                found[kind] = Method(paint, one.seconds, one.config)
+                found[kind] = Method(partial(stylize, generator), one.seconds, one.config)
         return found
 
     def _start(self, kind: str) -> Variables | None:
         """Return the initial weights of a training; None for random ones."""
         name = self.size.starts.get(kind)
-        if name is None:
-            return None
-        return with_styles(nstjax.load_generator(name), 1).variables
+        return None if name is None else with_styles(nstjax.load_generator(name), 1).variables
 
     def descent(self, label: str, photo: np.ndarray, style: np.ndarray, start: np.ndarray | None) -> Descent:
         """Run an optimization, or load the cached result of an equal one; see :func:`descend`."""

@@ -15,11 +15,14 @@ from nstjax.programs import enable_compilation_cache
 
 
 def check_device() -> None:
-    """Raise :class:`InputError` if JAX finds no device, for example because JAX_PLATFORMS names an unavailable one."""
+    """Start JAX; the holes that its compilations leave in a kept heap are filled (:mod:`nstjax.heap`).
+
+    Raises:
+        InputError: If JAX finds no device, for example because JAX_PLATFORMS names an unavailable one.
+    """
     import jax
 
     fill_holes_after_compilations()
-
     try:
         jax.devices()
     except Exception as error:  # starting a backend may raise any exception, even AssertionError

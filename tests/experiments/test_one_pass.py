@@ -54,12 +54,9 @@ def loss_of(decoder: Decoder, network: nstjax.Backbone) -> float:
         for photo, style in zip(contents, styles, strict=True)
     ]
     objective = training.objective_of(network)
-    of_contents, of_styles, of_pictures = (
-        jax.numpy.concatenate([jax.numpy.asarray(image).reshape(1, 48, 48, 3) for image in images])
-        for images in (contents, styles, pictures)
-    )
-    photos, paintings = (training.EXTRACT(network, x, objective.layers) for x in (of_contents, of_styles))
-    return float(training.batch_losses(network, objective, of_pictures, photos, paintings)[0].mean())
+    photos, paintings = (training.EXTRACT(network, x, objective.layers) for x in (contents, styles))
+    losses, _ = training.batch_losses(network, objective, np.concatenate(pictures), photos, paintings)
+    return float(losses.mean())
 
 
 @pytest.mark.slow
