@@ -16,9 +16,11 @@ import nstjax
 from nstjax import Style, StyleRegion
 from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
+from nstjax.losses import Objective
 from nstjax.losses.statistics import STATISTICS
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
+from nstjax.synthesis.presets import FIRST_RELUS
 from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone
 
@@ -26,6 +28,8 @@ STYLE_WEIGHTS = {name: kind.default_weights["squared"] for name, kind in STATIST
 """Style weight for each statistic, to a content weight of 1, with relative losses and the whole VGG-19."""
 ABSOLUTE_STYLE_WEIGHT = STATISTICS["gram"].default_weights["absolute"]
 CONTENT_LAYERS = ("relu4_2",)  # Gatys et al. 2016; the style layers are FIRST_RELUS
+EQUAL_WEIGHTS = Objective(style_layers=FIRST_RELUS)
+"""The default objective with equal weights of the style layers, also for the embedded network."""
 
 
 @dataclasses.dataclass(frozen=True)

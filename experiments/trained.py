@@ -84,26 +84,26 @@ class TrainLab(Lab):
         super().__init__(arguments, folder)
         self._photographs = arguments.photographs
 
-    def choose_photographs(self, count: int, kept_apart: int = 0) -> tuple[list[Path], list[Path]]:
+    def choose_photographs(self, count: int, held_out: int = 0) -> tuple[list[Path], list[Path]]:
         """Choose training photographs and held-out ones; always the same ones of a folder.
 
         Args:
             count: number of training photographs; if there are fewer, all except the others.
-            kept_apart: number of held-out photographs.
+            held_out: number of held-out photographs.
 
         Returns:
             The training photographs and the held-out ones.
 
         Raises:
-            InputError: there are no more than ``kept_apart`` photographs.
+            InputError: there are no more than ``held_out`` photographs.
         """
         names = find_photographs(self._photographs)
-        if len(names) <= kept_apart:
+        if len(names) <= held_out:
             raise nstjax.InputError(
-                f"{self._photographs} has {len(names)} photographs, and {kept_apart} are kept apart: add some"
+                f"{self._photographs} has {len(names)} photographs, and {held_out} are held out: add more"
             )
         order = np.random.default_rng(0).permutation(len(names))
-        apart, chosen = order[:kept_apart], order[kept_apart : kept_apart + count]
+        apart, chosen = order[:held_out], order[held_out : held_out + count]
         return [self._photographs / names[i] for i in sorted(chosen)], [
             self._photographs / names[i] for i in sorted(apart)
         ]

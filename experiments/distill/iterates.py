@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.distill.data import CROP, Crops
 from nstjax import TransferConfig
-from nstjax.losses import make_targets, objective
+from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.student import make_student
 from nstjax.synthesis.loss import FeatureExtractor
 from nstjax.typing import Params
@@ -51,7 +51,7 @@ class Group:
 
 
 def _loss(params: Params, x: jax.Array, content: jax.Array, style: jax.Array) -> jax.Array:
-    """Compute the objective of a transfer with default settings, thus with max pooling.
+    """Compute the default objective of a transfer, with max pooling and equal weights of the style layers.
 
     Args:
         params: weights of the student.
@@ -63,8 +63,8 @@ def _loss(params: Params, x: jax.Array, content: jax.Array, style: jax.Array) ->
         The loss, a scalar.
     """
     student = make_student(params)
-    config = TransferConfig().for_backbone(student)
-    record, apply = config.objective, FeatureExtractor(config.pooling, 1.0, config.padding)
+    config, record = TransferConfig(), Objective().for_layers(student.layers)
+    apply = FeatureExtractor(config.pooling, 1.0, config.padding)
     found = make_targets(
         record,
         apply(student, content[None], record.used_content_layers),

@@ -18,7 +18,7 @@ import tyro
 
 import nstjax
 from experiments import common
-from experiments.common import Lab, fit
+from experiments.common import EQUAL_WEIGHTS, Lab, fit
 from nstjax import TransferConfig
 from nstjax.losses import make_targets, objective
 from nstjax.nn.student import init_student, make_student
@@ -155,7 +155,9 @@ def _style(terms: dict[str, float]) -> float:
     return sum(term for name, term in terms.items() if name.startswith("style/"))
 
 
-def picture_of(lab: Lab, pair: Pair, label: str, network: Backbone) -> np.ndarray:
+def picture_of(
+    lab: Lab, pair: Pair, label: str, network: Backbone, layer_weights: tuple[float, ...] = ()
+) -> np.ndarray:
     """Return the result of a pair's transfer with a network, ``(1, h, w, 3)`` in [0, 1].
 
     Args:
@@ -163,11 +165,18 @@ def picture_of(lab: Lab, pair: Pair, label: str, network: Backbone) -> np.ndarra
         pair: the photograph and the painting.
         label: name of the network, for the cache.
         network: the feature network.
+        layer_weights: weights of relu1_1 to relu5_1 in this transfer; by default those of the network.
     """
-    return lab.run(f"{label}_{pair.name}", pair.content, pair.style, pair.config, network).image
+    config = pair.config
+    if layer_weights:
+        record = dataclasses.replace(EQUAL_WEIGHTS, style_layer_weights=layer_weights)
+        config = dataclasses.replace(config, objective=record)
+    return lab.run(f"{label}_{pair.name}", pair.content, pair.style, config, network).image
 
 
-def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dict[str, Any]:
+def score(
+    lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone, layer_weights: tuple[float, ...] = ()
+) -> dict[str, Any]:
     """Compute the teacher-loss ratios of a network on pairs.
 
     Args:
@@ -175,6 +184,7 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
         pairs: from :func:`teacher_runs`.
         label: name of the network, for the cache and the output.
         network: the feature network.
+        layer_weights: as for :func:`picture_of`.
 
     Returns:
         ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss; and
@@ -182,7 +192,7 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
     """
     ratios, style_ratios = {}, []
     for pair in pairs:
-        image = picture_of(lab, pair, label, network)
+        image = picture_of(lab, pair, label, network, layer_weights)
         terms = teacher_terms(image, pair.content, pair.style, lab.backbone, pair.config)
         ratios[pair.name] = terms["total"] / pair.terms["total"]
         style_ratios.append(_style(terms) / _style(pair.terms))
@@ -212,15 +222,27 @@ class Arguments(common.Arguments):
     """Networks to score: names of installed weights, or folders of stores."""
     large: bool = True
     """Also score five pairs at 512 pixels. VGG-19's transfers then take 15 minutes more."""
+    layer_weights: tuple[float, ...] = ()
+    """Weights of relu1_1 to relu5_1 in the transfers with the students; by default those of `nstjax transfer`."""
 
 
-def _sheet(lab: Lab, path: Path, pairs: list[Pair], networks: dict[str, Backbone], title: str) -> None:
+def _sheet(
+    lab: Lab,
+    path: Path,
+    pairs: list[Pair],
+    networks: dict[str, Backbone],
+    title: str,
+    layer_weights: tuple[float, ...],
+) -> None:
     """Write a sheet with a row for each pair: photograph, painting, results of VGG-19 and of the networks."""
     rows = []
     for pair in pairs:
         side = pair.config.size
         row = [(fit(pair.content, side), pair.name), (fit(pair.style, side), ""), (pair.image, "VGG-19")]
-        row += [(picture_of(lab, pair, label, network), label) for label, network in networks.items()]
+        row += [
+            (picture_of(lab, pair, label, network, layer_weights), label)
+            for label, network in networks.items()
+        ]
         rows.append(row)
     contact_sheet(path, rows, title, cell=2.4)
 
@@ -233,19 +255,22 @@ def main(arguments: Arguments) -> None:
     students = {Path(name).name: nstjax.load_backbone(name) for name in arguments.students}
     networks = students | {f"{name}, random": random_twin(network) for name, network in students.items()}
     pairs = teacher_runs(lab, all_pairs())
+    weights = arguments.layer_weights
     found: dict[str, Any] = {"size": CONFIG.size, "scales": CONFIG.pyramid(), "iterations": 150}
+    if weights:
+        found["layer weights"] = weights
     for label, network in networks.items():
-        found[label] = score(lab, pairs.values(), label, network)
+        found[label] = score(lab, pairs.values(), label, network, weights)
         print(f"{label}: mean {found[label]['mean']}, worst {found[label]['worst']}", flush=True)
     title = "Pictures of pairs that the training never saw"
-    _sheet(lab, lab.out / "pairs.jpg", [pairs[names] for names in SHEET_PAIRS], students, title)
-    _sheet(lab, lab.out / "score.jpg", [pairs[names] for names in SHEET_PAIRS[:4]], networks, title)
+    _sheet(lab, lab.out / "pairs.jpg", [pairs[names] for names in SHEET_PAIRS], students, title, weights)
+    _sheet(lab, lab.out / "score.jpg", [pairs[names] for names in SHEET_PAIRS[:4]], networks, title, weights)
     if arguments.large:
         large = teacher_runs(lab, LARGE_PAIRS, LARGE)
         found["at 512 px"] = {
-            label: score(lab, large.values(), label, network) for label, network in students.items()
+            label: score(lab, large.values(), label, network, weights) for label, network in students.items()
         }
-        _sheet(lab, lab.out / "large.jpg", list(large.values()), students, f"{title}, 512 px")
+        _sheet(lab, lab.out / "large.jpg", list(large.values()), students, f"{title}, 512 px", weights)
     found["environment"] = environment()
     (lab.out / "score.json").write_text(json.dumps(found, indent=1))
 

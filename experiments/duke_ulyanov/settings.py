@@ -30,7 +30,7 @@ STARRY = "starry_night"
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Sizes and step counts of the experiment.
+    """Image size and step counts of the experiment.
 
     Attributes:
         side: side of the images in pixels.
@@ -42,7 +42,6 @@ class Size:
     side: int
     steps: int
     reported_steps: int
-    """Steps at the report's learning rate."""
     texture_steps: int
 
 

@@ -80,8 +80,8 @@ EXTRACT = FeatureExtractor(DEFAULT.pooling, DEFAULT.pooling_scale, DEFAULT.paddi
 
 
 def objective_of(backbone: Backbone) -> Objective:
-    """Return the default objective of a transfer."""
-    return DEFAULT.for_backbone(backbone).objective
+    """Return the default objective of a transfer, with equal weights of the style layers."""
+    return Objective().for_layers(backbone.layers)
 
 
 def batch_losses(

@@ -225,7 +225,7 @@ class Studio:
         if name not in self._models:
             trained = self.lab.train(name, self.config(name), self.original)
             if trained.generator is None:
-                raise RuntimeError(f"{name} came to nothing: {trained.failure}")
+                raise RuntimeError(f"the training of {name} saved no generator: {trained.failure}")
             self.lab.results[name]["differs_in"] = _differences(variant, self.variants["modified"])
             self._models[name] = trained.generator
         return self._models[name]

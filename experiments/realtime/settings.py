@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import nstjax
-from experiments.common import fit
+from experiments.common import EQUAL_WEIGHTS, fit
 from experiments.realtime.measures import Descent, descend
 from experiments.trained import TrainArguments, TrainLab
 from nstjax import TransferConfig
@@ -24,7 +24,7 @@ from nstjax.optim import Lbfgs
 from nstjax.training import TRAIN_PRESETS, TrainConfig
 from nstjax.training.presets import GALLERY_NETWORK
 
-KEPT_APART = 2  # photographs of the folder that are held out, in addition to those of content/
+HELD_OUT = 2  # photographs of the folder that are held out, in addition to those of content/
 SIDE = 256  # longer side of the measured images in pixels
 ITERATIONS = 200
 ONWARD = 60  # iterations from the picture of a one-pass method
@@ -72,9 +72,14 @@ FULL = Size(
 
 
 def per_image(iterations: int | None = None) -> TransferConfig:
-    """Return the settings of the per-image optimization: the defaults with one scale, starting from the photograph."""
+    """Return the settings of the per-image optimization: the defaults with one scale, starting from the photograph.
+
+    All style layers have the same weight, as for VGG-19 and in a training.
+    """
     optimizer = Lbfgs(iterations=iterations or ITERATIONS)
-    return TransferConfig(optimizer=optimizer, size=SIDE, scales=(SIDE,), init="content")
+    return TransferConfig(
+        optimizer=optimizer, size=SIDE, scales=(SIDE,), init="content", objective=EQUAL_WEIGHTS
+    )
 
 
 def training(kind: str, size: Size, photographs: str) -> TrainConfig:
@@ -131,7 +136,7 @@ class Race(TrainLab):
         size = FULL if arguments.full else SMALL
         steps = {kind: arguments.steps or number for kind, number in size.steps.items()}
         self.size = dataclasses.replace(size, steps=steps)
-        chosen, apart = self.choose_photographs(2**31, KEPT_APART)
+        chosen, apart = self.choose_photographs(2**31, HELD_OUT)
         self.source = str(self.links(chosen))
         self.photos = {name: fit(self.picture("content", name), SIDE) for name in self.names("content")}
         for path in apart:

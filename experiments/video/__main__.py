@@ -16,7 +16,7 @@ import tyro
 
 import nstjax
 from experiments import common
-from experiments.common import Lab, fit
+from experiments.common import EQUAL_WEIGHTS, Lab, fit
 from experiments.distill.score import photograph, teacher_terms
 from experiments.video.clips import Clip, panned, passing
 from nstjax import TransferConfig
@@ -110,7 +110,7 @@ def main(arguments: Arguments) -> None:
         "any style": lambda frame: stylize_arbitrary(decoder, embedded, frame, prepared),
         "gallery": lambda frame: stylize(generator, frame, style=arguments.painting),
     }
-    config = TransferConfig()
+    config = TransferConfig(objective=EQUAL_WEIGHTS)
     found: dict[str, dict[str, dict[str, float]]] = {}
     rows: list[list[Cell]] = []
     for (title, clip), (method, paint) in itertools.product(clips.items(), methods.items()):

@@ -13,7 +13,7 @@ import tyro
 
 import nstjax
 from experiments import common
-from experiments.common import Lab, fit
+from experiments.common import EQUAL_WEIGHTS, Lab, fit
 from experiments.distill.score import photograph, teacher_terms
 from experiments.video.__main__ import difference_cells, measured
 from experiments.video.clips import Clip, panned, passing
@@ -48,7 +48,7 @@ def main(arguments: Arguments) -> None:
         "a disk passes": passing(fit(bridge, width), fit(face, width), count),
     }
     painting = lab.picture("style", arguments.painting)
-    config = TransferConfig(size=width)
+    config = TransferConfig(size=width, objective=EQUAL_WEIGHTS)
     found: dict[str, dict[str, dict[str, float]]] = {}
     rows: list[list[Cell]] = []
 

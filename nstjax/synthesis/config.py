@@ -140,12 +140,12 @@ class TransferConfig(Settings):
         return self.optimizer_at(scale).most_iterations
 
     def for_backbone(self, backbone: Backbone) -> "TransferConfig":
-        """Return this config with the default layers and style weight of a network where they are not set.
+        """Return this config with the default layers and weights for a feature network where they are not set.
 
         Raises:
             InputError: If the network has no default content layer.
         """
-        return dataclasses.replace(self, objective=self.objective.for_layers(backbone.layers))
+        return dataclasses.replace(self, objective=self.objective.for_backbone(backbone))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_json` is the inverse."""

@@ -90,7 +90,11 @@ class TrainConfig(TrainSettings):
     """The training photographs."""
 
     def for_backbone(self, backbone: Backbone) -> "TrainConfig":
-        """This record with its layers named, chosen from those that the network has where none were."""
+        """Return this config with the default layers and weights for a feature network where they are not set.
+
+        Raises:
+            InputError: If the network has no default content layer.
+        """
         objective = self.objective
         if not self.generator.content:  # textures are of no photograph
             objective = dataclasses.replace(objective, content_weight=0.0)

@@ -179,7 +179,7 @@ def material(tmp_path: Path, pictures) -> TrainArguments:
     )
 
 
-def test_photographs_kept_apart_are_never_trained_on(material: TrainArguments) -> None:
+def test_photographs_held_out_are_never_trained_on(material: TrainArguments) -> None:
     lab = TrainLab(material, material.images)
     chosen, apart = lab.choose_photographs(10, 2)
     assert (len(chosen), len(apart)) == (4, 2)
@@ -187,12 +187,12 @@ def test_photographs_kept_apart_are_never_trained_on(material: TrainArguments) -
     assert {path.name.split("_", 1)[1] for path in lab.links(chosen).iterdir()} == {p.name for p in chosen}
     shapes = {nstjax.load_image(path).shape for path in lab.squares(3, 16).iterdir()}
     assert shapes == {(1, 16, 16, 3)}
-    with pytest.raises(nstjax.InputError, match="6 photographs, and 6 are kept apart"):
+    with pytest.raises(nstjax.InputError, match="6 photographs, and 6 are held out"):
         lab.choose_photographs(1, 6)
 
 
 @pytest.mark.slow
-def test_a_training_is_kept_and_a_failed_one_is_told(
+def test_a_training_is_cached_and_a_failure_is_reported(
     material: TrainArguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = TrainLab(material, material.images)

@@ -57,7 +57,7 @@ case("planned Gram", lambda f: planned_gram(f, make_plan(MASKS)), (2, 6, 8, 5))
 def test_forward_mode_is_the_central_difference_and_the_transpose_of_reverse_mode(
     x64: None, name: str
 ) -> None:
-    fun, shapes = CASES[name]
+    fun, shapes = jax.jit(CASES[name][0]), CASES[name][1]
     at = tuple(normal(i, *shape) for i, shape in enumerate(shapes))
     along = tuple(normal(10 + i, *shape) for i, shape in enumerate(shapes))
     value, tangent = jax.jit(lambda at, along: jax.jvp(fun, at, along))(at, along)
@@ -67,7 +67,7 @@ def test_forward_mode_is_the_central_difference_and_the_transpose_of_reverse_mod
     scale = float(jnp.abs(tangent).max())
     np.testing.assert_allclose(tangent, (after - before) / (2 * step), atol=1e-7 * scale)
     cotangent = normal(20, *value.shape)
-    back = jax.vjp(fun, *at)[1](cotangent)
+    back = jax.jit(lambda at, cotangent: jax.vjp(fun, *at)[1](cotangent))(at, cotangent)
     forwards = float(jnp.vdot(cotangent, tangent))
     backwards = sum(float(jnp.vdot(b, t)) for b, t in zip(back, along, strict=True))
     assert forwards == pytest.approx(backwards, rel=1e-10)

@@ -1,5 +1,6 @@
 """Tests of students: forward pass, weights that are refused, storage, and the shipped embedded network."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -225,3 +226,46 @@ def test_shipped_network_imitates_its_teacher_on_unseen_paintings(
             count = 8
             np.testing.assert_allclose(b[:count], a[:count], rtol=tolerance, err_msg=f"{name} {layer}")
             assert least < b.sum() / a.sum() < 1.02, f"{name} {layer}"
+
+
+def test_deep_style_layers_of_the_embedded_network_have_larger_weights() -> None:
+    embedded, vgg = load_backbone("embedded"), random_backbone("vgg19", 16)
+
+    def weights(network: nstjax.Backbone, **changes: object) -> dict[str, float]:
+        record = nstjax.losses.Objective(**changes).for_backbone(network)
+        named = record.style_layer_weights or (1 / len(record.style_layers),) * len(record.style_layers)
+        return dict(zip(record.style_layers, named, strict=True))
+
+    names = [f"relu{block}_1" for block in range(1, 6)]
+    equal = dict.fromkeys(names, pytest.approx(0.2))
+    assert weights(embedded) == nstjax.losses.record.IMITATED_WEIGHTS
+    assert weights(vgg) == equal
+    assert weights(embedded, content_weight=0.0) == equal  # a texture
+    assert weights(embedded, style_layers=tuple(names)) == equal
+    assert weights(load_backbone("embedded-v1")) == dict.fromkeys(names[:3], pytest.approx(1 / 3))
+    chosen = {"style_layers": tuple(names[:2]), "style_layer_weights": (0.5, 2.0)}
+    assert weights(embedded, **chosen) == {"relu1_1": 0.5, "relu2_1": 2.0}
+
+
+def test_default_layer_weights_are_filled_in_once_and_reach_the_loss() -> None:
+    """The terms of relu4_1 and relu5_1 are 1.5 and 3 times those of the weights of the shallow layers."""
+    embedded = load_backbone("embedded")
+    rng = np.random.default_rng(0)
+    content, style = (rng.uniform(size=(1, 48, 64, 3)).astype(np.float32) for _ in range(2))
+    default = nstjax.losses.Objective().for_backbone(embedded)
+    assert default.for_backbone(embedded) == default
+
+    def terms(record: nstjax.losses.Objective) -> dict[str, jax.Array]:
+        found = [
+            nstjax.features(embedded, image, layers)
+            for image, layers in ((content, record.content_layers), (style, record.style_layers))
+        ]
+        targets = nstjax.losses.make_targets(record, *found)
+        return nstjax.losses.objective(record, nstjax.features, embedded, targets)(content)[1]
+
+    weighted, equal = terms(default), terms(dataclasses.replace(default, style_layer_weights=()))
+    for name, value in weighted.items():
+        factor = {"style/relu4_1": 1.5, "style/relu5_1": 3.0}.get(name, 1.0) * (
+            0.85 if "style" in name else 1.0
+        )
+        assert float(value) == pytest.approx(factor * float(equal[name]), rel=1e-5), name
