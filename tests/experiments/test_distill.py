@@ -13,17 +13,19 @@ import pytest
 from PIL import Image
 
 import nstjax
+from experiments.common import Arguments, Lab
 from experiments.distill import train as training
 from experiments.distill.data import CROP, Crops, Pictures, crop, disturb, read_pictures
 from experiments.distill.fit import Fitter, Seen, choose
 from experiments.distill.iterates import GROUPS, LIVES, Iterates, _loss
 from experiments.distill.precondition import in_bases, input_bases
 from experiments.distill.recipe import Recipe
-from experiments.distill.score import random_twin, teacher_terms
+from experiments.distill.score import Pair, picture_of, random_twin, teacher_terms
 from experiments.distill.teacher import activations, find_directions, mixed, second_moments, targets
 from experiments.distill.train import _gram_error, export
 from nstjax.losses import gram_matrix
 from nstjax.nn.student import init_student, make_student
+from nstjax.optim import Lbfgs
 from nstjax.typing import Preprocessing
 from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
 from tests.helpers.networks import random_backbone
@@ -353,3 +355,25 @@ def test_a_random_twin_has_the_shape_and_no_more() -> None:
     twin = random_twin(network)
     assert jax.tree.map(jnp.shape, twin.params) == jax.tree.map(jnp.shape, network.params)
     assert twin.describe() != network.describe()
+
+
+def test_pictures_of_a_score_have_the_chosen_layer_weights(tmp_path: Path) -> None:
+    convs = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
+    network = make_student(init_student(jax.random.key(1), dict.fromkeys(convs, 3), dict.fromkeys(convs, 2)))
+    lab = Lab(Arguments("embedded", tmp_path, tmp_path), tmp_path)
+    content, style = np.random.default_rng(2).uniform(size=(2, 1, 48, 48, 3)).astype(np.float32)
+    config = nstjax.TransferConfig(size=48, scales=(48,), optimizer=Lbfgs(iterations=3))
+    pair = Pair("pair", content, style, config, content, {})
+
+    def expected(**weights: object) -> np.ndarray:
+        record = nstjax.losses.Objective(**weights)
+        return nstjax.transfer(content, style, network, dataclasses.replace(config, objective=record)).image
+
+    layers = {"style_layers": tuple(f"relu{block}_1" for block in range(1, 6))}
+    chosen = (0.0, 0.1, 0.2, 0.3, 0.4)
+    by_default, by_choice = (picture_of(lab, pair, "net", network, weights) for weights in ((), chosen))
+    np.testing.assert_array_equal(by_default, expected())
+    np.testing.assert_array_equal(by_choice, expected(**layers, style_layer_weights=chosen))
+    assert np.abs(by_default - by_choice).max() > 1e-3
+    with pytest.raises(nstjax.InputError, match="`style_layer_weights` has 2 values for 5 layers"):
+        picture_of(lab, pair, "net", network, (1.0, 2.0))
