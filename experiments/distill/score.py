@@ -112,6 +112,7 @@ class Pair:
         config: settings of the transfers.
         image: result of the transfer with VGG-19, ``(1, h'', w'', 3)`` in [0, 1].
         terms: terms of ``image`` from :func:`teacher_terms`.
+        layer_weights: weights of relu1_1 to relu5_1 in transfers with students; by default those of the network.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Pair:
     config: TransferConfig
     image: np.ndarray
     terms: dict[str, float]
+    layer_weights: tuple[float, ...] = ()
 
 
 def all_pairs() -> tuple[tuple[str, str], ...]:
@@ -128,7 +130,10 @@ def all_pairs() -> tuple[tuple[str, str], ...]:
 
 
 def teacher_runs(
-    lab: Lab, pairs: Sequence[tuple[str, str]], config: TransferConfig = CONFIG
+    lab: Lab,
+    pairs: Sequence[tuple[str, str]],
+    config: TransferConfig = CONFIG,
+    layer_weights: tuple[float, ...] = (),
 ) -> dict[tuple[str, str], Pair]:
     """Run the transfers of pairs with VGG-19, or read their results from the lab's cache.
 
@@ -136,6 +141,7 @@ def teacher_runs(
         lab: the lab; its network is VGG-19.
         pairs: names of the photographs and paintings.
         config: settings of the transfers.
+        layer_weights: as in :class:`Pair`.
 
     Returns:
         The pairs by their names.
@@ -146,7 +152,7 @@ def teacher_runs(
         name = f"{content_name}_{style_name}_{config.size}"
         run = lab.run(f"teacher_{name}", content, style, config)
         terms = teacher_terms(run.image, content, style, lab.backbone, config)
-        found[content_name, style_name] = Pair(name, content, style, config, run.image, terms)
+        found[content_name, style_name] = Pair(name, content, style, config, run.image, terms, layer_weights)
         print(f"{name}: VGG-19's loss is {terms['total']:.4g}", flush=True)
     return found
 
@@ -155,9 +161,7 @@ def _style(terms: dict[str, float]) -> float:
     return sum(term for name, term in terms.items() if name.startswith("style/"))
 
 
-def picture_of(
-    lab: Lab, pair: Pair, label: str, network: Backbone, layer_weights: tuple[float, ...] = ()
-) -> np.ndarray:
+def picture_of(lab: Lab, pair: Pair, label: str, network: Backbone) -> np.ndarray:
     """Return the result of a pair's transfer with a network, ``(1, h, w, 3)`` in [0, 1].
 
     Args:
@@ -165,18 +169,15 @@ def picture_of(
         pair: the photograph and the painting.
         label: name of the network, for the cache.
         network: the feature network.
-        layer_weights: weights of relu1_1 to relu5_1 in this transfer; by default those of the network.
     """
     config = pair.config
-    if layer_weights:
-        record = dataclasses.replace(EQUAL_WEIGHTS, style_layer_weights=layer_weights)
+    if pair.layer_weights:
+        record = dataclasses.replace(EQUAL_WEIGHTS, style_layer_weights=pair.layer_weights)
         config = dataclasses.replace(config, objective=record)
     return lab.run(f"{label}_{pair.name}", pair.content, pair.style, config, network).image
 
 
-def score(
-    lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone, layer_weights: tuple[float, ...] = ()
-) -> dict[str, Any]:
+def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dict[str, Any]:
     """Compute the teacher-loss ratios of a network on pairs.
 
     Args:
@@ -184,7 +185,6 @@ def score(
         pairs: from :func:`teacher_runs`.
         label: name of the network, for the cache and the output.
         network: the feature network.
-        layer_weights: as for :func:`picture_of`.
 
     Returns:
         ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss; and
@@ -192,7 +192,7 @@ def score(
     """
     ratios, style_ratios = {}, []
     for pair in pairs:
-        image = picture_of(lab, pair, label, network, layer_weights)
+        image = picture_of(lab, pair, label, network)
         terms = teacher_terms(image, pair.content, pair.style, lab.backbone, pair.config)
         ratios[pair.name] = terms["total"] / pair.terms["total"]
         style_ratios.append(_style(terms) / _style(pair.terms))
@@ -226,23 +226,13 @@ class Arguments(common.Arguments):
     """Weights of relu1_1 to relu5_1 in the transfers with the students; by default those of `nstjax transfer`."""
 
 
-def _sheet(
-    lab: Lab,
-    path: Path,
-    pairs: list[Pair],
-    networks: dict[str, Backbone],
-    title: str,
-    layer_weights: tuple[float, ...],
-) -> None:
+def _sheet(lab: Lab, path: Path, pairs: list[Pair], networks: dict[str, Backbone], title: str) -> None:
     """Write a sheet with a row for each pair: photograph, painting, results of VGG-19 and of the networks."""
     rows = []
     for pair in pairs:
         side = pair.config.size
         row = [(fit(pair.content, side), pair.name), (fit(pair.style, side), ""), (pair.image, "VGG-19")]
-        row += [
-            (picture_of(lab, pair, label, network, layer_weights), label)
-            for label, network in networks.items()
-        ]
+        row += [(picture_of(lab, pair, label, network), label) for label, network in networks.items()]
         rows.append(row)
     contact_sheet(path, rows, title, cell=2.4)
 
@@ -254,23 +244,23 @@ def main(arguments: Arguments) -> None:
         raise nstjax.InputError("two --students end in one name: give their folders different names")
     students = {Path(name).name: nstjax.load_backbone(name) for name in arguments.students}
     networks = students | {f"{name}, random": random_twin(network) for name, network in students.items()}
-    pairs = teacher_runs(lab, all_pairs())
     weights = arguments.layer_weights
+    pairs = teacher_runs(lab, all_pairs(), layer_weights=weights)
     found: dict[str, Any] = {"size": CONFIG.size, "scales": CONFIG.pyramid(), "iterations": 150}
     if weights:
         found["layer weights"] = weights
     for label, network in networks.items():
-        found[label] = score(lab, pairs.values(), label, network, weights)
+        found[label] = score(lab, pairs.values(), label, network)
         print(f"{label}: mean {found[label]['mean']}, worst {found[label]['worst']}", flush=True)
     title = "Pictures of pairs that the training never saw"
-    _sheet(lab, lab.out / "pairs.jpg", [pairs[names] for names in SHEET_PAIRS], students, title, weights)
-    _sheet(lab, lab.out / "score.jpg", [pairs[names] for names in SHEET_PAIRS[:4]], networks, title, weights)
+    _sheet(lab, lab.out / "pairs.jpg", [pairs[names] for names in SHEET_PAIRS], students, title)
+    _sheet(lab, lab.out / "score.jpg", [pairs[names] for names in SHEET_PAIRS[:4]], networks, title)
     if arguments.large:
-        large = teacher_runs(lab, LARGE_PAIRS, LARGE)
+        large = teacher_runs(lab, LARGE_PAIRS, LARGE, weights)
         found["at 512 px"] = {
-            label: score(lab, large.values(), label, network, weights) for label, network in students.items()
+            label: score(lab, large.values(), label, network) for label, network in students.items()
         }
-        _sheet(lab, lab.out / "large.jpg", list(large.values()), students, f"{title}, 512 px", weights)
+        _sheet(lab, lab.out / "large.jpg", list(large.values()), students, f"{title}, 512 px")
     found["environment"] = environment()
     (lab.out / "score.json").write_text(json.dumps(found, indent=1))
 

@@ -371,9 +371,12 @@ def test_pictures_of_a_score_have_the_chosen_layer_weights(tmp_path: Path) -> No
 
     layers = {"style_layers": tuple(f"relu{block}_1" for block in range(1, 6))}
     chosen = (0.0, 0.1, 0.2, 0.3, 0.4)
-    by_default, by_choice = (picture_of(lab, pair, "net", network, weights) for weights in ((), chosen))
+    by_default, by_choice = (
+        picture_of(lab, dataclasses.replace(pair, layer_weights=weights), "net", network)
+        for weights in ((), chosen)
+    )
     np.testing.assert_array_equal(by_default, expected())
     np.testing.assert_array_equal(by_choice, expected(**layers, style_layer_weights=chosen))
     assert np.abs(by_default - by_choice).max() > 1e-3
     with pytest.raises(nstjax.InputError, match="`style_layer_weights` has 2 values for 5 layers"):
-        picture_of(lab, pair, "net", network, (1.0, 2.0))
+        picture_of(lab, dataclasses.replace(pair, layer_weights=(1.0, 2.0)), "net", network)
