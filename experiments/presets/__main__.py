@@ -2,8 +2,7 @@
 
 The presets of ``nstjax transfer`` on one photograph and one painting, with the layers, iterations and sizes
 of their sources. ``--figures NAME ...`` makes some of them; ``sheet`` shows all that have been made on one
-sheet. Run time on 2 cores: from half a minute (``fast``) and 2 minutes (``default``) to 25 minutes
-(``crowson``).
+sheet. Run time on 2 cores: from a minute (``fast``) and 4 minutes (``default``) to hours (``crowson``).
 """
 
 from pathlib import Path
