@@ -14,6 +14,7 @@ from scipy import ndimage
 
 import nstjax
 from nstjax import Style, StyleRegion
+from nstjax.files import replacing
 from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
 from nstjax.losses import Objective
@@ -224,13 +225,14 @@ class Lab:
             else:
                 result = nstjax.transfer(content, style, backbone, config, keep)
             history = [dataclasses.asdict(entry) for entry in result.history]
-            np.savez_compressed(
-                path,
-                image=result.image,
-                history=json.dumps(history),
-                seconds=time.perf_counter() - began,
-                **frames,  # type: ignore[arg-type]
-            )
+            with replacing(path) as temporary:  # a complete file is a finished run
+                np.savez_compressed(
+                    temporary,
+                    image=result.image,
+                    history=json.dumps(history),
+                    seconds=time.perf_counter() - began,
+                    **frames,  # type: ignore[arg-type]
+                )
         with np.load(path) as kept:
             pictures = {int(k.removeprefix("frame_")): kept[k] for k in kept.files if k.startswith("frame_")}
             run = Run(
@@ -263,7 +265,8 @@ class Lab:
         """
         self.refuse_figures()
         self.results["environment"] = environment()
-        (self.out / "results.json").write_text(json.dumps(self.results, indent=1))
+        with replacing(self.out / "results.json") as temporary:
+            temporary.write_text(json.dumps(self.results, indent=1))
 
 
 def _plain(style: Any) -> Any:

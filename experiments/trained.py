@@ -14,6 +14,7 @@ import nstjax
 from experiments.common import Arguments, Lab, square
 from nstjax.data.folder import find_photographs
 from nstjax.digests import tree_digest
+from nstjax.files import file_digest
 from nstjax.generators import Variables
 from nstjax.generators.store import Generator, load_generator
 from nstjax.losses import Objective
@@ -116,10 +117,11 @@ class TrainLab(Lab):
             side: side of the squares in pixels.
         """
         chosen, _ = self.choose_photographs(count)
-        folder = self._kept / f"squares_{side}_{_digest(*(str(path.name) for path in chosen))}"
+        contents = _digest(*(part for path in chosen for part in (path.name, file_digest(path))))
+        folder = self._kept / f"squares_{side}_{contents}"
         folder.mkdir(exist_ok=True)
-        for path in chosen:
-            if not (target := folder / f"{path.stem}.png").exists():
+        for i, path in enumerate(chosen):  # numbered, because two folders may have files of one name
+            if not (target := folder / f"{i:06d}_{path.stem}.png").exists():
                 nstjax.save_image(target, square(nstjax.load_image(path), side))
         return folder
 

@@ -49,6 +49,20 @@ def check_choices(record: Any, **names: str) -> None:
             )
 
 
+def check_tuples(record: Any) -> None:
+    """Raise :class:`InputError` if a field annotated with ``tuple`` has a value of another type, such as a list.
+
+    A list is not hashable, so it could not be a static argument of a compiled function.
+
+    Args:
+        record: an instance of a dataclass.
+    """
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if typing.get_origin(field.type) is tuple and not isinstance(value, tuple):
+            raise InputError(f"`{field.name}` is {value!r}: it must be a tuple")
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the name of its class if the message is empty.
 

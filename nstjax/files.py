@@ -39,6 +39,22 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder and its subfolders, in bytes.
+
+    Symbolic links are not followed. Files and folders that are deleted meanwhile are not counted.
+
+    Args:
+        folder: the folder. If it does not exist, the size is 0.
+    """
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # another process or thread may have deleted the file
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
 @contextlib.contextmanager
 def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces ``path`` at the end of the block; after an error delete it.
@@ -155,10 +171,14 @@ def save_elsewhere(path: Path, write: Callable[[Path], None], what: str) -> None
     except (InputError, OSError) as error:
         reason = error if isinstance(error, InputError) else cannot_write(path, error)
         for folder in (tempfile.gettempdir, Path.home) if saves_elsewhere.get() else ():
+            fresh = None
             try:
-                place = Path(tempfile.mkdtemp(prefix="nstjax-", dir=folder())) / path.name
+                fresh = Path(tempfile.mkdtemp(prefix="nstjax-", dir=folder()))
+                place = fresh / path.name
                 write(place)
             except (InputError, OSError, RuntimeError):
+                if fresh is not None:  # with what a failed write left in it
+                    shutil.rmtree(fresh, ignore_errors=True)
                 continue
             raise OutputError(f"{reason}; {what} is saved as {place}") from error
         raise OutputError(str(reason)) from error

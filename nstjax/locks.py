@@ -77,7 +77,7 @@ def lock(path: Path, busy: str | None = None) -> Iterator[bool]:
         InputError: If another process holds the lock and ``busy`` is given.
     """
     target = Path(os.path.realpath(path))
-    file = target.with_name(f".{target.name}.lock")
+    file = target.parent / f".{target.name}.lock"  # with_name would refuse the root folder, which has no name
     handle: int | None = None
     with contextlib.suppress(OSError):
         while (handle := _acquire(file)) is None:

@@ -27,6 +27,17 @@ def check_floating(name: str, image: Any) -> None:
         )
 
 
+def check_finite(name: str, image: np.ndarray) -> None:
+    """Raise :class:`InputError` unless all values of an image are finite.
+
+    Args:
+        name: what the message calls the image.
+        image: a floating-point array on the host.
+    """
+    if not np.isfinite(image).all():
+        raise InputError(f"the {name} holds values that are not finite: check where it comes from")
+
+
 def check_range(name: str, image: np.ndarray) -> None:
     """Raise :class:`InputError` if values are far outside [0, 1], such as values of 0 to 255.
 
@@ -60,7 +71,6 @@ def check_image(name: str, image: Any) -> np.ndarray:
     array = np.asarray(image, np.float32)  # on the host, where checking and resizing compile nothing
     if array.ndim != 4 or array.shape[0] != 1 or array.shape[3] != 3 or 0 in array.shape:
         raise InputError(f"the {name} has shape {array.shape}: it must be (1, height, width, 3)")
-    if not np.isfinite(array).all():
-        raise InputError(f"the {name} holds values that are not finite: check where it comes from")
+    check_finite(name, array)
     check_range(name, array)
     return array

@@ -6,13 +6,16 @@ been checked.
 """
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
+import inspect
 import os
 import pickle
 import platform
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +27,7 @@ from nstjax.private import Refused
 from nstjax.sealed import SealedFolder
 
 LIMIT = 2**30  # bytes of cached programs; each new image shape adds about one million bytes
+_LIBRARIES = frozenset({"nstjax", "jax", "jaxlib", "jaxopt", "optax", "numpy", "ml_dtypes"})
 _kept: dict[str, SealedFolder | None] = {"folder": None}  # "folder": the cache, once it is enabled
 _loaded: dict[Any, Any] = {}  # programs that this process has loaded or compiled
 _untried: set[Any] = set()  # keys of programs from the cache that have not run yet
@@ -137,7 +141,7 @@ def run(jitted: Any, arguments: tuple[Any, ...], static: Any, optimize: bool = T
     This function caches the complete program. It calls ``jitted`` without caching in four cases: before
     :func:`enable_compilation_cache` is called; if a leaf of ``arguments`` is a tracer, is not an array, or is on
     another device than JAX's first; if the thread has another default device; and if the program's description contains
-    a memory address or a sharding.
+    a memory address, a sharding, or a class or function that is not of nstjax, its libraries, or Python.
 
     Args:
         jitted: a function of ``jax.jit``. Its result may depend only on the code of installed packages, on its
@@ -199,7 +203,8 @@ def prepare(requests: Sequence[ProgramRequest]) -> None:
     if not wanted:  # all frames of a video but the first
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        _loaded.update(zip(wanted, pool.map(lambda of: _find(*of), wanted.values()), strict=True))
+        if pool.submit(_settings).result() == _settings():  # other threads do not see JAX's context managers
+            _loaded.update(zip(wanted, pool.map(lambda of: _find(*of), wanted.values()), strict=True))
 
 
 def _identity(request: ProgramRequest) -> tuple[Any, str]:
@@ -209,13 +214,40 @@ def _identity(request: ProgramRequest) -> tuple[Any, str]:
     jitted, arguments, static, optimize = request
     leaves, structure = jax.tree.flatten(arguments)
     kinds = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in leaves)
-    key = (jitted, structure, kinds, static, optimize)
+    settings = _settings()
+    key = (jitted, structure, kinds, static, optimize, settings)
     if key not in _names:
-        said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {optimize} {_surroundings()}"
+        said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {optimize} {settings} {_surroundings()}"
         # In the next process another function may have the same address. A sharding places its arguments itself.
-        strange = " at 0x" in said or "Sharding(" in str(structure)
+        strange = " at 0x" in said or "Sharding(" in said or not _is_library_code((static, structure))
         _names[key] = "" if strange else hashlib.sha256(said.encode()).hexdigest()
     return key, _names[key]
+
+
+def _is_library_code(value: Any) -> bool:
+    """Return True if all classes and functions in ``value`` belong to nstjax, JAX, NumPy or Python.
+
+    The names of cached programs cover the code of these, but not the code of a user's statistic or network, which may
+    change without any change of its ``repr``.
+
+    Args:
+        value: any value; dataclasses, containers, partial functions and pytree structures are searched.
+    """
+    import jax
+
+    if isinstance(value, jax.tree_util.PyTreeDef):
+        parts = [value.node_data(), *value.children()]
+    elif isinstance(value, functools.partial):
+        parts = [value.func, value.args, value.keywords]
+    elif isinstance(value, tuple | list | set | frozenset | Mapping):
+        parts = [*value, *(value.values() if isinstance(value, Mapping) else ())]
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    else:
+        parts = []
+    where = value if isinstance(value, type) or inspect.isroutine(value) else type(value)
+    root = (getattr(where, "__module__", None) or "builtins").partition(".")[0]
+    return (root in _LIBRARIES or root in sys.stdlib_module_names) and all(map(_is_library_code, parts))
 
 
 def _find(folder: SealedFolder, key: Any, name: str, request: ProgramRequest) -> Any:
@@ -256,23 +288,29 @@ def _processor() -> list[str]:
     return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
 
 
+def _settings() -> str:
+    """Return JAX's settings in this thread. They can change during a process."""
+    import jax
+
+    return repr({name: value for name, value in jax.config.values.items() if "cache" not in name})
+
+
 @functools.cache
 def _surroundings() -> str:
-    """Return a description of everything else that a program depends on: the machine, the packages and the settings."""
+    """Return a description of the machine, the packages and XLA's flags, which are the same for a whole process."""
     import jax
 
     code = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         code.update(path.read_bytes())
     device = jax.devices()[0]
-    settings = {
+    facts = {
         "flags": [os.environ.get(name) for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
-        "settings": {name: value for name, value in jax.config.values.items() if "cache" not in name},
         "packages": [(name, version(name)) for name in ("jax", "jaxlib", "jaxopt", "optax")],
         "machine": (_processor(), os.cpu_count(), device.platform, device.device_kind),
         "code": code.hexdigest(),
     }
-    return repr(settings)
+    return repr(facts)
 
 
 def _load(folder: SealedFolder, name: str) -> Any:

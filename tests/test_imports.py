@@ -35,7 +35,7 @@ TABLE: dict[str, set[str]] = {
     "nn": set(),
     "losses": set(),
     "optim": {"programs"},
-    "weights": {"nn", "checkpoints", "eight_bit"},
+    "weights": {"nn", "checkpoints", "digests", "eight_bit"},
     "generators": {"nn", "checkpoints", "eight_bit"},
     "data": {"images"},
     "inference": {"images", "nn", "generators", "programs"},

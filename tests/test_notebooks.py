@@ -13,6 +13,7 @@ IMAGES = {"first_picture": 7, "own_style_loss": 3}
 """Number of cells of each notebook that display an image."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     assert len(run_notebook(path, tmp_path, 40)) == IMAGES[path.stem]

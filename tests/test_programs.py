@@ -87,10 +87,12 @@ def test_other_settings_are_another_program(folder: Path, monkeypatch: pytest.Mo
     factor = np.float32(2.0)
     programs.run(scaled_power, (TREE, factor), 3)
     new_process(monkeypatch)
+    with jax.default_matmul_precision("bfloat16"):  # in the same process
+        programs.run(scaled_power, (TREE, factor), 3)
+    new_process(monkeypatch)
     monkeypatch.setattr(programs, "_surroundings", lambda: "another release")
     programs.run(scaled_power, (TREE, factor), 3)
-    assert len(traced) == 1
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_a_damaged_program_is_compiled_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ NOT_RUN = {
     r"--coordinator": "needs a second process; tests/training/test_training_runs.py has one",
     r"^nstjax web": "needs the extra web and does not end; tests/web has it",
     r"--cluster tcp://": "needs a scheduler on another machine; tests/cli/test_many.py starts one",
+    r"demo --photograph cat": "draws six paintings; tests/cli/test_demo.py and tests/paintings do",
     r"clip\.mp4": "needs the extra video; tests/cli/test_stylize.py and tests/cli/test_transfer_video.py have videos",
 }
 """``nstjax`` commands that are resolved by the real command line and not run, by a pattern, with the reason."""
@@ -68,7 +69,10 @@ OTHER_PROGRAMS = {
     "python": "an experiment or the tests: its module and its options are looked up",
 }
 """Programs that are not run, with the reason."""
-SLOW = {"docs/tutorials/training.md", "docs/tutorials/large.md", "docs/tutorials/devices.md"}
+SLOW = {
+    *("docs/tutorials/training.md", "docs/tutorials/large.md", "docs/tutorials/devices.md"),
+    *("docs/tutorials/textures.md", "docs/tutorials/regions.md", "docs/how-to/settings.md"),
+}
 """Pages whose programs take XLA long to compile."""
 
 SIDE = 32
@@ -129,7 +133,8 @@ def tiny(arguments: list[str]) -> list[str]:
     elif words[0] == "train" and "--resume" not in words:
         for flag, value in (("--steps", 2), ("--crop", 16), ("--style-size", 32), ("--sample-every", 0)):
             put(flag, value)
-        if "--add-to" not in words and "quick" not in words:  # these have the network of another generator
+        # Its generator is then not that of the preset quick, which tests/cli/test_train_command.py trains.
+        if "--add-to" not in words:  # which has the network of another generator
             put("--width", 0.1)
             put("--residual-blocks", 1)
     elif words[0] == "stylize" and "--size" in words:

@@ -23,6 +23,7 @@ from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
 from experiments.distill.teacher import find_directions, mixed
 from experiments.distill.train import every_layer, export, fitted_start, kept_moments, split, train
+from nstjax.files import folder_bytes
 from nstjax.reports import environment
 from nstjax.typing import Backbone
 from nstjax.weights.store import save_backbone
@@ -106,7 +107,7 @@ class _Trainer:
 def _bytes(network: Backbone, path: Path) -> int:
     """Write a network with 8-bit weights, like the shipped one, and return the total size of its files."""
     save_backbone(network, path, eight_bit=True)
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return folder_bytes(path)
 
 
 def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from experiments.common import Lab, fit
 from experiments.programs import keep_programs
 from experiments.trained import TrainArguments, TrainLab
 from nstjax.data import DataConfig
+from nstjax.files import folder_bytes
 from nstjax.generators.store import Generator, load_generator, save_generator
 from nstjax.images.display import thumbnail
 from nstjax.inference import stylize
@@ -166,7 +167,7 @@ def main(arguments: Arguments) -> None:
     store = arguments.to / NAME
     save_generator(store, generator.config, generator.variables, record_of(lab, configs, paintings), np.int8)
     sheet(lab, load_generator(store), paintings)
-    lab.note("bytes on disk", sum(path.stat().st_size for path in store.rglob("*") if path.is_file()))
+    lab.note("bytes on disk", folder_bytes(store))
     lab.finish()
 
 

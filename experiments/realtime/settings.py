@@ -17,6 +17,7 @@ from experiments.trained import TrainArguments, TrainLab
 from nstjax import TransferConfig
 from nstjax.arbitrary.apply import prepare_style, stylize_arbitrary
 from nstjax.arbitrary.store import load_decoder
+from nstjax.files import replacing
 from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, Variables
 from nstjax.generators.styles import with_styles
 from nstjax.inference import stylize
@@ -180,7 +181,8 @@ class Race(TrainLab):
             marks = (*MARKS, FROM_PICTURE)
             found = descend(config, self.backbone, photo, style, start, marks)
             pictures: dict[str, Any] = {f"picture_{i}": image for i, image in found.pictures.items()}
-            np.savez_compressed(path, losses=found.losses, seconds=found.seconds, **pictures)
+            with replacing(path) as temporary:  # a complete file is a finished run
+                np.savez_compressed(temporary, losses=found.losses, seconds=found.seconds, **pictures)
         with np.load(path) as kept:
             return Descent(
                 tuple(map(float, kept["losses"])),

@@ -1,16 +1,13 @@
 """``nstjax cache``: shows the sizes of the cache's folders, or clears the cache."""
 
-import contextlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from nstjax.cli.options_weights import ClearOptions, SizesOptions
 from nstjax.cli.parse import Action, parse, run_action
 from nstjax.errors import InputError
-from nstjax.files import cache_folder
+from nstjax.files import cache_folder, folder_bytes
 
 REGENERATED = {
     "xla": "compiled programs",
@@ -27,19 +24,9 @@ actions:
 """
 
 
-def bytes_of(folder: Path) -> int:
-    """Return the size of all files in a folder, in bytes; 0 if the folder does not exist."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # another process may have deleted the file
-                total += os.lstat(os.path.join(place, name)).st_size
-    return total
-
-
 def sizes() -> dict[str, int]:
     """Return the size of each subfolder of the cache by name, in bytes."""
-    return {name: bytes_of(cache_folder() / name) for name in (*REGENERATED, *INSTALLED)}
+    return {name: folder_bytes(cache_folder() / name) for name in (*REGENERATED, *INSTALLED)}
 
 
 def readable(count: int) -> str:
@@ -68,7 +55,7 @@ def _clear(arguments: Sequence[str], prog: str) -> None:
         folder = cache_folder() / name
         if not folder.exists():
             continue
-        size = bytes_of(folder)
+        size = folder_bytes(folder)
         try:
             shutil.rmtree(folder)
         except OSError as error:  # also for a symbolic link, which may point to one of the user's folders

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+import nstjax
 from nstjax.blas import use_one_blas_thread
 from nstjax.cli.exits import BAD_INPUT, FAILED
 from nstjax.cli.flags import with_flags
@@ -69,9 +70,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     command, rest = arguments[0], arguments[1:]
     if command in ("--version", "-V"):
-        from importlib.metadata import version
-
-        print(f"nstjax {version('nstjax')}")
+        print(f"nstjax {nstjax.__version__}")  # a checkout that is not installed has no metadata
         return 0
     if command not in _COMMANDS:
         *most, last = _COMMANDS

@@ -6,10 +6,12 @@ from typing import Literal
 from nstjax.errors import InputError
 from nstjax.images import check_output
 from nstjax.images.animation import ANIMATION_SUFFIXES, is_animation
-from nstjax.images.encode import check_place
+from nstjax.images.encode import FORMATS, check_place
 from nstjax.images.video import VIDEO_SUFFIXES
 
 READ_AS_VIDEO = (*VIDEO_SUFFIXES, ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
+LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
+"""Longest side that a format can hold, in pixels, by the format's name in :data:`nstjax.images.encode.FORMATS`."""
 Kind = Literal["photograph", "animation", "video", "texture"]
 
 
@@ -40,6 +42,23 @@ def check_alone(source: Path, output: Path, bits: int) -> None:
         check_output(output, bits)
     else:
         check_place(output)
+
+
+def check_side(output: Path, side: int) -> None:
+    """Check that a picture or an animation fits into the format of its file, before it is computed.
+
+    Args:
+        output: the output file, whose suffix selects the format.
+        side: longer side of the output in pixels.
+
+    Raises:
+        InputError: If the side is longer than the format can hold; see :data:`LONGEST_SIDES`.
+    """
+    longest = LONGEST_SIDES.get(FORMATS.get(output.suffix.lower(), ""))
+    if longest is not None and side > longest:
+        raise InputError(
+            f"the output {output} can have {longest} pixels a side, not {side}: choose .png, or a smaller --size"
+        )
 
 
 def is_video(command: str, source: Path | None, output: Path) -> bool:

@@ -14,11 +14,11 @@ from nstjax.cli.checks import (
     check_wants,
 )
 from nstjax.cli.job import Job, OutputFiles
-from nstjax.cli.media import check_alone, is_video, kind_of
-from nstjax.cli.options import NetworkOptions, optimizer_fallbacks
+from nstjax.cli.media import check_alone, check_side, is_video, kind_of
+from nstjax.cli.options import optimizer_fallbacks
 from nstjax.cli.options_synthesis import COMMANDS, Options, base_config, default_options
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
-from nstjax.cli.run_record import RunRecord, check_output_of
+from nstjax.cli.run_record import RunRecord, check_output_of, recorded_network
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
 from nstjax.images import check_output, find_images
@@ -28,9 +28,7 @@ from nstjax.images.video_input import pyav
 from nstjax.plain import checked
 from nstjax.reports import read_record
 from nstjax.synthesis import TransferConfig
-from nstjax.weights.store import name_of
 
-LONGEST_WEBP_SIDE = 16383
 EARLIER_STYLE_WEIGHTS: dict[str, dict[str, float]] = {
     "squared": {
         "gram": 180.0,
@@ -120,10 +118,7 @@ def resolve_command(command: str, arguments: Sequence[str]) -> Request:
         folder, jobs = path, _one_for_each_photograph(first, sources.content, skipped)
     else:
         kind = check_output(path, options.bits)
-        if kind == "WEBP" and config.pyramid()[-1] > LONGEST_WEBP_SIDE:
-            raise InputError(
-                f"the output {path} can have {LONGEST_WEBP_SIDE} pixels a side: choose .png or .tiff"
-            )
+        check_side(path, config.pyramid()[-1])
         jobs = [first]
         if sources.strength_grid:
             sheet, jobs = path, _one_for_each_strength(first, kind)
@@ -232,7 +227,7 @@ def _recorded_options(record: RunRecord, default: Options) -> Options:
         "bits": output["bits"],
         "quality": output["quality"],
         "median_filter": output["median_filter"],
-        "network": _recorded_network(record),
+        "network": recorded_network(record["weights_option"], record["weights"]),
         "content": paths.get("content"),
         "image": paths.get("content"),
         "styles": tuple(path for name, path in paths.items() if name.split("_")[0] == "style"),
@@ -243,12 +238,6 @@ def _recorded_options(record: RunRecord, default: Options) -> Options:
     }
     own = {field.name for field in dataclasses.fields(default)}
     return dataclasses.replace(default, **{name: value for name, value in known.items() if name in own})
-
-
-def _recorded_network(record: RunRecord) -> NetworkOptions:
-    """The network options of a run record, whose name may stand for other weights in this version."""
-    option = record["weights_option"]
-    return dataclasses.replace(option, weights=name_of(option.weights, record["weights"]["sha256"]))
 
 
 def _with_earlier_defaults(config: TransferConfig) -> TransferConfig:

@@ -20,7 +20,7 @@ from nstjax.plain import checked
 from nstjax.reports import FileFacts, NetworkFacts, environment, loss_plot, read_record, write_record
 from nstjax.synthesis import TransferConfig, VideoConfig
 from nstjax.typing import Backbone
-from nstjax.weights.store import resolve
+from nstjax.weights.store import name_of, resolve
 
 
 class RecordedOutput(TypedDict):
@@ -139,7 +139,7 @@ def _circumstances(job: Job, config: TransferConfig, status: str, began: float) 
     """Return the fields of a record about the run itself."""
     return {
         "seed": config.seed,
-        "weights_option": _weights_option(job.network),
+        "weights_option": weights_option(job.network),
         "status": status,
         "seconds": {"this_process": round(time.perf_counter() - began, 3)},
         "environment": environment(),
@@ -234,8 +234,8 @@ def write_outputs(
     write_record(output.record, record)
 
 
-def _weights_option(options: NetworkOptions) -> dict[str, Any]:
-    """Return the options of the feature network as JSON.
+def weights_option(options: NetworkOptions) -> dict[str, Any]:
+    """Return the options of the feature network as JSON; :func:`recorded_network` reads them.
 
     ``auto`` is replaced by the name of the weights; a file's path becomes absolute; an installed name stays as
     it is.
@@ -246,3 +246,15 @@ def _weights_option(options: NetworkOptions) -> dict[str, Any]:
     if path.exists() and (path.name != network["weights"] or path.suffix):
         network["weights"] = str(path.absolute())
     return network
+
+
+def recorded_network(option: NetworkOptions, facts: NetworkFacts) -> NetworkOptions:
+    """Return the options of the feature network that a record describes.
+
+    The name of the weights may stand for other weights in this version.
+
+    Args:
+        option: the options in the record.
+        facts: the facts about the network in the record.
+    """
+    return dataclasses.replace(option, weights=name_of(option.weights, facts["sha256"]))

@@ -21,6 +21,7 @@ from nstjax.cli.exits import about, make_all
 from nstjax.cli.interrupt import exit_code, raise_if_stopped
 from nstjax.cli.job import record_path, with_path
 from nstjax.cli.many import on_local_devices
+from nstjax.cli.media import check_side
 from nstjax.cli.models import digest, in_style, installed_names, list_models, the_model
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.cli.painters import by_generator, painter, steadied
@@ -45,6 +46,7 @@ from nstjax.locks import lock
 from nstjax.reports import environment, file_facts, write_record
 
 _ONLY_WITH_MODEL = ("noise_scale", "tile")
+_ONLY_WITH_PHOTO = ("colors", "strength")
 _ONLY_WITHOUT_MODEL = ("masks", "transport", "style_size", "scale_count")
 RECORD = "stylize"  # the record of several outputs is OUT/stylize.run.json
 
@@ -92,6 +94,7 @@ def _do(
         if job.kind == "animation":
             assert job.source is not None
             animation = open_animation(job.source)
+            check_side(job.output, options.size or max(animation.size))
             made = 0
 
             def frames() -> Any:
@@ -113,6 +116,8 @@ def _do(
         else:
             if photo is None and job.source is not None:
                 photo = load_picture(job.source, options.size or 0)
+            if photo is not None:
+                check_side(job.output, options.size or max(photo.shape[1:3]))
             picture = paint(photo, lambda share: display.update(share, job.output.name))
             inside = _identity(job, settings, options)
             save_elsewhere(
@@ -247,6 +252,11 @@ def _check_model(generator: Generator, options: StylizeOptions, texture: bool) -
         )
     if texture and options.size is None:
         raise InputError(f"--model {options.model} makes textures: give the side of the texture with --size")
+    for name in _ONLY_WITH_PHOTO if texture else ():
+        if getattr(options, name) != getattr(StylizeOptions, name):  # its default
+            raise InputError(
+                f"--{name} does not go with --model {options.model}, which takes no PHOTO: leave it out"
+            )
 
 
 def run_stylize(arguments: Sequence[str]) -> int:

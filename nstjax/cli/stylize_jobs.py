@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nstjax.cli.any_style import input_files, split_styles
 from nstjax.cli.job import record_path, with_path
-from nstjax.cli.media import Kind, check_alone, kind_of
+from nstjax.cli.media import Kind, check_alone, check_side, kind_of
 from nstjax.cli.options_stylize import StylizeOptions
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable
@@ -91,14 +91,16 @@ def stylize_jobs(
         skipped: receives the files of folders that are not used, with the reasons.
 
     Raises:
-        InputError: If ``-o`` is missing, an output cannot be written or would replace an input or another
-            output, a folder has no image, or an input is a video and PyAV is not installed.
+        InputError: If ``-o`` is missing, an output cannot be written, cannot have the side of ``--size`` or would
+            replace an input or another output, a folder has no image, or an input is a video and PyAV is not
+            installed.
     """
     output = options.output
     if output is None:
         raise InputError("-o is missing: name the file or folder to write with -o OUT")
     if not options.photographs:
         check_output(output, options.bits)
+        check_side(output, options.size or 0)
         check_replaceable(record_path(output))
         return [StylizeJob(None, output, "texture")], False
     sources: list[Path] = []
@@ -119,6 +121,8 @@ def stylize_jobs(
         check_alone(sources[0], output, options.bits)
         jobs = [StylizeJob(sources[0], output, kind_of(sources[0]))]
     _check_overwriting(jobs, input_files(options))
+    for job in jobs:
+        check_side(job.output, options.size or 0)
     if not together:
         check_replaceable(record_path(output))
     return jobs, together

@@ -16,9 +16,11 @@ from nstjax.cli.exits import FAILED
 from nstjax.cli.flags import flag_of, with_flags
 from nstjax.cli.interrupt import exit_code, stop_on_interrupt
 from nstjax.cli.models import digest
+from nstjax.cli.options import NetworkOptions
 from nstjax.cli.options_train import TrainOptions, generator_fallbacks, train_defaults
 from nstjax.cli.parse import hyphens, import_own_statistic, parse, scan
 from nstjax.cli.pictures import load_picture
+from nstjax.cli.run_record import recorded_network, weights_option
 from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, warnings_as_notes
 from nstjax.cli.train_styles import generator_options, names_of, start_of
 from nstjax.errors import InputError, within
@@ -38,25 +40,19 @@ from nstjax.training import (
     TrainProgress,
     train,
 )
+from nstjax.training.identity import settings_identity
 from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
-from nstjax.weights.store import AUTO, name_of, resolve
+from nstjax.weights.store import resolve
 
 SAMPLE_HEIGHT = 256
 MAX_PROCESSES = 2**16
-# Data settings that may differ from the run that is resumed. The training compares the photographs by a hash (of their
-# names and sizes, for a folder), so their folder may move.
-_FREE = ("source", "workers", "prefetch", "cache", "download", "data_dir")
 
 
 class _Model(TypedDict):
     model: str
     sha256: str
-
-
-class _Weights(TypedDict):
-    weights: str
 
 
 class _Record(TypedDict):
@@ -67,7 +63,7 @@ class _Record(TypedDict):
     weights: NetworkFacts
     add_to: NotRequired[_Model]
     init_from: NotRequired[_Model]
-    weights_option: NotRequired[_Weights]
+    weights_option: NotRequired[NetworkOptions]
 
 
 def _with_pooling(record: dict[str, Any]) -> object:
@@ -110,6 +106,8 @@ def _base(arguments: Sequence[str]) -> tuple[TrainConfig, _Record | None, dict[s
             "add_to": record["add_to"]["model"] if "add_to" in record else None,
             "init_from": record["init_from"]["model"] if "init_from" in record else None,
         }
+        if "weights_option" in record:
+            known["network"] = recorded_network(record["weights_option"], record["weights"])
         source = train_defaults(base)["data"].data
     if preset is not None:
         if preset not in TRAIN_PRESETS:
@@ -161,20 +159,6 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     return options.output
 
 
-def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that must be equal for one run to resume another."""
-    flat = {
-        f"{group}.{name}": value
-        for group in ("generator", "objective", "data")
-        for name, value in config[group].items()
-    }
-    flat |= {name: value for name, value in config.items() if not isinstance(value, dict)}
-    free = {f"data.{name}" for name in _FREE}
-    if config["schedule"] != "cosine":
-        free.add("steps")  # with a constant learning rate, a run may be extended
-    return {name: value for name, value in flat.items() if name not in free}
-
-
 def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> None:
     """Raise :class:`InputError` if a run would be resumed with another style image, network or settings."""
     if record is None:
@@ -192,11 +176,12 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
             raise InputError(
                 f"{flag_of(option)} is not the model that {folder} was started with: start a new run"
             )
-    if record["weights"]["sha256"] != now["weights"]["sha256"]:
+    network = json.loads(json.dumps(now["weights"]))
+    if any(network[fact] != value for fact, value in record["weights"].items()):
         raise InputError(
             f"the feature network is not the one that {folder} was started with: see --weights in its {RUN_RECORD}"
         )
-    before, after = (_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
+    before, after = (settings_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
     for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
         if before[name] != after.get(name):
             raise InputError(
@@ -274,10 +259,7 @@ def run_train(arguments: Sequence[str]) -> int:
     check_device()
     keep_programs(options.compilation_cache, options.quiet)
     network = options.network
-    weights = network.weights
-    if record is not None and weights == AUTO and "weights_option" in record:
-        weights = name_of(record["weights_option"]["weights"], record["weights"]["sha256"])
-    spec = resolve(weights, network.network)
+    spec = resolve(network.weights, network.network)
     backbone = load_backbone(spec, network.network, network.preprocessing)
     config = config.for_backbone(backbone)
     layers = set(backbone.layers)
@@ -289,7 +271,7 @@ def run_train(arguments: Sequence[str]) -> int:
         "command": "train",
         "config": config.to_json(),
         "inputs": {"style" if i == 0 else f"style_{i + 1}": one for i, one in enumerate(facts)},
-        "weights_option": {"weights": str(spec)},
+        "weights_option": weights_option(network),
         "weights": backbone.describe(),
         "environment": environment(),
     }

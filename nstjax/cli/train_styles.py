@@ -7,6 +7,7 @@ from pathlib import Path
 from nstjax.cli.options_train import GeneratorOptions
 from nstjax.errors import InputError
 from nstjax.generators import GeneratorConfig, Variables
+from nstjax.generators.plan import MOST_STYLES
 from nstjax.generators.store import Generator, load_generator
 from nstjax.generators.styles import join_styles, with_styles
 
@@ -50,8 +51,8 @@ def start_of(
         given: the options on the command line.
 
     Raises:
-        InputError: If both are given, the generator cannot be loaded or has batch normalization, or an option changes
-            the generator.
+        InputError: If both are given, the generator cannot be loaded or has batch normalization, an option changes the
+            generator, or it would have more than :data:`~nstjax.generators.plan.MOST_STYLES` styles.
     """
     if add_to is not None and init_from is not None:
         raise InputError("--init-from does not go with --add-to: leave one of them out")
@@ -66,6 +67,12 @@ def start_of(
     earlier = load_generator(model)
     if earlier.config.norm != "instance":
         raise InputError(f"{option} {model} has batch normalization: styles need instance normalization")
+    own = earlier.config.styles
+    if add_to is not None and own + styles > MOST_STYLES:  # otherwise the first checkpoint would fail
+        raise InputError(
+            f"--add-to {model} has {own} styles and would have {own + styles}, but a generator has at most "
+            f"{MOST_STYLES}: leave out some of --style"
+        )
     start = with_styles(earlier, max(styles, 1))
     return Start(earlier, start.config, start.variables, adds=add_to is not None)
 

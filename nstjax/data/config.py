@@ -15,7 +15,7 @@ class DataConfig:
     Attributes:
         source: a folder, searched with its subfolders; ``tfds:NAME[/CONFIG][:SPLIT]``, a data set of
             TensorFlow Datasets that has images (``tfds:coco/2017``; the split is ``train`` unless named); or
-            ``fake[:COUNT]``, synthetic pictures for tests and benchmarks.
+            ``fake[:COUNT]``, synthetic pictures for tests and benchmarks (a folder of this name is ``./fake``).
         size: side of the square crops, pixels.
         batch_size: photographs a step, of all processes together.
         seed: of the order, the crops and the flips; 0 … 2³² − 1.

@@ -15,6 +15,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -223,13 +224,21 @@ def open_source(config: DataConfig) -> Source:
     """Open the source of photographs that ``config.source`` names.
 
     Raises:
-        InputError: If it does not exist or has no photograph.
+        InputError: If it does not exist or has no photograph, or it names synthetic pictures and there is a folder of
+            this name.
     """
     if config.kind == TFDS:
         from nstjax.data.tfds import Tfds
 
         return Tfds(config.source, config.data_dir, config.download)
-    return Fake(config.source) if config.kind == FAKE else Folder(config.source)
+    if config.kind != FAKE:
+        return Folder(config.source)
+    if Path(config.source).is_dir():  # a run on synthetic pictures would look like one on these photographs
+        raise InputError(
+            f"`data.source` {config.source} stands for synthetic pictures, but there is also a folder {config.source}: "
+            f"write ./{config.source} for the folder, or rename the folder"
+        )
+    return Fake(config.source)
 
 
 def open_batches(config: DataConfig, process_index: int = 0, process_count: int = 1) -> Batches:

@@ -70,6 +70,8 @@ def _is_transparent(image: Image.Image) -> bool:
     """Return True if an image has a pixel that is not opaque."""
     if not image.has_transparency_data:
         return False
+    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip at 255; one value is transparent
+        return bool((np.asarray(image) == image.info["transparency"]).any())
     return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
@@ -134,7 +136,8 @@ def encode_animation(
         The content of the file.
 
     Raises:
-        InputError: If the path has another suffix, there is no frame, or the format cannot hold the animation.
+        InputError: If the path has another suffix, there is no frame, a frame has another shape or dtype or values
+            that are not finite, or the format cannot hold the animation.
     """
     path = Path(path)
     kind = _KINDS.get(path.suffix.lower())
@@ -161,6 +164,8 @@ def encode_animation(
         raise InputError(
             f"cannot write {path}: this format cannot stand still for over {minutes:.0f} minutes; make a video of it"
         ) from error
+    except InputError:  # a ValueError too, about a frame
+        raise
     except ValueError as error:  # a side of a WebP has at most 16383 pixels
         raise InputError(f"cannot write {path}: {error}; choose a smaller `size`, or .gif") from error
     return buffer.getvalue()

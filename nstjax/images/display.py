@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.images.encode import to_integers
+from nstjax.images.encode import check_picture, to_integers
 from nstjax.images.io import decode_image
 from nstjax.images.resize import resize
 from nstjax.pixels import check_range
@@ -33,12 +33,7 @@ def to_png(*images: Any) -> bytes:
     """
     parts: list[np.ndarray] = []
     for image in map(np.asarray, images):
-        if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.size == 0:
-            raise InputError(
-                f"the image has shape {image.shape}: it must be (n, height, width, 3) or (height, width, 3)"
-            )
-        if not np.isfinite(image).all():
-            raise InputError("the image has values that are not finite: they must be in [0, 1]")
+        check_picture(image, batch=True)
         check_range("image", image)
         parts += [to_integers(one) for one in image.reshape(-1, *image.shape[-3:])]
     if not parts:

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from nstjax.errors import InputError
 from nstjax.files import check_replaceable, write_atomically
 from nstjax.images.opening import open_file, open_image
-from nstjax.pixels import check_floating
+from nstjax.pixels import check_finite, check_floating
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 SIXTEEN_BIT = ("PNG", "TIFF")
@@ -61,6 +61,27 @@ def check_output(path: Path, bits: int = 8) -> str:
     return kind
 
 
+def check_picture(image: np.ndarray, batch: bool = False) -> None:
+    """Check that an array can be encoded as an image. Values outside [0, 1] are allowed.
+
+    Args:
+        image: the array.
+        batch: True if the array may also be a batch ``(n, h, w, 3)``.
+
+    Raises:
+        InputError: If the array is not ``(1, h, w, 3)`` or ``(h, w, 3)``, is empty, is not floating point, or has
+            values that are not finite.
+    """
+    check_floating("image", image)
+    count = "n" if batch else "1"
+    several = image.ndim == 4 and image.shape[0] != 1
+    if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.size == 0 or (several and not batch):
+        raise InputError(
+            f"the image has shape {image.shape}: it must be ({count}, height, width, 3) or (height, width, 3)"
+        )
+    check_finite("image", np.asarray(image))
+
+
 def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
     """Convert a floating-point image to integers.
 
@@ -72,9 +93,9 @@ def to_integers(image: np.ndarray, bits: int = 8) -> np.ndarray:
         ``(h, w, 3)``: uint8 in [0, 255], or uint16 in [0, 65535].
 
     Raises:
-        InputError: If the image is not floating point.
+        InputError: If the image has another shape or dtype, or values that are not finite.
     """
-    check_floating("image", image)
+    check_picture(image)
     pixels = np.asarray(image, np.float64).reshape(image.shape[-3:])
     top = 2**bits - 1
     return np.rint(pixels.clip(0.0, 1.0) * top).astype(np.uint16 if bits == 16 else np.uint8)
@@ -145,7 +166,8 @@ def save_image(
         quality: quality of JPEG and WebP, 1 to 100.
 
     Raises:
-        InputError: See :func:`check_output`; or if the image is not floating point or the format cannot hold it.
+        InputError: See :func:`check_output`; or if the image has another shape or dtype, or values that are not
+            finite; or if the format cannot hold it.
         OutputError: If the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
@@ -203,7 +225,8 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.
         seconds: duration of each frame but the last.
 
     Raises:
-        InputError: If the path does not end in ``.gif``, there is no frame, or a frame is not floating point.
+        InputError: If the path does not end in ``.gif``, there is no frame, or a frame has another shape or dtype, or
+            values that are not finite.
         OutputError: If the file cannot be written.
     """
     path = Path(path)

@@ -115,7 +115,10 @@ def reliable(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     returned = warp(back[None], flow)[0]
     there, home = np.square(flow).sum(-1), np.square(returned).sum(-1)
     consistent = np.square(flow + returned).sum(-1) <= 0.01 * (there + home) + 0.5
-    slopes = sum(np.square(np.gradient(flow[..., axis], axis=(0, 1))).sum(0) for axis in (0, 1))
+    slopes = np.zeros(flow.shape[:2], np.float32)
+    if min(slopes.shape) > 1:  # a gradient needs two pixels; such small frames have no flow
+        for axis in (0, 1):
+            slopes += np.square(np.gradient(flow[..., axis], axis=(0, 1))).sum(0)
     return np.asarray(consistent & (slopes <= 0.01 * there + 0.1) & inside(flow))
 
 

@@ -55,17 +55,33 @@ class _Need:
         return max(1, max(width, height) // (_KEPT_SIDE * self.long)) if self.long else 1
 
 
-def _block_mean(samples: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce an image ``(h, w, ...)`` by an integer factor. The last blocks may be smaller."""
+def _block_mean(samples: np.ndarray, factor: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Reduce an image by an integer factor. The last blocks may be smaller.
+
+    Args:
+        samples: ``(h, w, ...)``, unsigned integers or floats.
+        factor: side of a block in pixels.
+        weights: ``(h, w)``, weights of the pixels in the mean of their block, not negative; None weights all alike.
+
+    Returns:
+        The means of the blocks, of the same dtype; 0 where all weights of a block are 0.
+    """
     if factor == 1:
         return samples
     rows = np.arange(0, samples.shape[0], factor)
     columns = np.arange(0, samples.shape[1], factor)
     found = np.empty((len(rows), len(columns), *samples.shape[2:]), samples.dtype)
-    widths = np.diff([*columns, samples.shape[1]]).reshape(-1, *[1] * (samples.ndim - 2))
-    for i, row in enumerate(rows):
-        band = samples[row : row + factor].mean(axis=0, dtype=np.float64)
-        means = np.add.reduceat(band, columns, axis=0) / widths
+    channels = [1] * (samples.ndim - 2)
+    for i, row in enumerate(rows):  # by rows, because the products are float64
+        block = slice(row, row + factor)
+        band = samples[block]
+        shares = np.ones(band.shape[:2]) if weights is None else weights[block].astype(np.float64)
+        shares = shares.reshape(*shares.shape, *channels)
+        sums, totals = (
+            np.add.reduceat(part.sum(axis=0, dtype=np.float64), columns, axis=0)
+            for part in (band if weights is None else band * shares, shares)
+        )
+        means = np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
         found[i] = np.rint(means) if samples.dtype.kind == "u" else means
     return found
 
@@ -114,9 +130,11 @@ def _from_pillow(image: Image.Image, factor: int) -> Picture:
 def _from_raster(raster: Raster, factor: int) -> Picture:
     """Convert the samples of a file with more than 8 bits, reduced by an integer factor."""
     samples, alpha, top = raster.samples, raster.alpha, np.float32(raster.top)
+    # Weighted by alpha, the colors of transparent pixels stay hidden, as they do in Pillow's reduction.
+    samples = _block_mean(samples, factor, None if raster.premultiplied else alpha)
+    values = _turned(samples, raster.orientation).astype(np.float32) / top
     if alpha is not None:
         alpha = _turned(_block_mean(alpha, factor), raster.orientation).astype(np.float32) / top
-    values = _turned(_block_mean(samples, factor), raster.orientation).astype(np.float32) / top
     if raster.premultiplied and alpha is not None:
         values = (values / np.maximum(alpha, np.float32(1e-6))[..., None]).clip(0, 1)
     if values.shape[-1] == 4:
@@ -204,12 +222,16 @@ def _to_float(pixels: np.ndarray) -> np.ndarray:
 
 
 def flatten(image: Image.Image) -> np.ndarray:
-    """Convert a decoded Pillow image of any 8-bit mode to an array.
+    """Convert a decoded Pillow image of any 8-bit mode, or of 16-bit gray, to an array.
 
     Returns:
         ``(h, w, 3)`` float32 in [0, 1], sRGB, composited over white.
     """
-    return _to_float(_over_white(_from_pillow(image, 1)))
+    if not image.mode.startswith("I"):
+        return _to_float(_over_white(_from_pillow(image, 1)))
+    raster = read_deep(lambda: image)  # Pillow would clip 16-bit gray at 255
+    raster.orientation = _orientation(image)
+    return _over_white(_from_raster(raster, 1))
 
 
 def ignore_noise() -> None:

@@ -120,6 +120,10 @@ def _codes(spec: str, picture: Picture, size: tuple[int, int]) -> tuple[np.ndarr
     """
     opacity = _opacity(picture)
     opaque = np.ones(picture.colors.shape[:2], bool) if opacity is None else opacity >= OPAQUE
+    if not opaque.any():
+        raise InputError(
+            f"the mask {spec} is empty: no pixel has an alpha of {OPAQUE} or more; paint its regions opaque"
+        )
     levels = np.rint(picture.colors * 255)
     if (np.abs(picture.colors * 255 - levels) * opaque[..., None]).max() > 1e-3:
         # For example class numbers in 16 bits, which would all be black in 8 bits.

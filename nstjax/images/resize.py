@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError, one_of
+from nstjax.pixels import check_floating
 from nstjax.typing import FeatureMap, Images
 
 RESIZE_METHODS = ("lanczos3", "cubic", "linear", "nearest")
@@ -30,7 +31,7 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
     the same up to rounding: it compiles nothing, which takes JAX a third of a second for each size.
 
     Args:
-        images: ``(n, h, w, c)``.
+        images: ``(n, h, w, c)``, floating point. ``"nearest"`` takes integers too.
         height: height of the result, ≥ 1.
         width: width of the result, ≥ 1.
         method: one of :data:`RESIZE_METHODS`. ``"lanczos3"`` and ``"cubic"`` overshoot at edges; the result is
@@ -41,9 +42,12 @@ def resize(images: Images | FeatureMap, height: int, width: int, method: str = "
         ``images`` itself if the size is the same.
 
     Raises:
-        InputError: If the height or the width is less than 1, or the method is unknown.
+        InputError: If the height or the width is less than 1, the method is unknown, or the images are not floating
+            point and the method is not ``"nearest"``.
     """
     one_of("method", method, RESIZE_METHODS)
+    if method != "nearest":  # a filter overshoots, and integers would wrap around
+        check_floating("image", images)
     if height < 1 or width < 1:
         raise InputError(f"cannot resize to {width}×{height}: both must be at least 1")
     n, h, w, c = images.shape

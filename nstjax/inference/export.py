@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +9,18 @@ from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 
+import nstjax
 from nstjax.errors import InputError, within
-from nstjax.files import write_atomically
+from nstjax.files import cannot_write, check_replaceable, replacing
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
 from nstjax.inference.memory import check_generator_memory
 from nstjax.inference.photograph import MAX_OUTPUT_SIDE, stylize, takes_photographs
+from nstjax.pixels import check_image
 from nstjax.plain import checked, read_json
 from nstjax.typing import Images
 
@@ -67,7 +69,7 @@ class ExportedGenerator:
         cropped, as the generator itself does.
 
         Args:
-            image: ``(1, h, w, 3)``, sRGB in [0, 1]; ignored by a generator of textures.
+            image: ``(1, h, w, 3)``, floating point, sRGB in [0, 1]; ignored by a generator of textures.
             seed: seed of the noise; ignored by programs without noise.
             noise_scale: the noise is uniform in [0, ``noise_scale``]; ignored by programs without noise.
 
@@ -75,14 +77,18 @@ class ExportedGenerator:
             ``(1, h, w, 3)`` float32 in [0, 1].
 
         Raises:
-            InputError: If the image has a shape that the program does not take.
+            InputError: If the image has a shape that the program does not take, is not floating point, or has values
+                that are not finite or not about in [0, 1].
         """
         rest = (np.uint32(seed), np.float32(noise_scale)) if self.header["takes_noise"] else ()
         if not self.header["takes_photograph"]:
             return np.asarray(self.program.call(*rest))
-        if image is None or image.ndim != 4 or image.shape[::3] != (1, 3):
-            raise InputError("the exported program takes an image of shape (1, height, width, 3)")
-        photo, (height, width) = np.asarray(image, np.float32), image.shape[1:3]
+        if image is None:
+            raise InputError(
+                "the exported program takes an image of shape (1, height, width, 3): give it one"
+            )
+        photo = check_image("image", image)
+        height, width = photo.shape[1:3]
         fixed, multiple, least = (self.header[key] for key in ("size", "multiple", "least_side"))
         if fixed is not None and [height, width] != fixed:
             raise InputError(f"the exported program takes {fixed[1]}×{fixed[0]} pixels, not {width}×{height}")
@@ -159,7 +165,7 @@ def _header(
         "multiple": plan.multiple,
         "least_side": SMALLEST_SIDE * plan.multiple,
         "generator": config_to_json(generator.config),
-        "versions": {name: importlib.metadata.version(name) for name in ("nstjax", "jax", "jaxlib")},
+        "versions": {"nstjax": nstjax.__version__, "jax": jax.__version__, "jaxlib": jaxlib.__version__},
     }
 
 
@@ -193,7 +199,7 @@ def export_generator(
     them.
 
     Before the file is written, the program is deserialized and its result for a random image is compared with the
-    generator's.
+    generator's. If the files cannot be written, those of an earlier export stay.
 
     Args:
         generator: the generator, of one style; :func:`nstjax.generators.styles.select_style` selects one of several.
@@ -206,7 +212,8 @@ def export_generator(
 
     Raises:
         InputError: If the generator has several styles, a texture network is given no size, the size is out of range or needs too much memory, the
-            package flatbuffers is missing, or the program's result differs from the generator's.
+            package flatbuffers is missing, the program's result differs from the generator's, or the path or its
+            folder may not be written.
         OutputError: If the files cannot be written.
     """
     path, generator = Path(path), one_style(generator)
@@ -233,13 +240,22 @@ def export_generator(
         )
     say(f"checked: a random photograph's picture differs from the generator's by {difference:.1g} at most")
     header["checked"] = {"largest_difference": difference}
-    write_atomically(header_path(path), json.dumps(header, indent=1).encode())
-    try:
-        write_atomically(path, content)
-    except InputError:
-        header_path(path).unlink(missing_ok=True)
-        raise
+    _write(path, content, json.dumps(header, indent=1).encode())
     return header
+
+
+def _write(path: Path, content: bytes, header: bytes) -> None:
+    """Write a program and its header. If one cannot be written, neither earlier file is replaced."""
+    for file in (header_path(path), path):
+        check_replaceable(file)
+    try:
+        # Both temporary files are complete before the first one replaces a file: with a header of another program,
+        # a program cannot be loaded.
+        with replacing(header_path(path)) as described, replacing(path) as written:
+            described.write_bytes(header)
+            written.write_bytes(content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _deserialize(content: bytes) -> Any:

@@ -16,7 +16,7 @@ from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate, 
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style, select_style
 from nstjax.inference.banded import generate_in_bands
-from nstjax.pixels import check_floating, check_range
+from nstjax.pixels import check_image
 from nstjax.typing import Images
 
 # Larger images are computed in bands, which need less memory.
@@ -116,9 +116,9 @@ def stylize(
         The picture, ``(1, h, w, 3)`` float32 in [0, 1].
 
     Raises:
-        InputError: If the image has another shape, is not floating point, or has values of 0 to 255; if a
-            photograph or the size of a texture is missing, or a texture network is given a photograph; if
-            ``tile`` or ``seed`` is out of range; or if the noise scale is beyond ±:data:`MAX_SCALE`.
+        InputError: If the image has another shape, is not floating point, or has values that are not finite or not
+            about in [0, 1]; if a photograph or the size of a texture is missing, or a texture network is given a
+            photograph; if ``tile`` or ``seed`` is out of range; or if the noise scale is beyond ±:data:`MAX_SCALE`.
     """
     if takes_photographs(generator) != (image is not None):
         raise InputError(
@@ -126,12 +126,9 @@ def stylize(
             if image is not None
             else "the generator paints photographs: give it one"
         )
-    if image is not None:
-        if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
-            raise InputError(f"the image has shape {image.shape}: it must be (1, height, width, 3)")
-        check_floating("image", image)
-        check_range("image", np.asarray(image))
-        size = (image.shape[1], image.shape[2])
+    photo = None if image is None else check_image("image", image)
+    if photo is not None:
+        size = (photo.shape[1], photo.shape[2])
     if size is None or min(size) < 1:
         raise InputError(f"the size of the texture is {size}: give its height and width")
     if tile is not None:
@@ -146,7 +143,6 @@ def stylize(
     )
     if tile is None:
         tile = rows_for(*size)
-    photo = None if image is None else np.asarray(image, np.float32)
     if tile == 0:
         drawn = tuple(jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in noise_shapes(config, *size))
         programs.prepare([programs.ProgramRequest(_whole, (variables, photo, drawn), static), drawing])

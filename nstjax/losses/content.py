@@ -28,7 +28,8 @@ def content_loss(
         kind: ``"squared"`` or ``"absolute"``.
 
     Returns:
-        A scalar, summed over the batch (averaged for ``mean``).
+        A scalar, summed over the batch (averaged for ``mean``). ``relative`` divides the sum over the batch by the
+        sum over all targets: with a target for each image, it is the ratio of the sums.
 
     Raises:
         InputError: If a name is unknown.

@@ -130,7 +130,8 @@ def style_loss(
             the sum of its mask), each ``(n,)`` or a scalar.
 
     Returns:
-        A scalar, summed over the batch (averaged for ``johnson``).
+        A scalar, summed over the batch (averaged for ``johnson``). ``relative`` divides the sum over the batch by the
+        sum over all targets: with a target for each image, it is the ratio of the sums.
 
     Raises:
         InputError: If a name is unknown, or ``raw_sum`` is used without ``positions``.

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from nstjax.errors import MOST, InputError, check_choices, within
+from nstjax.errors import MOST, InputError, check_choices, check_tuples, within
 from nstjax.losses.statistics import Statistic, statistic_class
 from nstjax.typing import Backbone
 
@@ -79,9 +79,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for option in ("content_layers", "style_layers"):
-            if not isinstance(getattr(self, option), tuple):
-                raise InputError(f"`{option}` must be a tuple of names")
+        check_tuples(self)
         for option in ("content_weight", "style_weight", "tv_weight", "window_weight"):
             value = getattr(self, option)
             if value is not None and not 0 <= value < float("inf"):

@@ -54,11 +54,8 @@ class Run:
             config: the static argument: hashable, with a ``repr`` that determines it.
         """
         self.evaluations += 1
-        # The keys of cached programs cover the code of nstjax and of its libraries, but no other code.
-        ours = program.__module__.startswith("nstjax.") and (
-            config is None or type(config).__module__.startswith("nstjax.")
-        )
-        if ours:
+        # The names of cached programs cover the code of nstjax and of its libraries, but no other code.
+        if program.__module__.startswith("nstjax."):
             return programs.run(program, (self._fun, *arguments), config)
         return program(self._fun, *arguments, config)
 

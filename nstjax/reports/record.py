@@ -1,20 +1,22 @@
 """The record of a run: its inputs, settings, environment and losses, as JSON."""
 
+import contextlib
 import importlib.metadata
 import json
 import math
 import platform
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import jax
 
+import nstjax
 from nstjax.errors import InputError
 from nstjax.files import file_digest, write_atomically
 from nstjax.plain import read_json
 
 _FORMAT = 1
-_PACKAGES = ("nstjax", "jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
+_PACKAGES = ("jax", "jaxlib", "jaxopt", "optax", "scipy", "numpy", "pillow")
 
 
 class FileFacts(TypedDict):
@@ -28,11 +30,19 @@ class NetworkFacts(TypedDict):
     """The facts about the feature network that are read from a run record; see ``Backbone.describe``."""
 
     sha256: str
+    arch: NotRequired[str]
+    preprocessing: NotRequired[dict[str, Any]]
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions of Python and of the packages that affect a result, and JAX's device."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    """Return the versions of Python and of the packages that affect a result, and JAX's device.
+
+    A package whose version is unknown is left out, so that the record of a finished picture can always be written.
+    """
+    versions = {"nstjax": nstjax.__version__}  # a checkout that is not installed has no metadata
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from nstjax import optim
-from nstjax.errors import MOST, InputError, check_choices, one_of, within
+from nstjax.errors import MOST, InputError, check_choices, check_tuples, one_of, within
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
 from nstjax.typing import Backbone, Pooling, Precision
@@ -60,6 +60,7 @@ class Settings:
     """Distribute the rows of the result over all devices."""
 
     def __post_init__(self) -> None:
+        check_tuples(self)
         for option, sides in (
             ("size", (self.size,)),
             ("scales", self.scales),

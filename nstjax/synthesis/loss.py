@@ -162,8 +162,8 @@ class _Recipe:
     Attributes:
         record: the objective, without the weights of its terms.
         apply: returns the activations.
-        statistic: the statistic of the record. Cached programs are found by its ``repr``, which differs
-            between versions of a user's own code.
+        statistic: the statistic of the record. The programs of a user's own statistic are not cached, because
+            their names do not cover its code.
         regions: the weight of each region, and for each of its style images the index and the weight.
     """
 

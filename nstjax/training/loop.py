@@ -27,6 +27,7 @@ from nstjax.reports import environment
 from nstjax.training import parallel
 from nstjax.training.cadence import Cadence, TrainCallback, TrainProgress
 from nstjax.training.config import TrainConfig
+from nstjax.training.identity import check_identity, run_identity
 from nstjax.training.metrics import Log, MetricSums, MetricWindow
 from nstjax.training.photographs import first_photographs, open_share
 from nstjax.training.state import (
@@ -124,6 +125,7 @@ def train(
     styles = [style] if isinstance(style, np.ndarray | jax.Array) else list(style)
     _check(config, backbone, len(styles))
     batches = open_share(config)
+    identity = run_identity(config, styles, backbone)
     course = None if folder is None else Course(folder / CHECKPOINTS, cadence.keep, cadence.keep_period)
     first = jax.process_index() == 0
     log = None
@@ -131,7 +133,7 @@ def train(
         state, sums = init_state(config, start), MetricSums()
         kept = course.load_newest() if course else None
         if course is not None and kept is not None:
-            state, sums = _restored(state, *kept, batches, course.directory)
+            state, sums = _restored(state, *kept, batches, course.directory, identity)
         targets = targets_of_styles(config, backbone, [scaled_style(config, image) for image in styles])
         sampled = first and folder is not None and cadence.sample_every != 0
         photographs: list[np.ndarray] = []
@@ -143,7 +145,7 @@ def train(
         state, network, targets = parallel.on_every_device(
             (state, prepared(backbone, config.objective.layers), targets)
         )
-        run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), sums, finish)
+        run = _Run(config, cadence, folder, course, about or {}, backbone.describe(), identity, sums, finish)
         run.unchanged = unchanged
         if begin is not None:
             begin()
@@ -175,10 +177,11 @@ class _Record(TypedDict):
 
     data: dict[str, Any]
     metrics: NotRequired[MetricSums]  # missing in checkpoints of earlier versions
+    identity: NotRequired[dict[str, Any]]  # likewise
 
 
 def _restored(
-    template: TrainState, arrays: Any, record: Any, batches: Any, where: Path
+    template: TrainState, arrays: Any, record: Any, batches: Any, where: Path, identity: dict[str, Any]
 ) -> tuple[TrainState, MetricSums]:
     """Restore the state and the sums of the metrics from a checkpoint, and the position of ``batches``.
 
@@ -190,6 +193,8 @@ def _restored(
         whole: _Record = checked(record, _Record, "the record")
     except InputError as error:
         raise InputError(f"cannot resume from {where}: {error}") from error
+    if "identity" in whole:
+        check_identity(whole["identity"], identity, where)
     batches.set_state(whole["data"])
     return state, whole.get("metrics", MetricSums(int(state.step)))
 
@@ -222,11 +227,13 @@ class _Run:
         course: Course | None,
         about: dict[str, Any],
         network: dict[str, Any],
+        identity: dict[str, Any],
         sums: MetricSums,
         finish: Callable[[Generator], Generator] | None,
     ) -> None:
         self.config, self.cadence, self.folder, self.course = config, cadence, folder, course
         self.step = parallel.step_on_devices(config, make_optimizer(config))
+        self.identity = identity
         self.total = config.steps * config.accumulate
         self.log: Log | None = None
         self.samples: list[np.ndarray] = []
@@ -305,7 +312,11 @@ class _Run:
         assert self.course is not None
         assert self.folder is not None
         failure = None
-        record = {"data": batches.get_state(), "metrics": dataclasses.asdict(sums)}
+        record = {
+            "data": batches.get_state(),
+            "metrics": dataclasses.asdict(sums),
+            "identity": self.identity,
+        }
         try:
             self._check_folder()
             self.course.save(step, to_arrays(state), record)

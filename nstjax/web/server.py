@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nstjax.files import folder_bytes
 from nstjax.web.command import UPLOADS
 from nstjax.web.page import CSS, THEME, make_page
 from nstjax.web.session import MAX_UPLOAD_BYTES, Sessions
@@ -78,7 +79,7 @@ class Guard:
                 return "the length of the request is missing", 411
             if int(length) > (2 * MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES):
                 return "the request is too large", 413
-            if upload and _folder_bytes(self._uploads) > MAX_UPLOADS_BYTES:
+            if upload and folder_bytes(self._uploads) > MAX_UPLOADS_BYTES:
                 return "the uploads of all pages are too large: close some pages", 413
         return None
 
@@ -98,11 +99,6 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, with_headers)
-
-
-def _folder_bytes(folder: Path) -> int:
-    """Return the bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _is_loopback(host: str) -> bool:

@@ -265,10 +265,10 @@ class Sessions:
             if self._sessions:
                 return
         newest, kept = time.time() - UNUSED_S, {path.resolve() for path in self.keep}
-        for path in self._uploads.rglob("*"):
-            if path.resolve() in kept or path.is_relative_to(self._root) or not path.is_file():
+        for path in (Path(place, name) for place, _, names in os.walk(self._uploads) for name in names):
+            if path.resolve() in kept or path.is_relative_to(self._root):
                 continue
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # pages may be deleting files, too
                 if path.stat().st_mtime < newest:
                     path.unlink()
                     path.parent.rmdir()

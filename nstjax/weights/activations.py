@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import jax.numpy as jnp
 import numpy as np
 
+from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.nn.vgg import EMBEDDED, features
 from nstjax.typing import Backbone, Images
@@ -72,4 +73,7 @@ def normalize(backbone: Backbone, images: Iterable[Images]) -> Backbone:
         }
         before = scale
     source = f"{backbone.source}; activations normalized to mean 1"
-    return dataclasses.replace(backbone, params=params, source=source)
+    # Not the hash of the file: networks that were rescaled with different photographs differ.
+    digest = tree_digest(params)
+    assert digest is not None, "all arrays are local"
+    return dataclasses.replace(backbone, params=params, source=source, sha256=digest)

@@ -217,6 +217,7 @@ TEXTURE = ["texture", "painting.jpg", *GOOD[3:]]
 
 
 STYLIZE = ["stylize", "photo.png", "-m", "./model", "-o", "out.png", "-q", "--no-compilation-cache"]
+GENERATE = ["stylize", "-m", "./model", "-o", "out.png", "--no-compilation-cache"]
 EXPORT = ["export", "-m", "./model", "-o", "out.stablehlo", "-q"]
 
 
@@ -1154,12 +1155,22 @@ KINDS: dict[str, Kind] = {
     ),
     "a texture of no size": (
         trained(content=False),
-        ["stylize", "-m", "./model", "-o", "out.png", "--no-compilation-cache"],
+        GENERATE,
         "give the side of the texture with --size",
+    ),
+    "a texture with a photograph's colors": (
+        trained(content=False),
+        [*GENERATE, "--size", "32", "--colors", "pca"],
+        "--colors does not go with --model ./model, which takes no PHOTO: leave it out",
+    ),
+    "a texture blended with a photograph": (
+        trained(content=False),
+        [*GENERATE, "--size", "32", "--strength", "0.5"],
+        "--strength does not go with --model ./model, which takes no PHOTO: leave it out",
     ),
     "a texture by a painter": (
         trained(),
-        ["stylize", "-m", "./model", "-o", "out.png", "--size", "32", "--no-compilation-cache"],
+        [*GENERATE, "--size", "32"],
         "PHOTO is missing: --model ./model paints photographs",
     ),
     "export without a model": (nothing, ["export", "-o", "out.stablehlo"], "--model is missing: name"),

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import nstjax
 from nstjax import free_memory
@@ -111,6 +112,35 @@ def test_what_cannot_be_parsed(folder: Path, capsys, command: list[str], sentenc
 
 def _prog(command: list[str]) -> str:
     return f"nstjax {' '.join(command[: 2 if command[0] == 'weights' else 1])}"
+
+
+# Sides that a format cannot hold.
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["in/a.png", "--size", "20000", "-o", "o.webp"], "o.webp can have 16383 pixels a side, not 20000"),
+        (["in", "--size", "20000", "--format", "webp", "-o", "out"], "out/a.webp can have 16383 pixels"),
+        (["in/long.png", "-o", "o.webp"], "o.webp can have 16383 pixels a side, not 65501: choose .png"),
+        (["in/long.png", "-o", "o.jpg"], "o.jpg can have 65500 pixels a side, not 65501"),
+        (["long.gif", "-o", "o.webp"], "o.webp can have 16383 pixels a side, not 16384"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_side_that_the_format_cannot_hold_is_refused_before_painting(
+    folder: Path, capsys, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "a.png").rename("in/a.png")
+    Image.new("RGB", (65501, 8)).save("in/long.png")
+    frames = [Image.new("RGB", (16384, 8), color) for color in ("red", "blue")]
+    frames[0].save("long.gif", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr("nstjax.cli.painters.stylize", None)  # a call would be a TypeError
+    command = ["stylize", *options, "-m", "gallery", "--style", "dots", "-q", "--no-compilation-cache"]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "long.gif"]
 
 
 # Memory that is not there.

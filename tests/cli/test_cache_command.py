@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from nstjax.cli import cache_command, info_command
-from nstjax.cli.cache_command import bytes_of, readable
+from nstjax.cli.cache_command import readable
 from nstjax.cli.main import main
+from nstjax.files import folder_bytes
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def left(folder: Path) -> list[str]:
 
 
 def test_sizes(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bytes_of(cache) == 1536
-    assert bytes_of(cache / "absent") == 0
+    assert folder_bytes(cache) == 1536
+    assert folder_bytes(cache / "absent") == 0
     assert [readable(count) for count in (9, 1500, 2_340_000, 5 * 10**9)] == [
         "9 bytes",
         "1.5 kB",
@@ -74,7 +75,7 @@ def test_clearing_does_not_follow_a_symbolic_link(
 def test_a_cleared_cache_is_filled_again(cache: Path, photo_and_painting: list[str]) -> None:
     command = ["transfer", *photo_and_painting, "-o", "out.png", "--size", "32", "--iterations", "1", "-q"]
     assert main([*command, "-w", "embedded"]) == 0
-    assert bytes_of(cache / "xla") > 1500
+    assert folder_bytes(cache / "xla") > 1500
     assert main(["cache", "clear"]) == 0
     assert not (cache / "xla").exists()
     assert main([*command, "-w", "embedded", "--seed", "1"]) == 0

@@ -320,6 +320,7 @@ def test_everything_in_one_command_and_again_from_its_record(folder: Path, monke
     assert all("fewer than 16 positions inside" in note for note in notes), "none says that the run differs"
 
 
+@pytest.mark.slow
 def test_regions_that_were_stopped_are_resumed_to_the_same_bits(folder: Path, monkeypatch, capsys) -> None:
     from nstjax.cli import synthesise
 

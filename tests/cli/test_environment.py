@@ -18,7 +18,21 @@ from nstjax.cli.main import main
 from nstjax.errors import InputWarning
 from nstjax.free_memory import cgroup_bytes, host_bytes
 from nstjax.images import load_image
-from nstjax.reports import contact_sheet, loss_plot
+from nstjax.reports import contact_sheet, environment, loss_plot
+
+# Packages.
+
+
+def test_packages_without_metadata(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout that is not installed has none."""
+    places = [entry for entry in sys.path if not any(Path(entry).glob("*.*-info"))]
+    monkeypatch.setattr(sys, "path", places)
+    assert environment()["versions"] == {"nstjax": nstjax.__version__}
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"nstjax {nstjax.__version__}\n"
+
 
 # Home folders.
 

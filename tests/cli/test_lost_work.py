@@ -111,6 +111,18 @@ def test_what_cannot_be_written_is_saved_elsewhere(
         save_elsewhere(tmp_path / "no" / "a.txt", lambda path: write_atomically(path, b"text"), "the text")
 
 
+def test_a_place_where_nothing_can_be_saved_is_not_left_behind(
+    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(OutputError, match="cannot write .*a.txt: No such file or directory"):
+        save_elsewhere(
+            tmp_path / "a.txt", lambda path: write_atomically(path / "no" / "a.txt", b""), "the text"
+        )
+    assert os.listdir(tmp_path) == [elsewhere.name]
+    assert os.listdir(elsewhere) == []
+
+
 def test_the_places_of_all_outputs_are_checked_first(folder: Path, capsys) -> None:
     (folder / "out.png.run.json").mkdir()
     assert transfer() == 2
@@ -334,6 +346,12 @@ def test_a_lock_is_refused_waited_for_and_freed_by_a_kill(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == []
     with lock(tmp_path / "no" / "out.png", "busy") as held:
         assert not held
+
+
+def test_the_lock_of_the_root_folder() -> None:
+    with lock(Path("/"), "busy") as held:
+        assert held == os.access("/", os.W_OK)
+    assert not Path("/..lock").exists()
 
 
 def test_a_second_run_to_one_output_is_refused(folder: Path, capsys) -> None:

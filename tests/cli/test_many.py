@@ -73,11 +73,16 @@ assert len(used) == 1
 @pytest.mark.parametrize(
     "command",
     [
-        ("transfer", "photos", "painting.png", "--size", "32", "--iterations", "4", *LAYERS),
-        ("stylize", "photos", "--model", "gallery", "--style", "great_wave"),
-        ("stylize", "photos", "--style", "painting.png"),
+        pytest.param(
+            ("transfer", "photos", "painting.png", "--size", "32", "--iterations", "4", *LAYERS),
+            marks=pytest.mark.slow,
+            id="transfer",
+        ),
+        pytest.param(("stylize", "photos", "--model", "gallery", "--style", "great_wave"), id="model"),
+        pytest.param(
+            ("stylize", "photos", "--style", "painting.png"), marks=pytest.mark.slow, id="any style"
+        ),
     ],
-    ids=["transfer", "model", "any style"],
 )
 def test_several_devices_give_the_same_bits_as_one(folder: Path, command: tuple[str, ...]) -> None:
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": str(ROOT)}

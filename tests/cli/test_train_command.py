@@ -12,12 +12,15 @@ from PIL import Image
 
 import nstjax
 from nstjax.cli.main import main
-from nstjax.generators.store import load_generator
+from nstjax.generators import JohnsonConfig, init_generator
+from nstjax.generators.store import load_generator, save_generator
 from nstjax.generators.styles import select_style, style_names, with_styles
 from nstjax.training import TRAIN_PRESETS, read_metrics
 from tests.helpers.datasets import prepare_folder
+from tests.helpers.networks import random_params
 from tests.helpers.photographs import damage, write_marked
 from tests.helpers.training import assert_same_bits
+from tests.helpers.weight_files import write_keras_old
 
 QUICK = shlex.split("--preset quick --width 0.125 --residual-blocks 0 --crop 16 --style-size 16 -w embedded")
 QUICK += shlex.split("--content-layers relu1_1 --style-layers relu1_1 --batch-size 2")
@@ -110,6 +113,19 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     Path("parts/train.json").write_text('{"format": 1, "config": {}, "inputs": {}}')
     assert train("--resume", "-o", "parts") == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_the_options_of_the_weights_are_resumed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_keras_old(Path("first_blocks.h5"), random_params("vgg19", 3))
+    quick = ["first_blocks.h5" if word == "embedded" else word for word in QUICK]
+    new = shlex.split("--style painting.png --data photographs -o run -q --schedule constant --steps 1")
+    assert train(*new, *quick, "--network", "vgg19", "--preprocessing", "torchvision") == 0
+    assert train("--resume", "-o", "run", "-q", "--steps", "2") == 0
+    record = json.loads(Path("run/train.json").read_text())
+    assert record["weights_option"]["preprocessing"] == "torchvision"
+    assert record["weights"]["preprocessing"]["order"] == "RGB"
+    assert train("--resume", "-o", "run", "-q", "--steps", "3", "--preprocessing", "caffe-bgr") == 2
+    assert "the feature network is not the one" in capsys.readouterr().err
 
 
 def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,6 +245,20 @@ def test_quick_starts_from_the_generator_that_comes_with_nstjax(
     assert not Path("x").exists()
 
 
+def test_more_styles_than_a_generator_can_have_are_refused_before_training(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = JohnsonConfig(width=1 / 32, residual_blocks=0, styles=255)
+    save_generator(place / "many", config, init_generator(config, jax.random.key(0)), {})
+    new = shlex.split("--data photographs -o more -q --steps 1 --crop 16 --batch-size 2 -w embedded")
+    assert train("--add-to", "many", "--style", "painting.png", "photographs/00.png", *new) == 2
+    assert (
+        "--add-to many has 255 styles and would have 257, but a generator has at most 256: leave out some of --style"
+    ) in capsys.readouterr().err
+    assert not Path("more").exists()
+
+
+@pytest.mark.slow
 def test_several_styles_are_trained_selected_shown_and_added(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,19 @@ def test_fakes_are_the_same_everywhere() -> None:
             Fake(spec)
 
 
+def test_a_folder_with_the_name_of_the_fakes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder.rename("fake")
+    said = (
+        r"`data.source` fake stands for synthetic .* a folder fake: write \./fake for the folder, or rename"
+    )
+    with pytest.raises(InputError, match=said):
+        open_batches(config("fake"))
+    for source, place in (("./fake", "the folder ./fake"), ("fake:64", "`data.source` fake:64")):
+        with open_batches(config(source)) as batches:
+            assert batches.source.place == place
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -185,8 +185,14 @@ def test_photographs_held_out_are_never_trained_on(material: TrainArguments) -> 
     assert (len(chosen), len(apart)) == (4, 2)
     assert not set(chosen) & set(apart)
     assert {path.name.split("_", 1)[1] for path in lab.links(chosen).iterdir()} == {p.name for p in chosen}
-    shapes = {nstjax.load_image(path).shape for path in lab.squares(3, 16).iterdir()}
-    assert shapes == {(1, 16, 16, 3)}
+    squares = lab.squares(3, 16)
+    shapes = [nstjax.load_image(path).shape for path in squares.iterdir()]
+    assert shapes == [(1, 16, 16, 3)] * 3
+    for path in material.photographs.rglob(
+        "*.*"
+    ):  # other photographs with the same names are not those made before
+        nstjax.save_image(path, np.full((1, 20, 20, 3), 0.5, np.float32))
+    assert lab.squares(3, 16) != squares
     with pytest.raises(nstjax.InputError, match="6 photographs, and 6 are held out"):
         lab.choose_photographs(1, 6)
 

@@ -583,6 +583,28 @@ class TestLarge:
         )
         assert abs(found.mean() - 0.5) < 0.01
 
+    @pytest.mark.filterwarnings("ignore:.*transparent pixels")
+    @pytest.mark.parametrize("name", ["a.png", "straight.tif", "float.tif"])
+    def test_colors_of_transparent_pixels_stay_hidden_in_reduced_images(
+        self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        samples = RNG.integers(0, 65536, (48, 48, 4)).astype(np.uint16)
+        samples[::2, :, 3] = 0
+        samples[:9, :9, 3] = 0
+        if name == "a.png":
+            with (tmp_path / name).open("wb") as file:
+                png.Writer(48, 48, greyscale=False, alpha=True, bitdepth=16).write(
+                    file, samples.reshape(48, -1)
+                )
+        else:
+            if name == "float.tif":
+                samples = samples / np.float32(65535)
+            tiff(tmp_path / name, samples, photometric="rgb", extrasamples=["unassalpha"])
+        whole = load_image(tmp_path / name)[0]
+        monkeypatch.setattr("nstjax.images.io.LARGE_PIXELS", 48**2 - 1)  # in place of 34 million
+        found = load_image(tmp_path / name, 4)[0]
+        np.testing.assert_allclose(found, whole.reshape(16, 3, 16, 3, 3).mean((1, 3)), atol=1e-4)
+
     def test_images_that_are_not_large_stay_as_they_are(self, tmp_path: Path) -> None:
         Image.fromarray(smooth(400, 600)).save(tmp_path / "a.jpg")
         np.testing.assert_array_equal(load_image(tmp_path / "a.jpg", 8), load_image(tmp_path / "a.jpg"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nstjax
-from nstjax.images.flow import LEAST_FLOW_SIDE, optical_flow, reliable, warp
+from nstjax.images.flow import LEAST_FLOW_SIDE, motion, optical_flow, reliable, warp
 from tests.helpers.videos import texture
 
 pytest.importorskip("cv2")
@@ -59,6 +59,16 @@ def test_small_frames_have_no_flow() -> None:
     frame = texture(LEAST_FLOW_SIDE - 1, 30)
     assert not optical_flow(frame, frame).any()
     assert reliable(optical_flow(frame, frame), optical_flow(frame, frame)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 8), (8, 1), (1, 1), (2, 8)], ids=str)
+def test_frames_of_one_pixel_a_side_have_a_motion(size: tuple[int, int]) -> None:
+    frame = texture(20, 20)[:, : size[0], : size[1]]
+    found = motion(frame, frame)
+    assert found.trusted.shape == size
+    assert found.trusted.all()
+    np.testing.assert_array_equal(found.likeness, 1)
+    assert motion(frame, (frame + 0.5) % 1).is_cut
 
 
 def test_without_opencv_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

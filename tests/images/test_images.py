@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 import nstjax
+from nstjax.errors import InputWarning
 from nstjax.images import (
     check_output,
     find_images,
@@ -24,10 +25,10 @@ from nstjax.images import (
     save_gif,
     save_image,
 )
-from nstjax.images.animation import encode_animation
+from nstjax.images.animation import encode_animation, open_animation
 from nstjax.images.encode import read_metadata, to_integers
 from nstjax.images.resize import RESIZE_METHODS
-from tests.helpers.pictures import png_of_size, profile_with_gamma
+from tests.helpers.pictures import deep_animation, png_of_size, profile_with_gamma
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -221,6 +222,36 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path) -> None:
             check_output(path, bits)
 
 
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            np.ones((2, 4, 6, 3)),
+            r"shape \(2, 4, 6, 3\): it must be \(1, height, width, 3\) or \(height, width, 3\)",
+        ),
+        (np.ones((1, 4, 6, 1)), r"shape \(1, 4, 6, 1\): it must be"),
+        (np.ones((1, 1, 4, 6, 3)), r"shape \(1, 1, 4, 6, 3\): it must be"),
+        (np.ones((4, 6)), r"shape \(4, 6\): it must be"),
+        (np.ones((1, 0, 6, 3)), r"shape \(1, 0, 6, 3\): it must be"),
+        (np.full((4, 6, 3), np.nan), "the image holds values that are not finite"),
+        (np.full((1, 4, 6, 3), np.inf), "the image holds values that are not finite"),
+        (np.ones((1, 4, 6, 3), np.uint8), "the image has type uint8"),
+    ],
+)
+def test_arrays_that_are_no_image_are_not_written(tmp_path: Path, image: np.ndarray, message: str) -> None:
+    good = np.zeros((1, 4, 6, 3))
+    for write in (
+        lambda: save_image(tmp_path / "a.png", image),
+        lambda: save_image(tmp_path / "a.png", image, bits=16),
+        lambda: save_image(tmp_path / "a.jpg", image),
+        lambda: save_gif(tmp_path / "a.gif", [good, image]),
+        lambda: encode_animation(tmp_path / "a.gif", [good, image], [40, 40]),
+    ):
+        with pytest.raises(nstjax.InputError, match=f"^the image .*{message.removeprefix('the image ')}"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
 def test_median_filter_takes_out_a_speck_and_keeps_an_edge() -> None:
     image = np.zeros((1, 7, 8, 3), np.float32)
     image[:, :, 4:] = 1.0
@@ -266,6 +297,22 @@ def test_resize_keeps_float64() -> None:
     assert resize(image, 9, 9, "nearest").dtype == np.float64
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, bool])
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_only_nearest_resizes_integers(dtype: type, method: str) -> None:
+    """Filters overshoot, and integers would wrap around."""
+    image = (np.indices((8, 8)).sum(0) > 6)[None, ..., None].astype(dtype) * dtype(255)
+    for array in (image, jnp.asarray(image)):
+        if method == "nearest":
+            found = resize(array, 4, 4, method)
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, image[:, 1::2, 1::2])
+            continue
+        for size in ((4, 4), (8, 8)):
+            with pytest.raises(nstjax.InputError, match=r"image has type .*: it must be floating point"):
+                resize(array, *size, method)
+
+
 def test_resize_refuses_an_unknown_method() -> None:
     with pytest.raises(nstjax.InputError, match="`method`"):
         resize(np.zeros((1, 4, 4, 3), np.float32), 2, 2, "sinc")
@@ -302,6 +349,24 @@ def test_gif(tmp_path: Path) -> None:
     with pytest.raises(nstjax.InputError, match="`frames` is empty"):
         encode_animation(tmp_path / "b.webp", [], [])
     assert not (tmp_path / "b.gif").exists()
+
+
+def test_an_animation_of_16_bits_is_read_as_a_still_image_is(tmp_path: Path) -> None:
+    path, still = tmp_path / "a.png", tmp_path / "still.png"
+    frames = [np.full((4, 6), value, np.uint16) for value in (20000, 40000)]
+    frames[1][0] = 256, 300, 20000, 30000, 65535, 0
+    path.write_bytes(deep_animation(frames))
+    for found, frame in zip(open_animation(path).frames(), frames, strict=True):
+        Image.fromarray(frame).save(still)
+        np.testing.assert_array_equal(found, load_image(still))
+        np.testing.assert_allclose(found[0, ..., 0], frame / 65535, atol=1e-6)
+    path.write_bytes(deep_animation(frames, transparent=30000))
+    with pytest.warns(InputWarning, match=r"a\.png has transparent pixels, which are shown over white"):
+        found = list(open_animation(path).frames())
+    np.testing.assert_allclose(found[0], 20000 / 65535, atol=1e-6)
+    np.testing.assert_allclose(
+        found[1][0, ..., 2], np.where(frames[1] == 30000, 1, frames[1] / 65535), atol=1e-6
+    )
 
 
 def test_files_without_metadata_have_none(tmp_path: Path) -> None:

@@ -409,6 +409,17 @@ class TestTransparency:
         with pytest.warns(InputWarning, match="belongs to no color"):
             np.testing.assert_array_equal(values(f"{file}#ff0000"), (hidden == RED).all(-1) & ~clear)
 
+    def test_labels_that_are_all_transparent_are_refused(self, tmp_path: Path) -> None:
+        alpha = np.where(self.SKY, 100, 0).astype(np.uint8)
+        file = save(tmp_path / "l.png", np.dstack([label_image(), alpha]))
+        with (
+            pytest.warns(InputWarning, match="belongs to no color"),
+            pytest.raises(
+                InputError, match=r"^the mask labels:.*l\.png is empty: .* paint its regions opaque$"
+            ),
+        ):
+            read_masks([f"labels:{file}", "all"], IMAGE)
+
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_mask_of_zeros_and_ones(tmp_path: Path, dtype: type) -> None:

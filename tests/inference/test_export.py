@@ -16,6 +16,7 @@ from nstjax.generators import JohnsonConfig, UlyanovConfig, init_generator
 from nstjax.generators.store import Generator, save_generator
 from nstjax.inference import export_generator, load_exported, stylize
 from nstjax.inference.export import SMALLEST_SIDE, header_path
+from tests.helpers.mounts import TINY_DISK, run_with_mounts
 
 pytest.importorskip("flatbuffers")
 
@@ -54,8 +55,16 @@ def test_what_it_does_not_take(exported: Path) -> None:
     program = load_exported(exported)
     with pytest.raises(nstjax.InputError, match=r"takes 6×6 pixels or more, not 24×5"):
         program(photograph(5, 24))
-    with pytest.raises(nstjax.InputError, match=r"shape \(1, height, width, 3\)"):
-        program(photograph(8, 8)[0])
+    photo = photograph(8, 8)
+    for image, message in (
+        (None, r"takes an image of shape \(1, height, width, 3\)"),
+        (photo[0], r"shape \(8, 8, 3\): it must be \(1, height, width, 3\)"),
+        ((255 * photo).astype(np.uint8), r"type uint8: it must be floating point with values in \[0, 1\]"),
+        (255 * photo, "divide values of 0 to 255 by 255"),
+        (photo * np.float32("nan"), "not finite"),
+    ):
+        with pytest.raises(nstjax.InputError, match=message):
+            program(image)
 
 
 def test_the_header(exported: Path) -> None:
@@ -115,6 +124,63 @@ def test_a_broken_generator_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(nstjax.InputError, match="differs from the generator by nan: nothing was written"):
         export_generator(Generator(JOHNSON, broken, {}), tmp_path / "j.stablehlo", (8, 8))
     assert list(tmp_path.iterdir()) == []
+
+
+FULL = (
+    TINY_DISK
+    + """
+    from pathlib import Path
+    import jax
+    from nstjax.errors import OutputError
+    from nstjax.generators import UlyanovConfig, init_generator
+    from nstjax.generators.store import Generator
+    from nstjax.inference import export_generator, load_exported
+    config, path = UlyanovConfig(scales=2, channels=1), Path("disk/u.stablehlo")
+
+    def export(seed):
+        export_generator(Generator(config, init_generator(config, jax.random.key(seed)), {}), path, (8, 8))
+
+    def files():
+        return {file.name: file.read_bytes() for file in Path("disk").iterdir() if file.name != "filler"}
+
+    export(0)
+    before = files()
+    assert sorted(before) == ["u.stablehlo", "u.stablehlo.json"]
+    assert len(before["u.stablehlo"]) > 16384 > len(before["u.stablehlo.json"])
+    for room in (0, 16384):  # no file fits, or the header alone
+        fill("disk", room)
+        try:
+            export(1)
+        except OutputError as error:
+            print(error)
+        assert files() == before
+        load_exported(path)
+        os.unlink("disk/filler")
+    export(1)
+    assert files().keys() == before.keys()
+    assert all(content != before[name] for name, content in files().items())
+    load_exported(path)
+    """
+)
+
+
+def test_a_full_disk_leaves_the_earlier_export(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    done = run_with_mounts(FULL, tmp_path)
+    assert done.returncode == 0, done.stderr
+    sentence = (
+        "cannot write disk/u.stablehlo: No space left on device; free some space or choose another place"
+    )
+    assert done.stdout.splitlines() == [sentence] * 2
+
+
+def test_an_export_over_a_folder_leaves_no_header(tmp_path: Path) -> None:
+    for name in ("a", "b.json"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        with pytest.raises(nstjax.InputError, match=f"{name}(.json)? may not be written: choose another"):
+            export_generator(generator(JOHNSON), tmp_path / name, (8, 8))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b.json"]
 
 
 def test_what_cannot_be_read(exported: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """ONNX models against the generators they are made from."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import nstjax
 from nstjax.cli.main import main
 from nstjax.generators import GeneratorConfig, JohnsonConfig, UlyanovConfig, draw_noise, generate
-from nstjax.generators.store import Generator
+from nstjax.generators.store import Generator, save_generator
 from nstjax.inference import onnx as exporter
 from tests.helpers.generators import shuffled
 
@@ -58,20 +59,20 @@ def test_the_model_is_the_generator(name: str) -> None:
 
 
 def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "dots.onnx"
-    assert main(["export", "--model", "gallery", "--style", "dots", "-o", str(path)]) == 0
+    model, path = str(tmp_path / "two"), tmp_path / "dots.onnx"
+    config = dataclasses.replace(CONFIGS["skips, noise"], styles=2)
+    save_generator(Path(model), config, shuffled(config), {"styles": [{"name": "waves"}, {"name": "dots"}]})
+    assert main(["export", "--model", model, "--style", "dots", "-o", str(path)]) == 0
     said = capsys.readouterr().out
     assert "checked with onnxruntime" in said
     assert "takes image (n×height×width×3)" in said
     photo = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype(np.float32)
-    generator = nstjax.load_generator("gallery")
+    generator = nstjax.load_generator(model)
     noise = draw_noise(generator.config, jax.random.key(0)[None], 64, 64)
     inputs = {"image": photo} | {f"noise{k}": np.asarray(z) for k, z in enumerate(noise)}
     (found,) = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, inputs)
     np.testing.assert_allclose(found, nstjax.stylize(generator, photo, style="dots"), atol=1e-4)
-    assert (
-        main(["export", "--model", "gallery", "--style", "dots", "-o", str(path), "--size", "64", "64"]) == 2
-    )
+    assert main(["export", "--model", model, "--style", "dots", "-o", str(path), "--size", "64", "64"]) == 2
     assert "--size does not go with .onnx" in capsys.readouterr().err
 
 

@@ -286,6 +286,10 @@ def test_equal_objectives_share_one_compiled_program(small: nstjax.Backbone) -> 
         ({"content_weight": float("nan")}, "`content_weight`"),
         ({"content_weight": 0, "style_weight": 0}, "both 0"),
         ({"style_layers": ("relu1_1",), "style_layer_weights": (1, 2)}, "2 values for 1 layers"),
+        (
+            {"style_layers": ("relu1_1",), "style_layer_weights": [1]},
+            "`style_layer_weights` is .*: it must be a",
+        ),
         ({"style_layers": ("relu1_1", "relu1_1")}, "twice"),
         ({"style_layers": ("relu1_1",), "style_layer_weights": (-1,)}, "`style_layer_weights`"),
     ],

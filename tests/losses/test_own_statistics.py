@@ -1,12 +1,14 @@
 """Statistics beyond Gram matrices in one file each, nstjax's and a user's."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +17,24 @@ import pytest
 from PIL import Image
 
 import nstjax
+from nstjax import programs
 from nstjax.cli import synthesise
 from nstjax.cli.main import main
 from nstjax.losses import Objective
 from nstjax.losses.statistics import (
     STATISTICS,
     Covariance,
+    Gram,
     LongRange,
+    Means,
     Sliced,
+    Statistic,
     describe,
     import_statistic,
     register_statistic,
 )
+from nstjax.losses.statistics.averages import finish, merge, part_sums
+from nstjax.sealed import SealedFolder
 from tests.helpers.losses import assert_gradient, style_loss_of
 
 RNG = np.random.default_rng(3)
@@ -196,6 +204,7 @@ def pixels(path: str) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
+@pytest.mark.slow
 def test_a_statistic_of_ones_own_with_masks_scales_tiles_and_resumption(
     folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -244,6 +253,8 @@ def test_a_record_does_not_run_code(folder: Path, capsys: pytest.CaptureFixture)
         ("broken.py:NoTuple", "the method maps of NoTuple must return a tuple of arrays (n, h, w, c)"),
         ("broken.py:Scalar", "the method maps of Scalar must return a tuple of arrays (n, h, w, c)"),
         ("json:loads", "is not a class"),
+        ("./logs:Logarithms", "it must be module:Name or file.py:Name"),
+        (":Logarithms", "it must be module:Name or file.py:Name"),
         ("nowhere.at.all:Logarithms", "cannot be imported"),
         ("logs", "is 'logs': it must be gram"),
     ],
@@ -259,12 +270,48 @@ def test_what_is_no_statistic_is_refused(
     assert len(said.splitlines()) == 1
 
 
-def test_names_of_nstjax_are_kept_and_versions_of_code_are_told_apart(folder: Path) -> None:
+def test_names_of_nstjax_are_kept(folder: Path) -> None:
     import_statistic("logs.py:Logarithms")
-    first = Objective(style_statistic="logs.py:Logarithms").statistic
-    (folder / "logs.py").write_text(OWN.replace("log1p", "sqrt"))
-    import_statistic("logs.py:Logarithms")
-    second = Objective(style_statistic="logs.py:Logarithms").statistic
-    assert repr(first) != repr(second)
+    kind = type(Objective(style_statistic="logs.py:Logarithms").statistic)
     with pytest.raises(nstjax.InputError, match="nstjax's own"):
-        register_statistic("gram", type(second))
+        register_statistic("gram", kind)
+
+
+@partial(jax.jit, static_argnums=1)
+def averages(features: jax.Array, statistic: Statistic) -> dict[str, jax.Array]:
+    return describe(statistic, features, None)
+
+
+def test_programs_of_ones_own_code_are_not_cached(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code may change without a change of its ``repr``: in a notebook, or in a file that it imports."""
+    cache = SealedFolder(tmp_path / "programs")
+    monkeypatch.setitem(programs._kept, "folder", cache)
+    x = jnp.asarray(X, jnp.float32)
+    for version in ("log1p", "sqrt"):
+        code: dict[str, Any] = {"__name__": "__main__"}  # a cell of a notebook
+        exec(OWN.replace("log1p", version), code)
+        found = programs.run(averages, (x,), code["Logarithms"]())
+        np.testing.assert_allclose(found["gram"], describe(code["Logarithms"](), x, None)["gram"], rtol=1e-5)
+    assert not list(cache.path.iterdir())
+    programs.run(averages, (x,), Gram())
+    assert len(list(cache.path.iterdir())) == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread(Means):
+    """Has no ``mean`` in ``averages``, and gets it because of ``about_mean``."""
+
+    about_mean: ClassVar[bool] = True
+
+    def describe(self, averages: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        rest = averages["mean"] - jax.lax.stop_gradient(averages["mean"])
+        return {"covariance": averages["gram"] - rest[..., :, None] * rest[..., None, :]}
+
+
+def test_a_statistic_about_the_mean_has_the_mean_in_parts_too(x64: None) -> None:
+    parts = [part_sums(Spread(), jnp.asarray(x), jnp.ones((1, *x.shape[1:3]))) for x in (X[:, :5], X[:, 5:])]
+    found = finish(Spread(), merge(*parts), jnp.full(1, 12.0 * 14))
+    whole = describe(Spread(), jnp.asarray(X), None)
+    np.testing.assert_allclose(found["covariance"], whole["covariance"], rtol=1e-11)

@@ -68,6 +68,21 @@ def test_values_of_0_to_255_are_refused_where_they_can_be_looked_at(name: str) -
             TAKERS[name](scaled)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in TAKERS if name.startswith(("transfer,", "mix", "styl", "tex", "rec", "save"))]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(
+    name: str, value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = GOOD.copy()
+    image[0, 3, 4, 1] = value
+    with pytest.raises(nstjax.InputError, match=r"image holds values that are not finite: check where"):
+        TAKERS[name](image)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_floating_types_are_taken() -> None:
     for dtype in (np.float16, jnp.bfloat16, np.float32):
         nstjax.features(BACKBONE, jnp.asarray(GOOD, dtype), ("relu1_1",))

@@ -229,6 +229,8 @@ def test_records_that_cannot_be_read_are_refused(change: dict, message: str) -> 
         ({"size": 0}, "`size` is 0"),
         ({"size": 10**6}, "`size`"),
         ({"scales": (32, 16)}, "must grow"),
+        ({"scales": 32}, "`scales` is 32: it must be a tuple"),
+        ({"iterations": [5]}, "`iterations` is .*: it must be a tuple"),
         ({"scales": (16, 32), "iterations": (1, 2, 3)}, "3 values for 2 scales"),
         ({"iterations": (0,)}, "`iterations`"),
         ({"style_scale": 0}, "`style_scale`"),

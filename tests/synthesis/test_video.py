@@ -44,6 +44,7 @@ def stylized(
     return found
 
 
+@pytest.mark.slow
 def test_the_warping_error_is_at_most_half_of_that_of_independent_frames(small, pictures) -> None:
     clip, style = panned(), pictures[1]
     noise = dataclasses.replace(CONFIG, init="noise")
@@ -93,6 +94,7 @@ def test_frames_share_one_compiled_program(small, pictures) -> None:
     assert (len(compiled), len(programs._loaded)) == before[2]
 
 
+@pytest.mark.slow
 def test_a_cut_and_another_size_start_like_a_photograph(small, pictures) -> None:
     style = pictures[1]
     first = transfer_frame(texture(48, 64), style, small, CONFIG)

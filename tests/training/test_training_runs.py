@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+from nstjax.errors import InputError
 from nstjax.generators import UlyanovConfig
 from nstjax.generators.store import load_generator
 from nstjax.training import Cadence, TrainConfig, TrainingFailed, read_metrics, train
@@ -234,6 +236,27 @@ def test_a_run_without_a_finite_step_fails_and_writes_no_model(tmp_path: Path) -
         with pytest.raises(TrainingFailed, match="not finite in any of the 3 steps: lower `learning_rate`"):
             train(config, STYLE, NETWORK, tmp_path, cadence=Cadence(checkpoint_every=1, sample_every=0))
     assert not (tmp_path / "model").exists()
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, steps=1, schedule="constant")
+    train(config, STYLE, NETWORK, tmp_path)
+    model = load_generator(tmp_path)
+    heavier = dataclasses.replace(config.objective, style_weight=3.0)
+    scale = jax.tree.map(lambda x: 2 * x, NETWORK.params)
+    for change, said in (
+        ((dataclasses.replace(config, objective=heavier), STYLE, NETWORK), "`objective.style_weight` was"),
+        ((dataclasses.replace(config, seed=1), STYLE, NETWORK), "`seed` was 0 in the run and is 1 now"),
+        ((config, STYLE[:, ::-1], NETWORK), "the style images are not those"),
+        (
+            (config, STYLE, dataclasses.replace(NETWORK, params=scale, sha256="2")),
+            "the feature network is not",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(*change, tmp_path)
+    assert_same_bits(load_generator(tmp_path).variables, model.variables)
+    assert train(dataclasses.replace(config, steps=2), STYLE, NETWORK, tmp_path).record["steps"] == 2
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.web import session as module
-from nstjax.web.session import KEPT_RUNS, STOP, Session, Sessions
+from nstjax.web.session import KEPT_RUNS, MOST_SESSIONS, STOP, Session, Sessions
 
 RNG = np.random.default_rng(0)
 
@@ -108,6 +109,22 @@ def test_closing_deletes_the_files_and_the_uploads(tmp_path: Path) -> None:
     assert not two.folder.exists()
     assert not both.exists()
     assert example.exists()
+
+
+def test_uploads_are_counted_while_pages_are_closed(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="needs the extra web")
+    from nstjax.web.server import UPLOAD, Guard
+
+    guard, sessions = Guard(lambda *_: None, tmp_path), Sessions(tmp_path)  # type: ignore[arg-type, return-value]
+    scope = {"method": "POST", "path": UPLOAD, "headers": [(b"content-length", b"1")]}
+    for page in range(MOST_SESSIONS):
+        for number in range(20):
+            (sessions.of(str(page)).folder / f"{number}.png").write_bytes(b"content")
+    closing = threading.Thread(target=sessions.close_all)
+    closing.start()
+    while closing.is_alive():
+        assert guard._refusal(scope) is None
+    closing.join()
 
 
 def test_closing_ends_the_run(tmp_path: Path) -> None:

@@ -423,6 +423,8 @@ def test_normalised_network_has_mean_activations_of_one_and_the_same_function() 
             scale = np.where(means[conv] > 0, means[conv], 1.0)
             np.testing.assert_allclose(after[name] * scale, before[name], rtol=2e-3, atol=2e-2)
     assert scaled.preprocessing == backbone.preprocessing
+    digests = {network.sha256 for network in (backbone, scaled, normalize(backbone, images[:1]))}
+    assert len(digests) == 3  # run records and resumed runs tell the three apart
     with pytest.raises(nstjax.InputError, match="no photograph"):
         normalize(backbone, [])
 

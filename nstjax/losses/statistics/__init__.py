@@ -41,8 +41,7 @@ ENTRY_POINTS = "nstjax.style_statistics"
 def register_statistic(name: str, kind: type[Statistic]) -> None:
     """Make a statistic available as ``Objective(style_statistic=name)``.
 
-    A name that was registered before gets the new class. A hash of the class's source file is added to its
-    ``repr``.
+    A name that was registered before gets the new class.
 
     Args:
         name: any name that is not one of nstjax's own.
@@ -66,18 +65,7 @@ def register_statistic(name: str, kind: type[Statistic]) -> None:
     taken = STATISTICS.get(name, kind)
     if taken.__module__.startswith(f"{__name__}."):
         raise InputError(f"`style_statistic` {name} is nstjax's own: choose another name")
-    _tell_code_apart(kind)
     STATISTICS[name] = kind
-
-
-def _tell_code_apart(kind: type[Statistic]) -> None:
-    """Add a hash of its source file to the class's ``repr``, by which cached programs are found."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    if "_before_nstjax" in vars(kind) or file is None or not Path(file).is_file():
-        return
-    digest, before = hashlib.sha256(Path(file).read_bytes()).hexdigest(), kind.__repr__
-    kind._before_nstjax = before  # type: ignore[attr-defined]
-    kind.__repr__ = lambda self: f"{before(self)} of {digest}"  # type: ignore[method-assign]
 
 
 def _module(place: str) -> ModuleType:
@@ -106,6 +94,8 @@ def import_statistic(spec: str) -> None:
     place, _, name = spec.rpartition(":")
     if place.endswith(".py") and not Path(place).is_file():
         raise InputError(f"`style_statistic` {spec} cannot be imported: there is no file {place}")
+    if not place.endswith(".py") and not all(part.isidentifier() for part in place.split(".")):
+        raise InputError(f"`style_statistic` is {spec!r}: it must be module:Name or file.py:Name")
     try:
         module = _module(place)
     except (ImportError, AttributeError, OSError, SyntaxError) as error:
@@ -132,7 +122,13 @@ def statistic_class(name: str) -> type[Statistic]:
     if name in STATISTICS:
         return STATISTICS[name]
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
-        register_statistic(name, entry.load())
+        try:
+            kind = entry.load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise InputError(
+                f"`style_statistic` {name} cannot be imported: {error}; check {entry.value}"
+            ) from error
+        register_statistic(name, kind)
         return STATISTICS[name]
     if ":" in name:
         raise InputError(f"`style_statistic` {name} is not loaded: import it first with `import_statistic`")

@@ -199,10 +199,11 @@ def finish(statistic: Means, sums: Description, weight: Array) -> Description:
     Returns:
         Arrays ``(1, k, ...)`` by name.
     """
+    kept = {*statistic.averages, *(("mean",) if statistic.about_mean else ())}
     found = {
         name: x / weight.reshape(1, -1, *(1,) * (x.ndim - 2))
         for name, x in sums.items()
-        if name.rstrip("0123456789") in statistic.averages
+        if name.rstrip("0123456789") in kept
     }
     if statistic.counts_positions:
         found["positions"] = weight.reshape(1, -1)
