@@ -1,9 +1,8 @@
 """nstjax compared with PyTorch, in one run: ``python -m experiments.benchmarks --weights W --images DIR``.
 
-Measures value and gradient by size, the time to a given loss, and the start of the command. If the PyTorch
-script (``--peer``, which prints JSON lines) and PyTorch are available, they are measured in turns with
-nstjax. Writes results.json and, together with the result files of the other benchmarks, the table in
-``docs/benchmarks.md``. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
+Measures value and gradient by size, the time to a given loss, and the start of the command. If PyTorch is
+installed, its programs (``torch_evaluation.py``, ``torch_lbfgs.py``) are measured in turns with nstjax. Writes
+results.json and, together with the result files of the other benchmarks, the table in ``docs/benchmarks.md``. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
 """
 
 import dataclasses
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+import nstjax
 from experiments.benchmarks import ours
 from experiments.benchmarks.curves import Curves, write_curves
 from experiments.benchmarks.peer import has_pytorch, lines_of
@@ -35,7 +35,6 @@ from nstjax.paintings import paint
 from nstjax.reports import environment
 
 FOLDER = Path(__file__).parent
-PEER = FOLDER.parents[2] / "shared" / "bench" / "torch_peer.py"
 ITERATIONS = 60
 
 
@@ -45,12 +44,8 @@ class Arguments:
 
     weights: str = "vgg19"
     """Real weights to relu3_2: an installed name, a weights file, or a store's folder."""
-    weights_file: Path | None = None
-    """The same for the peer, a Keras file; needed to compare times to a loss."""
     images: Path = Path("images")
     """content/golden_gate.jpg and style/starry_night.jpg are used."""
-    peer: Path = PEER
-    """The peer's script."""
     python: str = sys.executable
     """An interpreter that has PyTorch."""
     sizes: tuple[int, ...] = (128, 256, 333, 512, 1024)
@@ -63,14 +58,6 @@ class Arguments:
     """Also 500×500 pixels, VGG-19 to conv5_1: 300 plain iterations, and the time to their loss."""
     out: Path = FOLDER / "results.json"
     """Where the numbers go."""
-
-
-def peer_is_there(arguments: Arguments) -> bool:
-    """Return True if PyTorch can be measured, and print a message if not."""
-    if not arguments.peer.exists():
-        print(f"{arguments.peer} is not here: nothing is compared with PyTorch")
-        return False
-    return has_pytorch(arguments.python)
 
 
 def peaks() -> dict[str, float]:
@@ -123,7 +110,7 @@ def least_seconds(side: int, machine: dict[str, float]) -> dict[str, float]:
     }
 
 
-def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> list[dict[str, Any]]:
+def evaluations(arguments: Arguments, pytorch: bool, machine: dict[str, float]) -> list[dict[str, Any]]:
     """Measure value and gradient by size."""
     network, found = ours.random_vgg19(), []
     for side in arguments.sizes:
@@ -135,24 +122,23 @@ def evaluations(arguments: Arguments, peer: bool, machine: dict[str, float]) -> 
         for _ in range(arguments.rounds):
             for name, run in runs.items():
                 times[name] += measure({name: run}, arguments.repeats)[name].wall
-            if peer:
-                command = [arguments.python, str(arguments.peer), "eval", "--size", str(side)]
-                lines = lines_of([*command, "--repeats", str(arguments.repeats)])
-                times["PyTorch"] += [line["median_s"] for line in lines]
+            if pytorch:
+                command = [arguments.python, "-m", "experiments.benchmarks.torch_evaluation", "--no-compile"]
+                command += ["--no-channels-last", "--size", str(side), "--repeats", str(arguments.repeats)]
+                times["PyTorch"] += [float(np.median(line["seconds"])) for line in lines_of(command)]
         medians = {name: round(float(np.median(all_)), 4) for name, all_ in times.items() if all_}
         found.append({"size": side, "seconds": medians, "least": least_seconds(side, machine)})
         print(json.dumps(found[-1]), flush=True)
     return found
 
 
-def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
+def solve(arguments: Arguments, pytorch: bool) -> dict[str, Any]:
     """Measure the time until the three-block objective at 256 pixels reaches PyTorch's loss.
 
     PyTorch's loss is that after 60 iterations. The times are for compiling, for loading compiled programs,
     and for a second run in the same process.
     """
-    if not peer or arguments.weights_file is None:
-        print("no --weights-file: the time to a loss is not compared")
+    if not pytorch:
         return {}
     pictures = [
         str(arguments.images / "content" / "golden_gate.jpg"),
@@ -160,14 +146,17 @@ def solve(arguments: Arguments, peer: bool) -> dict[str, Any]:
     ]
     mine = [sys.executable, "-m", "experiments.benchmarks.ours", "solve", "--weights", arguments.weights]
     mine += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
-    theirs = [arguments.python, str(arguments.peer), "solve", "--weights", str(arguments.weights_file)]
-    theirs += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
+    theirs = [arguments.python, "-m", "experiments.benchmarks.torch_lbfgs", "--iterations", str(ITERATIONS)]
+    theirs += ["--content", pictures[0], "--style", pictures[1]]
     reached: dict[str, list[float]] = {"compiling": [], "cached": [], "compiled": [], "PyTorch": []}
     goal, needed = 0.0, 0
     curves: Curves = {}
     with tempfile.TemporaryDirectory() as cache:
+        arrays = Path(cache) / "weights.npz"
+        params = nstjax.load_backbone(arguments.weights).params
+        np.savez(arrays, **{f"{name}/{part}": x for name, of in params.items() for part, x in of.items()})
         for round_ in range(arguments.rounds):
-            *steps, end = lines_of(theirs)
+            *steps, end = lines_of([*theirs, "--weights", str(arrays)])
             goal = end["final_loss"]
             # A line has the loss before its step, which is the loss after the step of the previous line.
             losses = [step["loss_before"] for step in steps[1:]] + [goal]
@@ -258,14 +247,14 @@ def long_run(arguments: Arguments) -> dict[str, Any]:
 def main(arguments: Arguments) -> None:
     """Measure, print the results, and write them and the table to files."""
     keep_freed_memory()
-    peer, neighbours = peer_is_there(arguments), Neighbours()
+    pytorch, neighbours = has_pytorch(arguments.python), Neighbours()
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     results["machine"] = machine = peaks()
     print(json.dumps(machine), flush=True)
     parts: dict[str, Callable[[], Any]] = {
         "start": lambda: starts(arguments.rounds),
-        "solve": lambda: solve(arguments, peer),
-        "evaluations": lambda: evaluations(arguments, peer, machine),
+        "solve": lambda: solve(arguments, pytorch),
+        "evaluations": lambda: evaluations(arguments, pytorch, machine),
     }
     if arguments.long:
         parts["long"] = lambda: long_run(arguments)

@@ -1,6 +1,6 @@
-"""The PyTorch part of :mod:`experiments.benchmarks.precision`.
+"""The PyTorch part of :mod:`experiments.benchmarks.precision`, and of the evaluations in :mod:`experiments.benchmarks`.
 
-Value and gradient of the five-layer objective are compiled by ``torch.compile``, in the requested memory
+Value and gradient of the five-layer objective, compiled by ``torch.compile`` or not, in the requested memory
 format. The weights are random, because only the time is of interest. It runs on the first CUDA device, or
 else on the CPU, in its own process, so that the two libraries do not share the memory of one device. Prints
 one JSON object.
@@ -36,12 +36,16 @@ class Arguments:
 
 
 class Vgg(nn.Module):
-    """VGG-19 to relu5_1."""
+    """VGG-19 with random weights.
 
-    def __init__(self) -> None:
+    Args:
+        plan: the numbers of channels, and "M" for a pooling layer; by default to relu5_1.
+    """
+
+    def __init__(self, plan: tuple[int | str, ...] = PLAN) -> None:
         super().__init__()
         layers, channels = [], 3
-        for step in PLAN:
+        for step in plan:
             if step == "M":
                 layers.append(nn.MaxPool2d(2))
                 continue
@@ -51,6 +55,10 @@ class Vgg(nn.Module):
             layers.append(nn.Sequential(convolution, nn.ReLU()))
             channels = step
         self.layers = nn.ModuleList(layers)
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Return the convolutions, shallow to deep."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the activations after each ReLU."""
