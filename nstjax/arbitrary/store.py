@@ -74,5 +74,5 @@ def load_decoder(path: str | Path | None = None) -> Decoder:
         ):
             raise InputError("its weights do not fit its config, or are not finite")
     except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no decoder for arbitrary styles ({error}): name another") from error
+        raise InputError(f"{path} is not a decoder for arbitrary styles ({error}): name another") from error
     return Decoder(config, params, tuple(facts["sizes"]), record)

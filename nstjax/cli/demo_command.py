@@ -73,7 +73,7 @@ def _check_replaceable(folder: Path, names: set[str]) -> None:
     for name in sorted(names):
         path = folder / name
         if path.is_dir() or (path.exists() and name not in ours | {MARKER}):
-            raise InputError(f"{path} is there and is not an earlier demo's: name another folder with -o")
+            raise InputError(f"{path} exists and is not from an earlier demo: name another folder with -o")
 
 
 def run_demo(arguments: Sequence[str]) -> int:

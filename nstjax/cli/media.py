@@ -37,7 +37,7 @@ def check_alone(source: Path, output: Path, bits: int) -> None:
     if kind == "photograph":
         if suffix in (".gif", ".apng", *VIDEO_SUFFIXES):
             raise InputError(
-                f"{source} is no animation, so the output {output} cannot be one: choose .png or .jpg"
+                f"{source} is not an animation, so the output {output} cannot be one: choose .png or .jpg"
             )
         check_output(output, bits)
     else:

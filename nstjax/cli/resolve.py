@@ -277,7 +277,7 @@ def _one_for_each_photograph(first: Job, folder: Path, skipped: list[Skipped]) -
     if output.gif is not None or output.plot is not None:
         raise InputError("--gif and --plot name one file, but CONTENT is a folder: leave them out")
     if first.sources.strength_grid:
-        raise InputError("--strength-grid is of one photograph, but CONTENT is a folder: name one in it")
+        raise InputError("--strength-grid needs one photograph, but CONTENT is a folder: name one in it")
     if (path.suffix and not path.is_dir()) or path.is_file():
         raise InputError(f"CONTENT is a folder, so -o {path} must be a folder too: leave out the suffix")
     if path.exists() and path.resolve() == folder.resolve():

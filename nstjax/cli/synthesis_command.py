@@ -279,7 +279,7 @@ def _run(
             return FAILED
         write(finish(result.image), result.history, result.status, began, frames)
         if result.status == "stopped":
-            again = "; --resume goes on" if job.save_state_every and "state" not in display.failed else ""
+            again = "; --resume continues" if job.save_state_every and "state" not in display.failed else ""
             display.say(f"stopped: {path} holds the picture so far{again}")
             return exit_code()
         for observer in reversed(observers.values()):

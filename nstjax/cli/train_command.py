@@ -143,15 +143,15 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
     # A run that was killed before its record was complete leaves at most a temporary file.
     entries = options.output.iterdir() if options.output.is_dir() else ()
     if not options.resume and any(not entry.name.startswith(TEMPORARY) for entry in entries):
-        hint = "go on with it by --resume, or " if (options.output / RUN_RECORD).is_file() else ""
-        raise InputError(f"-o {options.output} is there and is not empty: {hint}name another folder")
+        hint = "continue the run with --resume, or " if (options.output / RUN_RECORD).is_file() else ""
+        raise InputError(f"-o {options.output} exists and is not empty: {hint}name another folder")
     if options.data.data is not None and options.output.exists():
         source = Path(options.data.data)
         if source.exists() and options.output.samefile(source):
             raise InputError(f"-o {options.output} is the folder of the photographs: name another")
     hosts = options.hosts
     if hosts.coordinator is None and (hosts.processes, hosts.process_index) != (None, None):
-        raise InputError("--processes and --process-index want --coordinator HOST:PORT: give it too")
+        raise InputError("--processes and --process-index need --coordinator HOST:PORT: give it too")
     if hosts.processes is not None:
         within("processes", hosts.processes, 1, MAX_PROCESSES)
     if hosts.process_index is not None:
@@ -331,7 +331,7 @@ def run_train(arguments: Sequence[str]) -> int:
             print(f"nstjax: error: {with_flags(str(error))}", file=sys.stderr)
             return FAILED
     if interrupt.stop:
-        print(f"nstjax: interrupted; go on with: nstjax train -o {folder} --resume", file=sys.stderr)
+        print(f"nstjax: interrupted; continue with: nstjax train -o {folder} --resume", file=sys.stderr)
         return exit_code()
     if first and not options.quiet:
         print(f"wrote {folder / 'model'}; now paint: nstjax stylize PHOTO --model {folder} -o OUT.png")

@@ -217,4 +217,4 @@ def load_generator(spec: str | Path) -> Generator:
     if path.exists():
         raise InputError(f"{path} is a file where a generator's folder is needed: name a folder or a model")
     names = ", ".join(installed_generators()) or "none yet; nstjax train makes one"
-    raise InputError(f"there is no model called {str(spec)!r}, nor such a folder: installed are {names}")
+    raise InputError(f"there is no model or folder {str(spec)!r}: the installed models are {names}")

@@ -80,7 +80,7 @@ def _split_color(spec: str, text: str) -> tuple[str, str]:
         return text, ""
     if not file or not re.fullmatch("[0-9a-fA-F]{6}", color):
         raise InputError(
-            f"the mask {spec} is no file, nor a file and the six digits of a color: write FILE#RRGGBB"
+            f"the mask {spec} is not a file, or a file followed by the six digits of a color: write FILE#RRGGBB"
         )
     return file, color
 

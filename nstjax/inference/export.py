@@ -301,7 +301,7 @@ def load_exported(path: str | Path) -> ExportedGenerator:
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # an InputError is a ValueError
         raise InputError(
-            f"{header_path(path)} is no header of an exported program: export it again"
+            f"{header_path(path)} is not the header of an exported program: export it again"
         ) from error
     if later:
         raise InputError(f"{path} is of a later nstjax (format {header['format']}): install a newer one")

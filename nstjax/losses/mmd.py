@@ -159,7 +159,7 @@ def _check(x: PointSet, y: PointSet, kernel: str, degree: int, offset: float) ->
         )
     if degree < 1 or offset < 0:
         raise InputError(
-            f"(x'y + {offset})^{degree} is no kernel: the degree must be 1 or more, the offset 0 or more"
+            f"(x'y + {offset})^{degree} is not a kernel: the degree must be 1 or more, the offset 0 or more"
         )
 
 

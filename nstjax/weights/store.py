@@ -290,5 +290,5 @@ def load_backbone(spec: str | Path, arch: str | None = None, preprocessing: str 
         return _checked(read_store(path), spec, arch, preprocessing)
     if is_name and not path.exists():
         names = ", ".join(dict.fromkeys([AUTO, *installed(), *REGISTRY]))
-        raise InputError(f"there are no weights called {spec!r}, nor such a file: the names are {names}")
+        raise InputError(f"there are no weights or file {spec!r}: the names are {names}")
     return read_weights(path, arch, preprocessing)

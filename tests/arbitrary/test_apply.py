@@ -266,7 +266,7 @@ def test_a_store_keeps_the_decoder_in_8_bits(backbone: Backbone, decoder: Decode
     assert np.abs(pictures[0] - pictures[1]).max() < 0.05
     with pytest.raises(nstjax.InputError, match=r"nothing"):
         load_decoder(tmp_path / "nothing")
-    with pytest.raises(nstjax.InputError, match="is no decoder for arbitrary styles"):
+    with pytest.raises(nstjax.InputError, match="is not a decoder for arbitrary styles"):
         load_decoder(Path(nstjax.__file__).parents[1] / "ckpts" / "gallery")
 
 

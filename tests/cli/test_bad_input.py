@@ -314,7 +314,7 @@ KINDS: dict[str, Kind] = {
     "weights empty": (write("w.npz", b""), GOOD, "w.npz are an empty file: fetch"),
     "weights truncated": (truncate("w.npz"), GOOD, "w.npz are a truncated archive: fetch"),
     "weights of no format": (write("w.npz", b"x" * 999), GOOD, "w.npz are of no known format"),
-    "weights a name unknown": (nothing, change("w.npz", "vgg11"), "no weights called 'vgg11'"),
+    "weights a name unknown": (nothing, change("w.npz", "vgg11"), "no weights or file 'vgg11'"),
     "weights not installed": (nothing, change("w.npz", "vgg16"), "run 'nstjax weights fetch vgg16' once"),
     "weights of both networks": (
         nothing,
@@ -560,7 +560,7 @@ KINDS: dict[str, Kind] = {
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
-        "the mask photo.png#12 is no file, nor a file and the six digits of a color",
+        "the mask photo.png#12 is not a file, or a file followed by the six digits of a color",
     ),
     "mask of a colour that is not there": (
         black("m.png"),
@@ -1014,12 +1014,12 @@ KINDS: dict[str, Kind] = {
     "demo over the user's transfer": (
         lambda f: nstjax.save_image(f / "content.png", np.zeros((1, 9, 9, 3), np.float32)),
         ["demo", "-o", "."],
-        "content.png is there and is not an earlier demo's: name another folder with -o",
+        "content.png exists and is not from an earlier demo: name another folder with -o",
     ),
     "demo over a folder named as its sheet": (
         lambda f: (f / "nstjax-demo" / "sheet.png").mkdir(parents=True),
         ["demo"],
-        "sheet.png is there and is not an earlier demo's",
+        "sheet.png exists and is not from an earlier demo",
     ),
     # Weights commands.
     "weights named as what ships": (
@@ -1066,7 +1066,7 @@ KINDS: dict[str, Kind] = {
         "--style is missing: name a style image, or a trained generator with --model",
     ),
     "stylize without an output": (nothing, STYLIZE[:4], "-o is missing: name the file or folder"),
-    "stylize by an unknown model": (nothing, stylize("./model", "monet"), "there is no model called 'monet'"),
+    "stylize by an unknown model": (nothing, stylize("./model", "monet"), "there is no model or folder 'monet'"),
     "stylize by a feature network": (store("model"), STYLIZE, "model is a checkpoint of a feature network"),
     "stylize by a file": (nothing, stylize("./model", "w.npz"), "w.npz is a file where a generator's folder"),
     "stylize by a folder": (
@@ -1120,7 +1120,7 @@ KINDS: dict[str, Kind] = {
     "stylize a photograph to a GIF": (
         nothing,
         stylize("out.png", "out.gif"),
-        "photo.png is no animation, so the output out.gif cannot be one",
+        "photo.png is not an animation, so the output out.gif cannot be one",
     ),
     "stylize a GIF to a photograph": (
         black("a.gif"),

@@ -262,7 +262,7 @@ def test_a_signal_keeps_the_picture_and_the_state(folder: Path, number: int, cod
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "holds the picture so far; --resume goes on" in err
+    assert "holds the picture so far; --resume continues" in err
     assert (folder / "out.png").exists()
     assert json.loads((folder / "out.png.run.json").read_text())["status"] == "stopped"
     assert (folder / "out.png.state").exists()

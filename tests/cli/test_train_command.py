@@ -108,7 +108,7 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
         assert train("--resume", "-o", "parts", *change) == 2
         assert said in capsys.readouterr().err
     assert train(*new, "-o", "parts") == 2
-    assert "go on with it by --resume" in capsys.readouterr().err
+    assert "continue the run with --resume" in capsys.readouterr().err
     shutil.rmtree("parts/checkpoints/6/tree")
     Path("parts/train.json").write_text('{"format": 1, "config": {}, "inputs": {}}')
     assert train("--resume", "-o", "parts") == 2
@@ -238,7 +238,7 @@ def test_quick_starts_from_the_generator_that_comes_with_nstjax(
         ),
         ([*new, "-o", "x", "--init-from", "own", "--add-to", "own"], "--init-from does not go with --add-to"),
         ([*new, "-o", "x", "--init-from", "own", "--noise", "1"], "--noise does not go with --init-from"),
-        ([*new, "-o", "x", "--init-from", "nothing"], "there is no model called 'nothing'"),
+        ([*new, "-o", "x", "--init-from", "nothing"], "there is no model or folder 'nothing'"),
     ):
         assert train(*more) == 2
         assert said in capsys.readouterr().err

@@ -140,7 +140,7 @@ def test_names(tmp_path: Path, variables, monkeypatch: pytest.MonkeyPatch) -> No
     assert load_generator("both").record["steps"] == 1
     assert load_generator("cached").record["steps"] == 3
     with pytest.raises(
-        nstjax.InputError, match=r"no model called 'monet', nor such a folder: installed are both, cached"
+        nstjax.InputError, match=r"no model or folder 'monet': the installed models are both, cached"
     ):
         load_generator("monet")
     with pytest.raises(

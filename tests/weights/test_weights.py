@@ -373,7 +373,7 @@ def test_store_round_trip_and_names(
     with pytest.raises(nstjax.InputError, match="nstjax weights fetch vgg19"):
         load_backbone("vgg19")
     with pytest.raises(
-        nstjax.InputError, match="no weights called 'yours'.* mine, embedded, embedded-v1, vgg19"
+        nstjax.InputError, match="no weights or file 'yours'.* mine, embedded, embedded-v1, vgg19"
     ):
         load_backbone("yours")
 

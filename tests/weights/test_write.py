@@ -63,7 +63,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for arguments, said in (
         (["embedded", "-o", str(again)], "the embedded network cannot be exported"),
         ([str(again), "-o", str(tmp_path / "c.pth")], "must end in .safetensors"),
-        (["nothing", "-o", str(tmp_path / "c.safetensors")], "no weights called 'nothing'"),
+        (["nothing", "-o", str(tmp_path / "c.safetensors")], "no weights or file 'nothing'"),
     ):
         assert main(["weights", "export", *arguments]) == 2
         assert said in capsys.readouterr().err
