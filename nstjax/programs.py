@@ -289,10 +289,11 @@ def _processor() -> list[str]:
 
 
 def _settings() -> str:
-    """Return JAX's settings in this thread. They can change during a process."""
+    """Return JAX's settings in this thread, which can change during a process; without those of caches and platforms."""
     import jax
 
-    return repr({name: value for name, value in jax.config.values.items() if "cache" not in name})
+    values, others = jax.config.values, ("cache", "platforms")
+    return repr({name: values[name] for name in values if not any(other in name for other in others)})
 
 
 @functools.cache

@@ -147,16 +147,14 @@ def solve(arguments: Arguments, pytorch: bool) -> dict[str, Any]:
     mine = [sys.executable, "-m", "experiments.benchmarks.ours", "solve", "--weights", arguments.weights]
     mine += ["--content", pictures[0], "--style", pictures[1], "--iterations", str(ITERATIONS)]
     theirs = [arguments.python, "-m", "experiments.benchmarks.torch_lbfgs", "--iterations", str(ITERATIONS)]
-    theirs += ["--content", pictures[0], "--style", pictures[1]]
     reached: dict[str, list[float]] = {"compiling": [], "cached": [], "compiled": [], "PyTorch": []}
     goal, needed = 0.0, 0
     curves: Curves = {}
     with tempfile.TemporaryDirectory() as cache:
-        arrays = Path(cache) / "weights.npz"
-        params = nstjax.load_backbone(arguments.weights).params
-        np.savez(arrays, **{f"{name}/{part}": x for name, of in params.items() for part, x in of.items()})
+        inputs = Path(cache) / "inputs.npz"
+        ours.save_inputs(inputs, nstjax.load_backbone(arguments.weights), *map(Path, pictures))
         for round_ in range(arguments.rounds):
-            *steps, end = lines_of([*theirs, "--weights", str(arrays)])
+            *steps, end = lines_of([*theirs, "--inputs", str(inputs)])
             goal = end["final_loss"]
             # A line has the loss before its step, which is the loss after the step of the previous line.
             losses = [step["loss_before"] for step in steps[1:]] + [goal]

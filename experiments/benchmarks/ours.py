@@ -1,6 +1,6 @@
 """The nstjax part of the comparison with PyTorch: ``python -m experiments.benchmarks.ours``.
 
-It runs in its own process and prints one JSON object per line, as the PyTorch script does, with times in
+It runs in its own process and prints one JSON object per line, as the PyTorch programs do, with times in
 seconds. ``eval`` measures value and gradient of the five-layer objective (VGG-19 to conv5_1, max pooling,
 random weights). ``solve`` minimizes the three-block objective and prints time and loss after every iteration.
 By default it does so twice: the first run includes compilation, the second does not.
@@ -163,11 +163,33 @@ class Solve:
 
 
 def scaled(path: Path, size: int) -> np.ndarray:
-    """Read an image as the PyTorch script does, so that both start from the same pixels."""
+    """Read an image and resize it.
+
+    Args:
+        path: the file.
+        size: longer side in pixels.
+
+    Returns:
+        ``(1, h, w, 3)`` float32 in [0, 1].
+    """
     image = Image.fromarray(to_bytes(decode_image(path, str(path))))
     ratio = size / max(image.size)
     image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32)[None] / 255
+
+
+def save_inputs(path: Path, backbone: Backbone, content: Path, style: Path, size: int = 256) -> None:
+    """Write the inputs of a transfer for :mod:`experiments.benchmarks.torch_lbfgs`.
+
+    Args:
+        path: the .npz file to write.
+        backbone: the feature network.
+        content: file of the content image.
+        style: file of the style image.
+        size: longer side of both images in pixels.
+    """
+    arrays = {f"{name}/{part}": x for name, of in backbone.params.items() for part, x in of.items()}
+    np.savez(path, content=scaled(content, size), style=scaled(style, size), **arrays)
 
 
 def gatys_500(

@@ -10,12 +10,12 @@ targets are known.
 import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 
 from experiments.benchmarks.torch_evaluation import Vgg, gram
 
@@ -28,23 +28,17 @@ MEAN = torch.tensor([103.939, 116.779, 123.68]).reshape(1, 3, 1, 1)
 class Arguments:
     """Command-line arguments."""
 
-    content: Path
-    """The content image."""
-    style: Path
-    """The style image."""
-    weights: Path
-    """An .npz file with the arrays conv1_1/kernel (3, 3, in, out), conv1_1/bias and so on, to conv3_2."""
-    size: int = 256
-    """Longer side of both images in pixels."""
+    inputs: Path
+    """An .npz file with the images content and style, (1, h, w, 3) in [0, 1], and the weights conv1_1/kernel (3, 3, in, out), conv1_1/bias and so on, to conv3_2."""
     iterations: int = 60
     """Iterations of L-BFGS."""
     history: int = 10
     """Pairs of history."""
 
 
-def network_of(path: Path) -> Vgg:
-    """Return VGG-19 to relu3_2 with the weights of a file."""
-    network, arrays = Vgg(PLAN), np.load(path)
+def network_of(arrays: Mapping[str, np.ndarray]) -> Vgg:
+    """Return VGG-19 to relu3_2 with the weights of an input file."""
+    network = Vgg(PLAN)
     names = [f"conv{block}_{number}" for block in (1, 2, 3) for number in (1, 2)]
     for name, layer in zip(names, network.convolutions(), strict=True):
         layer.weight.data = torch.from_numpy(arrays[f"{name}/kernel"].transpose(3, 2, 0, 1).copy())
@@ -52,19 +46,17 @@ def network_of(path: Path) -> Vgg:
     return network.requires_grad_(False)
 
 
-def load(path: Path, size: int) -> torch.Tensor:
-    """Return an image as input of the network, ``(1, 3, h, w)``."""
-    image = Image.open(path).convert("RGB")
-    scale = size / max(image.size)
-    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
-    pixels = torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1)[::-1].copy())
-    return pixels[None] - MEAN
+def preprocessed(image: np.ndarray) -> torch.Tensor:
+    """Return an image ``(1, h, w, 3)`` in [0, 1] as input of the network, ``(1, 3, h, w)``."""
+    return 255 * torch.from_numpy(image.transpose(0, 3, 1, 2)[:, ::-1].copy()) - MEAN
 
 
 def main(arguments: Arguments) -> None:
     """Print iterations, losses and times."""
-    network = network_of(arguments.weights)
-    content, style = (load(path, arguments.size) for path in (arguments.content, arguments.style))
+    with np.load(arguments.inputs) as file:
+        arrays = dict(file)
+    network = network_of(arrays)
+    content, style = (preprocessed(arrays[name]) for name in ("content", "style"))
     with torch.no_grad():
         found = network(style)
         targets, kept = [gram(found[i]) for i in STYLE], network(content)[CONTENT]

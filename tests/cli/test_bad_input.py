@@ -1066,7 +1066,11 @@ KINDS: dict[str, Kind] = {
         "--style is missing: name a style image, or a trained generator with --model",
     ),
     "stylize without an output": (nothing, STYLIZE[:4], "-o is missing: name the file or folder"),
-    "stylize by an unknown model": (nothing, stylize("./model", "monet"), "there is no model or folder 'monet'"),
+    "stylize by an unknown model": (
+        nothing,
+        stylize("./model", "monet"),
+        "there is no model or folder 'monet'",
+    ),
     "stylize by a feature network": (store("model"), STYLIZE, "model is a checkpoint of a feature network"),
     "stylize by a file": (nothing, stylize("./model", "w.npz"), "w.npz is a file where a generator's folder"),
     "stylize by a folder": (

@@ -20,24 +20,14 @@ pytest.importorskip("torch")
 @pytest.mark.torch
 def test_pytorch_minimizes_the_same_objective(tmp_path: Path) -> None:
     backbone, record = random_backbone(convs=6), ours.THREE
-    arrays = {f"{name}/{part}": x for name, of in backbone.params.items() for part, x in of.items()}
-    np.savez(tmp_path / "weights.npz", **arrays)
     rng = np.random.default_rng(0)
     for name in ("content", "style"):
         nstjax.save_image(tmp_path / f"{name}.png", rng.uniform(size=(1, 60, 80, 3)))
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.benchmarks.torch_lbfgs",
-        "--size",
-        "40",
-        "--iterations",
-        "4",
-    ]
-    for name in ("content.png", "style.png", "weights.npz"):
-        command += [f"--{name.split('.')[0]}", str(tmp_path / name)]
-    *steps, end = lines_of(command, PYTHONPATH=str(ROOT))
-    content, style = (ours.scaled(tmp_path / f"{name}.png", 40) for name in ("content", "style"))
+    files = tmp_path / "content.png", tmp_path / "style.png"
+    ours.save_inputs(tmp_path / "inputs.npz", backbone, *files, size=40)
+    command = [sys.executable, "-m", "experiments.benchmarks.torch_lbfgs", "--iterations", "4"]
+    *steps, end = lines_of([*command, "--inputs", str(tmp_path / "inputs.npz")], PYTHONPATH=str(ROOT))
+    content, style = (ours.scaled(path, 40) for path in files)
     apply = FeatureExtractor(pooling_scale=1.0, **ours.LIKE_THE_PEER)
     layers = record.content_layers, record.style_layers
     targets = make_targets(record, apply(backbone, content, layers[0]), apply(backbone, style, layers[1]))
