@@ -152,7 +152,8 @@ def solve(arguments: Arguments, pytorch: bool) -> dict[str, Any]:
     curves: Curves = {}
     with tempfile.TemporaryDirectory() as cache:
         inputs = Path(cache) / "inputs.npz"
-        ours.save_inputs(inputs, nstjax.load_backbone(arguments.weights), *map(Path, pictures))
+        photo, painting = map(Path, pictures)
+        ours.save_inputs(inputs, nstjax.load_backbone(arguments.weights), photo, painting)
         for round_ in range(arguments.rounds):
             *steps, end = lines_of([*theirs, "--inputs", str(inputs)])
             goal = end["final_loss"]
