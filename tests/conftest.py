@@ -45,6 +45,22 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return content.astype(np.float32), blocks.astype(np.float32)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", default="0/1", help="K/N: run every N-th of the selected tests, from number K on"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after the selection by -m and -k
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the part of the tests that ``--part`` selects."""
+    first, step = map(int, config.getoption("part").split("/"))
+    chosen = items[first::step]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for i, item in enumerate(items) if i % step != first])
+        items[:] = chosen
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Use one cache for the whole test run, so that each program is compiled once for all processes."""
     if "NSTJAX_TEST_CACHE" not in os.environ:  # set in the first process, inherited by pytest-xdist's workers

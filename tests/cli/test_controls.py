@@ -258,6 +258,7 @@ def test_mixing_scales_changes_texture_and_keeps_arrangement(small, two) -> None
     assert np.corrcoef(*coarse)[0, 1] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["linear", "moments", "polynomial", "gaussian", "wasserstein"])
 def test_every_statistic_lowers_its_loss_and_moves_towards_the_style(small, two, statistic: str) -> None:
     photo, red, _ = two

@@ -257,6 +257,7 @@ def test_bad_clusters_are_refused(
     assert not (folder / "x").exists()
 
 
+@pytest.mark.slow
 @NEEDS_DASK
 def test_no_scheduler_at_the_address(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["transfer", "photos", "painting.png", "-o", "x", "--cluster", "tcp://127.0.0.1:9"]
@@ -351,6 +352,7 @@ def test_each_thread_waits_for_a_device_of_its_own() -> None:
     assert most == jax.local_device_count()
 
 
+@pytest.mark.slow
 def test_an_interrupted_folder_on_several_devices_keeps_what_is_finished(folder: Path) -> None:
     command = ["photos", "painting.png", "-o", "done", "--size", "32", "--iterations", "1000000", *LAYERS]
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": str(ROOT)}

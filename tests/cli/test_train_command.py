@@ -50,6 +50,7 @@ def test_a_training_that_diverges_says_which_flags_to_change(
     assert "lower --learning-rate" in err
 
 
+@pytest.mark.slow
 def test_a_run_with_an_own_statistic_is_resumed(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,6 +210,7 @@ def test_bad_input(
     assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_quick_starts_from_the_generator_that_comes_with_nstjax(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ def test_an_animation(folder: Path) -> None:
         assert picture.size == (24, 18)
 
 
+@pytest.mark.slow
 def test_masks_styles_and_fine_textures(clip: Path) -> None:
     two = [
         "painting.png",

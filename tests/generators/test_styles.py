@@ -218,6 +218,7 @@ def test_only_the_normalizations_are_trained() -> None:
             np.testing.assert_allclose(leaves["scale"], all_of_it.params[name]["scale"], atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_run_of_several_styles_and_one_that_adds_a_style(tmp_path: Path) -> None:
     config = dataclasses.replace(SEVERAL, steps=4)
     about = {"styles": NAMES}

@@ -39,7 +39,10 @@ CONFIGS: dict[str, GeneratorConfig] = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "skips, noise" else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS],
+)
 def test_the_model_is_the_generator(name: str) -> None:
     config = CONFIGS[name]
     generator = Generator(config, shuffled(config), {})
@@ -58,6 +61,7 @@ def test_the_model_is_the_generator(name: str) -> None:
     assert facts["multiple"] == config.plan().multiple
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, path = str(tmp_path / "two"), tmp_path / "dots.onnx"
     config = dataclasses.replace(CONFIGS["skips, noise"], styles=2)

@@ -152,6 +152,7 @@ def tanh_network(_: None, image: Array, layers: tuple[str, ...]) -> dict[str, Ar
     return {"relu1_1": wide, "relu2_1": deep}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [{}, {"style_statistic": "moments"}, {"style_statistic": "wasserstein"}, {"guidance": "sums"}],

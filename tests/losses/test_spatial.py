@@ -316,6 +316,7 @@ def test_the_poster_s_loss_by_hand(x64: None) -> None:
     assert float(total) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

@@ -163,6 +163,7 @@ def _balanced(record: Objective, strength: float, backbone, content, style):
     return loss(balance(record, loss, targets, content, strength, strength * UNIT))
 
 
+@pytest.mark.slow
 def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> None:
     backbone = random_backbone(convs=3, dtype=np.float64)
     content, style, x = (jnp.asarray(RNG.uniform(size=(1, 16, 18, 3))) for _ in range(3))
@@ -214,6 +215,7 @@ def test_the_default_weight_is_that_of_the_network() -> None:
         assert weights[0] * 10 <= weights[1] <= weights[2] / 10
 
 
+@pytest.mark.slow
 def test_balance_of_a_blank_photograph_and_of_a_painting_of_itself_is_finite(small) -> None:
     record = Objective(("relu2_1",), ("relu1_1", "relu2_1"))
     blank, busy = jnp.full((1, 16, 16, 3), 0.5), jnp.asarray(RNG.uniform(size=(1, 16, 16, 3)), jnp.float32)

@@ -41,6 +41,7 @@ def test_batch_statistics_over_devices() -> None:
             np.testing.assert_allclose(variance.ravel(), exact.var(0), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_norms_derivatives_are_those_of_the_variance(x64: None) -> None:
     x, along = RNG.normal(size=(2, 3, 4, 2)) + 5, RNG.normal(size=(2, 3, 4, 2))
 

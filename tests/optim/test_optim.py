@@ -383,6 +383,7 @@ def test_a_state_of_another_kind_is_refused(config) -> None:
         minimise(quadratic, jnp.zeros(12), config, resume=other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style_weight", [5.0, 20.0, 180.0])
 @pytest.mark.parametrize("side", [32, 64])
 def test_sgd_s_default_rate_lowers_a_transfer_s_loss(style_weight: float, side: int) -> None:

@@ -76,6 +76,7 @@ def test_tiles_are_the_whole(network: nstjax.Backbone, size: tuple[int, int], ti
     assert_same(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistic", "masked"),
     [("linear", True), ("moments", False), ("polynomial", False), ("wasserstein", True)],
