@@ -261,8 +261,9 @@ def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_loss_that_diverges_ends_the_run_and_keeps_its_checkpoint(tmp_path: Path) -> None:
-    train(CONFIG, STYLE, NETWORK, tmp_path)
-    wild = dataclasses.replace(CONFIG, steps=30, learning_rate=1e30)
+    wild = dataclasses.replace(
+        CONFIG, steps=30, learning_rate=1e30, warmup_steps=2
+    )  # the first step has rate 0
     with pytest.raises(TrainingFailed, match="`learning_rate`"):
-        train(wild, STYLE, NETWORK, tmp_path)
+        train(wild, STYLE, NETWORK, tmp_path, cadence=Cadence(checkpoint_every=1))
     assert all(np.isfinite(leaf).all() for leaf in leaves(load_generator(tmp_path).variables))
