@@ -78,7 +78,8 @@ def test_the_options_that_texts_name_exist(capsys: pytest.CaptureFixture[str]) -
     assert main(["completion", "bash"]) == 0
     known = set(re.findall(r"--[a-z][a-z0-9-]+", capsys.readouterr().out))
     assert len(known) > 100
-    others = {"--full", "--python-platform", "--only-binary", "--memory-limit"}  # of experiments, uv and Dask
+    others = {"--full", "--images", "--photographs"}  # of experiments
+    others |= {"--python-platform", "--only-binary", "--memory-limit"}  # of uv and Dask
     named = {flag: page for page in [*pages(), "CONTRIBUTING.md"] for flag in _options_in_text(page)}
     assert {flag: page for flag, page in named.items() if flag not in known | others} == {}
 

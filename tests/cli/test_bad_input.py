@@ -680,7 +680,7 @@ KINDS: dict[str, Kind] = {
     "grid of a folder": (
         folder_of("photos"),
         [*change("photo.png", "photos")[:3], "-o", "done", *GOOD[5:], "--strength-grid", "1", "2"],
-        "--strength-grid is of one photograph",
+        "--strength-grid needs one photograph",
     ),
     "grid onto a TIFF": (
         nothing,
