@@ -192,8 +192,8 @@ def test_what_cannot_be_read(exported: Path, tmp_path: Path) -> None:
         load_exported(path)
     header = json.loads(header_path(exported).read_text())
     for changed, message in (
-        ("{", "no header of an exported program"),
-        (json.dumps({"kind": "else"}), "no header of an exported program"),
+        ("{", "not the header of an exported program"),
+        (json.dumps({"kind": "else"}), "not the header of an exported program"),
         (json.dumps({**header, "format": 9}), "of a later nstjax"),
         (json.dumps({**header, "sha256": "0"}), "damaged, or not the file of its .json"),
     ):
