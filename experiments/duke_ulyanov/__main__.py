@@ -2,7 +2,7 @@
 
 A generator is trained on 18 photographs, each resized to a square, with Adam at a learning rate of 0.1 and
 batch size 1 (section 2.4, appendix C). The report trains for 600 epochs at 256 pixels, which is 10,800 steps
-(``--full``). The default, for 2 cores, is 55 epochs at 128 pixels. Run time: about half an hour for 8
+(``--full``). The default, for 2 cores, is 55 epochs at 256 pixels. Run time: about an hour for 8
 training runs. They are cached in figures/runs, and an interrupted run is resumed.
 """
 

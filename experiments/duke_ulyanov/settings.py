@@ -17,7 +17,7 @@ from nstjax.typing import Backbone
 PHOTOGRAPHS = 18  # section 3
 EPOCHS = 600  # appendix C
 SCALES, TEXTURE_SCALES = 6, 5  # section 2.4; Fig. 7
-SIDE, STEPS = 128, 1000
+SIDE, STEPS = 256, 1000
 REPORTED_STEPS = 300  # enough to see the effect of the report's learning rate
 TEXTURE_STEPS = 300
 FULL_SIDE, FULL_STEPS = TRAIN_PRESETS["duke"].data.size, EPOCHS * PHOTOGRAPHS
