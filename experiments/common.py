@@ -14,7 +14,7 @@ from scipy import ndimage
 
 import nstjax
 from nstjax import Style, StyleRegion
-from nstjax.files import replacing
+from nstjax.files import replacing, write_atomically
 from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
 from nstjax.losses import Objective
@@ -265,8 +265,7 @@ class Lab:
         """
         self.refuse_figures()
         self.results["environment"] = environment()
-        with replacing(self.out / "results.json") as temporary:
-            temporary.write_text(json.dumps(self.results, indent=1))
+        write_atomically(self.out / "results.json", json.dumps(self.results, indent=1).encode())
 
 
 def _plain(style: Any) -> Any:

@@ -48,6 +48,7 @@ TABLE: dict[str, set[str]] = {
         "generators",
         "data",
         "checkpoints",
+        "digests",
         "inference",
         "reports",
     },

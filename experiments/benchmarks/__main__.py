@@ -2,7 +2,8 @@
 
 Measures value and gradient by size, the time to a given loss, and the start of the command. If PyTorch is
 installed, its programs (``torch_evaluation.py``, ``torch_lbfgs.py``) are measured in turns with nstjax. Writes
-results.json and, together with the result files of the other benchmarks, the table in ``docs/benchmarks.md``. Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
+results.json and, together with the result files of the other benchmarks, the table in ``docs/benchmarks.md``.
+Runtime: about 15 minutes on 2 cores of an otherwise idle machine; ``--long`` adds half an hour.
 """
 
 import dataclasses

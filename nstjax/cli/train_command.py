@@ -40,7 +40,7 @@ from nstjax.training import (
     TrainProgress,
     train,
 )
-from nstjax.training.identity import settings_identity
+from nstjax.training.identity import changed_setting, settings_identity
 from nstjax.training.memory import check_training_memory
 from nstjax.training.parallel import join_hosts
 from nstjax.weights import load_backbone
@@ -181,13 +181,13 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
         raise InputError(
             f"the feature network is not the one that {folder} was started with: see --weights in its {RUN_RECORD}"
         )
-    before, after = (settings_identity(json.loads(json.dumps(one["config"]))) for one in (record, now))
-    for name in sorted(before, key=lambda name: (name != "generator.kind", name)):
-        if before[name] != after.get(name):
-            raise InputError(
-                f"{flag_of(name)} was {before[name]} in the run of {folder} and is {after.get(name)} now: leave it as "
-                f"it was, or start a new run"
-            )
+    changed = changed_setting(*(settings_identity(one["config"]) for one in (record, now)))
+    if changed is not None:
+        name, was, value = changed
+        raise InputError(
+            f"{flag_of(name)} was {was} in the run of {folder} and is {value} now: leave it as it was, or start a new "
+            f"run"
+        )
 
 
 class _Display(Display):

@@ -1,6 +1,5 @@
 """The identity of a training run: the settings and inputs that must be equal for one run to resume another."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nstjax.digests import tree_digest
 from nstjax.errors import InputError
 from nstjax.training.config import TrainConfig
 from nstjax.typing import Backbone, Images
@@ -24,8 +24,9 @@ def settings_identity(config: dict[str, Any]) -> dict[str, Any]:
         config: from :meth:`nstjax.training.TrainConfig.to_json`.
 
     Returns:
-        Values by the names of the fields, such as ``"learning_rate"`` or ``"objective.tv_weight"``.
+        Values by the names of the fields, such as ``"learning_rate"`` or ``"objective.tv_weight"``, as JSON has them.
     """
+    config = _plain(config)
     flat = {
         f"{group}.{name}": value
         for group in ("generator", "objective", "data")
@@ -38,6 +39,21 @@ def settings_identity(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in free}
 
 
+def changed_setting(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the name, the earlier value and the present value of the first setting that differs, or None.
+
+    The kind of the generator comes first, because generators of different kinds have different settings.
+
+    Args:
+        before: from :func:`settings_identity`, of the run to resume.
+        now: the same, of the run that would resume it.
+    """
+    names = sorted(before, key=lambda name: (name != "generator.kind", name))
+    return next(
+        ((name, before[name], now.get(name)) for name in names if before[name] != now.get(name)), None
+    )
+
+
 def run_identity(config: TrainConfig, styles: Sequence[Images], backbone: Backbone) -> dict[str, Any]:
     """Return the identity of a run, as JSON.
 
@@ -48,13 +64,11 @@ def run_identity(config: TrainConfig, styles: Sequence[Images], backbone: Backbo
     """
     described = backbone.describe()
     pictures = [np.rint(np.asarray(image) * 255).astype(np.uint8) for image in styles]
-    identity = {
+    return {
         "settings": settings_identity(config.to_json()),
-        "styles": [hashlib.sha256(repr(x.shape).encode() + x.tobytes()).hexdigest() for x in pictures],
-        "network": {name: described[name] for name in ("arch", "sha256", "preprocessing")},
+        "styles": tree_digest(pictures),
+        "network": _plain({name: described[name] for name in ("arch", "sha256", "preprocessing")}),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as in a stored identity
-    return plain
 
 
 def check_identity(before: dict[str, Any], now: dict[str, Any], where: Path) -> None:
@@ -70,7 +84,13 @@ def check_identity(before: dict[str, Any], now: dict[str, Any], where: Path) -> 
         raise InputError(f"the style images are not those that the run was started with, so it {hint}")
     if before["network"] != now["network"]:
         raise InputError(f"the feature network is not the one that the run was started with, so it {hint}")
-    for name in sorted({*before["settings"], *now["settings"]}):
-        values = [identity["settings"].get(name) for identity in (before, now)]
-        if values[0] != values[1]:
-            raise InputError(f"`{name}` was {values[0]} in the run and is {values[1]} now, so it {hint}")
+    changed = changed_setting(before["settings"], now["settings"])
+    if changed is not None:
+        name, was, value = changed
+        raise InputError(f"`{name}` was {was} in the run and is {value} now, so it {hint}")
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Return data as it is after JSON is written and read: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain
