@@ -23,7 +23,7 @@ def plot_curves() -> None:
     axes = figure.subplots()
     for name, points in kept["curves"].items():
         axes.plot(*zip(*points, strict=True), label=name, linestyle="--" if "PyTorch" in name else "-")
-    axes.axhline(kept["goal"], color="grey", linewidth=0.7, label="PyTorch's after 60 iterations")
+    axes.axhline(kept["goal"], color="gray", linewidth=0.7, label="PyTorch's after 60 iterations")
     axes.set(xlabel="seconds", ylabel="loss", yscale="log", xlim=(0, None))
     axes.legend(frameon=False)
     path = FOLDER / "figures" / "loss_against_time.png"

@@ -88,8 +88,8 @@ def figure_7(lab: Lab) -> None:
         row: list[Cell] = []
         for channel in strongest:
             one = maps[..., channel]
-            grey = np.repeat((one / max(float(one.max()), 1e-12))[None, ..., None], 3, axis=-1)
-            row.append((grey, f"{name}, filter {channel}\nmean {one.mean():.3g}, largest {one.max():.3g}"))
+            gray = np.repeat((one / max(float(one.max()), 1e-12))[None, ..., None], 3, axis=-1)
+            row.append((gray, f"{name}, filter {channel}\nmean {one.mean():.3g}, largest {one.max():.3g}"))
         rows.append(row)
     lab.note(
         "fig7_share_of_filters_that_respond",

@@ -142,7 +142,7 @@ def figure_6(lab: Duke) -> None:
     rows: list[list[Cell]] = []
     for norm in NORMS:
         trained = lab.trained(STARRY, norm=norm)
-        row: list[Cell] = [(photo, f"photograph\n({norm} normalisation)")]
+        row: list[Cell] = [(photo, f"photograph\n({norm} normalization)")]
         found = {}
         for k in NOISES:
             image = painted(trained, photo, k)

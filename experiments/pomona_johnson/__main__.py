@@ -40,7 +40,7 @@ from nstjax.reports import contact_sheet
 PHOTO, PAINTING = "golden_gate", "starry_night"
 CONTRASTS = (0.25, 0.5, 1.0)
 UPSAMPLINGS = ("transposed", "nearest", "bilinear")
-GREY_SIDE = 256
+GRAY_SIDE = 256
 BANDS = 64  # height of a band in rows
 
 
@@ -73,8 +73,8 @@ def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
     for i, c in enumerate(CONTRASTS):
         row = [(with_contrast(photo, c), f"contrast {c:g}")]
         for norm, made in pictures.items():
-            away = "" if c == 1 else f"\n{moved[norm][f'{c:g}']:g} steps of 255 from contrast 1"
-            row.append((made[i], f"{norm} normalisation{away}"))
+            away = "" if c == 1 else f"\n{moved[norm][f'{c:g}']:g} levels of 255 from contrast 1"
+            row.append((made[i], f"{norm} normalization{away}"))
         rows.append(row)
     contact_sheet(studio.lab.out / "figure_5_2.jpg", rows, f"Pomona Fig. 5.2 — {studio.about()}")
 
@@ -82,30 +82,30 @@ def figure_5_2(studio: Studio, photo: np.ndarray) -> None:
 def upsampling(studio: Studio, photo: np.ndarray) -> None:
     """Section 4.1: compare transposed convolution with upsampling and convolution, untrained and trained."""
     names = {how: "modified" if how == "bilinear" else how for how in UPSAMPLINGS}
-    grey = np.full((1, GREY_SIDE, GREY_SIDE, 3), 0.5, np.float32)
+    gray = np.full((1, GRAY_SIDE, GRAY_SIDE, 3), 0.5, np.float32)
     inner = (slice(None), slice(64, -64), slice(64, -64))  # away from the border
     cells: list[list[tuple[np.ndarray | None, str]]] = [[(photo, "photograph")], [(None, "enlarged")]]
-    cells.append([(None, "a flat grey picture, enlarged,\ncontrast ×4")])
+    cells.append([(None, "flat gray, enlarged,\ncontrast ×4")])
     found: dict[str, dict[str, float]] = {}
     for how, name in names.items():
         config = studio.config(name).generator
         fresh = Generator(config, init_generator(config, jax.random.key(0)), {})
-        painted, flat = studio.paint(name, photo), studio.paint(name, grey)[inner]
+        painted, flat = studio.paint(name, photo), studio.paint(name, gray)[inner]
         pictures = {
             "photograph": painted,
-            "grey": flat,
+            "gray": flat,
             "photograph, untrained": stylize(fresh, photo, tile=0),
         }
         found[how] = {}
         for what, image in pictures.items():
             found[how][f"{what}: ratio"] = float(f"{checkerboard_ratio(image):.3g}")
             found[how][f"{what}: amplitude"] = float(f"{checkerboard_amplitude(image):.3g}")
-        cells[0].append((painted, f"{how}\nspectrum at the strides ×{found[how]['photograph: ratio']:g}"))
+        cells[0].append((painted, f"{how}\npower at the strides ×{found[how]['photograph: ratio']:g}"))
         cells[1].append((enlarged(painted, 0.1, 0.5), f"{how}"))
         shown = 0.5 + 4 * (flat - flat.mean((1, 2), keepdims=True))
-        amplitude = found[how]["grey: amplitude"]
+        amplitude = found[how]["gray: amplitude"]
         cells[2].append(
-            (shown[:, :64, :64].repeat(3, 1).repeat(3, 2), f"pattern of {amplitude:g} steps of 255")
+            (shown[:, :64, :64].repeat(3, 1).repeat(3, 2), f"pattern of {amplitude:g} levels of 255")
         )
     studio.lab.note("checkerboard", found)
     contact_sheet(studio.lab.out / "upsampling.jpg", cells, f"Pomona section 4.1 — {studio.about()}")
@@ -152,7 +152,7 @@ def sweep(studio: Studio, figure: str, captions: dict[str, str], photo: np.ndarr
             "variation": round(float(nstjax.losses.total_variation(image, "absolute", "mean")), 4),
             "detail_kept": round(detail_correlation(image, photo), 3),
         }
-        cells.append((image, f"{caption}\nlost of content {content:.2f}, of style {style:.2f}"))
+        cells.append((image, f"{caption}\ncontent lost {content:.2f}, style lost {style:.2f}"))
     number = figure.replace("figure_", "").replace("_", ".")
     studio.lab.note(f"fig{number}", found)
     contact_sheet(studio.lab.out / f"{figure}.jpg", [cells], f"Pomona Fig. {number} — {studio.about()}")
@@ -180,7 +180,7 @@ def figure_5_7(studio: Studio, photo: np.ndarray) -> None:
         for method, image in pictures.items():
             pair = studio.lost(image, content)
             found[f"{name}, {method}: content, style"] = [round(x, 3) for x in pair]
-            row.append((image, f"{method}\nlost of content {pair[0]:.2f}, of style {pair[1]:.2f}"))
+            row.append((image, f"{method}\ncontent lost {pair[0]:.2f}, style lost {pair[1]:.2f}"))
         rows.append(row)
     studio.lab.note("fig5.7_lost", found)
     contact_sheet(studio.lab.out / "figure_5_7.jpg", rows, f"Pomona Fig. 5.7 — {studio.about()}")
@@ -196,9 +196,9 @@ def borders(studio: Studio) -> None:
         found[padding] = {"strip": round(strip, 2), "inner": round(inner, 2)}
         inside = (slice(None), slice(margin, -margin), slice(margin, -margin))
         alone, within = studio.paint(name, photo[inside]), studio.paint(name, photo)[inside]
-        row += [(alone, f"{padding}: painted alone"), (within, f"{padding}: painted within more")]
+        row += [(alone, f"{padding}: part stylized alone"), (within, f"{padding}: within a larger part")]
         gain = np.abs(alone - within).mean(-1, keepdims=True).repeat(3, -1) * 4
-        second += [(None, ""), (gain, f"difference ×4\nstrip {strip:.1f}, inside {inner:.1f} steps of 255")]
+        second += [(None, ""), (gain, f"difference ×4\nborder {strip:.1f}, inside {inner:.1f} levels of 255")]
     whole = studio.paint("modified", photo)
     quarters = painted_in_quarters(lambda x: studio.paint("modified", x), photo)
     bands = stylize(studio.model("modified"), photo, tile=BANDS)
@@ -210,8 +210,8 @@ def borders(studio: Studio) -> None:
     studio.lab.note("seams", seams)
     third = [
         (whole, "in one piece"),
-        (quarters, f"four pieces, each by itself\nstep at the seams ×{seams['quarters']['step_at_seam']:g}"),
-        (bands, f"in bands of {BANDS} rows\n{seams['bands']['rms']:g} steps of 255 from one piece"),
+        (quarters, f"in four pieces\nstep at the seams ×{seams['quarters']['step_at_seam']:g}"),
+        (bands, f"in bands of {BANDS} rows\n{seams['bands']['rms']:g} levels of 255 from one piece"),
         (None, ""),
     ]
     contact_sheet(

@@ -180,7 +180,7 @@ def colors(lab: Lab) -> None:
     plain = _run(lab, "colors_style", photo, style)
     at_end = np.asarray(content_at(photo, SIDE))
     before, after = (
-        [(style, "the_scream"), (plain.image, "painting's colours")],
+        [(style, "the_scream"), (plain.image, "painting's colors")],
         [(photo, "photograph"), (None, "at the end:")],
     )
     distances = {"style": round(color_distance(plain.image, photo), 4)}

@@ -53,7 +53,7 @@ class FrameStore:
         self._series = Series(states_of(output))
         self._folder = states_of(output) / "frames"
         self._output, self._identity, self._every = output, identity, every
-        self._count, self._waiting = 0, list[tuple[int, np.ndarray]]()
+        self._count, self._waiting, self._replaces = 0, list[tuple[int, np.ndarray]](), False
         self._state: tuple[dict[str, np.ndarray], Sequence[dict[str, Any]]] | None = None
         self._saved_at = time.monotonic()
 
@@ -85,13 +85,15 @@ class FrameStore:
         return Kept(record["count"], tree, tuple(record["facts"]))
 
     def begin(self, kept: Kept | None) -> None:
-        """Create the folder, and delete the frames of an earlier run, unless this run continues it.
+        """Create the folder.
+
+        If this run does not continue the earlier one, the frames of that run are deleted when the first frames of this
+        run are saved. A run that fails before, such as one with a mask that cannot be read, leaves them.
 
         Raises:
             OutputError: If the folder cannot be created.
         """
-        if kept is None:
-            self.end()
+        self._replaces = kept is None
         self._count = 0 if kept is None else kept.count
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,9 @@ class FrameStore:
         """
         if not self._waiting or self._state is None:
             return
+        if self._replaces:
+            self._delete_frames()
+            self._replaces = False
         for number, picture in self._waiting:
             save_image(self._path(number), picture)
         tree, facts = self._state
@@ -164,6 +169,12 @@ class FrameStore:
         self.unfinished.unlink(missing_ok=True)
         if not self._series.steps():
             self.end()
+
+    def _delete_frames(self) -> None:
+        """Delete all states and then the frames, so that a kill leaves no state without its frames."""
+        self._series.remove()
+        for path in self._folder.glob("frame*.png"):
+            path.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Delete all frames and states, after the video is finished."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from nstjax.generators.norm import moments, normalise
+from nstjax.generators.norm import moments, normalize
 from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, RowWindow, window
 from nstjax.linear import linear
 from nstjax.nn.fast_conv import fast_convolve
@@ -19,7 +19,7 @@ MEAN = (0.485, 0.456, 0.406)  # mean sRGB color of the ImageNet photographs
 # Factor of the scaled tanh, from Johnson et al.'s released code (tanh_constant). The paper's range, [0, 255],
 # would be a factor of 0.5.
 REACH = 150 / 255
-GREY = 0.5
+GRAY = 0.5
 Convolve: TypeAlias = Callable[[Array, Array, int], Array]
 
 
@@ -116,9 +116,9 @@ def apply_step(
         return (x * params["scale"] + params["bias"]).astype(x.dtype)
     if step.op == "norm":
         assert statistics is not None
-        return normalise(x, *statistics, params["scale"], params["bias"])
+        return normalize(x, *statistics, params["scale"], params["bias"])
     if step.op == "picture":
-        return GREY + (REACH * jnp.tanh(x) if step.output == "tanh" else x)
+        return GRAY + (REACH * jnp.tanh(x) if step.output == "tanh" else x)
     n, h, w, c = x.shape
     if step.op == "pool":
         k = step.stride

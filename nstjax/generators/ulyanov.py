@@ -84,7 +84,7 @@ def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
             source = add(f"{conv}_relu", "relu", (f"{conv}_norm",), channels, level, slope=SLOPE)
         return source
 
-    def normalised(source: str, channels: int, level: int) -> str:
+    def normalized(source: str, channels: int, level: int) -> str:
         if not config.join_norm:
             return source
         return add(f"{source}_join_norm", "norm", (source,), channels, level)
@@ -102,7 +102,7 @@ def ulyanov_plan(config: UlyanovConfig) -> GeneratorPlan:
         fresh = block(f"scale{level}", source, config.channels, level)
         if before:
             up = add(f"up{level}", "upsample", (before,), width, level)
-            sides = (normalised(fresh, config.channels, level), normalised(up, width, level))
+            sides = (normalized(fresh, config.channels, level), normalized(up, width, level))
             joined = add(f"join{level}", "concat", sides, width + config.channels, level)
             fresh = block(f"joined{level}", joined, width + config.channels, level)
         before, width = fresh, width + config.channels

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.encode import to_integers
+from nstjax.images.encode import frame_images
 from nstjax.images.io import flatten
 from nstjax.images.opening import frame_count, open_file, open_image
 
@@ -136,14 +136,14 @@ def encode_animation(
         The content of the file.
 
     Raises:
-        InputError: If the path has another suffix, there is no frame, a frame has another shape or dtype or values
-            that are not finite, or the format cannot hold the animation.
+        InputError: If the path has another suffix, the format cannot hold the animation, or for the reasons of
+            :func:`~nstjax.images.encode.frame_images`.
     """
     path = Path(path)
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"the animation {path} must end in one of {', '.join(ANIMATION_SUFFIXES)}")
-    images = (Image.fromarray(to_integers(frame)) for frame in frames)
+    images = frame_images(path, frames)
     options: dict[str, Any] = {
         "duration": [min(max(0, duration), LONGEST_MS[kind]) for duration in milliseconds]
     }
@@ -153,9 +153,7 @@ def encode_animation(
         options["loop"] = 1 if loop is None else loop + 1 if loop else 0
     if kind == "WebP":
         options["quality"] = quality
-    buffer, first = io.BytesIO(), next(images, None)
-    if first is None:
-        raise InputError(f"cannot write {path}: `frames` is empty")
+    buffer, first = io.BytesIO(), next(images)
     rest = images if kind == "GIF" else list(images)  # for other formats Pillow iterates several times
     try:
         first.save(buffer, kind.upper(), save_all=True, append_images=rest, **options)

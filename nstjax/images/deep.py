@@ -16,7 +16,7 @@ from nstjax.images.opening import check_pixels, check_room
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # this module raises one sentence instead
 
-_GREYS, _RGB, _CMYK = (0, 1), 2, 5  # TIFF's PhotometricInterpretation
+_GRAYS, _RGB, _CMYK = (0, 1), 2, 5  # TIFF's PhotometricInterpretation
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _FLOAT = 1, 3  # SampleFormat
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples
@@ -118,7 +118,7 @@ def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
             f"{name} has signed or complex numbers, of which no value is certainly white: save it with "
             f"unsigned integers, or floating-point numbers in [0, 1]"
         )
-    if page.photometric not in (*_GREYS, _RGB, _CMYK):
+    if page.photometric not in (*_GRAYS, _RGB, _CMYK):
         what = _PHOTOMETRIC.get(int(page.photometric), f"kind {int(page.photometric)}")
         raise InputError(f"{name} has colors of {what} in {bits} bits: save it as RGB")
     if page.imagedepth != 1 or page.samplesperpixel > _MAX_CHANNELS:
@@ -137,8 +137,8 @@ def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
 def _pillow_can(page: Any, bits: int) -> bool:
     """Return True if Pillow reads this color space and arrangement of channels with 16 bits."""
     chunky = page.planarconfig == 1 or page.samplesperpixel == 1
-    grey = page.photometric == 1 and page.samplesperpixel == 1
-    return chunky and bits == 16 and page.sampleformat == _UNSIGNED and (grey or page.photometric == _RGB)
+    gray = page.photometric == 1 and page.samplesperpixel == 1
+    return chunky and bits == 16 and page.sampleformat == _UNSIGNED and (gray or page.photometric == _RGB)
 
 
 def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:

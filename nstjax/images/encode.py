@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
     import png
 
     height, width, _ = pixels.shape
-    png.Writer(width, height, greyscale=False, bitdepth=16).write(buffer, pixels.reshape(height, -1))
+    png.Writer(width, height, grayscale=False, bitdepth=16).write(buffer, pixels.reshape(height, -1))
     # pypng cannot write text chunks, so the metadata chunk is inserted after the first chunk, IHDR.
     chunks = list(png.Reader(bytes=buffer.getvalue()).chunks())
     chunks.insert(1, (b"tEXt", METADATA_KEY.encode() + b"\0" + text.encode("latin-1")))
@@ -216,6 +216,31 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def frame_images(path: Path, frames: Iterable[np.ndarray]) -> Iterator[Image.Image]:
+    """Yield the frames of an animation as 8-bit images.
+
+    Args:
+        path: the file to write, for messages.
+        frames: one or more frames of the same size, each ``(1, h, w, 3)`` or ``(h, w, 3)`` in [0, 1].
+
+    Raises:
+        InputError: If there is no frame, a frame has another shape or dtype or values that are not finite, or frames
+            have different sizes.
+    """
+    size = None
+    for number, frame in enumerate(frames, 1):
+        image = Image.fromarray(to_integers(frame))
+        size = size or image.size
+        if image.size != size:
+            raise InputError(
+                f"cannot write {path}: frame {number} has {image.width}×{image.height} pixels and the first frame "
+                f"{size[0]}×{size[1]}: give all frames one size"
+            )
+        yield image
+    if size is None:
+        raise InputError(f"cannot write {path}: `frames` is empty")
+
+
 def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.1) -> None:
     """Write an animated GIF that repeats forever. The last frame is shown ten times as long as the others.
 
@@ -225,16 +250,13 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.
         seconds: duration of each frame but the last.
 
     Raises:
-        InputError: If the path does not end in ``.gif``, there is no frame, or a frame has another shape or dtype, or
-            values that are not finite.
+        InputError: If the path does not end in ``.gif``, or for the reasons of :func:`frame_images`.
         OutputError: If the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise InputError(f"the animation {path} must end in .gif")
-    if not frames:
-        raise InputError(f"cannot write {path}: `frames` is empty")
-    images = [Image.fromarray(to_integers(frame)) for frame in frames]
+    images = list(frame_images(path, frames))
     durations = [round(1000 * seconds)] * (len(images) - 1) + [round(10_000 * seconds)]
     buffer = io.BytesIO()
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)

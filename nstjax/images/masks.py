@@ -94,18 +94,18 @@ def _opacity(picture: Picture) -> np.ndarray | None:
     return None if alpha is None or alpha.min() == alpha.max() else alpha
 
 
-def _grey(picture: Picture) -> tuple[np.ndarray, str]:
+def _gray(picture: Picture) -> tuple[np.ndarray, str]:
     """Return the mask that a file contains, ``(h, w)`` in [0, 1], and a note on how it was read."""
     alpha = _opacity(picture)
     if alpha is not None:
         return alpha, "has transparency: what is opaque is inside, whatever its color"
-    grey = _luma(picture.colors)
+    gray = _luma(picture.colors)
     if picture.bits == 0 or picture.highest > MAX_LABELS or picture.highest == 0:
-        return grey, ""
+        return gray, ""
     if picture.highest == 1:
-        return (grey > 0).astype(np.float32), "has the values 0 and 1: what is 1 is inside"
+        return (gray > 0).astype(np.float32), "has the values 0 and 1: what is 1 is inside"
     top = 2**picture.bits - 1
-    return grey, (
+    return gray, (
         f"has no value over {picture.highest:.0f} of {top}, so next to nothing is inside: use white for the "
         f"inside, or write {LABELS}FILE if the values are numbers of regions"
     )
@@ -147,7 +147,7 @@ def _note(item: Spec, picture: Picture, size: tuple[int, int]) -> str:
         (rows, columns), (h, w) = picture.colors.shape[:2], size
         notes.append(f"is {columns}×{rows} where its image is {w}×{h}: it is resampled")
     if item.kind == "file":
-        notes.append(_grey(picture)[1])
+        notes.append(_gray(picture)[1])
     elif _opacity(picture) is not None:
         notes.append("has transparency: what is transparent belongs to no color")
     return "; it ".join(note for note in notes if note)
@@ -187,8 +187,8 @@ def _read(item: Spec, image: np.ndarray, picture: Picture | None) -> list[Mask]:
         return [_mask(item, over if item.kind == "brighter" else ~over)]
     assert picture is not None
     if item.kind == "file":
-        grey = _grey(picture)[0][..., None]
-        return [_mask(item, _settle(_resampled(grey, size, "linear")[..., 0]))]
+        gray = _gray(picture)[0][..., None]
+        return [_mask(item, _settle(_resampled(gray, size, "linear")[..., 0]))]
     if item.kind == "color":
         wanted = np.array([item.color >> 16, item.color >> 8 & 255, item.color & 255])
         far = np.abs(_resampled(picture.colors, size, "nearest") * 255.0 - wanted).max(axis=-1)

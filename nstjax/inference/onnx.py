@@ -13,7 +13,7 @@ from nstjax.files import write_atomically
 from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.norm import EPSILON
 from nstjax.generators.plan import LayerStep
-from nstjax.generators.steps import GREY, MEAN, REACH
+from nstjax.generators.steps import GRAY, MEAN, REACH
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
 from nstjax.inference.export import TOLERANCE
@@ -122,7 +122,7 @@ class _Graph:
         if step.output == "tanh":
             x = self.node("Tanh", [x], f"{name}/tanh")
             x = self.node("Mul", [x, self.constant(f"{name}/reach", REACH)], f"{name}/scaled")
-        x = self.node("Add", [x, self.constant(f"{name}/gray", GREY)], f"{name}/sum")
+        x = self.node("Add", [x, self.constant(f"{name}/gray", GRAY)], f"{name}/sum")
         self.node("Clip", [x, self.constant(f"{name}/least", 0), self.constant(f"{name}/most", 1)], name)
 
 

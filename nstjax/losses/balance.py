@@ -65,7 +65,7 @@ def balance(
         ``targets`` with ``balance`` set to ``{"content": (), "style": (), "tv": ()}``, scalars.
     """
     fun = loss(dataclasses.replace(targets, balance={}))
-    grey = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
+    gray = jnp.broadcast_to(jnp.mean(content, (1, 2), keepdims=True), content.shape)
 
     def total(terms: dict[str, jax.Array], kind: str) -> jax.Array:
         parts = [value for name, value in terms.items() if name.split("/")[0] == kind]
@@ -74,10 +74,10 @@ def balance(
     # Black or white, whichever is farther from the content image. A blank content image has no content loss
     # against its own mean color.
     far = jnp.broadcast_to(jnp.where(jnp.mean(content) < 0.5, 1.0, 0.0), content.shape).astype(content.dtype)
-    at_grey, at_far = (_terms(fun, image) for image in (grey, far))
+    at_gray, at_far = (_terms(fun, image) for image in (gray, far))
 
     def inverse(kind: str) -> jax.Array:
-        floored = jnp.maximum(total(at_grey, kind), _LEAST * total(at_far, kind))
+        floored = jnp.maximum(total(at_gray, kind), _LEAST * total(at_far, kind))
         return 1 / jnp.where(floored > 0, floored, 1.0)
 
     variation = total_variation(content, record.tv_distance, record.tv_reduction)

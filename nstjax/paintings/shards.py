@@ -74,8 +74,8 @@ def shards(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
         hatch = canvas.at(angle, starts) + rng.normal(0, 0.09, n)
         reach = np.linspace(-0.5, 0.5, 4)[None, :, None] * (length * rng.uniform(0.6, 1.25, n))[:, None, None]
         paths = starts[:, None] + reach * np.stack([np.cos(hatch), np.sin(hatch)], -1)[:, None]
-        grey = np.full((n, 3), 0.5)
-        first, second = vary(rng, grey, 0.055, 0.018), vary(rng, grey, 0.08, 0.024)
+        gray = np.full((n, 3), 0.5)
+        first, second = vary(rng, gray, 0.055, 0.018), vary(rng, gray, 0.08, 0.024)
         canvas.strokes(rng, paths, width * rng.uniform(0.7, 1.2, n), first, second, bristles, 0.055)
     brush, relief = canvas.develop()
     color = color * (0.1 + 1.8 * brush) + 0.25 * (brush - 0.5)

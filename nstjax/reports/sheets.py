@@ -83,7 +83,7 @@ def loss_plot(path: Path, history: Sequence[Mapping[str, Any]], title: str = "")
             axes.plot(iterations, np.where(values > 0, values, np.nan), linewidth=0.9, label=name)
     for i in range(1, len(history)):
         if history[i]["scale"] != history[i - 1]["scale"]:
-            axes.axvline(i + 0.5, color="grey", linestyle=":", linewidth=0.8)
+            axes.axvline(i + 0.5, color="gray", linestyle=":", linewidth=0.8)
     axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
     axes.set_title(_printable(title), parse_math=False)
     axes.legend(fontsize="x-small", ncols=2)

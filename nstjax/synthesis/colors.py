@@ -43,7 +43,7 @@ def prepare_colors(
     if config.colors == "style" or config.colors_of == "result":
         return content, regions
     photo = np.asarray(content)
-    grey = color.luminance(photo) if config.colors == "luminance" else photo
+    gray = color.luminance(photo) if config.colors == "luminance" else photo
 
     def recolored(style: Style, region: StyleRegion) -> Style:
         painting = np.asarray(style.image)
@@ -53,17 +53,17 @@ def prepare_colors(
         )
         try:
             if config.colors == "luminance":
-                image = color.match_luminance(color.luminance(painting), grey, own)
+                image = color.match_luminance(color.luminance(painting), gray, own)
             else:
                 image = color.transfer_color(painting, photo, config.colors, own)
         except InputError as error:
             raise InputError(f"`colors` {config.colors} for {region.name}: {error}") from error
         if of_region is not None:
-            shift = _mean(grey, of_region) - _mean(image, own)
+            shift = _mean(gray, of_region) - _mean(image, own)
             image = np.clip(image + shift, 0.0, 1.0).astype(np.float32)
         return dataclasses.replace(style, image=image)
 
-    return grey, tuple(
+    return gray, tuple(
         dataclasses.replace(region, styles=tuple(recolored(style, region) for style in region.styles))
         for region in regions
     )

@@ -235,6 +235,17 @@ def test_another_video_painting_or_option_starts_over(
         assert not Path("out.mp4.state").exists()
 
 
+def test_a_run_that_fails_at_its_first_frame_leaves_the_frames_of_the_earlier_run(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed_after_two(monkeypatch)
+    Image.new("L", (24, 18)).save("empty.png")
+    assert loud("--masks", "empty.png") == 2
+    assert "empty.png" in capsys.readouterr().err
+    assert loud() == 0
+    assert "resuming out.mp4 after frame 2 of 4" in capsys.readouterr().err
+
+
 def test_damaged_frames_start_over(
     clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -348,6 +348,12 @@ def test_gif(tmp_path: Path) -> None:
         save_gif(tmp_path / "b.gif", [])
     with pytest.raises(nstjax.InputError, match="`frames` is empty"):
         encode_animation(tmp_path / "b.webp", [], [])
+    unequal = [frames[0], np.zeros((1, 6, 4, 3))]
+    with pytest.raises(nstjax.InputError, match="frame 2 has 4×6 pixels and the first frame 6×4"):
+        save_gif(tmp_path / "b.gif", unequal)
+    for suffix in ("gif", "webp", "png"):
+        with pytest.raises(nstjax.InputError, match="frame 2 has 4×6 pixels"):
+            encode_animation(tmp_path / f"b.{suffix}", unequal, [100, 100])
     assert not (tmp_path / "b.gif").exists()
 
 

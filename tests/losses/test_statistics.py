@@ -164,7 +164,7 @@ def _balanced(record: Objective, strength: float, backbone, content, style):
 
 
 @pytest.mark.slow
-def test_strength_does_not_depend_on_how_losses_are_normalised(x64: None) -> None:
+def test_strength_does_not_depend_on_how_losses_are_normalized(x64: None) -> None:
     backbone = random_backbone(convs=3, dtype=np.float64)
     content, style, x = (jnp.asarray(RNG.uniform(size=(1, 16, 18, 3))) for _ in range(3))
     base = Objective(("relu2_1",), ("relu1_1", "relu2_1"))

@@ -402,7 +402,7 @@ def test_a_store_that_is_not_finite_in_float32_is_refused(tmp_path: Path) -> Non
             read_store(tmp_path / "s")
 
 
-def test_normalised_network_has_mean_activations_of_one_and_the_same_function() -> None:
+def test_normalized_network_has_mean_activations_of_one_and_the_same_function() -> None:
     backbone = random_backbone(convs=5)
     images = [jax.random.uniform(jax.random.key(i), (1, 16 + 2 * i, 20, 3)) for i in range(3)]
     means = mean_activations(backbone, images)
