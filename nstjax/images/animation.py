@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError, InputWarning
-from nstjax.images.encode import frame_images
+from nstjax.images.encode import frames_of_one_size
 from nstjax.images.io import flatten
 from nstjax.images.opening import frame_count, open_file, open_image
 
@@ -137,13 +137,13 @@ def encode_animation(
 
     Raises:
         InputError: If the path has another suffix, the format cannot hold the animation, or for the reasons of
-            :func:`~nstjax.images.encode.frame_images`.
+            :func:`~nstjax.images.encode.frames_of_one_size`.
     """
     path = Path(path)
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"the animation {path} must end in one of {', '.join(ANIMATION_SUFFIXES)}")
-    images = frame_images(path, frames)
+    images = frames_of_one_size(path, frames)
     options: dict[str, Any] = {
         "duration": [min(max(0, duration), LONGEST_MS[kind]) for duration in milliseconds]
     }

@@ -216,7 +216,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def frame_images(path: Path, frames: Iterable[np.ndarray]) -> Iterator[Image.Image]:
+def frames_of_one_size(path: Path, frames: Iterable[np.ndarray]) -> Iterator[Image.Image]:
     """Yield the frames of an animation as 8-bit images.
 
     Args:
@@ -250,13 +250,13 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.
         seconds: duration of each frame but the last.
 
     Raises:
-        InputError: If the path does not end in ``.gif``, or for the reasons of :func:`frame_images`.
+        InputError: If the path does not end in ``.gif``, or for the reasons of :func:`frames_of_one_size`.
         OutputError: If the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise InputError(f"the animation {path} must end in .gif")
-    images = list(frame_images(path, frames))
+    images = list(frames_of_one_size(path, frames))
     durations = [round(1000 * seconds)] * (len(images) - 1) + [round(10_000 * seconds)]
     buffer = io.BytesIO()
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
