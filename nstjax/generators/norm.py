@@ -37,7 +37,7 @@ def moments(x: Array, batch: bool, axis_name: str | None = None) -> tuple[Array,
     return mean, jnp.maximum(square - jnp.square(mean - shift), 0)
 
 
-def normalize(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
+def apply_norm(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
     """Compute ``(x − mean) / √(variance + ε) · scale + bias``.
 
     Args:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from nstjax.generators.norm import moments, normalize
+from nstjax.generators.norm import apply_norm, moments
 from nstjax.generators.plan import GeneratorPadding, GeneratorPlan, LayerStep, RowWindow, window
 from nstjax.linear import linear
 from nstjax.nn.fast_conv import fast_convolve
@@ -116,7 +116,7 @@ def apply_step(
         return (x * params["scale"] + params["bias"]).astype(x.dtype)
     if step.op == "norm":
         assert statistics is not None
-        return normalize(x, *statistics, params["scale"], params["bias"])
+        return apply_norm(x, *statistics, params["scale"], params["bias"])
     if step.op == "picture":
         return GRAY + (REACH * jnp.tanh(x) if step.output == "tanh" else x)
     n, h, w, c = x.shape
