@@ -19,9 +19,9 @@ from nstjax.heap import keep_freed_memory
 from nstjax.images import fit_long_side, resize
 from nstjax.losses import Objective
 from nstjax.losses.statistics import STATISTICS
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.optim import ScipyLbfgsb
 from nstjax.reports import environment
-from nstjax.synthesis.presets import FIRST_RELUS
 from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone
 

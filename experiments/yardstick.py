@@ -8,8 +8,8 @@ import numpy as np
 import nstjax
 from experiments.common import CONTENT_LAYERS, Lab, fit
 from nstjax.losses import content_loss, gram_matrix, style_loss
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.nn.vgg import check_layers
-from nstjax.synthesis.presets import FIRST_RELUS
 from nstjax.typing import Features
 
 

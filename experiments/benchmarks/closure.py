@@ -1,6 +1,6 @@
 """A user's function compared with the built-in objective: ``python -m experiments.benchmarks.closure``.
 
-Both are the same loss over :func:`nstjax.features`, minimized by :func:`nstjax.optim.minimise`: the built-in
+Both are the same loss over :func:`nstjax.features`, minimized by :func:`nstjax.optim.minimize`: the built-in
 objective, and a plain function that captures the network and the targets. Prints the seconds until the first
 iteration ends (tracing, compilation, two evaluations) and the seconds per later iteration, measured in turns,
 and their ratios. The weights are random. Run it on an otherwise idle machine.
@@ -19,7 +19,7 @@ import tyro
 import nstjax
 from experiments.benchmarks.ours import THREE, random_vgg19
 from nstjax.losses import make_targets, objective
-from nstjax.optim import Lbfgs, ObjectiveFn, minimise
+from nstjax.optim import Lbfgs, ObjectiveFn, minimize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def objectives(side: int) -> tuple[ObjectiveFn, ObjectiveFn, jax.Array]:
 def seconds_of(fun: ObjectiveFn, x0: jax.Array, iterations: int) -> tuple[float, float]:
     """Return the seconds until the first iteration ends, and the median seconds of each later iteration."""
     marks = [time.perf_counter()]
-    minimise(fun, x0, Lbfgs(iterations), lambda step: marks.append(time.perf_counter()))
+    minimize(fun, x0, Lbfgs(iterations), lambda step: marks.append(time.perf_counter()))
     return marks[1] - marks[0], float(np.median(np.diff(marks[1:])))
 
 

@@ -27,8 +27,9 @@ from nstjax.images.io import decode_image, to_bytes
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.conv import Method
 from nstjax.nn.prepare import prepared
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.nn.vgg import conv_names, kernel_shape, make_backbone
-from nstjax.optim import Lbfgs, Step, minimise
+from nstjax.optim import Lbfgs, Step, minimize
 from nstjax.synthesis import Progress
 from nstjax.synthesis.loss import FeatureExtractor, LossNetwork
 from nstjax.synthesis.solve import HistoryEntry
@@ -37,7 +38,7 @@ from nstjax.weights.canonical import CAFFE_BGR
 
 FIVE = Objective(
     ("relu4_2",),
-    ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    FIRST_RELUS,
     content_weight=1.0,
     style_weight=1.0,
     tv_weight=0.0,
@@ -260,7 +261,7 @@ def run_solve(arguments: Solve) -> None:
             print(json.dumps(line), flush=True)
 
         fun = network.loss(jax.block_until_ready(targets), (content.shape[1], content.shape[2]))
-        minimise(fun, content, optimizer, show)
+        minimize(fun, content, optimizer, show)
 
 
 Command = Annotated[Eval, tyro.conf.subcommand("eval")] | Annotated[Solve, tyro.conf.subcommand("solve")]

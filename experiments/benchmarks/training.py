@@ -29,6 +29,7 @@ from nstjax.generators import JohnsonConfig, generate_train
 from nstjax.heap import keep_freed_memory
 from nstjax.losses import Objective
 from nstjax.nn.prepare import prepared
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.reports import environment
 from nstjax.training import TrainConfig, parallel
 from nstjax.training.state import init_state, make_optimizer
@@ -60,7 +61,7 @@ class Arguments:
 
 LAYERS = {
     "vgg19": (("relu3_2",), ("relu1_1", "relu2_1", "relu3_1")),
-    "embedded": (("relu4_2",), ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
+    "embedded": (("relu4_2",), FIRST_RELUS),
 }
 """Content and style layers for each feature network."""
 

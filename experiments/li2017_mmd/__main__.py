@@ -30,9 +30,9 @@ from experiments.common import (
 from nstjax import TransferConfig
 from nstjax.losses import Objective, mmd2, mmd2_linear_time
 from nstjax.losses.mmd import median_bandwidth
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
-from nstjax.synthesis.presets import FIRST_RELUS
 
 SIDE = 224
 PHOTO = "tubingen"

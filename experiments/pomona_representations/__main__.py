@@ -26,10 +26,10 @@ from experiments.common import (
 )
 from nstjax import InputError, TransferConfig
 from nstjax.losses import Objective, gram_matrix, mmd2, style_loss
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
 from nstjax.synthesis import RECONSTRUCT, TEXTURE
-from nstjax.synthesis.presets import FIRST_RELUS
 
 SIDE = 256
 ITERATIONS = 150

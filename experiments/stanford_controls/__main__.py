@@ -29,9 +29,9 @@ from experiments.common import (
 from nstjax import PRESETS, Style, StyleRegion, TransferConfig
 from nstjax.images import color
 from nstjax.losses import Objective
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.optim import Lbfgs
 from nstjax.reports import contact_sheet
-from nstjax.synthesis.presets import FIRST_RELUS
 from nstjax.synthesis.pyramid import content_at
 from nstjax.synthesis.styles import Styles
 

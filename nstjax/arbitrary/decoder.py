@@ -19,9 +19,10 @@ from nstjax.arbitrary.transport import ActivationMoments, array_library
 from nstjax.errors import InputError, check_choices, within
 from nstjax.generators.plan import GeneratorPlan, LayerStep, Op
 from nstjax.generators.steps import apply_plan
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.typing import Features, Images
 
-DECODER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+DECODER_LAYERS = FIRST_RELUS
 MULTIPLE = 2 ** (len(DECODER_LAYERS) - 1)  # sides of images are multiples of this
 LEAST_DECODED_SIDE = 2 * MULTIPLE  # pixels; the deepest layer needs two positions for the reflection
 DecoderParams = Mapping[str, Mapping[str, Any]]

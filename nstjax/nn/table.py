@@ -4,6 +4,8 @@ from nstjax.errors import one_of
 
 CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""The first layer of each block, the style layers of Gatys et al. 2016."""
 EMBEDDED = "embedded"  # a small network that imitates VGG-19 and uses its layer names; see nn/student.py
 
 

@@ -17,14 +17,11 @@ The reports are student documents:
 """
 
 from nstjax.losses import Objective
-from nstjax.nn.table import CHANNELS_OF_BLOCK
+from nstjax.nn.table import CHANNELS_OF_BLOCK, FIRST_RELUS
 from nstjax.optim import Adam, Lbfgs, ScipyLbfgsb, Sgd
 from nstjax.synthesis.config import TransferConfig
 from nstjax.typing import Preprocessing
 from nstjax.weights.canonical import CAFFE_BGR, TORCHVISION
-
-FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-"""The first layer of each block, the style layers of Gatys et al. 2016."""
 
 DUKE_STYLE_WEIGHT = 1e10
 """The Duke report, sections 2.3 and 3.3, for torchvision's network; the preset ``duke`` has it converted."""

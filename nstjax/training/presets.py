@@ -3,10 +3,10 @@
 from nstjax.data import DataConfig
 from nstjax.generators import JohnsonConfig, UlyanovConfig
 from nstjax.losses import Objective
+from nstjax.nn.table import FIRST_RELUS
 from nstjax.training.config import TrainConfig
 
 _JOHNSON_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # of VGG-16
-_FIRST_RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # of VGG-19
 _FIRST_CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
 _NONE = "fake"  # stands for photographs until the user names them
 
@@ -87,7 +87,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         generator=UlyanovConfig(norm="batch", padding="circular", join_norm=True),  # section 4.1; 6 scales
         objective=Objective(
             content_layers=("relu4_2",),  # section 4.2
-            style_layers=_FIRST_RELUS,  # the code; the paper's stylization leaves relu5_1 out
+            style_layers=FIRST_RELUS,  # the code; the paper's stylization leaves relu5_1 out
             style_layer_weights=(1.0,) * 5,
             content_weight=0.6,  # -content_weight 6e-1
             style_weight=1e3,  # -style_weight 1e3
@@ -110,7 +110,7 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
         generator=UlyanovConfig(norm="instance", padding="reflect"),
         objective=Objective(
             content_layers=("relu4_2",),  # -content_layers
-            style_layers=_FIRST_RELUS[:4],  # -style_layers
+            style_layers=FIRST_RELUS[:4],  # -style_layers
             style_layer_weights=(1.0,) * 4,
             content_weight=1.0,  # -content_weight
             style_weight=1.0,  # -style_weight
