@@ -187,13 +187,22 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
         network: the feature network.
 
     Returns:
-        ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss; and
-        ``"style_mean"``, the mean ratio of the sum of the style terms.
+        ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss;
+        ``"style_mean"``, the mean ratio of the sum of the style terms; and ``"terms"``, the terms of the objective with
+        equal weights of the style layers that the network has, as means over the pairs: of the teacher's pictures computed by the teacher, and
+        of the network's pictures computed by the teacher and by the network.
     """
+    layers = tuple(name for name in EQUAL_WEIGHTS.style_layers if name in network.layers)
+    equal_weights = dataclasses.replace(EQUAL_WEIGHTS, style_layers=layers)
     ratios, style_ratios = {}, []
+    seen: dict[str, list[dict[str, float]]] = {"teacher": [], "network": [], "network, by itself": []}
     for pair in pairs:
         image = picture_of(lab, pair, label, network)
         terms = teacher_terms(image, pair.content, pair.style, lab.backbone, pair.config)
+        equal = dataclasses.replace(pair.config, objective=equal_weights)
+        own = teacher_terms(image, pair.content, pair.style, network, equal)
+        for key, found in zip(seen, (pair.terms, terms, own), strict=True):
+            seen[key].append(found)
         ratios[pair.name] = terms["total"] / pair.terms["total"]
         style_ratios.append(_style(terms) / _style(pair.terms))
         print(f"{label}, {pair.name}: {ratios[pair.name]:.3f} (style {style_ratios[-1]:.3f})", flush=True)
@@ -202,6 +211,10 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
         "mean": round(float(np.mean(values)), 3),
         "worst": round(max(values), 3),
         "style_mean": round(float(np.mean(style_ratios)), 3),
+        "terms": {
+            key: {name: round(float(np.mean([terms[name] for terms in found])), 4) for name in found[0]}
+            for key, found in seen.items()
+        },
         "pairs": {name: round(value, 3) for name, value in ratios.items()},
     }
 

@@ -140,7 +140,7 @@ def _encode_16_bit(pixels: np.ndarray, kind: str, text: str) -> bytes:
     import png
 
     height, width, _ = pixels.shape
-    png.Writer(width, height, grayscale=False, bitdepth=16).write(buffer, pixels.reshape(height, -1))
+    png.Writer(width, height, greyscale=False, bitdepth=16).write(buffer, pixels.reshape(height, -1))
     # pypng cannot write text chunks, so the metadata chunk is inserted after the first chunk, IHDR.
     chunks = list(png.Reader(bytes=buffer.getvalue()).chunks())
     chunks.insert(1, (b"tEXt", METADATA_KEY.encode() + b"\0" + text.encode("latin-1")))

@@ -3,6 +3,7 @@
 from nstjax.losses.balance import balance
 from nstjax.losses.content import content_loss
 from nstjax.losses.gram import gram_matrix, style_loss
+from nstjax.losses.grid import grid_loss, periodic_energy
 from nstjax.losses.mmd import median_bandwidth, mmd2, mmd2_linear_time
 from nstjax.losses.objective import make_targets, objective
 from nstjax.losses.record import Objective
@@ -22,6 +23,7 @@ __all__ = [
     "carry_down",
     "content_loss",
     "gram_matrix",
+    "grid_loss",
     "guided_gram",
     "guided_sum",
     "make_targets",
@@ -29,6 +31,7 @@ __all__ = [
     "mmd2",
     "mmd2_linear_time",
     "objective",
+    "periodic_energy",
     "style_loss",
     "temporal_loss",
     "total_variation",

@@ -45,6 +45,8 @@ class TrainSettings:
     """Longer side of the resized style image in pixels; it is never enlarged."""
     pooling: Pooling = "max"
     """Pooling of the feature network."""
+    grid_weight: float = 0.0
+    """Weight of the mean amplitude of grids: patterns of the result that repeat with the generator's strides. 0 leaves the term out."""
     seed: int = 0
     """Seed of the initial parameters and noise of the generator; `data.seed` is that of the photographs."""
 
@@ -65,6 +67,8 @@ class TrainSettings:
         check_positive("decay_rate", self.decay_rate, most=1.0)
         if self.clip is not None:
             check_positive("clip", self.clip)
+        if not 0 <= self.grid_weight < float("inf"):
+            raise InputError(f"`grid_weight` is {self.grid_weight}: it must be a finite number, 0 or more")
         if not 16 <= self.style_size <= MAX_STYLE_SIZE:
             raise InputError(
                 f"`style_size` is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"

@@ -17,7 +17,7 @@ import optax
 from nstjax.data import Batch
 from nstjax.errors import InputError
 from nstjax.generators import draw_noise, generate_train
-from nstjax.losses import Objective, Targets, make_targets, objective
+from nstjax.losses import Objective, Targets, grid_loss, make_targets, objective
 from nstjax.nn.vgg import features
 from nstjax.training.config import TrainConfig
 from nstjax.training.state import TrainState, trained_part
@@ -244,6 +244,9 @@ def train_step(
         )
         apply = make_apply(config)
         value, terms = batch_loss(config.objective, apply, network, style, images, photographs, chosen)
+        if config.grid_weight:
+            grid = config.grid_weight * grid_loss(images, config.generator.plan().multiple)
+            value, terms = value + grid, {**terms, "grid": grid}
         return value, (batch_stats, terms)
 
     part = trained_part(config, state.params)

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 import nstjax
-from experiments.common import Arguments, Lab
+from experiments.common import EQUAL_WEIGHTS, Arguments, Lab
 from experiments.distill import train as training
 from experiments.distill.data import CROP, Crops, Pictures, crop, disturb, read_pictures
 from experiments.distill.fit import Fitter, Seen, choose
 from experiments.distill.iterates import GROUPS, LIVES, Iterates, _loss
 from experiments.distill.precondition import in_bases, input_bases
 from experiments.distill.recipe import Recipe
-from experiments.distill.score import Pair, picture_of, random_twin, teacher_terms
+from experiments.distill.score import Pair, picture_of, random_twin, score, teacher_terms
 from experiments.distill.teacher import activations, find_directions, mixed, second_moments, targets
 from experiments.distill.train import _gram_error, export
 from nstjax.losses import gram_matrix
@@ -380,3 +380,28 @@ def test_pictures_of_a_score_have_the_chosen_layer_weights(tmp_path: Path) -> No
     assert np.abs(by_default - by_choice).max() > 1e-3
     with pytest.raises(nstjax.InputError, match="`style_layer_weights` has 2 values for 5 layers"):
         picture_of(lab, dataclasses.replace(pair, layer_weights=(1.0, 2.0)), "net", network)
+
+
+def test_a_score_has_the_terms_of_both_pictures_and_those_that_the_network_sees(tmp_path: Path) -> None:
+    convs = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
+    teacher, other = (
+        make_student(init_student(jax.random.key(i), dict.fromkeys(convs, 3), dict.fromkeys(convs, 2)))
+        for i in (1, 2)
+    )
+    lab = Lab(Arguments("embedded", tmp_path, tmp_path), tmp_path)
+    lab.backbone = teacher
+    content, style = np.random.default_rng(2).uniform(size=(2, 1, 48, 48, 3)).astype(np.float32)
+    config = nstjax.TransferConfig(
+        size=48, scales=(48,), optimizer=Lbfgs(iterations=3), objective=EQUAL_WEIGHTS
+    )
+    image = nstjax.transfer(content, style, teacher, config).image
+    pair = Pair("pair", content, style, config, image, teacher_terms(image, content, style, teacher, config))
+    itself, found = (score(lab, [pair], label, net) for label, net in (("same", teacher), ("other", other)))
+    assert (itself["mean"], itself["style_mean"]) == (1, 1)
+    assert itself["terms"]["teacher"] == itself["terms"]["network"] == itself["terms"]["network, by itself"]
+    terms = found["terms"]
+    assert terms["network"]["total"] / terms["teacher"]["total"] == pytest.approx(found["mean"], abs=2e-3)
+    picture = nstjax.transfer(content, style, other, config).image
+    own = teacher_terms(picture, content, style, other, config)
+    assert terms["network, by itself"] == {name: round(value, 4) for name, value in own.items()}
+    assert terms["network, by itself"] != terms["network"]

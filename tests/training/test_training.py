@@ -15,7 +15,7 @@ import pytest
 import nstjax
 from nstjax.data import Batch
 from nstjax.generators import UlyanovConfig, generate
-from nstjax.losses import make_targets, objective
+from nstjax.losses import grid_loss, make_targets, objective
 from nstjax.training import TRAIN_PRESETS, Cadence, TrainConfig, TrainProgress, read_metrics, train
 from nstjax.training.loop import scaled_style
 from nstjax.training.photographs import first_photographs
@@ -94,6 +94,23 @@ def test_a_step_is_adam_along_the_gradient() -> None:
             up, down = loss(kernel.at[index].add(h)), loss(kernel.at[index].add(-h))
             np.testing.assert_allclose(moved[index], (up - down) / (2 * h), rtol=1e-5)
         assert float(metrics["gradient_norm"]) > 0
+
+
+def test_the_grid_weight_adds_the_grid_loss_of_the_generator_s_strides() -> None:
+    targets = style_targets(CONFIG, NETWORK, STYLE)
+    batch = Batch(np.random.default_rng(2).random((2, 16, 16, 3), np.float32), np.arange(2, dtype=np.int32))
+    state, found = init_state(CONFIG), {}
+    for weight in (0.0, 50.0):
+        config = dataclasses.replace(CONFIG, grid_weight=weight)
+        step = partial(train_step, config, make_optimizer(config))
+        found[weight] = jax.jit(step)(state, NETWORK, targets, batch)[1]
+    images = generate(CONFIG.generator, {"params": state.params, "batch_stats": {}}, batch.images)
+    grid = 50 * grid_loss(images, CONFIG.generator.plan().multiple)
+    assert "grid" not in found[0.0]
+    np.testing.assert_allclose(found[50.0]["grid"], grid, rtol=1e-3)
+    np.testing.assert_allclose(found[50.0]["loss"], found[0.0]["loss"] + grid, rtol=1e-4)
+    with pytest.raises(nstjax.InputError, match="`grid_weight` is -1"):
+        dataclasses.replace(CONFIG, grid_weight=-1.0)
 
 
 @pytest.mark.slow
