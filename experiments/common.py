@@ -21,6 +21,7 @@ from nstjax.losses import Objective
 from nstjax.losses.statistics import STATISTICS
 from nstjax.nn.table import FIRST_RELUS
 from nstjax.optim import ScipyLbfgsb
+from nstjax.pixels import LUMA
 from nstjax.reports import environment
 from nstjax.synthesis.styles import Styles
 from nstjax.typing import Backbone
@@ -314,7 +315,7 @@ def square(image: np.ndarray, side: int) -> np.ndarray:
 
 def luminance(image: np.ndarray) -> np.ndarray:
     """Return the Rec. 601 luma of an image, ``(h, w)``."""
-    return image.reshape(image.shape[-3:]) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return image.reshape(image.shape[-3:]) @ np.array(LUMA, np.float32)
 
 
 def detail_correlation(image: np.ndarray, content: np.ndarray, sigma: float = 2.0) -> float:

@@ -88,6 +88,17 @@ def check_positive(name: str, value: float, most: float = _LARGEST) -> None:
         raise InputError(f"`{name}` is {value}: it must be a finite float32 number greater than 0{limit}")
 
 
+def check_not_negative(name: str, value: float) -> None:
+    """Raise :class:`InputError` unless ``value`` is a finite number of 0 or more.
+
+    Args:
+        name: the field or parameter, for the message.
+        value: the value to check.
+    """
+    if not 0 <= value < float("inf"):
+        raise InputError(f"`{name}` is {value}: it must be a finite number, 0 or more")
+
+
 def within(name: str, value: float, least: float, most: float, instead: str = "") -> None:
     """Raise :class:`InputError` unless ``least <= value <= most``. NaN is outside every range.
 

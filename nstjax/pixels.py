@@ -7,6 +7,8 @@ import numpy as np
 
 from nstjax.errors import InputError
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of Rec. 601."""
 FARTHEST = 2.0
 """Largest absolute value that is accepted: sharp resampling filters overshoot [0, 1], but never this far."""
 

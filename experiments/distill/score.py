@@ -188,18 +188,17 @@ def score(lab: Lab, pairs: Iterable[Pair], label: str, network: Backbone) -> dic
 
     Returns:
         ``"mean"``, ``"worst"`` (the largest) and ``"pairs"`` (by name) of the ratios of the whole loss;
-        ``"style_mean"``, the mean ratio of the sum of the style terms; and ``"terms"``, the terms of the objective with
-        equal weights of the style layers that the network has, as means over the pairs: of the teacher's pictures computed by the teacher, and
-        of the network's pictures computed by the teacher and by the network.
+        ``"style_mean"``, the mean ratio of the sum of the style terms; and ``"terms"``, the terms of the objective as
+        means over the pairs: of the teacher's pictures (``"teacher"``) and the network's (``"network"``), computed by
+        the teacher; and of the network's pictures, computed by the network (``"network, by itself"``) at its layers,
+        with the teacher's equal weights of the style layers.
     """
-    layers = tuple(name for name in EQUAL_WEIGHTS.style_layers if name in network.layers)
-    equal_weights = dataclasses.replace(EQUAL_WEIGHTS, style_layers=layers)
     ratios, style_ratios = {}, []
     seen: dict[str, list[dict[str, float]]] = {"teacher": [], "network": [], "network, by itself": []}
     for pair in pairs:
         image = picture_of(lab, pair, label, network)
         terms = teacher_terms(image, pair.content, pair.style, lab.backbone, pair.config)
-        equal = dataclasses.replace(pair.config, objective=equal_weights)
+        equal = dataclasses.replace(pair.config, objective=pair.config.objective.for_layers(network.layers))
         own = teacher_terms(image, pair.content, pair.style, network, equal)
         for key, found in zip(seen, (pair.terms, terms, own), strict=True):
             seen[key].append(found)

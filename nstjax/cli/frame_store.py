@@ -53,7 +53,7 @@ class FrameStore:
         self._series = Series(states_of(output))
         self._folder = states_of(output) / "frames"
         self._output, self._identity, self._every = output, identity, every
-        self._count, self._waiting, self._replaces = 0, list[tuple[int, np.ndarray]](), False
+        self._count, self._waiting = 0, list[tuple[int, np.ndarray]]()
         self._state: tuple[dict[str, np.ndarray], Sequence[dict[str, Any]]] | None = None
         self._saved_at = time.monotonic()
 
@@ -93,7 +93,6 @@ class FrameStore:
         Raises:
             OutputError: If the folder cannot be created.
         """
-        self._replaces = kept is None
         self._count = 0 if kept is None else kept.count
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -135,9 +134,8 @@ class FrameStore:
         """
         if not self._waiting or self._state is None:
             return
-        if self._replaces:
+        if self._waiting[0][0] == 0:  # this run has saved nothing and does not continue the earlier one
             self._delete_frames()
-            self._replaces = False
         for number, picture in self._waiting:
             save_image(self._path(number), picture)
         tree, facts = self._state

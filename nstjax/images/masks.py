@@ -12,8 +12,8 @@ from nstjax.errors import InputError, InputWarning
 from nstjax.images.io import Picture, load_with_alpha
 from nstjax.images.mask_spec import LABELS, Spec, parse_mask
 from nstjax.images.resize import resize
+from nstjax.pixels import LUMA
 
-_LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 COLOR_TOLERANCE = 16  # of 255, per channel: the noise of a JPEG or of a scaled label image
 OPAQUE = 0.5  # smallest alpha of a pixel that counts in a label image, whose edges may be smoothed
 MAX_LABELS = 32  # a smoothed or JPEG-compressed label image has thousands of colors
@@ -50,7 +50,7 @@ class Mask:
 
 def _luma(image: np.ndarray) -> np.ndarray:
     """Compute the luma of ``(h, w, 3)`` as ``(h, w)`` float32; summed in float64, so that gray values do not change."""
-    return (image @ np.asarray(_LUMA, np.float64)).astype(np.float32)
+    return (image @ np.asarray(LUMA, np.float64)).astype(np.float32)
 
 
 def _settle(values: np.ndarray) -> np.ndarray:

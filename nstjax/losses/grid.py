@@ -2,17 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.pixels import check_floating
+from nstjax.pixels import LUMA, check_floating
 from nstjax.typing import Array, Images, Scalar
 
 CELLS = 6  # periods in a side of a window; with fewer, irregular texture looks more like a grid
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # Rec. 601
-_LEAST = (
-    1e-7  # added under the square root, whose gradient at 0 is infinite; an amplitude of 0.08 levels of 255
-)
+_LEAST = 1e-7  # an amplitude of 0.08 levels of 255; added under the root, whose gradient at 0 is infinite
 
 
 def periodic_energy(images: Images, period: int, cells: int = CELLS) -> Array:
@@ -45,7 +41,7 @@ def periodic_energy(images: Images, period: int, cells: int = CELLS) -> Array:
             f"a period of {period} pixels cannot be measured in images of {width}×{height} pixels: "
             f"it must be at least 2, and each side at least two periods"
         )
-    light = images @ jnp.asarray(_LUMA, images.dtype)
+    light = images @ jnp.asarray(LUMA, images.dtype)
     before = period // 2
     around = ((0, 0), (before, period - 1 - before), (before, period - 1 - before))
     sums = jax.lax.reduce_window(

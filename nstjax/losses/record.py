@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from nstjax.errors import MOST, InputError, check_choices, check_tuples, within
+from nstjax.errors import MOST, InputError, check_choices, check_not_negative, check_tuples, within
 from nstjax.losses.statistics import Statistic, statistic_class
 from nstjax.typing import Backbone
 
@@ -82,8 +82,8 @@ class Objective:
         check_tuples(self)
         for option in ("content_weight", "style_weight", "tv_weight", "window_weight"):
             value = getattr(self, option)
-            if value is not None and not 0 <= value < float("inf"):
-                raise InputError(f"`{option}` is {value}: it must be a finite number, 0 or more")
+            if value is not None:
+                check_not_negative(option, value)
         for which in ("content", "style"):
             layers, weights = getattr(self, f"{which}_layers"), getattr(self, f"{which}_layer_weights")
             if weights and len(weights) != len(layers):

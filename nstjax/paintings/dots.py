@@ -4,6 +4,7 @@ import numpy as np
 
 from nstjax.paintings.canvas import Canvas
 from nstjax.paintings.colors import ramp, rgb, smooth, vary
+from nstjax.pixels import LUMA
 
 # Each palette: the sky from zenith to horizon, hills far to near, grass from shade to light, leaves, sun.
 PALETTES = (
@@ -29,7 +30,6 @@ PALETTES = (
         rgb("fff8d4")[0],
     ),
 )
-_LUMA = np.array((0.299, 0.587, 0.114))
 
 
 def dots(canvas: Canvas, rng: np.random.Generator, look: int) -> np.ndarray:
@@ -65,7 +65,7 @@ def _divide(rng: np.random.Generator, colors: np.ndarray, spread: float) -> np.n
         colors: ``(n, 3)``.
         spread: standard deviation of the rotation of the hue in radians.
     """
-    light = (colors @ _LUMA)[:, None]
+    light = (colors @ np.array(LUMA))[:, None]
     chroma = colors - light
     swing = rng.normal(0, spread, (len(colors), 1))
     turned = chroma * np.cos(swing) + np.cross(chroma, np.full(3, 3**-0.5)) * np.sin(swing)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 
 from nstjax.data import DataConfig
-from nstjax.errors import MOST, InputError, check_choices, check_positive, within
+from nstjax.errors import MOST, InputError, check_choices, check_not_negative, check_positive, within
 from nstjax.generators import GeneratorConfig, JohnsonConfig, config_from_json, config_to_json
 from nstjax.losses import Objective
 from nstjax.plain import build, checked
@@ -67,8 +67,7 @@ class TrainSettings:
         check_positive("decay_rate", self.decay_rate, most=1.0)
         if self.clip is not None:
             check_positive("clip", self.clip)
-        if not 0 <= self.grid_weight < float("inf"):
-            raise InputError(f"`grid_weight` is {self.grid_weight}: it must be a finite number, 0 or more")
+        check_not_negative("grid_weight", self.grid_weight)
         if not 16 <= self.style_size <= MAX_STYLE_SIZE:
             raise InputError(
                 f"`style_size` is {self.style_size}: it must be between 16 and {MAX_STYLE_SIZE} pixels"
