@@ -14,14 +14,13 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from nstjax.digests import Damaged, opened, sealed, tree_digest
 from nstjax.errors import InputError, OutputError, first_line
 from nstjax.locks import lock
-from nstjax.plain import checked, read_json
+from nstjax.plain import read_json
 
 
 @functools.cache
@@ -122,7 +121,7 @@ def save(path: Path, tree: Any, record: dict[str, Any]) -> None:
         InputError: If ``path`` exists and is not a checkpoint.
         OutputError: If the directory cannot be written.
     """
-    path = path.absolute()
+    path = Path(os.path.realpath(path))  # a link stays a link, and the checkpoint is written where it points
     if path.exists() and not is_checkpoint(path):
         raise InputError(
             f"{path} is there already and is not a checkpoint of nstjax: choose another name or folder"
@@ -239,40 +238,15 @@ def _numbers(directory: Path) -> list[int]:
     return sorted(number for number in numbers if is_checkpoint(directory / str(number)))
 
 
-def find_stores(
-    folders: Iterable[Path], kind: str, form: Any, damaged: list[Path] | None
-) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Find the stores of one kind in several folders.
+def _remove_incomplete(directory: Path) -> None:
+    """Delete the numbered checkpoints in a folder that lack a part, such as after a partial copy.
 
-    Args:
-        folders: folders to search. If two stores have the same name, the one in the earlier folder is returned.
-        kind: the value of ``"kind"`` in the stores' records.
-        form: TypedDict of such a record; see :func:`nstjax.plain.checked`.
-        damaged: list that receives the stores that are not valid and the folders that cannot be listed; None ignores them.
-
-    Returns:
-        A dict from each store's name to its path and record.
+    Orbax would count them, and refuse to write checkpoints of their numbers. A folder with any other file in it is the
+    user's and is not deleted.
     """
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    bad: list[Path] = [] if damaged is None else damaged
-    for folder in folders:
-        try:
-            paths = sorted(folder.iterdir()) if folder.is_dir() else []
-        except OSError:
-            bad.append(folder)
-            continue
-        for path in paths:
-            if path.name.startswith("."):  # a store that another process is writing
-                continue
-            try:
-                if not is_checkpoint(path):
-                    continue
-                record = load_record(path)
-                if record.get("kind") == kind:
-                    found.setdefault(path.name, (path, checked(record, form, "its record")))
-            except (InputError, OSError):
-                bad.append(path)
-    return found
+    for entry in directory.glob("[0-9]*"):
+        if entry.is_dir() and not is_checkpoint(entry) and {part.name for part in entry.iterdir()} <= PARTS:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 class Series:
@@ -347,6 +321,8 @@ class Course:
     def _open(self, ocp: Any) -> Any:
         if self._manager is None:
             self.directory.mkdir(parents=True, exist_ok=True)
+            if _is_first_process():
+                _remove_incomplete(self.directory)
             options = ocp.CheckpointManagerOptions(
                 **self._policy, create=False, enable_async_checkpointing=True, cleanup_tmp_directories=True
             )

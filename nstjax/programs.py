@@ -203,7 +203,7 @@ def prepare(requests: Sequence[ProgramRequest]) -> None:
     if not wanted:  # all frames of a video but the first
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if pool.submit(_settings).result() == _settings():  # other threads do not see JAX's context managers
+        if pool.submit(jax_settings).result() == jax_settings():
             _loaded.update(zip(wanted, pool.map(lambda of: _find(*of), wanted.values()), strict=True))
 
 
@@ -214,7 +214,7 @@ def _identity(request: ProgramRequest) -> tuple[Any, str]:
     jitted, arguments, static, optimize = request
     leaves, structure = jax.tree.flatten(arguments)
     kinds = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in leaves)
-    settings = _settings()
+    settings = jax_settings()
     key = (jitted, structure, kinds, static, optimize, settings)
     if key not in _names:
         said = f"{jitted.__module__}.{jitted.__name__} {structure} {kinds} {static!r} {optimize} {settings} {_surroundings()}"
@@ -288,8 +288,8 @@ def _processor() -> list[str]:
     return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
 
 
-def _settings() -> str:
-    """Return JAX's settings in this thread, which can change during a process; without those of caches and platforms."""
+def jax_settings() -> str:
+    """Return JAX's settings in this thread, without those of caches and platforms. Threads do not inherit context managers."""
     import jax
 
     values, others = jax.config.values, ("cache", "platforms")

@@ -256,3 +256,14 @@ def test_nothing_of_a_killed_write_is_left_when_a_series_is_removed(tmp_path: Pa
     (series.directory / ".2.lock").touch()
     series.remove()
     assert not series.directory.exists()
+
+
+def test_a_linked_checkpoint_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "c").symlink_to(tmp_path / "disk" / "c")
+    for number in range(3):
+        save(tmp_path / "c", TREE, {"number": number})
+        assert (tmp_path / "c").is_symlink()
+        assert load(tmp_path / "disk" / "c")[1] == load(tmp_path / "c")[1] == {"number": number}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "disk"]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["c"]

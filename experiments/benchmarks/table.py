@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+SCHEDULES = {"plain": " at one scale", "pyramid": " at three scales"}
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -23,24 +24,24 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     found = []
     for line in results["evaluations"]:
         seconds, least = line["seconds"], line["least"]
-        what = f"value and gradient, VGG-19 to conv5_1, {line['size']}² (direct products at the peak: {least['products']} s)"
+        what = f"value and gradient, VGG-19 to conv5_1, {line['size']}² (lower bound for direct convolution at peak FLOP/s: {least['products']} s)"
         found.append(_timed(what, seconds["nstjax"], seconds.get("PyTorch")))
     if solve := results["solve"]:
         seconds = solve["seconds"]
-        what = "256 px, real blocks 1 to 3, to PyTorch's loss of 60 iterations"
-        found.append(_timed(f"{what}, compiled", seconds["compiled"], seconds["PyTorch"]))
+        what = "256 px, VGG-19 blocks 1 to 3, time to the loss of 60 PyTorch iterations"
+        found.append(_timed(f"{what}, already compiled", seconds["compiled"], seconds["PyTorch"]))
         if "cached" in seconds:
-            found.append(_timed(f"{what}, compiled programs loaded", seconds["cached"], seconds["PyTorch"]))
-        found.append(_timed(f"{what}, compiling", seconds["compiling"], seconds["PyTorch"]))
+            found.append(
+                _timed(f"{what}, programs loaded from the cache", seconds["cached"], seconds["PyTorch"])
+            )
+        found.append(_timed(f"{what}, including compilation", seconds["compiling"], seconds["PyTorch"]))
     for state, seconds in results["start"].items():
         found.append(
             _timed(f"`nstjax transfer` at 256 px to its first iteration, {state} cache", seconds, None)
         )
     if long := results.get("long"):
         for how, line in long.items():
-            what = (
-                f"500², VGG-19 to conv5_1, loss {line['loss']:.4g} by {line['iterations']} iterations, {how}"
-            )
+            what = f"500², VGG-19 to conv5_1, {line['iterations']} iterations{SCHEDULES[how]}, final loss {line['loss']:.4g}"
             found.append(_timed(what, line["seconds"], None))
     for case in _read("training.json").get("cases", []):
         speeds = case["images_per_second"]

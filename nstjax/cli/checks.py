@@ -30,7 +30,7 @@ def check_given(command: str, given: Mapping[str, str | None]) -> None:
     contradict("--from", "--preset", " (a record has all settings)")
     for weight in ("--content-weight", "--style-weight"):
         for strength in ("--style-strength", "--strength-grid"):
-            contradict(strength, weight, " (the strength finds the weights)")
+            contradict(strength, weight, " (the strength sets the weights)")
     contradict("--style-strength", "--strength-grid")
     contradict("--content-layer", "--content-layers")
     COMMANDS[command].layout.check(command, given)
@@ -68,7 +68,7 @@ WANTS: dict[str, tuple[Needed, str]] = {
     "--style-mask-carry": (_style_masked, "--style-masks"),
     "--blend": (_several, "several STYLEs"),
     "--style-weights": (_several, "several STYLEs"),
-    "--colors-of": (lambda _, config: config.colors != "style", "--colors with a way to change them"),
+    "--colors-of": (lambda _, config: config.colors != "style", "a value of --colors other than style"),
     "--kernel-degree": (_statistic("polynomial"), "--style-statistic polynomial"),
     "--kernel-offset": (_statistic("polynomial"), "--style-statistic polynomial"),
     "--window-weight": (_windowed, "--style-statistic gram and no --masks"),
@@ -99,8 +99,8 @@ def check_wants(sources: Sources, config: TransferConfig, given: Mapping[str, st
         regions = arrangement.style_regions or range(len(sources.styles))
         if len(set(regions)) == len(sources.styles):
             raise InputError(
-                "--style-weights are shares within a region, and each region has one style: --region-weights may be "
-                "meant"
+                "--style-weights needs several style images in one region, and each region has one: use "
+                "--region-weights"
             )
 
 
@@ -166,7 +166,7 @@ def check_shares(option: str, values: tuple[float, ...], count: int, what: str) 
     if any(not 0 <= value < float("inf") for value in values):
         raise InputError(f"{option} must be finite numbers, 0 or more")
     if values and not sum(values) > 0:
-        raise InputError(f"{option} are all 0: give one of them a share")
+        raise InputError(f"{option} are all 0: at least one must be greater than 0")
 
 
 def check_sources(sources: Sources) -> None:
@@ -188,7 +188,9 @@ def check_sources(sources: Sources) -> None:
     for spec in (*arrangement.masks, *arrangement.style_masks):
         check_mask_spec(spec)
     if "rest" in arrangement.style_masks:
-        raise InputError("--style-masks rest: each painting is looked at alone; name the part as not:MASK")
+        raise InputError(
+            "--style-masks does not accept rest, because each style image has its own mask: use not:MASK"
+        )
     for option, given in (
         ("--style-regions", arrangement.style_regions),
         ("--region-weights", arrangement.region_weights),

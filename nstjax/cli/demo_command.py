@@ -92,7 +92,7 @@ def run_demo(arguments: Sequence[str]) -> int:
     options = parse(DemoOptions, arguments, "nstjax demo")
     paintings = tuple(dict.fromkeys(options.paintings))
     if not paintings:
-        raise InputError("--paintings names none: name at least one")
+        raise InputError("--paintings is empty: name at least one")
     within("size", options.size, LEAST_SIZE, MAX_SIDE, " pixels")
     within("seed", options.seed, 0, 2**32 - 1)
     TransferConfig(size=options.size, iterations=(options.iterations,))  # checks the ranges
@@ -147,5 +147,5 @@ def _make(
         rows.append([(photo, options.photograph), (painted[name], label), (load_image(result), "result")])
     contact_sheet(folder / "sheet.png", rows, f"nstjax demo, weights {options.weights}", cell=3.6)
     if not options.quiet:
-        print(f"wrote {folder / 'sheet.png'}; now your own: nstjax transfer PHOTO PAINTING -o OUT.png")
+        print(f"wrote {folder / 'sheet.png'}; next: nstjax transfer PHOTO PAINTING -o OUT.png")
     return 0

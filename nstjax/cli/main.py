@@ -25,14 +25,14 @@ Neural style transfer in JAX.
 
 commands:
   demo          stylize a photograph that comes with nstjax; needs no files and no network
-  transfer      stylize a photograph, or a folder of photographs, with one or more style images
+  transfer      stylize a photograph, a folder or a video with one or more style images
   texture       make a texture of any size from a style image
   reconstruct   reconstruct an image from activations of the network
   train         train a generator, which stylizes in one pass
   stylize       stylize photographs, animations and videos in one pass, in the style of any image
-  web           stylize in a browser: a page on this machine, which needs the extra web
-  export        write a trained generator as a program that needs only JAX
-  weights       fetch, convert, list, describe or normalize network weights
+  web           stylize in a browser (needs the extra web)
+  export        export a trained generator to StableHLO or ONNX
+  weights       fetch, convert, export, list, describe or normalize network weights
   cache         show the size of the cache, or clear it
   info          show versions, devices, and installed weights and generators
   completion    print a completion script for bash, zsh or fish
@@ -151,12 +151,12 @@ def guarded(run: Callable[[], int], quiet: bool = False) -> int:
         print(f"nstjax: error: {where}{error.strerror or error}; {advice}", file=sys.stderr)
         return FAILED if no_room else BAD_INPUT
     except MemoryError:
-        print("nstjax: error: the memory is not enough: choose a smaller --size", file=sys.stderr)
+        print("nstjax: error: out of memory: choose a smaller --size", file=sys.stderr)
         return FAILED
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):  # XLA's status when the device's memory is full
             raise
-        print("nstjax: error: the device's memory is not enough: choose a smaller --size", file=sys.stderr)
+        print("nstjax: error: out of device memory: choose a smaller --size", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):

@@ -99,7 +99,7 @@ class NetworkOptions:
     weights: Annotated[str, arg(aliases=["-w"])] = "auto"
     """Weights of the feature network: auto (VGG-19 if installed, else the embedded network), a name from nstjax weights list, a weights file, or a folder of converted weights."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+    """Architecture (vgg16 or vgg19) of a weights file that ends before the two differ, at conv3_4."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
     """Preprocessing of the weights; by default recognized from the file."""
 

@@ -68,7 +68,7 @@ class StylizeOptions:
     size: int | None = None
     """Longer side of the result in pixels; by default that of the photograph."""
     seed: int = 0
-    """Seed of the noise: without --model, and for generators that have a noise input; all frames of an animation or a video share one noise."""
+    """Seed of the noise: without --model, and for generators that have a noise input; all frames of an animation or a video use the same noise."""
     noise_scale: float = 1.0
     """With --model: amplitude of that noise, which is uniform in [0, noise-scale]; generators are trained with 1."""
     colors: Colors = "style"
@@ -114,6 +114,6 @@ class ExportOptions:
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT"), Required()] = None
     """The output file; its suffix, .stablehlo or .onnx, selects the format."""
     size: Annotated[tuple[int, int] | None, arg(metavar="HEIGHT WIDTH")] = None
-    """.stablehlo: size of the photographs; by default the program takes all sizes that are multiples of the network's factor (4 for Johnson's), and load_exported pads others. Required for textures."""
+    """.stablehlo: size of the photographs; by default the program takes all sizes that are multiples of 2^downsamplings (Johnson's network; 8 for gallery) or 2^(scales − 1) (Ulyanov's network), and load_exported pads other sizes. Required for textures."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""

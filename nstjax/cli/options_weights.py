@@ -32,7 +32,7 @@ class ConvertOptions:
     to: Path | None = None
     """Folder for the converted weights; by default the user's cache."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+    """Architecture (vgg16 or vgg19) of a weights file that ends before the two differ, at conv3_4."""
     preprocessing: Literal["caffe-bgr", "caffe-rgb", "torchvision"] | None = None
     """Preprocessing of the weights; by default recognized from the file."""
 
@@ -46,7 +46,7 @@ class ExportWeightsOptions:
     output: Annotated[Path, arg(aliases=["-o"], metavar="OUT.safetensors")]
     """The output file. Kernels have PyTorch's layout and the names conv1_1.weight and so on; the preprocessing is in the metadata."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+    """Architecture (vgg16 or vgg19) of a weights file that ends before the two differ, at conv3_4."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class WeightsInfoOptions:
     weights: Positional[Annotated[str, arg(metavar="WEIGHTS")]]
     """An installed name (embedded is always installed), a weights file, or a folder of converted weights."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+    """Architecture (vgg16 or vgg19) of a weights file that ends before the two differ, at conv3_4."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class NormalizeOptions:
     size: int = 256
     """Longer side of the resized photographs in pixels."""
     network: Literal["vgg16", "vgg19"] | None = None
-    """vgg16 or vgg19, for a weights file with only the first blocks, where both are the same."""
+    """Architecture (vgg16 or vgg19) of a weights file that ends before the two differ, at conv3_4."""
 
 
 @dataclasses.dataclass(frozen=True)

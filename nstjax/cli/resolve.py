@@ -141,7 +141,7 @@ def _parse(command: str, arguments: Sequence[str]) -> tuple[Options, TransferCon
     if "" in arguments:
         place = arguments.index("")
         after = f"the argument after {arguments[place - 1]}" if place else "the first argument"
-        raise InputError(f"{after} is empty: is a variable of the shell not set?")
+        raise InputError(f"{after} is empty: check for a shell variable that is not set")
     given = scan(arguments)
     check_given(command, given)
     import_own_statistic(given)
@@ -284,8 +284,8 @@ def _one_for_each_photograph(first: Job, folder: Path, skipped: list[Skipped]) -
         raise InputError(
             f"-o {path} is the folder of the photographs, which would be overwritten: name another"
         )
-    # Two photographs that differ in suffix alone must not write one picture.
-    plain = len({photograph.stem for photograph in photographs}) == len(photographs)
+    # Two photographs that differ in suffix alone must not write one picture. Some file systems ignore case.
+    plain = len({photograph.stem.casefold() for photograph in photographs}) == len(photographs)
     return [
         dataclasses.replace(
             first,

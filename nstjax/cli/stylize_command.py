@@ -246,7 +246,7 @@ def _check_model(generator: Generator, options: StylizeOptions, texture: bool) -
     """Raise :class:`InputError` if the model does not go with the inputs."""
     if takes_photographs(generator) == texture:
         raise InputError(
-            f"PHOTO is missing: --model {options.model} paints photographs"
+            f"PHOTO is missing: --model {options.model} needs a photograph"
             if takes_photographs(generator)
             else f"--model {options.model} makes textures of noise alone: leave PHOTO out, and give --size"
         )
@@ -278,7 +278,7 @@ def run_stylize(arguments: Sequence[str]) -> int:
     _check(options)
     if not options.photographs and options.model is None:
         raise InputError(
-            "PHOTO is missing: nstjax stylize PHOTO --style PAINTING -o OUT; nstjax stylize --help tells more"
+            "PHOTO is missing: nstjax stylize PHOTO --style PAINTING -o OUT; see nstjax stylize --help"
         )
     if options.model is None and options.style is None:
         raise InputError(

@@ -44,7 +44,7 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Styli
 
     An output has the stem of its source's name, or its whole name if several sources have the same stem.
     """
-    stems = [source.stem for source in sources]
+    stems = [source.stem.casefold() for source in sources]  # some file systems ignore case
     jobs = []
     for source in sources:
         kind = kind_of(source)
@@ -53,7 +53,7 @@ def _in_folder(sources: Sequence[Path], folder: Path, suffix: str) -> list[Styli
             ending = own if own in VIDEO_SUFFIXES else ".mp4"
         else:
             ending = _written_as(source) if kind == "animation" else suffix
-        name = source.stem if stems.count(source.stem) == 1 else source.name
+        name = source.stem if stems.count(source.stem.casefold()) == 1 else source.name
         jobs.append(StylizeJob(source, folder / f"{name}{ending}", kind))
     return jobs
 
@@ -76,7 +76,7 @@ def _check_overwriting(jobs: Sequence[StylizeJob], others: Mapping[str, Path]) -
             )
         if where in taken:
             raise InputError(
-                f"{taken[where]} and {job.source} would both become {job.output}: paint them into folders of their own"
+                f"{taken[where]} and {job.source} would both be written to {job.output}: use separate output folders"
             )
         taken[where] = str(job.source)
 

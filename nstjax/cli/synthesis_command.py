@@ -27,6 +27,7 @@ from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, 
 from nstjax.cli.synthesise import synthesise
 from nstjax.cli.transfer_video import make_video, open_clip
 from nstjax.errors import InputError
+from nstjax.heap import keep_freed_memory
 from nstjax.images import load_image, median_filter
 from nstjax.images.io import load_with_alpha
 from nstjax.locks import lock
@@ -156,11 +157,13 @@ def transfer_on_worker(record: dict[str, Any], command_id: str, job: Job) -> int
         command_id: from :func:`nstjax.cli.cluster.once_per_command`.
         job: the job.
     """
-    network = job.network
-    backbone = once_per_command(
-        command_id, lambda: load_backbone(network.weights, network.network, network.preprocessing)
-    )
-    return _make(job, backbone, record, None, lambda progress: False)
+
+    def load() -> Backbone:
+        keep_freed_memory()  # as `nstjax` does in its own process
+        network = job.network
+        return load_backbone(network.weights, network.network, network.preprocessing)
+
+    return _make(job, once_per_command(command_id, load), record, None, lambda progress: False)
 
 
 class _Observer(Protocol):

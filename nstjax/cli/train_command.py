@@ -82,7 +82,7 @@ def _read(path: Path) -> tuple[TrainConfig, _Record]:
         config = TrainConfig.from_json(_with_pooling(record))
         whole: _Record = checked({**record, "config": config.to_json()}, _Record, "the record")
         if len(whole["inputs"]) != config.generator.styles:
-            raise InputError("it does not name a painting for each style")
+            raise InputError("it does not name a style image for each style")
         return config, whole
     except InputError as error:
         raise InputError(f"{path} is damaged ({error}): start a new run") from error
@@ -130,7 +130,7 @@ def _check(options: TrainOptions, config: TrainConfig) -> Path:
         InputError: If they are not.
     """
     if not options.style:
-        raise InputError("no painting is given: nstjax train --style PAINTING --data FOLDER -o RUN")
+        raise InputError("--style is missing: nstjax train --style PAINTING --data FOLDER -o RUN")
     if options.output is None:
         raise InputError("no folder is given for the run: name one with -o RUN")
     if options.data.data is None and config.generator.content:
@@ -166,9 +166,9 @@ def _check_same(record: _Record | None, now: dict[str, Any], folder: Path) -> No
     hashes = [[facts["sha256"] for facts in one["inputs"].values()] for one in (record, now)]
     if hashes[0] != hashes[1]:
         raise InputError(
-            f"the painting is not the one that {folder} was started with: start a new run"
+            f"the style image is not the one that {folder} was started with: start a new run"
             if len(hashes[0]) == len(hashes[1]) == 1
-            else f"the paintings are not those that {folder} was started with: start a new run"
+            else f"the style images are not those that {folder} was started with: start a new run"
         )
     for option in ("add_to", "init_from"):
         models: list[Any] = [one.get(option) or {} for one in (record, now)]
@@ -294,13 +294,13 @@ def run_train(arguments: Sequence[str]) -> int:
         display.say(f"{kind}'s network, {spec} as feature network, on {jax.device_count()} device(s)")
         if first:
             make_output_folder(folder)
-            held.enter_context(
-                lock(
-                    folder / RUN_RECORD,
-                    f"another run is training in {folder}: wait for its end, or choose another -o",
-                )
-            )
+            if record is None:
+                hold()
             write_record(folder / RUN_RECORD, now)
+
+    def hold() -> None:
+        busy = f"another run is training in {folder}: wait for its end, or choose another -o"
+        held.enter_context(lock(folder / RUN_RECORD, busy))
 
     with (
         display,
@@ -314,6 +314,8 @@ def run_train(arguments: Sequence[str]) -> int:
             return interrupt.stop
 
         try:
+            if first and record is not None:
+                hold()  # before the newest checkpoint is read, because another run may still write one
             train(
                 config,
                 styles,
@@ -334,7 +336,7 @@ def run_train(arguments: Sequence[str]) -> int:
         print(f"nstjax: interrupted; continue with: nstjax train -o {folder} --resume", file=sys.stderr)
         return exit_code()
     if first and not options.quiet:
-        print(f"wrote {folder / 'model'}; now paint: nstjax stylize PHOTO --model {folder} -o OUT.png")
+        print(f"wrote {folder / 'model'}; next: nstjax stylize PHOTO --model {folder} -o OUT.png")
     return 0
 
 

@@ -9,7 +9,7 @@ from nstjax.errors import InputError
 from nstjax.generators import GeneratorConfig, Variables
 from nstjax.generators.plan import MOST_STYLES
 from nstjax.generators.store import Generator, load_generator
-from nstjax.generators.styles import join_styles, with_styles
+from nstjax.generators.styles import distinct_names, join_styles, with_styles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +79,4 @@ def start_of(
 
 def names_of(paths: Sequence[Path]) -> list[str]:
     """Return a name for each style image: the stem of its file, with a number where several have the same."""
-    names: list[str] = []
-    for path in paths:
-        name, number = path.stem, 2
-        while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names.append(name)
-    return names
+    return distinct_names([path.stem for path in paths])

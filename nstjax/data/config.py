@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nstjax.errors import InputError
+from nstjax.errors import InputError, check_tuples
 
 TFDS, FAKE = "tfds", "fake"
 MAX_SIZE, MAX_ZOOM, MAX_WORKERS, MAX_PREFETCH = 4096, 8.0, 256, 64
@@ -45,6 +45,7 @@ class DataConfig:
     download: bool = False
 
     def __post_init__(self) -> None:
+        check_tuples(self)
         if not self.source:
             raise InputError("`data.source` is empty: name a folder of photographs, or tfds:NAME")
         for name, value, least, most in (

@@ -77,7 +77,7 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
             scale = 6**0.5 if name in scalings else 1.0
             params[name] = {
                 "scale": jnp.full(leaves["scale"].shape, scale, jnp.float32),
-                "bias": jnp.zeros(leaves["bias"].shape),
+                "bias": jnp.zeros(leaves["bias"].shape, jnp.float32),
             }
             continue
         bound = fan_in(leaves["kernel"].shape) ** -0.5
@@ -86,7 +86,10 @@ def init_generator(config: GeneratorConfig, key: Array) -> Variables:
             params[name][part] = jnp.asarray(bound * units[start : start + leaf.size].reshape(leaf.shape))
             start += leaf.size
     statistics = {
-        name: {"mean": jnp.zeros(of["mean"].shape), "var": jnp.ones(of["var"].shape)}
+        name: {
+            "mean": jnp.zeros(of["mean"].shape, jnp.float32),
+            "var": jnp.ones(of["var"].shape, jnp.float32),
+        }
         for name, of in shapes.get("batch_stats", {}).items()
     }
     return {"params": params, "batch_stats": statistics}
@@ -119,16 +122,18 @@ def draw_noise(
         scale: upper end of the noise, which is uniform in [0, scale]; the factor ``k`` of the Duke report.
 
     Returns:
-        For each level ``k`` with a noise input, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, channels)``. ``H`` and ``W`` are
+        For each level ``k`` with a noise input, from 0, an array ``(n, H/2ᵏ, W/2ᵏ, channels)``, float32. ``H`` and ``W`` are
         height and width rounded up to a multiple of the plan's ``multiple``. Empty for a generator without noise
         inputs.
     """
     shapes = noise_shapes(config, height, width)
 
     def one(key: Array) -> tuple[Array, ...]:
-        return tuple(
-            scale * jax.random.uniform(jax.random.fold_in(key, k), shape) for k, shape in enumerate(shapes)
+        drawn = (
+            jax.random.uniform(jax.random.fold_in(key, k), shape, jnp.float32)
+            for k, shape in enumerate(shapes)
         )
+        return tuple(jnp.asarray(scale, jnp.float32) * noise for noise in drawn)
 
     return jax.vmap(one)(keys) if shapes else ()
 
@@ -166,13 +171,21 @@ def _checked_inputs(
         raise InputError(
             f"the generator needs {len(plan.inputs) - wants_image} noise arrays, see draw_noise; {len(noise)} were given"
         )
-    inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
     if images is not None:
         check_floating("image", images)
-        _, height, width, _ = images.shape
-        inputs["image"] = pad_to_multiple(jnp.asarray(images).astype(dtype), plan.multiple)
+        if images.ndim != 4 or images.shape[-1] != 3:
+            raise InputError(f"`images` has shape {images.shape}: it must be (n, height, width, 3)")
+        height, width = images.shape[1:3]
     else:
         height, width = size or noise[0].shape[1:3]
+    for k, (z, shape) in enumerate(zip(noise, noise_shapes(config, height, width), strict=True)):
+        if z.shape[1:] != shape:
+            raise InputError(
+                f"noise array {k} has shape {z.shape}: for {height}×{width} pixels it must be (n, {', '.join(map(str, shape))})"
+            )
+    inputs = {f"noise{k}": z.astype(dtype) for k, z in enumerate(noise)}
+    if images is not None:
+        inputs["image"] = pad_to_multiple(jnp.asarray(images).astype(dtype), plan.multiple)
     if style is not None:
         count = next(iter(inputs.values())).shape[0]
         style = jnp.broadcast_to(jnp.asarray(style, jnp.float32), (count, plan.styles))

@@ -15,6 +15,7 @@ from nstjax.errors import InputError
 from nstjax.files import RUN_RECORD, shipped_folder, store_folders
 from nstjax.generators import GeneratorConfig, config_from_json, config_to_json
 from nstjax.plain import checked
+from nstjax.stores import find_stores
 
 _KIND = "generator"
 _FORMAT, _FORMAT_8_BIT = 1, 2  # an older version refuses a store whose format is larger than it knows
@@ -138,7 +139,9 @@ def read_generator(path: Path) -> Generator:
     damaged = f"the generator {path} is damaged: train or copy it again"
     form = record.get("format")
     if isinstance(form, int) and form > _FORMAT_8_BIT:
-        raise InputError(f"the generator {path} is of a later nstjax (format {form}): install a newer one")
+        raise InputError(
+            f"the generator {path} was written by a newer nstjax (format {form}): upgrade nstjax"
+        )
     try:
         config = config_from_json(checked(record, _Record, "its record")["config"])
     except InputError as error:
@@ -166,7 +169,7 @@ def installed_generators(damaged: list[Path] | None = None) -> dict[str, tuple[P
     Args:
         damaged: list to which unreadable stores, and folders that cannot be listed, are added.
     """
-    return checkpoints.find_stores(store_folders("models"), _KIND, _Record, damaged)
+    return find_stores(store_folders("models"), _KIND, _Record, damaged)
 
 
 def is_shipped(name: str) -> bool:
@@ -212,7 +215,7 @@ def load_generator(spec: str | Path) -> Generator:
                 return read_generator(folder / path)
     if path.is_dir():
         raise InputError(
-            f"the folder {path} holds no trained generator: name a store, or a training run whose '{IN_A_RUN}' is there"
+            f"the folder {path} contains no trained generator: name a generator's folder, or a training run that contains '{IN_A_RUN}'"
         )
     if path.exists():
         raise InputError(f"{path} is a file where a generator's folder is needed: name a folder or a model")

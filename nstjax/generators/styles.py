@@ -37,6 +37,21 @@ def style_names(generator: Generator) -> tuple[str, ...]:
     return tuple(names)
 
 
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return names without repetitions: a name that occurred before gets a number, ``"waves-2"``.
+
+    Args:
+        names: names of styles.
+    """
+    found: list[str] = []
+    for name in names:
+        new, number = name, 2
+        while new in found:
+            new, number = f"{name}-{number}", number + 1
+        found.append(new)
+    return found
+
+
 def weighted_names(spec: str, option: str, known: Callable[[str], bool]) -> list[tuple[str, float | None]]:
     """Split ``"a:0.5,b"`` into names and weights.
 
@@ -85,8 +100,9 @@ def style_weights(generator: Generator, spec: str) -> np.ndarray:
         InputError: If there is no such style, or the weights are not finite, negative or all 0.
     """
     names = style_names(generator)
-    weights = np.zeros(len(names), np.float32)
-    for name, weight in weighted_names(spec, "style", names.__contains__):
+    weights = np.zeros(len(names))  # float64: float32 would round small weights to 0 before their division
+    chosen = [(spec, None)] if spec in names else weighted_names(spec, "style", names.__contains__)
+    for name, weight in chosen:  # a name may contain a comma
         if name in names:
             number = names.index(name)
         elif name.isdecimal() and 1 <= int(name) <= len(names):
@@ -97,7 +113,7 @@ def style_weights(generator: Generator, spec: str) -> np.ndarray:
                 f"{', '.join(f'{number} {known}' for number, known in enumerate(names, 1))}"
             )
         weights[number] += 1.0 if weight is None else weight
-    return weights / weights.sum()
+    return (weights / weights.sum()).astype(np.float32)
 
 
 def select_style(generator: Generator, style: str | Sequence[float] | np.ndarray) -> Generator:
@@ -162,6 +178,8 @@ def with_styles(generator: Generator, styles: int) -> Generator:
 def join_styles(first: Generator, second: Generator) -> Generator:
     """Return a generator with the styles of two generators that have the same convolutions.
 
+    A style of the second one whose name the first one has gets another name (:func:`distinct_names`).
+
     Args:
         first: a generator; its record is that of the result, with the styles of both.
         second: a generator that was trained from ``first`` with ``parameters="norms"``.
@@ -187,6 +205,8 @@ def join_styles(first: Generator, second: Generator) -> Generator:
             )
         params[name] = leaves
     entries = [entry for generator in (first, second) for entry in _entries(generator)]
+    names = distinct_names([entry["name"] for entry in entries])
+    entries = [{**entry, "name": name} for entry, name in zip(entries, names, strict=True)]
     config = dataclasses.replace(first.config, styles=styles)
     return Generator(config, {**first.variables, "params": params}, {**first.record, "styles": entries})
 

@@ -57,7 +57,7 @@ def _frames(path: Path) -> Iterator[tuple[Image.Image, str]]:
     with warnings.catch_warnings(), open_file(path, str(path)) as (stream, kind):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if kind not in LONGEST_MS or (path.suffix.lower() == ".gif" and kind != "GIF"):
-            raise InputError(f"{path} is not a GIF but a {kind}: name it by what it is")
+            raise InputError(f"{path} is not a GIF but a {kind}: correct its suffix")
         image = open_image(stream, kind, str(path))
         # An APNG may begin with a picture for programs that do not support animations.
         first = int(getattr(image, "default_image", False))
@@ -160,7 +160,7 @@ def encode_animation(
     except struct.error as error:  # joined equal frames are longer than LONGEST_MS
         minutes = LONGEST_MS[kind] / 60_000
         raise InputError(
-            f"cannot write {path}: this format cannot stand still for over {minutes:.0f} minutes; make a video of it"
+            f"cannot write {path}: a frame of this format can last at most {minutes:.0f} minutes; write a video"
         ) from error
     except InputError:  # a ValueError too, about a frame
         raise

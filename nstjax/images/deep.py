@@ -87,7 +87,7 @@ def read_tiff(
         page: Any = file.pages[0]
         check_pixels(name, page.imagewidth, page.imagelength)
         if _DNG in page.tags or page.photometric in (32803, 34892):
-            raise InputError(f"{name} is a camera's raw file: develop it, and save it as JPEG or TIFF")
+            raise InputError(f"{name} is a camera RAW file: convert it to JPEG or TIFF")
         bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
         format_ = page.sampleformat if isinstance(page.sampleformat, int) else max(page.sampleformat)
         if format_ == _UNSIGNED and bits <= 8 and page.photometric not in (8, 9):
@@ -115,14 +115,14 @@ def _check_layout(page: Any, bits: int, format_: int, name: str) -> None:
     """Raise :class:`InputError` for sample formats, color spaces and channels that are not supported."""
     if format_ not in (_UNSIGNED, _FLOAT):
         raise InputError(
-            f"{name} has signed or complex numbers, of which no value is certainly white: save it with "
+            f"{name} has signed or complex values, whose white level is unknown: save it with "
             f"unsigned integers, or floating-point numbers in [0, 1]"
         )
     if page.photometric not in (*_GRAYS, _RGB, _CMYK):
         what = _PHOTOMETRIC.get(int(page.photometric), f"kind {int(page.photometric)}")
         raise InputError(f"{name} has colors of {what} in {bits} bits: save it as RGB")
     if page.imagedepth != 1 or page.samplesperpixel > _MAX_CHANNELS:
-        raise InputError(f"{name} has more channels than an image of colors: save it as RGB")
+        raise InputError(f"{name} has too many channels for a color image: save it as RGB")
 
 
 def _check_whole(page: Any, stream: BinaryIO, name: str) -> None:
@@ -169,9 +169,7 @@ def _by_tags(page: Any, samples: np.ndarray, bits: int, name: str) -> Raster:
             break
     samples = samples[..., :colors]
     if samples.shape[-1] != colors:
-        raise InputError(
-            f"{name} has {samples.shape[-1]} channels where its tags tell of {colors}: save it again"
-        )
+        raise InputError(f"{name} has {samples.shape[-1]} channels, but its tags say {colors}: save it again")
     if page.photometric == _WHITE_IS_ZERO:
         samples = (top - samples).astype(samples.dtype)
 

@@ -108,7 +108,9 @@ def parse_mask(spec: str) -> Spec:
             raise InputError(f"the mask {spec} has no file: write labels:FILE")
         file, color = _split_color(spec, value)
         if color:
-            raise InputError(f"the mask {spec} names one color of all: write {value} or labels:{file}")
+            raise InputError(
+                f"the mask {spec} has a color, but labels: takes none: write {value} for this color, or labels:{file} for all"
+            )
         return Spec(spec, kind, file=Path(file))
     file, color = _split_color(spec, text)
     return Spec(spec, "color" if color else "file", inverted, Path(file), int(color or "0", 16))

@@ -232,7 +232,7 @@ def read_masks(specs: Sequence[str], image: np.ndarray) -> list[Mask]:
     if len(rests) > 1:
         raise InputError("`specs` names rest twice: name it once")
     if rests and len(items) == 1:
-        raise InputError("`specs` rest has no other masks to be the rest of: name some, or write all")
+        raise InputError("`specs` rest needs at least one other mask; use all for the whole image")
     image = np.asarray(image)
     if image.ndim != 4 or image.shape[::3] != (1, 3) or image.size == 0:
         raise InputError(f"the image to mask has shape {image.shape}: it must be (1, height, width, 3)")

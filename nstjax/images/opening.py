@@ -42,7 +42,7 @@ def as_input_error(name: str, damaged: str = _DAMAGED) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist: check the path") from error
     except PermissionError as error:
-        raise InputError(f"{name} may not be read: change its permissions") from error
+        raise InputError(f"cannot read {name}: permission denied; change its permissions") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} has more pixels than its decoder allows: make it smaller first") from error
     except MemoryError as error:

@@ -19,7 +19,7 @@ MAX_FRAME_PIXELS = 2**27  # pixels of a frame; 16K video has 133 million
 _NO_METADATA_OPTION = 19  # first version of PyAV
 _TOLERANCE = 0.5  # seconds by which a file may be shorter than it declares
 _DAMAGED = "is a damaged video, or not one: copy or save it again"
-_NO_PICTURES = "has no pictures in it: name a video"
+_NO_PICTURES = "has no video frames: name a video"
 _UNREADABLE = "is not a video that nstjax reads (MP4, MOV, Matroska, WebM, AVI, MPEG): convert it to MP4"
 
 
@@ -143,7 +143,7 @@ def open_video_source(path: Path) -> Iterator[VideoSource]:
             video = pictures[0]
             context = video.codec_context
             if context is None:
-                raise InputError(f"the pictures of {path} are of a codec that PyAV does not have: convert it")
+                raise InputError(f"PyAV cannot decode the codec of {path}: convert it")
             if context.width * context.height > MAX_FRAME_PIXELS:
                 raise InputError(
                     f"{path} has frames of more than {MAX_FRAME_PIXELS:,} pixels: make it smaller first"
@@ -227,7 +227,9 @@ def packets(path: Path, source: VideoSource, say: Callable[[str], None]) -> Iter
         (number or 0) / 10**6 for number in (source.container.start_time, source.container.duration)
     )
     if corrupt or reached < start + length - _TOLERANCE:
-        say(f"note: {path.name} is damaged or truncated: its copy has what could be read")
+        say(
+            f"note: {path.name} is damaged or truncated: the output contains only the frames that could be read"
+        )
 
 
 def orientation(frame: Any) -> tuple[bool, bool, bool]:

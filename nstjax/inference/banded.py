@@ -12,7 +12,7 @@ network these are the first layer's and the second to last layer's, twice each, 
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -57,7 +57,7 @@ class _Executor:
         rows: int,
         kept_bytes: int,
         dtype: DTypeLike,
-        workers: ThreadPoolExecutor,
+        workers: Executor,
     ) -> None:
         self._workers = workers
         self._device = default_device()  # the workers do not inherit it
@@ -188,6 +188,16 @@ class _Executor:
             self.evaluate(step, None, measured)
 
 
+class _ThisThread(Executor):
+    """Calls functions in the thread that submits them."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        """Call the function; return a future with its result."""
+        done: Future[Any] = Future()
+        done.set_result(function(*arguments, **keywords))
+        return done
+
+
 def generate_in_bands(
     config: GeneratorConfig,
     variables: Variables,
@@ -228,7 +238,10 @@ def generate_in_bands(
     def write(start: int, band: np.ndarray) -> None:
         picture[0, start : start + len(band)] = band[: max(0, size[0] - start), : size[1]]
 
-    with ThreadPoolExecutor(AT_ONCE) as workers:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Other threads do not see JAX's context managers, such as enable_x64.
+        same = pool.submit(programs.jax_settings).result() == programs.jax_settings()
+        workers = pool if same else _ThisThread()
         executor = _Executor(plan, variables, inputs, (height, width), rows, kept_bytes, dtype, workers)
         for index, step in enumerate(plan.steps[:-1]):
             executor.pass_over(step)

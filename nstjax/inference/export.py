@@ -19,7 +19,7 @@ from nstjax.generators import config_to_json, draw_noise, generate
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
 from nstjax.inference.memory import check_generator_memory
-from nstjax.inference.photograph import MAX_OUTPUT_SIDE, stylize, takes_photographs
+from nstjax.inference.photograph import MAX_OUTPUT_SIDE, MAX_SCALE, stylize, takes_photographs
 from nstjax.pixels import check_image
 from nstjax.plain import checked, read_json
 from nstjax.typing import Images
@@ -78,8 +78,11 @@ class ExportedGenerator:
 
         Raises:
             InputError: If the image has a shape that the program does not take, is not floating point, or has values
-                that are not finite or not about in [0, 1].
+                that are not finite or not about in [0, 1]; if ``seed`` is out of range; or if the noise scale is
+                beyond ±:data:`MAX_SCALE`.
         """
+        within("noise_scale", noise_scale, -MAX_SCALE, MAX_SCALE)
+        within("seed", seed, 0, 2**32 - 1)
         rest = (np.uint32(seed), np.float32(noise_scale)) if self.header["takes_noise"] else ()
         if not self.header["takes_photograph"]:
             return np.asarray(self.program.call(*rest))
@@ -304,7 +307,7 @@ def load_exported(path: str | Path) -> ExportedGenerator:
             f"{header_path(path)} is not the header of an exported program: export it again"
         ) from error
     if later:
-        raise InputError(f"{path} is of a later nstjax (format {header['format']}): install a newer one")
+        raise InputError(f"{path} was written by a newer nstjax (format {header['format']}): upgrade nstjax")
     if not same:
         raise InputError(f"{path} is damaged, or not the file of its .json: export or copy both again")
     wanted = header["takes_photograph"] + 2 * header["takes_noise"]

@@ -16,7 +16,7 @@ from nstjax.generators.plan import LayerStep
 from nstjax.generators.steps import GRAY, MEAN, REACH
 from nstjax.generators.store import Generator
 from nstjax.generators.styles import one_style
-from nstjax.inference.export import TOLERANCE
+from nstjax.inference.export import SMALLEST_SIDE, TOLERANCE
 
 OPSET, IR_VERSION = 19, 9  # opset 19 has Pad with mode "wrap"; onnxruntime reads both from version 1.16 on
 CHECKED_SIDES = (
@@ -133,7 +133,8 @@ def onnx_model(generator: Generator) -> Any:
     a generator with noise, ``noise0``, ``noise1``, …: ``(n, h / 2^k, w / 2^k, c)``, uniform in [0, 1], where ``c`` is
     3 for Ulyanov's network and the field ``noise`` for Johnson's. Height and width are multiples of
     ``2^downsamplings`` for Johnson's network and of ``2^(scales − 1)`` for Ulyanov's. Its output ``picture`` is
-    ``(n, h, w, 3)``, clipped to [0, 1]. Its metadata has this number as ``multiple``, and the generator's config.
+    ``(n, h, w, 3)``, clipped to [0, 1]. Its metadata has this number as ``multiple``, three times it as ``least_side``, the least height and
+    width, and the generator's config.
 
     Args:
         generator: a generator of one style.
@@ -168,7 +169,11 @@ def onnx_model(generator: Generator) -> Any:
     made = helper.make_graph(graph.nodes, "generator", inputs, [output], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="nstjax")
     model.ir_version = IR_VERSION
-    facts = {"multiple": plan.multiple, "generator": config_to_json(generator.config)}
+    facts = {
+        "multiple": plan.multiple,
+        "least_side": SMALLEST_SIDE * plan.multiple,
+        "generator": config_to_json(generator.config),
+    }
     helper.set_model_props(model, {"nstjax": json.dumps(facts)})
     onnx.checker.check_model(model)
     return model

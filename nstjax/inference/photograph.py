@@ -124,7 +124,7 @@ def stylize(
         raise InputError(
             "the generator makes textures of noise alone: give it no photograph"
             if image is not None
-            else "the generator paints photographs: give it one"
+            else "the generator needs a photograph: give it one"
         )
     photo = None if image is None else check_image("image", image)
     if photo is not None:
@@ -147,7 +147,7 @@ def stylize(
         drawn = tuple(jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in noise_shapes(config, *size))
         programs.prepare([programs.ProgramRequest(_whole, (variables, photo, drawn), static), drawing])
         noise = programs.run(*drawing)
-        return np.asarray(programs.run(_whole, (variables, photo, noise), static))
+        return np.asarray(programs.run(_whole, (variables, photo, noise), static), np.float32)
     noise = programs.run(*drawing)
     picture = generate_in_bands(
         config, variables, photo, noise, size, rows=tile, dtype=dtype, progress=progress

@@ -38,8 +38,8 @@ def check_parts(record: Objective) -> None:
         raise InputError("`tile` does not go with `window_weight`: set `window_weight` to 0, or use no tiles")
     if not (isinstance(record.statistic, Means) and record.statistic.local):
         raise InputError(
-            f"`tile`: the style statistic {record.style_statistic} compares positions of the whole picture with one "
-            f"another; use gram, linear, moments, covariance or wasserstein, or no tiles"
+            f"`tile`: the style statistic {record.style_statistic} cannot be computed in tiles: use gram, linear, "
+            f"moments, covariance or wasserstein, or no tiles"
         )
 
 

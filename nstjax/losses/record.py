@@ -96,7 +96,9 @@ class Objective:
             if any(not 0 <= weight < float("inf") for weight in weights):
                 raise InputError(f"`{which}_layer_weights` must be finite numbers, 0 or more")
         if self.content_weight == self.style_weight == 0:
-            raise InputError("`content_weight` and `style_weight` are both 0: give one of them a value")
+            raise InputError(
+                "`content_weight` and `style_weight` are both 0: at least one must be greater than 0"
+            )
         self._check_statistic()
 
     def _check_statistic(self) -> None:

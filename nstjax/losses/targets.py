@@ -187,11 +187,13 @@ def layer_targets(
     found: list[RegionTarget] = []
     area = sum(region.weight * _share(mask) for region, mask in zip(regions, masks, strict=True))
     if not area > 0:
-        raise InputError("the weights of the regions are all 0: give one of them a weight")
+        raise InputError("the weights of the regions are all 0: at least one must be greater than 0")
     for region, mask in zip(regions, masks, strict=True):
         total = sum(source.weight for source in region.sources)
         if not total > 0:
-            raise InputError("the weights of a region's styles are all 0: give one of them a weight")
+            raise InputError(
+                "the weights of a region's styles are all 0: at least one must be greater than 0"
+            )
         parts = [
             (source.features[layer], _mask_at(source.masks, layer, dtype), source.weight / total)
             for source in region.sources

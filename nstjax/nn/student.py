@@ -69,7 +69,7 @@ def make_student(
     names = conv_names(EMBEDDED)
     unknown = sorted(set(params) - set(names))
     if unknown:
-        raise InputError(f"the weights have {unknown[0]}, which VGG-19 has not: wrong network?")
+        raise InputError(f"the weights have {unknown[0]}, which VGG-19 does not have: is it another network?")
     ordered = {name: dict(params[name]) for name in names if name in params}
     layers = tuple(f"relu{name.removeprefix('conv')}" for name, layer in ordered.items() if "head" in layer)
     if not layers:

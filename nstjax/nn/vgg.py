@@ -46,10 +46,10 @@ def make_backbone(
     names = conv_names(arch)
     unknown = sorted(set(params) - set(names))
     if unknown:
-        raise InputError(f"the weights have {unknown[0]}, which {arch} has not: wrong network?")
+        raise InputError(f"the weights have {unknown[0]}, which {arch} does not have: is it another network?")
     deepest = max((names.index(name) for name in params), default=-1)
     if deepest < 0:
-        raise InputError(f"the weights hold no convolution of {arch}: wrong file?")
+        raise InputError(f"the weights contain no convolution of {arch}: is it the right file?")
     for name in names[: deepest + 1]:
         if name not in params:
             raise InputError(f"the weights lack {name} but have deeper layers: {arch} cannot be computed")

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
 
@@ -88,6 +88,14 @@ class Optimizer(abc.ABC):
     def most_iterations(self) -> int:
         """Upper limit of the number of iterations."""
         return self.iterations
+
+    def limited(self, count: int) -> Self:
+        """Return this optimizer with at most ``count`` iterations.
+
+        Args:
+            count: 1 or more.
+        """
+        return dataclasses.replace(self, iterations=count)
 
     @property
     def arrays_held(self) -> int:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +109,11 @@ class ScipyLbfgsb(Optimizer):
     def most_iterations(self) -> int:
         """Upper limit of the number of iterations in all rounds."""
         return self.rounds * min(self.iterations, self.maxfun)
+
+    def limited(self, count: int) -> Self:
+        """Return this optimizer with at most ``count`` iterations in all rounds."""
+        each = min(self.iterations, self.maxfun, count)
+        return dataclasses.replace(self, iterations=each, rounds=min(self.rounds, count // each))
 
     @property
     def arrays_held(self) -> int:

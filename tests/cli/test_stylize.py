@@ -114,7 +114,7 @@ def test_what_does_not_go_with_the_network(generators, pictures) -> None:
     assert not takes_photographs(generators["texture"])
     with pytest.raises(nstjax.InputError, match="makes textures of noise alone: give it no photograph"):
         stylize(generators["texture"], pictures[0])
-    with pytest.raises(nstjax.InputError, match="paints photographs: give it one"):
+    with pytest.raises(nstjax.InputError, match="needs a photograph: give it one"):
         stylize(generators["johnson"], None)
     with pytest.raises(nstjax.InputError, match="give its height and width"):
         stylize(generators["texture"], None)

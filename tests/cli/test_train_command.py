@@ -103,7 +103,7 @@ def test_a_data_set_of_photographs_is_trained_on_and_gone_on_with(
     for change, said in (
         (["--learning-rate", "0.5"], "--learning-rate was 0.002"),
         (["--generator", "ulyanov"], "--generator was johnson"),
-        (["--style", "photographs/00.png"], "the painting is not the one"),
+        (["--style", "photographs/00.png"], "the style image is not the one"),
         (["--preset", "quick"], "--batch-size was 2 in the run of parts and is 4 now"),
     ):
         assert train("--resume", "-o", "parts", *change) == 2
@@ -277,7 +277,7 @@ def test_several_styles_are_trained_selected_shown_and_added(
     record = json.loads(Path("run/train.json").read_text())
     assert list(record["inputs"]) == ["style", "style_2", "style_3"]
     assert train("--resume", "-o", "run", "--style", "painting.png", "c.png", "b.png") == 2
-    assert "the paintings are not those" in capsys.readouterr().err
+    assert "the style images are not those" in capsys.readouterr().err
     assert train("--resume", "-o", "run", "--style", "painting.png") == 2
     capsys.readouterr()
 

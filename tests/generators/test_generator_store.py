@@ -161,7 +161,7 @@ def test_a_folder_takes_precedence_over_an_installed_name(
         Path(name).mkdir()  # of anything else
         assert "steps" in load_generator(name).record
         Path(name, "train.json").write_text("{}")  # of a run that has not saved a model yet
-        with pytest.raises(nstjax.InputError, match=f"the folder {name} holds no trained generator"):
+        with pytest.raises(nstjax.InputError, match=f"the folder {name} contains no trained generator"):
             load_generator(name)
         save_generator(Path(name, "model"), JOHNSON, variables, {"steps": 7})
         assert load_generator(name).record["steps"] == 7
@@ -225,7 +225,9 @@ def test_the_folder_of_a_training_run(tmp_path: Path, variables) -> None:
     save_generator(tmp_path / "run" / "model", JOHNSON, variables, {"steps": 7})
     assert load_generator(tmp_path / "run").record["steps"] == 7
     (tmp_path / "other").mkdir()
-    with pytest.raises(nstjax.InputError, match=r"other holds no trained generator: name a store"):
+    with pytest.raises(
+        nstjax.InputError, match=r"other contains no trained generator: name a generator's folder"
+    ):
         load_generator(tmp_path / "other")
 
 
@@ -238,7 +240,7 @@ def test_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, r"a is of a later nstjax \(format 3\): install a newer one"),
+        ({"format": 3}, r"a was written by a newer nstjax \(format 3\): upgrade nstjax"),
         ({"kind": "training"}, r"a is a checkpoint of something else, not of a generator"),
         (
             {"config": None},

@@ -376,3 +376,27 @@ def test_the_last_convolution_is_johnson_s_or_the_thesis_s() -> None:
 def test_what_cannot_be(make: Callable, message: str) -> None:
     with pytest.raises(nstjax.InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_float64_mode_changes_no_bit(config: GeneratorConfig) -> None:
+    plain = init_generator(config, jax.random.key(1)), draw_noise(config, keys(1), 16, 16, 0.7)
+    with jax.enable_x64(True):
+        other = init_generator(config, jax.random.key(1)), draw_noise(config, keys(1), 16, 16, 0.7)
+    for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
+        assert two.dtype == jnp.float32
+        np.testing.assert_array_equal(one, two)
+
+
+def test_images_and_noise_of_other_shapes_are_refused() -> None:
+    config = CONFIGS[3]
+    variables, noise = shuffled(config), draw_noise(config, keys(1), 16, 16)
+    with pytest.raises(nstjax.InputError, match=r"`images` has shape \(16, 16, 3\)"):
+        generate(config, variables, photos(1, 16, 16)[0], noise)
+    with pytest.raises(
+        nstjax.InputError, match=r"noise array 0 has shape .* for 24×16 pixels it must be \(n, 24, 16"
+    ):
+        generate(config, variables, photos(1, 24, 16), noise)
+    texture = CONFIGS[5]
+    with pytest.raises(nstjax.InputError, match="noise array 0 has shape"):
+        generate(texture, shuffled(texture), None, draw_noise(texture, keys(1), 16, 16), size=(32, 32))

@@ -252,3 +252,20 @@ def test_a_run_of_several_styles_and_one_that_adds_a_style(tmp_path: Path) -> No
     )
     with pytest.raises(nstjax.InputError, match="`styles` is 3 and there are 2 style images"):
         train(config, STYLES[:2], NETWORK)
+
+
+def test_added_styles_get_names_of_their_own(gallery: Generator) -> None:
+    two = dataclasses.replace(THREE, styles=2)
+    start = with_styles(gallery, 2)
+    second = Generator(two, start.variables, {"styles": [{"name": "waves"}, {"name": "waves-2"}]})
+    joined = join_styles(gallery, second)
+    assert style_names(joined) == ("waves", "knife", "glass", "waves-2", "waves-2-2")
+    np.testing.assert_array_equal(style_weights(joined, "waves-2"), np.eye(5)[3])
+
+
+def test_names_with_commas_and_tiny_weights(gallery: Generator) -> None:
+    named = Generator(THREE, gallery.variables, {"styles": [{"name": n} for n in ("red,blue", "red", "a:1")]})
+    np.testing.assert_array_equal(style_weights(named, "red,blue"), [1, 0, 0])
+    np.testing.assert_array_equal(style_weights(named, "a:1"), [0, 0, 1])
+    np.testing.assert_array_equal(style_weights(named, "red:1e-50"), [0, 1, 0])
+    np.testing.assert_allclose(style_weights(named, "red:1e-50,a:1:3e-50"), [0, 0.25, 0.75])

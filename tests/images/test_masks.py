@@ -290,7 +290,10 @@ def test_mask_files() -> None:
         ("not:labels:a.png", "cannot be inverted: name one mask after not:"),
         ("not:not:labels:a.png", "cannot be inverted"),
         ("labels:", "has no file: write labels:FILE"),
-        ("labels:a.png#ff0000", "names one color of all: write a.png#ff0000 or labels:a.png"),
+        (
+            "labels:a.png#ff0000",
+            "has a color, but labels: takes none: write a.png#ff0000 for this color, or labels:a.png for all",
+        ),
         ("a.png#12", "six digits of a color: write FILE#RRGGBB"),
         ("a.png#", "six digits of a color: write FILE#RRGGBB"),
         ("a.png#gg0000", "six digits of a color: write FILE#RRGGBB"),
@@ -316,7 +319,7 @@ def test_specs_of_missing_files_are_well_formed() -> None:
 @pytest.mark.parametrize(
     ("specs", "phrase"),
     [
-        (["rest"], "has no other masks to be the rest of"),
+        (["rest"], "rest needs at least one other mask"),
         (["rest", "all", "rest"], "`specs` names rest twice: name it once"),
         (["all", "rest"], "the mask rest is empty at 20×12 pixels: the other masks cover every pixel"),
         (["not:all"], "the mask not:all is empty"),

@@ -231,7 +231,7 @@ def test_a_cover_is_not_a_video(tmp_path: Path) -> None:
     add_cover(tmp_path / "a.mp4", tmp_path / "song.mp4", False)
     with av.open(str(tmp_path / "song.mp4")) as container:
         assert len(container.streams.video) == 1
-    with pytest.raises(InputError, match=r"song\.mp4 has no pictures in it: name a video"):
+    with pytest.raises(InputError, match=r"song\.mp4 has no video frames: name a video"):
         open_video(tmp_path / "song.mp4")
 
 
@@ -242,13 +242,17 @@ def test_a_truncated_video(tmp_path: Path) -> None:
     found, said, _ = copied(tmp_path / "a.mp4")
     assert 3 < len(found) < 40
     assert_alike(found[:3], gradients(3))
-    assert said == ["note: a.mp4 is damaged or truncated: its copy has what could be read"]
+    assert said == [
+        "note: a.mp4 is damaged or truncated: the output contains only the frames that could be read"
+    ]
     write_video(tmp_path / "b.mkv", gradients(40), codec="ffv1")
     whole = (tmp_path / "b.mkv").read_bytes()
     (tmp_path / "b.mkv").write_bytes(whole[: len(whole) // 2])
     found, said, _ = copied(tmp_path / "b.mkv")
     assert_alike(found, gradients(len(found)))
-    assert said == ["note: b.mkv is damaged or truncated: its copy has what could be read"]
+    assert said == [
+        "note: b.mkv is damaged or truncated: the output contains only the frames that could be read"
+    ]
 
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n"

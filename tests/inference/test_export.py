@@ -194,7 +194,7 @@ def test_what_cannot_be_read(exported: Path, tmp_path: Path) -> None:
     for changed, message in (
         ("{", "not the header of an exported program"),
         (json.dumps({"kind": "else"}), "not the header of an exported program"),
-        (json.dumps({**header, "format": 9}), "of a later nstjax"),
+        (json.dumps({**header, "format": 9}), "was written by a newer nstjax"),
         (json.dumps({**header, "sha256": "0"}), "damaged, or not the file of its .json"),
     ):
         header_path(path).write_text(changed)
@@ -248,3 +248,11 @@ def test_the_command(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) ->
     assert "checked: a random photograph's picture" in said
     assert "takes image (1×8×12×3)" in said
     assert load_exported("m.stablehlo")(photograph(8, 12)).shape == (1, 8, 12, 3)
+
+
+def test_seeds_and_scales_out_of_range(exported: Path) -> None:
+    program = load_exported(exported)
+    photo = np.full((1, 32, 32, 3), 0.5, np.float32)
+    for wrong in ({"seed": -1}, {"seed": 2**32}, {"noise_scale": float("nan")}):
+        with pytest.raises(nstjax.InputError, match=next(iter(wrong))):
+            program(photo, **wrong)

@@ -94,3 +94,20 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch: pytest
     config = CONFIGS["nearest"]
     with pytest.raises(nstjax.InputError, match=r"needs the package onnx: pip install 'nstjax\[onnx\]'"):
         exporter.onnx_model(Generator(config, shuffled(config), {}))
+
+
+def test_the_least_size_and_float64_mode(tmp_path: Path) -> None:
+    for name in ("nearest", "skips, noise", "bilinear, zeros, linear"):
+        generator = Generator(CONFIGS[name], shuffled(CONFIGS[name]), {})
+        with jax.enable_x64(True):
+            found = exporter.export_onnx(generator, tmp_path / "model.onnx")
+        assert found["largest_difference"] < 1e-4
+        model = exporter.onnx_model(generator)
+        (facts,) = (json.loads(entry.value) for entry in model.metadata_props if entry.key == "nstjax")
+        side = facts["least_side"]
+        assert side == 3 * facts["multiple"]
+        session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        noise = draw_noise(generator.config, jax.random.key(0)[None], side, side)
+        inputs = {f"noise{k}": np.asarray(z) for k, z in enumerate(noise)}
+        inputs["image"] = np.random.default_rng(0).uniform(size=(1, side, side, 3)).astype(np.float32)
+        assert session.run(None, inputs)[0].shape == (1, side, side, 3)

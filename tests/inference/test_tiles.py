@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nstjax
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate
+from nstjax.generators.store import Generator
 from nstjax.inference import bands
 from nstjax.inference.banded import generate_in_bands
 from nstjax.inference.bands import Read, fetched, trace
@@ -231,3 +233,16 @@ def test_sixteen_megapixels_in_four_gigabytes(config: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 4
+
+
+def test_bands_have_the_settings_of_the_calling_thread() -> None:
+    config = JohnsonConfig("batch", **NARROW)  # with instance normalization, bands use statistics in float32
+    variables, photo = shuffled(config), photograph(96, 43)
+
+    def stylized(tile: int) -> np.ndarray:
+        with jax.enable_x64(True):
+            return nstjax.stylize(Generator(config, variables, {}), photo, tile=tile, dtype=np.float64)
+
+    bands, whole = stylized(64), stylized(0)
+    assert bands.dtype == whole.dtype == np.float32
+    np.testing.assert_allclose(bands, whole, atol=1e-7)  # in float32 arithmetic 1e-5

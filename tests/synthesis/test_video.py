@@ -154,3 +154,11 @@ def test_settings_out_of_range() -> None:
             VideoConfig(**{field: value})
     assert VideoConfig().following(CONFIG).optimizer_at(0).iterations == 8
     assert VideoConfig(frame_iterations=3).following(CONFIG).optimizer_at(0).iterations == 3
+
+
+def test_iterations_of_following_frames_count_all_rounds_of_scipy() -> None:
+    brown = nstjax.PRESETS["brown"]
+    assert brown.iterations_at(len(brown.pyramid()) - 1) == 400
+    assert VideoConfig().following(brown).iterations_at(0) == 200
+    for wanted, found in ((1, 1), (5, 5), (20, 20), (50, 40), (1000, 400)):
+        assert VideoConfig(frame_iterations=wanted).following(brown).iterations_at(0) == found

@@ -20,7 +20,7 @@ from nstjax.training import TRAIN_PRESETS, Cadence, TrainConfig, TrainProgress, 
 from nstjax.training.loop import scaled_style
 from nstjax.training.photographs import first_photographs
 from nstjax.training.state import from_arrays, init_state, make_optimizer, make_schedule, to_arrays
-from nstjax.training.step import batch_loss, make_apply, style_targets, train_step
+from nstjax.training.step import batch_loss, make_apply, style_targets, train_step, unchanged_loss
 from tests.helpers.training import CONFIG, NETWORK, STYLE, TINY, assert_same_bits, leaves
 
 
@@ -256,3 +256,26 @@ def test_when_samples_are_made() -> None:
     assert due[40_000] == list(range(500, 40_001, 500))
     assert [s for s in range(1, 11) if Cadence(sample_every=4).samples_due(s, 10)] == [4, 8, 10]
     assert not any(Cadence(sample_every=0).samples_due(s, 10) for s in range(1, 11))
+
+
+def test_training_without_a_style_loss_has_the_content_loss_alone() -> None:
+    record = dataclasses.replace(CONFIG.objective, style_weight=0.0, content_weight=1.0, tv_weight=0.0)
+    config = dataclasses.replace(CONFIG, objective=record, steps=20)
+    seen: list[TrainProgress] = []
+    train(config, STYLE, NETWORK, callback=seen.append)  # type: ignore[arg-type]
+    assert seen[0].unchanged == 0  # the content loss of an unchanged photograph
+    assert 0 < seen[-1].loss < seen[9].loss  # the first loss is shown at step 10
+
+
+def test_the_loss_of_the_unchanged_photograph_includes_the_grid_loss() -> None:
+    config = dataclasses.replace(CONFIG, grid_weight=50.0)
+    targets = style_targets(config, NETWORK, STYLE)
+    side = config.data.size
+    stripes = np.zeros((1, side, side, 3), np.float32)
+    stripes[:, :, :: config.generator.plan().multiple] = 0.5
+    plain = dataclasses.replace(config, grid_weight=0.0)
+    more = unchanged_loss(config, NETWORK, targets, stripes) - unchanged_loss(
+        plain, NETWORK, targets, stripes
+    )
+    np.testing.assert_allclose(more, 50 * grid_loss(stripes, config.generator.plan().multiple), rtol=1e-4)
+    assert more > 1

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,9 +14,10 @@ import jax
 import numpy as np
 import pytest
 
+from nstjax.checkpoints import is_checkpoint
 from nstjax.errors import InputError
-from nstjax.generators import UlyanovConfig
-from nstjax.generators.store import load_generator
+from nstjax.generators import UlyanovConfig, init_generator
+from nstjax.generators.store import load_generator, save_generator
 from nstjax.training import Cadence, TrainConfig, TrainingFailed, read_metrics, train
 from tests.helpers.training import (
     CONFIG,
@@ -267,3 +269,41 @@ def test_a_loss_that_diverges_ends_the_run_and_keeps_its_checkpoint(tmp_path: Pa
     with pytest.raises(TrainingFailed, match="`learning_rate`"):
         train(wild, STYLE, NETWORK, tmp_path, cadence=Cadence(checkpoint_every=1))
     assert all(np.isfinite(leaf).all() for leaf in leaves(load_generator(tmp_path).variables))
+
+
+def test_a_finished_run_without_its_model_writes_it_again(tmp_path: Path) -> None:
+    made = train(CONFIG, STYLE, NETWORK, tmp_path / "run", cadence=Cadence(checkpoint_every=3))
+    for change in ("missing", "of another run"):
+        shutil.rmtree(tmp_path / "run" / "model")
+        if change == "of another run":
+            save_generator(tmp_path / "run" / "model", TINY, init_generator(TINY, jax.random.key(9)), {})
+        train(CONFIG, STYLE, NETWORK, tmp_path / "run")
+        assert_same_bits(load_generator(tmp_path / "run").variables, made.variables)
+    fewer = dataclasses.replace(CONFIG, steps=2)
+    with pytest.raises(
+        InputError, match=r"`steps` is 2, and the checkpoint in .* has 6: give at least as many"
+    ):
+        train(fewer, STYLE, NETWORK, tmp_path / "run")
+
+
+def test_images_and_a_folder_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    for wrong, message in (
+        (255 * STYLE, "the style image has values"),
+        (STYLE * np.float32("nan"), "the style image holds values that are not finite"),
+        (STYLE[0], r"the style image has shape \("),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(CONFIG, [wrong], NETWORK)
+    with pytest.raises(InputError, match="the sample photograph"):
+        train(CONFIG, STYLE, NETWORK, samples=[(255 * STYLE).astype(np.uint8)])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot make the folder .*file"):
+        train(CONFIG, STYLE, NETWORK, tmp_path / "file" / "run")
+
+
+def test_a_checkpoint_that_lacks_a_part_does_not_stop_a_run(tmp_path: Path) -> None:
+    whole = train(CONFIG, STYLE, NETWORK, tmp_path / "whole")
+    (tmp_path / "run" / "checkpoints" / "6" / "tree").mkdir(parents=True)  # a partial copy
+    found = train(CONFIG, STYLE, NETWORK, tmp_path / "run")
+    assert_same_bits(found.variables, whole.variables)
+    assert is_checkpoint(tmp_path / "run" / "checkpoints" / "6")
