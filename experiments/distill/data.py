@@ -21,8 +21,8 @@ from nstjax.images.io import decode_image, to_bytes
 from nstjax.paintings import PAINTINGS, paint
 
 Batch = TypeVar("Batch")
-CROP = 128  # pixels; smaller pictures are left out
-LARGEST = 2.25  # times the side of a crop; crops are scaled down from squares of up to this side, to show details of all sizes
+CROP = 128  # side of a crop in pixels
+LARGEST = 288  # pixels; crops are scaled down from squares of up to this side, to show details of all sizes
 KEPT_SHORT_SIDE = 576  # pixels; larger pictures are scaled down, because crops need no more
 
 
@@ -108,18 +108,17 @@ def square(rng: np.random.Generator, picture: np.ndarray, side: int, largest: fl
     return found.astype(np.float32) / 255
 
 
-def crop(rng: np.random.Generator, picture: np.ndarray, side: int = CROP) -> np.ndarray:
-    """Return a random :func:`square` of a picture, of 1 to ``LARGEST`` times the side of a crop, scaled to a crop.
+def crop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Return a random :func:`square` of a picture, from ``CROP`` to ``LARGEST`` pixels, scaled to a crop.
 
     Args:
         rng: source of the random numbers.
-        picture: ``(h, w, 3)`` uint8.
-        side: side of the crop in pixels.
+        picture: ``(h, w, 3)`` uint8 with ``h, w ≥ CROP``.
 
     Returns:
-        ``(side, side, 3)`` float32 in [0, 1].
+        ``(CROP, CROP, 3)`` float32 in [0, 1].
     """
-    return square(rng, picture, side, LARGEST * side)
+    return square(rng, picture, CROP, LARGEST)
 
 
 def ahead(batch: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
@@ -175,14 +174,13 @@ class Crops:
         pictures: from :func:`read_pictures`.
         seed: seed of the training.
         painted: share of crops that are taken from paintings, 0 to 1.
-        side: side of a crop in pixels.
     """
 
-    def __init__(self, pictures: Pictures, seed: int, painted: float = 0.25, side: int = CROP) -> None:
-        self.pictures, self.seed, self.painted, self.side = pictures, seed, painted, side
+    def __init__(self, pictures: Pictures, seed: int, painted: float = 0.25) -> None:
+        self.pictures, self.seed, self.painted = pictures, seed, painted
 
     def one(self, rng: np.random.Generator, painted: float | None = None) -> np.ndarray:
-        """Return a crop without disturbances, ``(side, side, 3)`` float32 in [0, 1].
+        """Return a crop without disturbances, ``(CROP, CROP, 3)`` float32 in [0, 1].
 
         Args:
             rng: source of the random numbers.
@@ -192,10 +190,10 @@ class Crops:
         share = self.painted if painted is None else painted
         paintings = self.pictures.paintings
         group = paintings if rng.random() < share and paintings else self.pictures.photographs
-        return crop(rng, group[rng.integers(len(group))], self.side)
+        return crop(rng, group[rng.integers(len(group))])
 
     def batch(self, step: int, count: int) -> np.ndarray:
-        """Return a batch of disturbed crops, ``(count, side, side, 3)`` float32 in [0, 1].
+        """Return a batch of disturbed crops, ``(count, CROP, CROP, 3)`` float32 in [0, 1].
 
         Args:
             step: number of the batch, which seeds the crops.

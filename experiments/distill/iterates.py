@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.distill.data import Crops
+from experiments.distill.data import CROP, Crops
 from nstjax import TransferConfig
 from nstjax.losses import Objective, make_targets, objective
 from nstjax.nn.student import make_student
@@ -30,9 +30,9 @@ class Group:
     """Transfers that start and advance together.
 
     Attributes:
-        x: iterates, ``(n, crop, crop, 3)`` in [−0.15, 1.15].
-        contents: content images, ``(n, crop, crop, 3)`` in [0, 1]: crops of photographs and paintings.
-        styles: style images, ``(n, crop, crop, 3)`` in [0, 1]: such crops with a larger share of paintings.
+        x: iterates, ``(n, CROP, CROP, 3)`` in [−0.15, 1.15].
+        contents: content images, ``(n, CROP, CROP, 3)`` in [0, 1]: crops of photographs and paintings.
+        styles: style images, ``(n, CROP, CROP, 3)`` in [0, 1]: such crops with a larger share of paintings.
         mean: Adam's mean of the gradients, of the shape of ``x``.
         square: Adam's mean of the squared gradients, of the shape of ``x``.
         rate: Adam's step size; 1 is the range of the pixel values.
@@ -55,7 +55,7 @@ def _loss(params: Params, x: jax.Array, content: jax.Array, style: jax.Array) ->
 
     Args:
         params: weights of the student.
-        x: the iterate, ``(crop, crop, 3)``.
+        x: the iterate, ``(CROP, CROP, 3)``.
         content: the content image, of the same shape.
         style: the style image, of the same shape.
 
@@ -123,7 +123,7 @@ class Iterates:
         x = contents.copy()
         for i in range(self.count):
             if rng.random() < 0.25:
-                x[i] = rng.uniform(size=x[i].shape)
+                x[i] = rng.uniform(size=(CROP, CROP, 3))
         zeros = jnp.zeros(x.shape, jnp.float32)
         rate = float(10 ** rng.uniform(-2.3, -1.3))
         return Group(jnp.asarray(x), contents, styles, zeros, zeros, rate, life)
@@ -136,7 +136,7 @@ class Iterates:
             params: weights of the student.
 
         Returns:
-            ``(count, crop, crop, 3)`` in [−0.15, 1.15].
+            ``(count, CROP, CROP, 3)`` in [−0.15, 1.15].
         """
         slot = step % GROUPS
         group = self.groups[slot]

@@ -6,7 +6,6 @@ from nstjax.errors import InputError
 from nstjax.nn.table import conv_names, kernel_shape
 from nstjax.typing import Pooling
 
-STARTS = ("fitted", "random")
 CONVS = conv_names("vgg19")[:13]  # conv1_1 to conv5_1
 HEADED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 
@@ -24,16 +23,14 @@ class Recipe:
     """Number of output channels at each of VGG-19's first 13 convolutions, conv1_1 to conv5_1; 0 leaves a convolution out."""
     heads: tuple[int, ...] = (16, 48, 96, 160, 160, 320)
     """Number of directions of the teacher's activations to imitate at relu1_1, relu2_1, relu3_1, relu4_1, relu4_2 and relu5_1; 0 leaves out the head."""
-    start: str = "fitted"
-    """Initial weights: "fitted" (to the teacher, by least squares), "random", or a trained network of the same shape: the name of installed weights, or the folder of a store."""
+    fitted: bool = True
+    """Start from weights fitted to the teacher by least squares instead of random ones."""
     fit_batches: int = 256
     """Number of batches of eight crops for the least-squares fit."""
     refits: int = 1
     """Number of times to repeat the fit with transfers of the fitted student as additional batches. The first fit then uses only a quarter of the batches."""
     steps: int = 5000
     """Number of training steps with Adam."""
-    crop: int = 128
-    """Side of the crops and the iterates in pixels."""
     batch: int = 4
     """Number of crops of photographs and paintings in each batch."""
     iterates: int = 4
@@ -71,11 +68,10 @@ class Recipe:
             raise InputError("--channels leaves out conv1_1 or a convolution that has a head")
         if (
             min(self.batch, self.fit_batches) < 1
-            or self.crop < 32
             or min(self.steps, self.iterates, self.repeats, self.refits, self.averaged) < 0
         ):
             raise InputError(
-                "--batch and --fit-batches must be 1 or more, --crop 32 or more, --steps, --iterates, --repeats, --refits and --averaged 0 or more"
+                "--batch and --fit-batches must be 1 or more, --steps, --iterates, --repeats, --refits and --averaged 0 or more"
             )
         if not 0 < self.learning_rate < 1 or not 0 <= self.painted <= 1 or self.gram_weight < 0:
             raise InputError("--learning-rate and --painted must be between 0 and 1, --gram-weight 0 or more")

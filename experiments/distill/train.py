@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from experiments.distill.data import Crops, Pictures
 from experiments.distill.fit import Batch, Fitter
 from experiments.distill.iterates import Iterates
 from experiments.distill.precondition import Bases, in_bases, input_bases
-from experiments.distill.recipe import STARTS, Recipe
+from experiments.distill.recipe import Recipe
 from experiments.distill.teacher import Directions, Moments, find_directions, mixed, second_moments, targets
 from experiments.leaves import numbered, restored
 from nstjax.checkpoints import Series
@@ -46,51 +46,57 @@ CHECK_EVERY = 250  # steps between entries of the log, with held-out errors
 Errors = dict[str, dict[str, jax.Array]]  # {layer: {"features": (), "gram": ()}}
 
 
-def _errors(params: Params, images: jax.Array, wanted: Features, pooling: Pooling) -> Errors:
+def _errors(
+    params: Params, images: jax.Array, wanted: Features, power: Mapping[str, float], pooling: Pooling
+) -> Errors:
     """Compute a student's errors at each layer.
 
     Args:
         params: weights of the student.
         images: ``(n, h, w, 3)``.
         wanted: targets of the heads, ``{layer: (n, h', w', k)}``.
+        power: divisor of the error of activations by layer; see :func:`_powers`.
         pooling: pooling of the student.
 
     Returns:
-        For each layer, :func:`_relative_error` of the activations as ``"features"`` and of their Gram matrices
-        as ``"gram"``. The style loss of a transfer depends only on Gram matrices. In these, random errors of the
-        activations cancel and systematic ones do not.
+        For each layer, the mean squared norm of the error of the activations divided by ``power`` as
+        ``"features"``, and :func:`_gram_error` as ``"gram"``.
     """
     found = nstjax.features(make_student(params), images, tuple(wanted), pooling, padding="replicate")
     return {
         name: {
-            "features": _relative_error(found[name], wanted[name]),
-            "gram": _relative_error(*(gram_matrix(f[name], "positions") for f in (found, wanted))),
+            "features": jnp.mean(jnp.sum((found[name] - wanted[name]) ** 2, -1)) / power[name],
+            "gram": _gram_error(found[name], wanted[name]),
         }
         for name in wanted
     }
 
 
-def _relative_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
-    """Compute the mean over images of ``‖f − f*‖² / (‖f*‖² + m / 10)``, where ``m`` is the mean of ``‖f*‖²``.
+def _gram_error(found: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Compute the error of the Gram matrices: the mean over images of ``‖G − G*‖² / (‖G*‖² + m / 10)``.
 
-    The division is for each image, because the activations of unfinished transfers have about half of the
-    squared norm of those of photographs: divided by one number, their errors would count half as much.
-    Without ``m``, dark images would dominate, because their ``‖f*‖²`` is about 0.
+    ``G`` is the student's Gram matrix of an image, ``G*`` that of the targets, and ``m`` the mean of
+    ``‖G*‖²`` over the images. Without ``m``, dark images would dominate, because their ``‖G*‖²`` is about 0.
+
+    The style loss of a transfer depends only on Gram matrices. In these, random errors of the activations
+    cancel and systematic ones do not.
 
     Args:
-        found: activations of the student or their Gram matrices, ``(n, ...)``.
+        found: activations of the student, ``(n, h, w, k)``.
         wanted: targets, of the same shape.
 
     Returns:
         A scalar.
     """
-    axes = tuple(range(1, wanted.ndim))
-    squared = jnp.sum(wanted**2, axes)
-    return jnp.mean(jnp.sum((found - wanted) ** 2, axes) / (squared + 0.1 * jnp.mean(squared)))
+    g, target = (gram_matrix(f, "positions") for f in (found, wanted))
+    squared = jnp.sum(target**2, (1, 2))
+    return jnp.mean(jnp.sum((g - target) ** 2, (1, 2)) / (squared + 0.1 * jnp.mean(squared)))
 
 
 def make_step(
-    optimizer: optax.GradientTransformation, gram_weight: float
+    optimizer: optax.GradientTransformation,
+    gram_weight: float,
+    power: Mapping[Pooling, Mapping[str, float]],
 ) -> Callable[..., tuple[Params, Any, Errors]]:
     """Return a compiled training step: ``step(params, state, images, wanted, pooling)``.
 
@@ -101,6 +107,7 @@ def make_step(
     Args:
         optimizer: an Optax optimizer that does not use the weights.
         gram_weight: weight of the errors of Gram matrices.
+        power: divisors of the errors of activations by pooling and layer; see :func:`_powers`.
     """
 
     @partial(jax.jit, static_argnames="pooling")
@@ -110,7 +117,7 @@ def make_step(
         wanted = jax.tree.map(lambda x: x.astype(jnp.float32), wanted)
 
         def loss(params: Params) -> tuple[jax.Array, Errors]:
-            errors = _errors(params, images, wanted, pooling)
+            errors = _errors(params, images, wanted, power[pooling], pooling)
             total = jnp.zeros(())
             for error in errors.values():
                 total += error["features"] + gram_weight * error["gram"]
@@ -128,7 +135,7 @@ class Lesson:
     """A batch with its targets.
 
     Attributes:
-        images: ``(n, crop, crop, 3)`` float32: crops, followed by iterates.
+        images: ``(n, CROP, CROP, 3)`` float32: crops, followed by iterates.
         wanted: targets of the heads, ``{layer: (n, h', w', k)}``, float16 to save memory.
         pooling: pooling of both networks.
     """
@@ -171,7 +178,7 @@ class Lessons:
 
         Args:
             number: number of the batch. It selects the transfers to advance and the pooling.
-            batch: the crops, ``(n, crop, crop, 3)``.
+            batch: the crops, ``(n, CROP, CROP, 3)``.
             params: weights of the student.
         """
         images = jnp.asarray(batch)
@@ -225,8 +232,8 @@ def split(recipe: Recipe, pictures: Pictures) -> tuple[Crops, Crops]:
     """
     kept, held = pictures.photographs[:-HELD_OUT], pictures.photographs[-HELD_OUT:]
     return (
-        Crops(Pictures(kept, pictures.paintings), recipe.seed, recipe.painted, recipe.crop),
-        Crops(Pictures(held, ()), recipe.seed + 1, side=recipe.crop),
+        Crops(Pictures(kept, pictures.paintings), recipe.seed, recipe.painted),
+        Crops(Pictures(held, ()), recipe.seed + 1),
     )
 
 
@@ -241,8 +248,7 @@ def kept_moments(
     """Return the teacher's second moments on training crops, and keep them in a file.
 
     If the file exists, the moments are read from it. A resumed training must have the same moments, because
-    the heads of its student predict the activations in their directions. The crops have ``CROP`` pixels with
-    every recipe, so that a student can be trained further with larger crops.
+    the heads of its student predict the activations in their directions.
 
     Args:
         path: the file, ``.npz``.
@@ -253,7 +259,6 @@ def kept_moments(
     """
     if not path.exists():
         found: dict[str, np.ndarray] = {}
-        crops = Crops(crops.pictures, crops.seed, crops.painted)
         with jax.default_matmul_precision("highest"):
             for pooling in poolings:
                 batches = (crops.batch(FAR + i, 8) for i in range(MOMENT_BATCHES))
@@ -335,40 +340,15 @@ def fitted_start(
     return params
 
 
-def _converted(network: Backbone, recipe: Recipe, directions: Directions) -> Params:
-    """Return the weights of a student from those of an exported network; the inverse of :func:`export`.
+def _powers(moments: dict[Pooling, Moments], directions: Directions) -> dict[Pooling, dict[str, float]]:
+    """Compute the mean squared norm of the teacher's activations by pooling and layer.
 
-    Raises:
-        InputError: The network has another shape than the recipe.
+    It is relative to the layer's total in ``directions``, so its mean over the batches of all poolings is 1.
     """
-    params = {
-        name: {key: jnp.asarray(x) for key, x in layer.items()} for name, layer in network.params.items()
+    return {
+        pooling: {name: float(np.trace(each[name]) / directions.total[name]) for name in directions.basis}
+        for pooling, each in moments.items()
     }
-    shaped = init_student(jax.random.key(0), recipe.widths, recipe.outputs)
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, shaped):
-        raise InputError(
-            f"--start {recipe.start} has another shape than the recipe: give its shape with --channels and --heads"
-        )
-    for name, layer in params.items():
-        if "head" in layer:
-            layer["head"] = layer["head"] / jnp.sqrt(directions.total[f"relu{name.removeprefix('conv')}"])
-    return params
-
-
-def _check_predicts(start: str, errors: dict[str, Any]) -> None:
-    """Check that the heads of a network to start from predict the activations in the recipe's directions.
-
-    Args:
-        start: name or path of the network.
-        errors: its errors on held-out photographs by layer, as in the log.
-
-    Raises:
-        InputError: At a layer, more than half of the activations' squared norm is wrong.
-    """
-    if max(error["features"] for error in errors.values()) > 0.5:
-        raise InputError(
-            f"--start {start} was trained with another teacher or other pictures: give those of its training"
-        )
 
 
 def _check_same(folder: Path, facts: dict[str, Any]) -> None:
@@ -420,15 +400,13 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         raise InputError(
             f"there are {len(pictures.photographs)} photographs: more than {HELD_OUT} are needed"
         )
-    began = time.perf_counter()
-    start = None if recipe.start in STARTS else nstjax.load_backbone(recipe.start)
     facts = {
         "recipe": dataclasses.asdict(recipe),
         "teacher": teacher.describe(),
-        "start": start.describe() if start else None,
         "pictures": pictures.digest(),
     }
     _check_same(folder, facts)
+    began = time.perf_counter()
     crops, held_out = split(recipe, pictures)
     layers = recipe.layers
     each = kept_moments(folder / "moments.npz", teacher, crops, every_layer(recipe), recipe.poolings)
@@ -441,12 +419,11 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
     )
     series = Series(folder / "checkpoints")
     saved = series.load_newest()
-    if start is not None:
-        params = _converted(start, recipe, directions)
-    elif recipe.start == "fitted" and saved is None:
-        params = fitted_start(recipe, teacher, crops, moments, directions)
-    else:
-        params = init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
+    params: Params = (
+        fitted_start(recipe, teacher, crops, moments, directions)
+        if recipe.fitted and saved is None
+        else init_student(jax.random.key(recipe.seed), recipe.widths, recipe.outputs)
+    )
     bases = kept_bases(folder / "bases.npz", params, crops, recipe)
     optimizer = in_bases(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), bases)
     state = optimizer.init(params)
@@ -458,11 +435,12 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         for p in recipe.poolings
     }
     errors_of = jax.jit(_errors, static_argnames="pooling")
+    power = _powers(each, directions)
 
     def held_out_errors(params: Params) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for p in recipe.poolings:
-            errors = errors_of(params, check, wanted[p], p)
+            errors = errors_of(params, check, wanted[p], power[p], p)
             found[f"held_out_{p}" if found else "held_out"] = jax.tree.map(float, errors)
         return found
 
@@ -477,12 +455,11 @@ def train(recipe: Recipe, teacher: Backbone, pictures: Pictures, folder: Path, s
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= begun))
     else:
-        errors = held_out_errors(params)
-        if start is not None:
-            _check_predicts(recipe.start, errors["held_out"])
         save(0)
-        log.write_text(json.dumps({"step": 0, "seconds": 0.0, "trained": {}, **errors}) + "\n")
-    step_of = make_step(optimizer, recipe.gram_weight)
+        log.write_text(
+            json.dumps({"step": 0, "seconds": 0.0, "trained": {}, **held_out_errors(params)}) + "\n"
+        )
+    step_of = make_step(optimizer, recipe.gram_weight, power)
     lessons = Lessons(recipe, teacher, crops, directions)
     recent: list[Any] = []
     uses = 1 + recipe.repeats
