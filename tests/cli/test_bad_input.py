@@ -432,7 +432,7 @@ KINDS: dict[str, Kind] = {
     "tiles of a statistic by points": (
         nothing,
         [*GOOD, "--tile", "64", "--style-statistic", "gaussian"],
-        "--tile: the style statistic gaussian compares positions",
+        "--tile: the style statistic gaussian cannot be computed in tiles",
     ),
     "size huge": (nothing, [*GOOD, "--size", "1000000"], "--size is 1000000: it must be between"),
     "scales that shrink": (nothing, [*GOOD, "--scales", "32", "16"], "must grow from coarse to fine"),
@@ -508,7 +508,11 @@ KINDS: dict[str, Kind] = {
         [*GOOD, "--size", "64"],
         "--size 64 and --scales ending in 16 contradict each other",
     ),
-    "an empty argument": (nothing, change("photo.png", ""), "the first argument is empty: is a variable"),
+    "an empty argument": (
+        nothing,
+        change("photo.png", ""),
+        "the first argument is empty: check for a shell variable",
+    ),
     "a name too long": (nothing, change("photo.png", "a" * 300), "File name too long; check the path"),
     "weights' name too long": (nothing, change("w.npz", "a" * 300), "File name too long; check the path"),
     "output's name too long": (
@@ -556,7 +560,7 @@ KINDS: dict[str, Kind] = {
     "mask of a box turned round": (nothing, [*GOOD, "--masks", "box:1,0,0,1"], "LEFT < RIGHT"),
     "mask of a box outside": (nothing, [*GOOD, "--masks", "box:0,0,2,1"], "not within [0, 1]"),
     "mask of words": (nothing, [*GOOD, "--masks", "brighter:very"], "a word where a number is needed"),
-    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "--masks rest has no other masks"),
+    "mask rest alone": (nothing, [*GOOD, "--masks", "rest"], "--masks rest needs at least one other mask"),
     "mask of no colour": (
         nothing,
         [*GOOD, "--masks", "photo.png#12"],
@@ -636,7 +640,7 @@ KINDS: dict[str, Kind] = {
     "style weights all 0": (
         nothing,
         [*TWO, "--style-weights", "0", "0"],
-        "--style-weights are all 0: give one",
+        "--style-weights are all 0: at least one",
     ),
     "style weights not finite": (
         nothing,
@@ -787,7 +791,7 @@ KINDS: dict[str, Kind] = {
     "colours' place without colours": (
         nothing,
         [*GOOD, "--colors-of", "result"],
-        "--colors-of needs --colors",
+        "--colors-of needs a value of --colors",
     ),
     "kernel without its statistic": (
         nothing,

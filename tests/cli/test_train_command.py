@@ -154,7 +154,7 @@ def test_the_same_command_goes_on(place: Path, capsys: pytest.CaptureFixture[str
 
 
 BAD: dict[str, tuple[list[str], str]] = {
-    "nothing": ([], "no painting is given"),
+    "nothing": ([], "--style is missing"),
     "no data": (["--style", "painting.png", "-o", "run"], "--data FOLDER"),
     "no folder for the run": (["--style", "painting.png", "--data", "photographs"], "-o RUN"),
     "no such painting": (["--style", "nowhere.png", "--data", "photographs", "-o", "run"], "nowhere.png"),

@@ -217,7 +217,9 @@ def test_the_folder_that_one_is_in(tmp_path: Path, variables, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "mine")
     assert load_generator(".").record["steps"] == 7
     for spec, load in (("/", load_generator), ("/", load_backbone), (".", load_backbone)):
-        with pytest.raises(nstjax.InputError, match="the folder / holds no|/ is not a check|is a checkpoint"):
+        with pytest.raises(
+            nstjax.InputError, match="the folder / contains no|/ is not a check|is a checkpoint"
+        ):
             load(spec)
 
 

@@ -323,16 +323,16 @@ class TestTiff:
     @pytest.mark.parametrize(
         ("samples", "options", "phrase"),
         [
-            (np.arange(H * W, dtype=np.int16).reshape(H, W), {}, "signed or complex numbers"),
-            (np.arange(H * W, dtype=np.int8).reshape(H, W), {}, "signed or complex numbers"),
-            (np.ones((H, W), np.complex64), {}, "signed or complex numbers"),
+            (np.arange(H * W, dtype=np.int16).reshape(H, W), {}, "signed or complex values"),
+            (np.arange(H * W, dtype=np.int8).reshape(H, W), {}, "signed or complex values"),
+            (np.ones((H, W), np.complex64), {}, "signed or complex values"),
             (np.full((H, W), 255, np.uint16), {}, "has 16 bits but no value over 255 of 65535"),
             (np.full((H, W), 255, np.uint32), {}, "has 32 bits but no value over 255 of 4294967295"),
             (np.full((H, W, 3), 2, np.float32), {"photometric": "rgb"}, "values outside [0, 1]"),
             (np.full((H, W, 3), np.nan, np.float32), {"photometric": "rgb"}, "values outside [0, 1]"),
             (np.ones((H, W, 3), np.uint16), {"photometric": "cielab"}, "has colors of CIELab in 16 bits"),
             (np.ones((H, W, 3), np.uint8), {"photometric": "cielab"}, "has colors of CIELab in 8 bits"),
-            (np.ones((H, W), np.uint16), {"photometric": "cfa"}, "is a camera's raw file"),
+            (np.ones((H, W), np.uint16), {"photometric": "cfa"}, "is a camera RAW file"),
         ],
     )
     def test_what_has_no_certain_meaning_is_refused(
@@ -653,7 +653,7 @@ REFUSED = {
     "avif_traceback.jpg": "is a damaged or truncated image",
     "blp_traceback.jpg": "is a BLP file",
     "dds_traceback.jpg": "is a DDS file",
-    "int16.tif": "has signed or complex numbers",
+    "int16.tif": "has signed or complex values",
     "uint16_255.tif": "has 16 bits but no value over 252",
 }
 

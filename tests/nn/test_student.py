@@ -86,7 +86,7 @@ def test_gradient_by_central_differences(x64: None) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p: p.update(conv9_1=p["conv1_1"]), "conv9_1, which VGG-19 has not"),
+        (lambda p: p.update(conv9_1=p["conv1_1"]), "conv9_1, which VGG-19 does not have"),
         (lambda p: p["conv1_2"].update(kernel=np.zeros((3, 3, 5, 9))), "do not fit together"),
         (lambda p: p["conv2_1"].update(head=np.zeros((5, 7))), "do not fit together"),
         (lambda p: p.pop("conv1_1"), "lack conv1_1, a kernel or a bias"),

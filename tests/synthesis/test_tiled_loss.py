@@ -212,5 +212,5 @@ def test_what_cannot_be_tiled_is_refused(small: nstjax.Backbone) -> None:
     with pytest.raises(nstjax.InputError, match="`tile` is 8"):
         nstjax.TransferConfig(tile=8)
     points = dataclasses.replace(RECORD, style_statistic="gaussian")
-    with pytest.raises(nstjax.InputError, match="compares positions"):
+    with pytest.raises(nstjax.InputError, match="cannot be computed in tiles"):
         tiled_objective(points, APPLY, small, targets, (64, 64), 32)
