@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import tyro
 
+import nstjax
 from experiments import common
 from experiments.benchmarks.embedded import speeds
 from experiments.common import Lab
@@ -23,6 +24,7 @@ from experiments.distill.recipe import Recipe
 from experiments.distill.score import score, teacher_runs
 from experiments.distill.teacher import find_directions, mixed
 from experiments.distill.train import every_layer, export, fitted_start, kept_moments, split, train
+from nstjax.errors import one_of
 from nstjax.files import folder_bytes
 from nstjax.reports import environment
 from nstjax.typing import Backbone
@@ -55,13 +57,15 @@ class Arguments(common.Arguments):
     """Image files of paintings."""
     steps: int = 250
     """Training steps of each student."""
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    """Names of the shapes; by default all."""
 
 
 class _Trainer:
     """Fits and trainings of students of one teacher on one set of pictures.
 
-    The teacher's second moments are measured once, and kept in ``runs/frontier_moments.npz``. The file is
-    used again whenever it exists: delete it before a run with another teacher or other pictures.
+    The teacher's second moments, the fitted students and the trainings are kept in ``runs/frontier_*``, and used
+    again whenever they exist: delete them before a run with another teacher or other pictures.
 
     Args:
         lab: the teacher and the output folder.
@@ -72,12 +76,15 @@ class _Trainer:
         self.lab, self.pictures, self.runs = lab, pictures, lab.out / "runs"
 
     def begun(self, name: str, recipe: Recipe) -> Backbone:
-        """Return a fitted student before its training.
+        """Return a fitted student before its training, or the one that an earlier run stored.
 
         Args:
-            name: description of the network's source.
+            name: name of the shape, used for the folder and as the description of the network's source.
             recipe: settings of the student.
         """
+        store = self.runs / f"frontier_{name}_fitted"
+        if store.exists():
+            return nstjax.load_backbone(str(store))
         crops, _ = split(recipe, self.pictures)
         each = kept_moments(
             self.runs / "frontier_moments.npz",
@@ -89,7 +96,9 @@ class _Trainer:
         moments = mixed(each, recipe.poolings)
         directions = find_directions(moments, recipe.directions)
         params = fitted_start(recipe, self.lab.backbone, crops, moments, directions)
-        return export(params, directions, name)
+        network = export(params, directions, name)
+        save_backbone(network, store, eight_bit=True)
+        return network
 
     def trained(self, name: str, recipe: Recipe) -> Backbone:
         """Return a student after its training. The method needs the moments that :meth:`begun` measures.
@@ -140,14 +149,16 @@ def plot(path: Path, points: dict[str, dict[str, Any]]) -> None:
 
 
 def main(arguments: Arguments) -> None:
-    """Train, score and time the students of all shapes; write ``frontier.json`` and ``frontier.png``."""
+    """Train, score and time the students of the shapes; write ``frontier.json`` and ``frontier.png``."""
+    for name in arguments.shapes:
+        one_of("shapes", name, tuple(SHAPES))
     lab = Lab(arguments, Path(__file__).parent)
     pairs = list(teacher_runs(lab, PAIRS).values())
     points: dict[str, dict[str, Any]] = {}
     networks: dict[str, Backbone] = {}
     trainer = _Trainer(lab, read_pictures(arguments.photographs, arguments.paintings, Recipe().own_paintings))
-    for name, shape in SHAPES.items():
-        recipe = dataclasses.replace(shape, steps=arguments.steps, fit_batches=64, refits=0)
+    for name in arguments.shapes:
+        recipe = dataclasses.replace(SHAPES[name], steps=arguments.steps, fit_batches=64, refits=0)
         point: dict[str, Any] = {"channels": recipe.channels, "heads": recipe.heads}
         points[name] = point
         point["fitted"] = score(lab, pairs, f"frontier_{name}_fitted", trainer.begun(name, recipe))
