@@ -238,6 +238,11 @@ def _numbers(directory: Path) -> list[int]:
     return sorted(number for number in numbers if is_checkpoint(directory / str(number)))
 
 
+def _has_only_parts(entry: Path) -> bool:
+    """Return True if a directory contains nothing but parts of a checkpoint, as a kill or a partial copy leaves it."""
+    return {part.name for part in entry.glob("*")} <= PARTS
+
+
 def _remove_incomplete(directory: Path) -> None:
     """Delete the numbered checkpoints in a folder that lack a part, such as after a partial copy.
 
@@ -245,7 +250,7 @@ def _remove_incomplete(directory: Path) -> None:
     user's and is not deleted.
     """
     for entry in directory.glob("[0-9]*"):
-        if entry.is_dir() and not is_checkpoint(entry) and {part.name for part in entry.iterdir()} <= PARTS:
+        if entry.is_dir() and not is_checkpoint(entry) and _has_only_parts(entry):
             shutil.rmtree(entry, ignore_errors=True)
 
 
@@ -293,8 +298,7 @@ class Series:
             *self.directory.glob(".*.old"),
         ]:
             # A kill may have left a checkpoint half deleted. A folder with any other file in it is the user's.
-            parts = {part.name for part in entry.glob("*")}
-            if entry.name.startswith(".") or is_checkpoint(entry) or parts <= PARTS:
+            if entry.name.startswith(".") or is_checkpoint(entry) or _has_only_parts(entry):
                 shutil.rmtree(entry, ignore_errors=True)
         for left in self.directory.glob(".[0-9]*.lock"):  # lock files of processes that were killed
             left.unlink(missing_ok=True)

@@ -22,6 +22,20 @@ TEMPORARY = ".nstjax."  # prefix of a temporary file's name
 RUN_RECORD, METRICS = "train.json", "metrics.jsonl"  # file names in the folder of a training run
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its missing parents.
+
+    Raises:
+        InputError: If the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another place"
+        ) from error
+
+
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the hash of a file's bytes in hexadecimal digits.
 

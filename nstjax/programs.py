@@ -289,10 +289,10 @@ def _processor() -> list[str]:
 
 
 def jax_settings() -> str:
-    """Return JAX's settings in this thread, without those of caches and platforms. Threads do not inherit context managers."""
+    """Return JAX's settings in this thread, without those of caches, platforms and the default device (:func:`_folder`)."""
     import jax
 
-    values, others = jax.config.values, ("cache", "platforms")
+    values, others = jax.config.values, ("cache", "platforms", "default_device")
     return repr({name: values[name] for name in values if not any(other in name for other in others)})
 
 

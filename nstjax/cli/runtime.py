@@ -10,6 +10,7 @@ from typing import Any
 from nstjax.cli.flags import with_flags
 from nstjax.cli.many import beside_others
 from nstjax.errors import InputError, InputWarning
+from nstjax.files import make_folder
 from nstjax.heap import fill_holes_after_compilations
 from nstjax.programs import enable_compilation_cache
 
@@ -46,12 +47,7 @@ def make_output_folder(folder: Path) -> None:
     """
     from nstjax.images.encode import check_output  # imports JAX, so it is not imported at the start
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another place"
-        ) from error
+    make_folder(folder)
     check_output(folder / "picture.png")
 
 

@@ -25,7 +25,7 @@ from nstjax.cli.runtime import check_device, keep_programs, make_output_folder, 
 from nstjax.cli.train_styles import generator_options, names_of, start_of
 from nstjax.errors import InputError, within
 from nstjax.files import RUN_RECORD, TEMPORARY
-from nstjax.generators.store import is_shipped
+from nstjax.generators.store import IN_A_RUN, is_shipped
 from nstjax.images import resize
 from nstjax.images.display import thumbnail
 from nstjax.locks import lock
@@ -336,7 +336,7 @@ def run_train(arguments: Sequence[str]) -> int:
         print(f"nstjax: interrupted; continue with: nstjax train -o {folder} --resume", file=sys.stderr)
         return exit_code()
     if first and not options.quiet:
-        print(f"wrote {folder / 'model'}; next: nstjax stylize PHOTO --model {folder} -o OUT.png")
+        print(f"wrote {folder / IN_A_RUN}; next: nstjax stylize PHOTO --model {folder} -o OUT.png")
     return 0
 
 

@@ -239,7 +239,7 @@ def generate_in_bands(
         picture[0, start : start + len(band)] = band[: max(0, size[0] - start), : size[1]]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        # Other threads do not see JAX's context managers, such as enable_x64.
+        # Other threads do not see JAX's context managers, such as enable_x64; the device is given to each band.
         same = pool.submit(programs.jax_settings).result() == programs.jax_settings()
         workers = pool if same else _ThisThread()
         executor = _Executor(plan, variables, inputs, (height, width), rows, kept_bytes, dtype, workers)

@@ -61,7 +61,7 @@ def grid_loss(images: Images, period: int, cells: int = CELLS) -> Scalar:
     """Compute the mean amplitude of grids: the root of :func:`periodic_energy`, averaged over windows and images.
 
     Upsampling leaves patterns with the period of the strides in flat areas (Odena et al., "Deconvolution and Checkerboard
-    Artifacts", Distill 2016). The style loss does not punish them, because it has no positions. This loss does, and
+    Artifacts", Distill 2016). The style loss does not penalize them, because it has no positions. This loss does, and
     leaves irregular strokes as they are.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 
 from nstjax.checkpoints import Course
 from nstjax.errors import InputError, InputWarning, OutputError
-from nstjax.files import save_elsewhere
+from nstjax.files import make_folder, save_elsewhere
 from nstjax.generators import GeneratorConfig, Variables, draw_noise, generate
 from nstjax.generators.store import IN_A_RUN, Generator, save_generator
 from nstjax.images import fit_long_side, resize
@@ -158,12 +158,7 @@ def train(
         if begin is not None:
             begin()
         if folder is not None and first:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(
-                    f"cannot make the folder {folder}: {error.strerror}; choose another place"
-                ) from error
+            make_folder(folder)
             # The last step writes a line even between two regular ones. If a finished run is extended, that
             # line is removed: its steps are part of the next regular line.
             log = Log(folder, sums.since if int(state.step) < run.total else int(state.step))

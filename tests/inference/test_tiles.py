@@ -11,7 +11,7 @@ import pytest
 import nstjax
 from nstjax.generators import JohnsonConfig, UlyanovConfig, draw_noise, generate
 from nstjax.generators.store import Generator
-from nstjax.inference import bands
+from nstjax.inference import banded, bands
 from nstjax.inference.banded import generate_in_bands
 from nstjax.inference.bands import Read, fetched, trace
 from nstjax.inference.moments import deviations, merge_moments, on_host
@@ -246,3 +246,13 @@ def test_bands_have_the_settings_of_the_calling_thread() -> None:
     bands, whole = stylized(64), stylized(0)
     assert bands.dtype == whole.dtype == np.float32
     np.testing.assert_allclose(bands, whole, atol=1e-7)  # in float32 arithmetic 1e-5
+
+
+def test_bands_are_computed_in_threads_on_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of photographs sets the default device of each of its threads."""
+    monkeypatch.setattr(banded, "_ThisThread", None)  # a call would fail
+    config = QUICK[0][0]
+    generator, photo = Generator(config, shuffled(config), {}), photograph(96, 43)
+    with jax.default_device(jax.devices()[0]):
+        bands = nstjax.stylize(generator, photo, tile=64)
+    np.testing.assert_array_equal(bands, nstjax.stylize(generator, photo, tile=64))
